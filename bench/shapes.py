@@ -1,0 +1,97 @@
+"""The phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
+
+A seed draws the pictures, the weights, the batches and the views. The BYOL runs come first, one at a
+time on all cores, and are timed; the ablations follow, one process a core, and are not.
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+
+import common
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.evaluate import pixels
+
+NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
+ABLATIONS = {
+    "fixed random target": {"target": "random"},
+    "no EMA (target = online)": {"target": "online"},
+    "no colour augmentation": NO_COLOUR,
+    "no predictor": {"predictor": "identity"},
+    "no stop-gradient, ξ moving average": {"stop_gradient": False},
+    "no stop-gradient, ξ = θ": {"stop_gradient": False, "target": "online"},
+}
+
+
+def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
+    """One run and what its representation is worth, before and after training."""
+    torch.set_num_threads(threads)
+    train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
+    config = bt.preset("shapes", seed=seed, knn_every=0, **changes)
+    trainer = bt.Trainer(config if epochs is None else config.replace(epochs=epochs), train, test, device="cpu")
+    before = judge(trainer.initial_encoder(), train, test)
+    trainer.run(progress=False)
+    report = trainer.report()
+    after = judge(trainer.model.encoder, train, test)
+    after |= {"std": report.std, "rank": report.rank, "verdict": report.verdict, "seconds": trainer.history.seconds}
+    return {"random encoder": before, "trained": after}
+
+
+def judge(encoder, train, test) -> dict:
+    a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
+    return {
+        "linear": bt.linear_probe(a, train.labels, b, test.labels).accuracy,
+        "knn": bt.knn_accuracy(a, train.labels, b, test.labels),
+        "hue": bt.factor_probe(a, train, b, test, "hue").accuracy,
+    }
+
+
+def _star(job) -> dict:
+    return measure(*job)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one epoch, one seed, nothing written: does it run?")
+    options = parser.parse_args()
+    seeds, epochs = (range(1), 1) if options.quick else (range(options.seeds), None)
+
+    runs: dict[str, list[dict]] = {"raw pixels": [], "random encoder": [], "BYOL": []}
+    for seed in seeds:
+        result = measure(seed, {}, torch.get_num_threads(), epochs)
+        runs["random encoder"].append(result["random encoder"])
+        runs["BYOL"].append(result["trained"])
+        train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
+        knn = bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)
+        runs["raw pixels"].append({"knn": knn})
+    jobs = [(name, (seed, changes, 1, epochs)) for name, changes in ABLATIONS.items() for seed in seeds]
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for (name, _), result in zip(jobs, pool.imap(_star, [job for _, job in jobs]), strict=True):
+            runs.setdefault(name, []).append(result["trained"])
+
+    print(
+        f"{'mean of ' + str(len(seeds)) + ' seeds':<38}{'linear':>8}{'min':>7}{'max':>7}{'kNN':>8}{'hue':>8}{'√d·std':>8}{'rank':>7}{'s':>7}"
+    )
+    for name, results in runs.items():
+
+        def column(key, results=results):
+            return [r[key] for r in results] if key in results[0] else [float("nan")]
+
+        lin = column("linear")
+        values = [statistics.mean(lin), min(lin), max(lin)] + [
+            statistics.mean(column(k)) for k in ("knn", "hue", "std", "rank")
+        ]
+        seconds = statistics.mean(column("seconds")) if name == "BYOL" else float("nan")
+        print(
+            f"{name:<38}{values[0]:>8.3f}{values[1]:>7.3f}{values[2]:>7.3f}{values[3]:>8.3f}{values[4]:>8.3f}{values[5]:>8.3f}{values[6]:>7.2f}{seconds:>7.1f}"
+        )
+    if not options.quick:
+        common.write("shapes", {"seeds": list(seeds), "runs": runs})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Config: every switch of the algorithm in one flat, frozen, validated record.
+
+Each field says what it is, what it may be, and whether a running Trainer can change it ("live") or
+only a new one ("structural"). The command line's options, their help and their ranges are read from
+here, and so are the bounds of any slider.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+Pair = tuple[float, float]  # one value for T, one for T'
+
+
+class UserError(ValueError):
+    """Something a user can mend. One line: what it is about, what is allowed, what to do next."""
+
+
+class ConfigError(UserError):
+    """A value that cannot be used: the message names it, what is allowed, and what to do next."""
+
+
+def option(default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False) -> Any:
+    """A dataclass field with what is needed to check, explain and present it.
+
+    `low` and `high` are inclusive bounds, `above` an exclusive lower one.
+    """
+    meta = {"group": group, "help": help, "low": low, "high": high, "above": above, "choices": choices, "live": live}
+    return field(default=default, metadata=meta)
+
+
+RUN, ALGORITHM, OPTIMISER, NETWORK, VIEWS = "Run", "Algorithm", "Optimiser", "Networks", "Views T and T′"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run of BYOL. The defaults are the recipe for "shapes"; `preset(name)` gives the others.
+
+    A field of type Pair holds one value for each view distribution, (T, T′); a single number given
+    for it is used for both. `low` and `high` below are inclusive.
+
+    Raises:
+        ConfigError: a value out of its range, NaN, of the wrong type, or two that exclude each other.
+    """
+
+    seed: int = option(0, RUN, "decides weights, batches and views; same seed, same run", low=0, high=2**31 - 1)
+    epochs: int = option(12, RUN, "passes over the training images", low=1)
+    batch_size: int = option(32, RUN, "images per step; each gives two views", low=2)
+    knn_every: int = option(1, RUN, "epochs between kNN checks while training; 0 never", low=0, live=True)
+
+    target: str = option(
+        "ema",
+        ALGORITHM,
+        "target network ξ: a moving average of the online one, the online network itself (τ = 0), or a "
+        "fixed random one (τ = 1)",
+        choices=("ema", "online", "random"),
+        live=True,
+    )
+    tau_base: float = option(0.95, ALGORITHM, "τ at the first step: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True)
+    tau_schedule: str = option(
+        "cosine",
+        ALGORITHM,
+        "τ rises from tau_base to 1 along a cosine, or stays constant",
+        choices=("cosine", "constant"),
+        live=True,
+    )
+    predictor: str = option(
+        "mlp",
+        ALGORITHM,
+        "predictor q: the paper's MLP, one linear map, or identity (none)",
+        choices=("mlp", "linear", "identity"),
+        live=True,
+    )
+    stop_gradient: bool = option(
+        True, ALGORITHM, "no gradient into the target; off: θ and ξ both descend the loss", live=True
+    )
+    symmetric: bool = option(True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True)
+
+    optimizer: str = option("sgd", OPTIMISER, "SGD with momentum, or AdamW", choices=("sgd", "adamw"))
+    lr: float = option(0.4, OPTIMISER, "base learning rate; a step uses lr · batch_size / 256", above=0, live=True)
+    warmup_epochs: float = option(1.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
+    momentum: float = option(0.9, OPTIMISER, "momentum of SGD, β1 of AdamW", low=0, high=0.9999)
+    weight_decay: float = option(
+        4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
+    )
+    predictor_lr_multiplier: float = option(
+        1.0, OPTIMISER, "predictor's learning rate, times the others'", low=0, high=1000, live=True
+    )
+
+    encoder: str = option(
+        "small",
+        NETWORK,
+        "encoder f: four convolutions, or a torchvision ResNet (3×3 stem for views up to 64 px)",
+        choices=("small", "resnet18", "resnet34", "resnet50"),
+    )
+    width: int = option(16, NETWORK, "channels of the small encoder's first layer; y has 4 × width", low=4, high=1024)
+    hidden_dim: int = option(256, NETWORK, "hidden units of projector g and predictor q", low=2)
+    projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
+
+    view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
+    crop_area: Pair = option(
+        (0.4, 1.0), VIEWS, "smallest and largest crop, fraction of area", above=0, high=1, live=True
+    )
+    crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
+    flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
+    jitter_p: Pair = option((1.0, 1.0), VIEWS, "P(colour jitter)", low=0, high=1, live=True)
+    brightness: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    contrast: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    saturation: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    hue: Pair = option((0.5, 0.5), VIEWS, "turn of the colour circle, ± this", low=0, high=0.5, live=True)
+    grayscale_p: Pair = option((0.3, 0.3), VIEWS, "P(grayscale)", low=0, high=1, live=True)
+    blur_p: Pair = option((0.0, 0.0), VIEWS, "P(Gaussian blur)", low=0, high=1, live=True)
+    blur_sigma: Pair = option(
+        (0.1, 2.0), VIEWS, "smallest and largest sigma, in pixels of a view", above=0, high=20, live=True
+    )
+    solarize_p: Pair = option((0.0, 0.0), VIEWS, "P(solarize): x → 1 − x where x ≥ 0.5", low=0, high=1, live=True)
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+        for name in ("crop_area", "crop_ratio", "blur_sigma"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(f"{name}=({low:g}, {high:g}): the first is larger than the second; exchange them")
+        if self.warmup_epochs > self.epochs:
+            raise ConfigError(
+                f"warmup_epochs={self.warmup_epochs:g}: longer than the run of epochs={self.epochs}; lower it"
+            )
+
+    def replace(self, **changes) -> "Config":
+        """A copy with these fields changed, checked again. Unknown names raise ConfigError."""
+        refuse_unknown(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Config":
+        refuse_unknown(values)
+        return cls(**values)
+
+    @property
+    def step_lr(self) -> float:
+        """The learning rate after warm-up: base lr · B / 256 (paper, section 3.3)."""
+        return self.lr * self.batch_size / 256
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+LIVE = frozenset(name for name, f in FIELDS.items() if f.metadata["live"])
+
+
+def refuse_unknown(names) -> None:
+    """Raise ConfigError for the first name that is not a field of Config."""
+    for name in names:
+        if name not in FIELDS:
+            near = get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(FIELDS)}"
+            raise ConfigError(f"{name!r} is not a field of Config: {hint}")
+
+
+def _checked(f: dataclasses.Field, value):
+    """The value as the field's type, or ConfigError."""
+    meta = f.metadata
+    if meta["choices"]:
+        if value not in meta["choices"]:
+            raise ConfigError(f"{f.name}={value!r}: choose one of {', '.join(meta['choices'])}")
+        return value
+    if f.type is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{f.name}={value!r}: give True or False")
+        return value
+    if f.type is Pair:
+        both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        if len(both) != 2:
+            raise ConfigError(f"{f.name}={value!r}: give one number, or two: for T and for T′")
+        return tuple(_number(f, v) for v in both)
+    return _number(f, value)
+
+
+def _number(f: dataclasses.Field, value):
+    meta = f.metadata
+    whole = f.type is int
+    expected = "a whole number" if whole else "a number"
+    bounds = [
+        f"{sign} {meta[key]:g}"
+        for key, sign in (("low", "at least"), ("above", "above"), ("high", "at most"))
+        if meta[key] is not None
+    ]
+    allowed = f"give {expected} {' and '.join(bounds)}".rstrip()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{f.name}={value!r}: {allowed}")
+    out_of_range = (
+        not math.isfinite(value)
+        or (whole and value % 1)
+        or (meta["low"] is not None and value < meta["low"])
+        or (meta["above"] is not None and value <= meta["above"])
+        or (meta["high"] is not None and value > meta["high"])
+    )
+    if out_of_range:
+        raise ConfigError(f"{f.name}={value:g}: {allowed}")
+    return int(value) if whole else float(value)
+
+
+# T and T' of the paper, appendix B: they differ only in blur and solarize.
+PAPER_VIEWS = {
+    "crop_area": (0.08, 1.0),
+    "jitter_p": 0.8,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "saturation": 0.2,
+    "hue": 0.1,
+    "grayscale_p": 0.2,
+    "blur_p": (1.0, 0.1),
+    "solarize_p": (0.0, 0.2),
+}
+
+PRESETS: dict[str, dict] = {
+    # Ten closed curves, 32 px: about half a minute on two CPU cores.
+    "shapes": {},
+    # scikit-learn's 1,797 handwritten digits. A mirrored digit is another sign, so no flip.
+    "digits": {"flip_p": 0.0, "hue": 0.0, "saturation": 0.0, "grayscale_p": 0.0, "epochs": 40},
+    # Small photographs on a CPU: the paper's colour operations, a milder crop for a small encoder.
+    "photos": PAPER_VIEWS | {"crop_area": (0.2, 1.0), "blur_p": 0.0, "width": 32, "epochs": 20, "batch_size": 64},
+}
+
+
+def preset(name: str, **changes) -> Config:
+    """The named recipe, with any field changed: `preset("shapes", tau_base=0.9)`.
+
+    Raises:
+        ConfigError: an unknown preset, field or value.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
+    refuse_unknown(changes)
+    return Config(**(PRESETS[name] | changes))

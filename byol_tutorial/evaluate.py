@@ -1,0 +1,194 @@
+"""What is a representation worth? Features, kNN, linear probe, factor probes.
+
+All are measured on frozen features: the encoder in evaluation mode, images without augmentation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .augment import as_float, normalise
+from .data import DataError, ImageSet
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the probe, inverse L2 strength
+HELD_OUT = 0.2  # share of the train images that chooses among them
+
+
+@torch.no_grad()
+def features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """y = f(x) in evaluation mode, without gradient: uint8 (N, 3, H, W) -> float32 (N, D), on the CPU.
+
+    Images are normalised with the encoder's own `pixel_mean` and `pixel_std` where it has them, else with 0.5 and
+    0.25. The encoder's mode is restored. Images of another size than it was trained on are taken as they are.
+    """
+    parameter = next(encoder.parameters())
+    mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
+    was_training = encoder.training
+    encoder.eval()
+    rows = []
+    for batch in images.split(batch_size):
+        x = normalise(as_float(batch.to(parameter.device)), mean, std)
+        rows.append(encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu())
+    encoder.train(was_training)
+    return torch.cat(rows)
+
+
+def pixels(images: Tensor) -> Tensor:
+    """The images themselves as features, the baseline of no encoder at all: float32 (N, 3·H·W) in [0, 1]."""
+    return as_float(images).flatten(1)
+
+
+def nearest(query_features: Tensor, bank_features: Tensor, k: int) -> Tensor:
+    """Positions of the k nearest bank images by cosine, nearest first: int64 (Q, k)."""
+    similarity = F.normalize(query_features, dim=1) @ F.normalize(bank_features, dim=1).T
+    return similarity.topk(min(k, len(bank_features)), dim=1).indices
+
+
+def knn_accuracy(
+    train_features: Tensor,
+    train_labels: Tensor,
+    test_features: Tensor,
+    test_labels: Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Share of test images, in [0, 1], whose class wins the vote of their k nearest train images.
+
+    Nearest by cosine; a neighbour's vote weighs exp(cosine / temperature). Not in the paper, but used
+    by all its peers: k = 200 on large sets, 20 on small ones. k is lowered to the number of train images.
+    """
+    k = min(k, len(train_features))
+    train_features = F.normalize(train_features, dim=1)
+    n_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    correct = 0
+    for query, label in zip(F.normalize(test_features, dim=1).split(1024), test_labels.split(1024), strict=True):
+        similarity, index = (query @ train_features.T).topk(k, dim=1)  # (n, k)
+        votes = torch.zeros(len(query), n_classes)
+        votes.scatter_add_(1, train_labels[index], torch.exp((similarity - 1) / temperature))
+        correct += (votes.argmax(1) == label).sum().item()
+    return correct / len(test_labels)
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What `linear_probe` found."""
+
+    accuracy: float  # on the test images, in [0, 1]
+    held_out_accuracy: float  # on the held-out train images, of the chosen penalty
+    penalty: float  # chosen C
+    classes: int
+
+    def __float__(self) -> float:
+        return self.accuracy
+
+    def __str__(self) -> str:
+        return f"linear probe: {self.accuracy:.3f} (chance {1 / self.classes:.3f}, C {self.penalty:g} chosen on held-out train images)"
+
+
+def linear_probe(
+    train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor, seed: int = 0
+) -> ProbeResult:
+    """Accuracy of a linear classifier on frozen features.
+
+    Multinomial logistic regression (L-BFGS) on standardised features. The L2 strength is chosen on a fifth
+    of the *train* images, then the classifier is fitted to all of them; test images are seen once, at the end.
+
+    Raises:
+        DataError: fewer than two classes among the train labels.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = train_features.double().numpy(), train_labels.numpy()
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise DataError(f"a linear probe needs at least two classes: the train labels are all {classes.tolist()}")
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    std[std <= 1e-6 * np.abs(mean)] = np.inf  # constant up to rounding: no information, so 0
+    x, x_test = (x - mean) / std, (test_features.double().numpy() - mean) / std
+
+    def fit(x, y, penalty: float) -> LogisticRegression:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 200 iterations are the protocol
+            return LogisticRegression(C=penalty, max_iter=200).fit(x, y)
+
+    order = np.random.default_rng(seed).permutation(len(x))
+    held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
+    scores = (
+        {c: fit(x[rest], y[rest], c).score(x[held], y[held]) for c in PENALTIES}
+        if len(np.unique(y[rest])) > 1
+        else {1.0: 0.0}
+    )
+    best = max(scores, key=scores.get)
+    return ProbeResult(fit(x, y, best).score(x_test, test_labels.numpy()), scores[best], best, len(classes))
+
+
+def factor_probe(
+    train_features: Tensor, train: ImageSet, test_features: Tensor, test: ImageSet, factor: str, bins: int = 8
+):
+    """How well can one factor of "shapes" be read off the features? A linear probe: chance is 1 / classes.
+
+    factor: "shape", or a continuous one ("hue", "x", "y", "scale", "rotation"), cut into `bins` of equal frequency.
+
+    Raises:
+        DataError: the images have no factors, or none of this name.
+    """
+    if train.factors is None or test.factors is None:
+        raise DataError(f"{train.name!r} has no factors: only 'shapes' knows what its pictures were drawn from")
+    if not hasattr(train.factors, factor):
+        raise DataError(f"factor {factor!r}: choose one of {', '.join(vars(train.factors))}")
+    a, b = getattr(train.factors, factor), getattr(test.factors, factor)
+    if factor != "shape":
+        edges = torch.quantile(a, torch.linspace(0, 1, bins + 1)[1:-1])
+        a, b = torch.bucketize(a, edges), torch.bucketize(b, edges)
+    return linear_probe(train_features, a, test_features, b)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """kNN and linear-probe accuracy of several representations of the same images, worst to best as given."""
+
+    rows: dict[str, tuple[float, float]]  # name: (kNN, linear probe)
+
+    def __str__(self) -> str:
+        lines = [f"{'':<16}{'kNN':>8}{'linear':>8}"]
+        return "\n".join(lines + [f"{name:<16}{knn:>8.3f}{linear:>8.3f}" for name, (knn, linear) in self.rows.items()])
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr><th>{n}</th><td>{k:.3f}</td><td>{p:.3f}</td></tr>" for n, (k, p) in self.rows.items())
+        return f"<table><thead><tr><th></th><th>kNN</th><th>linear probe</th></tr></thead><tbody>{body}</tbody></table>"
+
+
+PIXEL_GRID = 32  # pictures are brought to at most this size for the raw-pixel baseline
+
+
+def compare(encoders: dict[str, nn.Module], train: ImageSet, test: ImageSet) -> Comparison:
+    """Raw pixels and each encoder, by kNN and linear probe.
+
+    Raises:
+        DataError: images without labels.
+    """
+    if train.labels is None or test.labels is None:
+        raise DataError(f"{train.name!r} has no labels: put the images in one sub-folder a class to have accuracies")
+
+    def small(images: Tensor) -> Tensor:
+        if images.shape[-1] <= PIXEL_GRID:
+            return pixels(images)
+        return F.interpolate(as_float(images), (PIXEL_GRID, PIXEL_GRID), mode="area").flatten(1)
+
+    pairs = {"raw pixels": (small(train.images), small(test.images))}
+    pairs |= {name: (features(f, train.images), features(f, test.images)) for name, f in encoders.items()}
+    return Comparison(
+        {
+            name: (
+                knn_accuracy(a, train.labels, b, test.labels),
+                linear_probe(a, train.labels, b, test.labels).accuracy,
+            )
+            for name, (a, b) in pairs.items()
+        }
+    )

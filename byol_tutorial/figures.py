@@ -1,0 +1,172 @@
+"""Data in, matplotlib Figure out. No state, no pyplot: safe to call from any thread."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+INK, GRID = "#222222", "#dddddd"
+
+
+class Picture(Figure):
+    """A matplotlib Figure that shows itself in a notebook, with alt text, on a ground of its own.
+
+    The white ground keeps it readable on dark pages.
+    """
+
+    def __init__(self, width: float, height: float, alt: str):
+        super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
+        self.alt = alt
+
+    def png(self, dpi: int = 110) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=dpi)
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        width = int(self.get_size_inches()[0] * 100)
+        alt = self.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        data = base64.b64encode(self.png(dpi=160)).decode()
+        style = f"width:{width}px;max-width:100%;height:auto;border-radius:6px"
+        return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{data}">'
+
+
+def _show(axes, image: Tensor, title: str = "", frame: str | None = None) -> None:
+    """One picture, uint8 or float in [0, 1], (3, H, W)."""
+    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(visible=frame is not None, color=frame, linewidth=3)
+    if title:
+        axes.set_title(title, fontsize=9, color=INK)
+
+
+def _plain(axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=11, loc="left", color=INK)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
+def image_grid(images: Tensor, columns: int = 10, titles: Sequence[str] = ()) -> Picture:
+    """Pictures in rows. images: uint8 or float in [0, 1], (N, 3, H, W)."""
+    rows = -(-len(images) // columns)
+    figure = Picture(0.82 * columns, (0.98 if titles else 0.82) * rows, f"{len(images)} pictures in {rows} rows")
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if i < len(images):
+            _show(axes, images[i], titles[i] if i < len(titles) else "")
+    return figure
+
+
+def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
+    """Each image above its two views v and v′; all in [0, 1] or uint8, (N, 3, H, W)."""
+    n = len(images)
+    figure = Picture(0.95 * n + 0.5, 3.0, f"{n} images, each with two random views below it")
+    grid = figure.subplots(3, n, squeeze=False)
+    for row, (name, pictures) in enumerate((("image x", images), ("view v", v1), ("view v′", v2))):
+        for axes, picture in zip(grid[row], pictures, strict=True):
+            _show(axes, picture)
+        grid[row][0].set_ylabel(name, color=INK)
+    return figure
+
+
+def curves(runs: dict[str, dict], steps_per_epoch: int = 1) -> Picture:
+    """Loss, √d·std and kNN accuracy of one or more runs over training.
+
+    runs: name -> History.to_dict(), or a History's `loss`, `std` and `knn` in a dict.
+    """
+    has_knn = any(run.get("knn") for run in runs.values())
+    figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training of {', '.join(runs)}")
+    panels = figure.subplots(1, 3 if has_knn else 2)
+    unit = "step" if steps_per_epoch == 1 else "epoch"
+    for (name, run), colour in zip(runs.items(), COLOURS * 3, strict=False):
+        at = (np.arange(len(run["loss"])) + 1) / steps_per_epoch
+        for axes, key in zip(panels, ("loss", "std"), strict=False):
+            axes.plot(at, run[key], color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(at, smooth(run[key]), color=colour, linewidth=1.8, label=name)
+        if run.get("knn"):
+            steps, accuracy = zip(*run["knn"], strict=True)
+            panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, color=colour, marker="o", markersize=3.5)
+    for axes, title in zip(panels, ("loss", "spread √d·std of z", "kNN accuracy"), strict=False):
+        _plain(axes, title, xlabel=unit)
+        axes.set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1.05)
+    if has_knn:
+        panels[2].set_ylim(0, 1.02)
+    if len(runs) > 1:
+        panels[0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
+    """Mean over the last `window` values, fewer at the start."""
+    total = np.cumsum(np.concatenate(([0.0], np.asarray(values, dtype=float))))
+    end = np.arange(1, len(total))
+    start = np.maximum(end - window, 0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Tensor] | None = None) -> Picture:
+    """For each query, its nearest images under several encoders, side by side.
+
+    queries: (Q, 3, H, W). results: name -> (Q, K, 3, H, W). right: name -> bool (Q, K), framed green where
+    true and red where false.
+    """
+    q, k = next(iter(results.values())).shape[:2]
+    figure = Picture(
+        0.62 * (1 + len(results) * (k + 0.4)) + 0.3,
+        0.66 * q + 0.35,
+        f"{q} queries and their {k} nearest images under {', '.join(results)}",
+    )
+    widths = [1.0]
+    for _ in results:
+        widths += [0.4] + [1.0] * k
+    grid = figure.subplots(q, len(widths), squeeze=False, width_ratios=widths)
+    for axes in grid.flat:
+        axes.axis("off")
+    for row in range(q):
+        grid[row][0].axis("on")
+        _show(grid[row][0], queries[row], "query" if row == 0 else "")
+        for block, (name, found) in enumerate(results.items()):
+            for i in range(k):
+                axes = grid[row][2 + block * (k + 1) + i]
+                axes.axis("on")
+                frame = None if right is None else (GREEN if right[name][row, i] else RED)
+                _show(axes, found[row, i], name if row == 0 and i == k // 2 else "", frame)
+    return figure
+
+
+def bars(groups: dict[str, dict[str, float]], ylabel: str = "accuracy", chance: float | None = None) -> Picture:
+    """Bars beside each other: groups -> series -> value in [0, 1], with an optional line for chance."""
+    series = list(dict.fromkeys(name for values in groups.values() for name in values))
+    figure = Picture(
+        max(5.0, 1.1 * len(groups) + 1.5), 2.9, f"{ylabel} of {', '.join(groups)}, as bars for {', '.join(series)}"
+    )
+    axes = figure.subplots()
+    width = 0.8 / len(series)
+    for i, (name, colour) in enumerate(zip(series, COLOURS, strict=False)):
+        at = np.arange(len(groups)) + (i - (len(series) - 1) / 2) * width
+        values = [group.get(name, np.nan) for group in groups.values()]
+        for bar, value in zip(axes.bar(at, values, width * 0.92, color=colour, label=name), values, strict=True):
+            axes.annotate(
+                f"{value:.2f}", (bar.get_x() + bar.get_width() / 2, value), ha="center", va="bottom", fontsize=8
+            )
+    _plain(axes, ylabel=ylabel)
+    axes.grid(False, axis="x")
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylim(0, 1.08)
+    if chance is not None:
+        axes.axhline(chance, color=INK, linewidth=1, linestyle="--")
+        axes.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+    axes.legend(frameon=False, fontsize=9, ncols=len(series), loc="upper left")
+    return figure

@@ -1,0 +1,90 @@
+"""The folder of one run: settings, history, weights, results, figures.
+
+settings.json    data set, size, limit and the whole Config
+history.json     loss, √d·std, lr, τ of every step; kNN checks; changes
+checkpoint.pt    everything Trainer.resume needs
+encoder.pt       state dict of f alone, for torch.load(..., weights_only=True)
+results.json     kNN and linear probe of raw pixels, random encoder and BYOL; collapse verdict
+figures/         views, curves, nearest neighbours
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from . import __version__
+from .checkpoint import write_atomically
+from .config import Config, UserError
+from .data import ImageSet, NoTestImages, load
+from .train import Trainer
+
+
+class RunError(UserError):
+    """A run folder that cannot be written or read."""
+
+
+def new_path(name: str, parent: str = "runs") -> Path:
+    """The first of runs/NAME-001, runs/NAME-002, ... that does not exist."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
+    k = 1
+    while (path := Path(parent) / f"{name}-{k:03d}").exists():
+        k += 1
+    return path
+
+
+def check_free(path: Path) -> None:
+    """Raise RunError if there is something at `path` that a new run would mix with."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise RunError(f"run folder {str(path)!r} exists: choose another --out, or remove it")
+
+
+def create(path: Path) -> None:
+    check_free(path)
+    try:
+        (path / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"run folder {str(path)!r} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+
+
+def write_json(path: Path, content) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_settings(path: Path, config: Config, data: dict) -> None:
+    write_json(path / "settings.json", {"version": __version__, "data": data, "config": config.to_dict()})
+
+
+def save_state(path: Path, trainer: Trainer) -> None:
+    """History, checkpoint and encoder, each replaced in one go."""
+    trainer.save(path / "checkpoint.pt")
+    write_atomically(path / "encoder.pt", lambda file: torch.save(trainer.model.encoder.state_dict(), file))
+    write_json(path / "history.json", trainer.history.to_dict())
+
+
+def load_data(data: dict) -> tuple[ImageSet, ImageSet | None]:
+    """Train and test images of these arguments of `load`; no test images where a folder has none to spare."""
+    train = load(split="train", **data)
+    try:
+        return train, load(split="test", **data)
+    except NoTestImages:
+        return train, None
+
+
+def open_run(path: Path, device: str) -> tuple[Trainer, ImageSet, ImageSet | None]:
+    """The Trainer as it was saved, and its train and test images.
+
+    Raises:
+        RunError: not a run folder. DataError, CheckpointError: its data or its checkpoint cannot be read.
+    """
+    if not (path / "settings.json").is_file():
+        what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
+        raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
+    try:
+        train, test = load_data(json.loads((path / "settings.json").read_text("utf-8"))["data"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{str(path / 'settings.json')!r} is damaged ({error}): train again, or restore it") from error
+    return Trainer.resume(path / "checkpoint.pt", train, test, device), train, test

@@ -1,0 +1,173 @@
+"""The embedded set: ten closed curves, drawn from known factors.
+
+Every picture is decided by six numbers, its factors, so a lesson can ask what a representation kept
+(the shape, we hope) and what it threw away (hue, position, scale, rotation):
+
+    shape      which curve: 0..9, the label
+    hue        tint of line and ground, in [0, 1), at equal luma: a grayscale picture carries no trace of it
+    x, y       centre of the curve, in [-0.25, 0.25]; the picture spans [-1, 1]
+    scale      radius of the curve, in [0.58, 0.78], in the same unit
+    rotation   radians, in [0, 2 pi)
+
+The hue is the trap. It is the same in two crops of one picture and easy to read off a few pixels, so
+an encoder trained without colour augmentation learns it and needs nothing else.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CLASSES = ["circle", "triangle", "square", "star", "cross", "heart", "moon", "arrow", "eight", "clover"]
+
+STROKE = 2.2  # width of the line, pixels of a 32 px picture
+INK, GROUND = 0.62, 0.08  # luma of the line and of the ground
+_GRID = 96  # resolution of the distance fields the curves are looked up in
+_REACH = 1.5  # a distance field covers [-1.5, 1.5]^2 around a curve of radius 1
+
+
+@dataclass(frozen=True)
+class Factors:
+    """One value per picture; `shape` is int64 (N,), the others float32 (N,). Ranges: module docstring."""
+
+    shape: Tensor
+    hue: Tensor
+    x: Tensor
+    y: Tensor
+    scale: Tensor
+    rotation: Tensor
+
+    def __len__(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, index) -> "Factors":
+        return Factors(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+def sample_factors(n: int, seed: int | list[int] = 0) -> Factors:
+    """Draw n pictures' factors: shapes in equal numbers, shuffled; the others independent and uniform.
+
+    seed: a whole number, or a list of them.
+    """
+    rng = np.random.default_rng(seed)
+    shape = rng.permutation(np.arange(n) % len(CLASSES))
+    values = {
+        "hue": rng.uniform(0, 1, n),
+        "x": rng.uniform(-0.25, 0.25, n),
+        "y": rng.uniform(-0.25, 0.25, n),
+        "scale": rng.uniform(0.58, 0.78, n),
+        "rotation": rng.uniform(0, 2 * np.pi, n),
+    }
+    return Factors(torch.from_numpy(shape), **{k: torch.from_numpy(v).float() for k, v in values.items()})
+
+
+def draw(factors: Factors, size: int = 32) -> Tensor:
+    """Draw the pictures of these factors: uint8 (N, 3, size, size).
+
+    Each pixel is carried back into the curve's own frame, its distance to the curve looked up there,
+    and the line's coverage of the pixel (anti-aliasing) read off that distance.
+    """
+    half = size / 2
+    centres = (torch.arange(size) + 0.5) / half - 1  # pixel centres in [-1, 1]
+    pictures = torch.empty(len(factors), 3, size, size, dtype=torch.uint8)
+    for shape, distances in enumerate(_distance_fields()):
+        at = (factors.shape == shape).nonzero()[:, 0]
+        f = factors[at]
+        u = (centres - f.x[:, None])[:, None, :]  # (n, 1, size)
+        v = (centres - f.y[:, None])[:, :, None]  # (n, size, 1)
+        cos = (torch.cos(f.rotation) / (f.scale * _REACH))[:, None, None]
+        sin = (torch.sin(f.rotation) / (f.scale * _REACH))[:, None, None]
+        grid = torch.stack((cos * u + sin * v, cos * v - sin * u), dim=-1)  # (n, size, size, 2)
+        looked_up = F.grid_sample(
+            distances.expand(len(at), 1, -1, -1), grid, padding_mode="border", align_corners=False
+        )
+        pixels = looked_up * f.scale[:, None, None, None] * half  # distance to the curve, in pixels
+        ink = (0.5 + STROKE * size / 64 - pixels).clamp(0, 1)
+        line, ground = tint(f.hue, INK)[:, :, None, None], tint(f.hue, GROUND)[:, :, None, None]
+        pictures[at] = (torch.lerp(ground, line, ink) * 255).round().to(torch.uint8)
+    return pictures
+
+
+def tint(hue: Tensor, luma: float) -> Tensor:
+    """Colour of this hue and luma: RGB in [0, 1], (N,) -> (N, 3).
+
+    A colour of luma L is grey L plus a chroma vector (cb, cr) of luma zero. The vector turns with the
+    hue and keeps its length, the longest for which no hue leaves [0, 1]; so hue changes nothing that a
+    grayscale picture shows. Luma weights 0.2989 / 0.5870 / 0.1140, as in the grayscale augmentation.
+    """
+    length = min(luma, 1 - luma) / (2 * (1 - 0.1140))
+    cb, cr = length * torch.cos(2 * torch.pi * hue), length * torch.sin(2 * torch.pi * hue)
+    red = luma + 2 * (1 - 0.2989) * cr
+    blue = luma + 2 * (1 - 0.1140) * cb
+    green = (luma - 0.2989 * red - 0.1140 * blue) / 0.5870
+    return torch.stack((red, green, blue), dim=-1).clamp(0, 1)
+
+
+def _curve(name: str) -> np.ndarray:
+    """Points (P, 2) of a closed curve around the origin, farthest point at radius 1."""
+    t = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+
+    def polygon(radii, angles) -> np.ndarray:
+        return np.stack((radii * np.sin(angles), -radii * np.cos(angles)), axis=-1)
+
+    def regular(n: int) -> np.ndarray:
+        return polygon(np.ones(n), np.arange(n) * 2 * np.pi / n)
+
+    match name:
+        case "circle":
+            points = polygon(np.ones_like(t) * 0.8, t) / 0.8
+        case "triangle":
+            points = regular(3)
+        case "square":
+            points = regular(4)
+        case "star":
+            points = polygon(np.where(np.arange(10) % 2, 0.42, 1.0), np.arange(10) * np.pi / 5)
+        case "cross":
+            a, b = 0.32, 1.0
+            points = np.array([(a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b)])
+            points = np.concatenate((points, -points))
+        case "heart":
+            x = 16 * np.sin(t) ** 3
+            y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+            points = np.stack((x, -y - 2), axis=-1)
+        case "moon":
+            outer = np.linspace(0.25 * np.pi, 1.75 * np.pi, 60)
+            a = np.stack((np.cos(outer), np.sin(outer)), axis=-1)
+            inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 50)
+            b = np.stack((np.cos(inner) * 0.76, np.sin(inner) * 0.76), axis=-1)
+            b[:, 0] += a[0, 0] - b[-1, 0]
+            points = np.concatenate((a, b))
+        case "arrow":
+            points = np.array(
+                [(0, -1), (0.75, -0.1), (0.28, -0.1), (0.28, 0.95), (-0.28, 0.95), (-0.28, -0.1), (-0.75, -0.1)]
+            )
+        case "eight":
+            points = np.stack((np.sin(2 * t) * 0.55, -np.cos(t)), axis=-1)
+        case "clover":
+            points = polygon(0.62 + 0.38 * np.cos(3 * t), t)
+    return points / np.linalg.norm(points, axis=1).max()
+
+
+_fields: Tensor | None = None
+
+
+def _distance_fields() -> Tensor:
+    """Distance to each curve on a grid: float32 (10, _GRID, _GRID), computed once per process."""
+    global _fields
+    if _fields is None:
+        axis = (torch.arange(_GRID) + 0.5) / _GRID * 2 * _REACH - _REACH
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        grid = torch.stack((x, y), dim=-1).reshape(-1, 2)
+        fields_ = []
+        for name in CLASSES:
+            start = torch.from_numpy(_curve(name)).float()
+            step = start.roll(-1, 0) - start  # segment k runs from start[k] to start[k] + step[k]
+            along = ((grid @ step.T) - (start * step).sum(1)) / (step * step).sum(1)  # (pixels, segments)
+            along = along.clamp(0, 1)
+            dx = grid[:, :1] - start[:, 0] - along * step[:, 0]
+            dy = grid[:, 1:] - start[:, 1] - along * step[:, 1]
+            fields_.append((dx.square() + dy.square()).amin(1).sqrt().reshape(_GRID, _GRID))
+        _fields = torch.stack(fields_)
+    return _fields

@@ -1,0 +1,191 @@
+"""The algorithm against formulas worked out separately."""
+
+import copy
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import byol_tutorial as bt
+from byol_tutorial.byol import BYOL
+
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
+
+
+def tiny(**changes) -> BYOL:
+    torch.manual_seed(0)
+    return BYOL(bt.Config(**(TINY | changes)), view_size=16)
+
+
+def views(n=8, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, n, 3, 16, 16, generator=generator)
+
+
+def test_loss_is_the_squared_distance_of_unit_vectors_in_float64():
+    rng = np.random.default_rng(0)
+    p, z = rng.normal(size=(50, 7)), rng.normal(size=(50, 7)) * 100
+    unit_p = p / np.linalg.norm(p, axis=1, keepdims=True)
+    unit_z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    expected = np.mean(np.sum((unit_p - unit_z) ** 2, axis=1))
+    ours = bt.byol_loss(torch.from_numpy(p), torch.from_numpy(z))
+    assert ours.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_loss_at_its_ends():
+    z = torch.randn(5, 4)
+    assert bt.byol_loss(3 * z, z).item() == pytest.approx(0, abs=1e-6)
+    assert bt.byol_loss(-z, z).item() == pytest.approx(4, abs=1e-6)
+    assert bt.byol_loss(torch.eye(4)[:2], torch.eye(4)[2:]).item() == pytest.approx(2)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 10), st.floats(1e-3, 1e3))
+def test_loss_stays_in_its_range_and_ignores_lengths(seed, n, d, length):
+    p, z = torch.randn(2, n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    loss = bt.byol_loss(p, z).item()
+    assert -1e-9 <= loss <= 4 + 1e-9
+    assert bt.byol_loss(length * p, z).item() == pytest.approx(loss, abs=1e-9)
+
+
+def test_both_directions_are_added():
+    model = tiny()
+    v1, v2 = views()
+    both = model(v1, v2).loss
+    model.config = model.config.replace(symmetric=False)
+    assert both.item() == pytest.approx(model(v1, v2).loss.item() + model(v2, v1).loss.item(), rel=1e-6)
+    assert 0 <= both.item() <= 8
+
+
+def test_forward_is_the_composition_written_out():
+    model = tiny(symmetric=False)
+    v1, v2 = views()
+    p = model.predictor(model.projector(model.encoder(v1)))
+    z = model.target.projector(model.target.encoder(v2))
+    expected = (2 - 2 * torch.cosine_similarity(p, z, dim=1)).mean()
+    assert model(v1, v2).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("target", ["ema", "random"])
+def test_no_gradient_reaches_the_target(target):
+    model = tiny(target=target)
+    model(*views()).loss.backward()
+    assert all(p.grad is None for p in model.target.parameters())
+    for module in (model.encoder, model.projector, model.predictor):
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters() if p.ndim > 1)
+
+
+def test_without_stop_gradient_it_does():
+    model = tiny(stop_gradient=False)
+    model(*views()).loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.target.parameters() if p.ndim > 1)
+
+
+def test_online_target_is_the_online_network_with_and_without_its_gradient():
+    """The gradient through the target branch is what stop_gradient takes away, and nothing else."""
+    gradients = {}
+    for stop in (True, False):
+        model = tiny(target="online", stop_gradient=stop)
+        assert model.project_target(views()[0]).requires_grad is not stop
+        model(*views()).loss.backward()
+        gradients[stop] = model.encoder[0].weight.grad
+    model = tiny(target="online")
+    v1, v2 = views()
+    z1, z2 = model.online(v1), model.online(v2)
+    p1, p2 = model.predictor(z1), model.predictor(z2)
+    (bt.byol_loss(p1, z2.detach()) + bt.byol_loss(p2, z1.detach())).backward()
+    torch.testing.assert_close(gradients[True], model.encoder[0].weight.grad)
+    assert (gradients[True] - gradients[False]).norm() > 0.1 * gradients[True].norm()
+
+
+def test_moving_average_by_hand():
+    model = tiny()
+    for p in model.online.parameters():
+        torch.nn.init.normal_(p)
+    before = [p.double().clone() for p in model.target.parameters()]
+    online = [p.double().clone() for p in model.online.parameters()]
+    for tau in (0.9, 0.5):
+        model.update_target(tau)
+        before = [tau * b + (1 - tau) * o for b, o in zip(before, online, strict=True)]
+    for ours, expected in zip(model.target.parameters(), before, strict=True):
+        torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close([p.double() for p in model.online.parameters()], online)  # θ is only read
+
+
+@pytest.mark.parametrize(("tau", "kept"), [(1.0, "target"), (0.0, "online")])
+def test_moving_average_at_its_ends(tau, kept):
+    model = tiny()
+    for p in model.online.parameters():
+        torch.nn.init.normal_(p)
+    expected = copy.deepcopy(getattr(model, kept)).state_dict()
+    model.update_target(tau)
+    for name, value in model.target.named_parameters():
+        assert torch.equal(value, expected[name])
+
+
+def test_random_target_is_another_network_and_stays():
+    model = tiny(target="random")
+    before = copy.deepcopy(model.target.state_dict())
+    assert not torch.equal(model.target.encoder[0].weight, model.encoder[0].weight)
+    model.update_target(0.5)
+    assert all(torch.equal(before[name], value) for name, value in model.target.named_parameters())
+
+
+def test_target_starts_as_a_copy_that_shares_nothing():
+    model = tiny()
+    assert torch.equal(model.target.encoder[0].weight, model.encoder[0].weight)
+    with torch.no_grad():
+        model.encoder[0].weight.add_(1)
+    assert not torch.equal(model.target.encoder[0].weight, model.encoder[0].weight)
+
+
+def test_target_normalises_with_its_own_batch():
+    """In training mode the target's output for an image depends on the others in its batch."""
+    model = tiny().train()
+    v = views(n=8)[0]
+    alone, together = model.project_target(v[:4]), model.project_target(v)[:4]
+    assert (alone - together).abs().max() > 1e-3
+
+
+def test_identity_predictor_is_none():
+    model = tiny(predictor="identity")
+    z = torch.randn(3, 8)
+    assert torch.equal(model.predictor(z), z)
+    assert list(model.predictor.parameters()) == []
+
+
+def test_heads_have_the_papers_layers():
+    for head in (tiny().projector, tiny().predictor):
+        kinds = [type(layer).__name__ for layer in head]
+        assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+        assert head[0].bias is not None
+        assert head[3].bias is None
+
+
+@pytest.mark.parametrize(("encoder", "dim", "stem"), [("small", 16, 3), ("resnet18", 512, 3), ("resnet50", 2048, 3)])
+def test_encoders_map_images_to_features(encoder, dim, stem):
+    model = tiny(encoder=encoder)
+    assert model.encoder(views(2)[0]).shape == (2, dim)
+    assert model.encoder.feature_dim == dim
+    first = next(m for m in model.encoder.modules() if isinstance(m, torch.nn.Conv2d))
+    assert first.kernel_size == (stem, stem)
+
+
+def test_resnet_keeps_its_large_stem_for_large_views():
+    encoder = BYOL(bt.Config(**(TINY | {"encoder": "resnet18"})), view_size=96).encoder
+    assert encoder.conv1.kernel_size == (7, 7)
+    assert isinstance(encoder.maxpool, torch.nn.MaxPool2d)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.9, 0.996, 1.0])
+def test_tau_schedule(base):
+    values = [bt.tau_at(k, 100, base) for k in range(101)]
+    expected = [1 - (1 - base) * (np.cos(np.float64(math.pi) * k / 100) + 1) / 2 for k in range(101)]
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+    assert values[0] == pytest.approx(base)
+    assert values[50] == pytest.approx((1 + base) / 2)
+    assert values[100] == pytest.approx(1)
+    assert all(a <= b for a, b in pairwise(values))

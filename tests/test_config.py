@@ -1,0 +1,141 @@
+"""Every valid value is taken, every other refused by name."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import byol_tutorial as bt
+from byol_tutorial.config import FIELDS, LIVE, PRESETS, Pair
+
+
+def numeric():
+    return [(n, f) for n, f in FIELDS.items() if f.type in (int, float, Pair)]
+
+
+@pytest.mark.parametrize(("name", "field"), numeric())
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True, -1e12])
+def test_bad_numbers_are_refused_by_name(name, field, value):
+    with pytest.raises(bt.ConfigError, match=rf"^{name}=.*give") as caught:
+        bt.Config(**{name: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "field"), numeric())
+def test_bounds_are_inclusive_and_what_is_beyond_is_refused(name, field):
+    meta = field.metadata
+    other = {"epochs": 10**6} if name == "warmup_epochs" else {"warmup_epochs": 0}
+    for key, sign in (("low", -1), ("high", 1)):
+        bound = meta[key]
+        if bound is None:
+            continue
+        bt.Config(**(other | {name: bound}))
+        beyond = bound + sign * (1 if field.type is int else 1e-6 + abs(bound) * 1e-6)
+        with pytest.raises(bt.ConfigError, match=f"^{name}=.*at (least|most) "):
+            bt.Config(**(other | {name: beyond}))
+    if meta["above"] is not None:
+        with pytest.raises(bt.ConfigError, match=f"^{name}=.*above "):
+            bt.Config(**{name: meta["above"]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tau_base": 1.5}, "tau_base=1.5: give a number at least 0 and at most 1"),
+        ({"lr": -1}, "lr=-1: give a number above 0"),
+        ({"predictor": "mpl"}, "predictor='mpl': choose one of mlp, linear, identity"),
+        ({"stop_gradient": "no"}, "stop_gradient='no': give True or False"),
+        ({"batch_size": 32.5}, "batch_size=32.5: give a whole number at least 2"),
+        ({"blur_p": (1, 0, 0)}, "blur_p=(1, 0, 0): give one number, or two: for T and for T′"),
+        ({"crop_area": (0.9, 0.2)}, "crop_area=(0.9, 0.2): the first is larger than the second; exchange them"),
+        ({"warmup_epochs": 20, "epochs": 10}, "warmup_epochs=20: longer than the run of epochs=10; lower it"),
+        ({"taubase": 0.9}, "'taubase' is not a field of Config: did you mean 'tau_base'?"),
+    ],
+)
+def test_messages_name_the_value_what_is_allowed_and_what_to_do(changes, message):
+    with pytest.raises(bt.ConfigError) as caught:
+        bt.preset("shapes", **changes)
+    assert str(caught.value) == message
+    with pytest.raises(bt.ConfigError):
+        bt.Config().replace(**changes)
+
+
+def values(field):
+    meta = field.metadata
+    if meta["choices"]:
+        return st.sampled_from(meta["choices"])
+    if field.type is bool:
+        return st.booleans()
+    low = meta["low"] if meta["low"] is not None else (meta["above"] or 0)
+    high = meta["high"] if meta["high"] is not None else low + 1000
+    if field.type is int:
+        return st.integers(int(low), int(high))
+    number = st.floats(low, high, exclude_min=meta["above"] is not None)
+    return st.tuples(number, number).map(sorted).map(tuple) if field.type is Pair else number
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={n: values(f) for n, f in FIELDS.items() if n not in ("epochs", "warmup_epochs")}
+    )
+)
+def test_any_valid_config_survives_the_round_trip_through_json(changes):
+    import json
+
+    config = bt.Config(**changes)
+    assert bt.Config.from_dict(json.loads(config.to_json())) == config
+    for name, value in changes.items():
+        assert getattr(config, name) == value
+
+
+def test_one_number_serves_both_views():
+    assert bt.Config(jitter_p=0.3).jitter_p == (0.3, 0.3)
+    assert bt.Config(jitter_p=[0.3, 0.4]).jitter_p == (0.3, 0.4)
+
+
+def test_config_is_frozen_and_hashable():
+    config = bt.Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lr = 1.0
+    assert len({config, bt.Config(), bt.Config(seed=1)}) == 2
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_build(name):
+    assert bt.preset(name, seed=5).seed == 5
+
+
+def test_unknown_preset():
+    with pytest.raises(bt.ConfigError, match="preset 'shape': choose one of shapes, digits, photos"):
+        bt.preset("shape")
+
+
+def test_default_config_is_the_recipe_for_shapes():
+    assert bt.Config() == bt.preset("shapes")
+
+
+def test_every_field_is_explained_and_grouped():
+    for f in FIELDS.values():
+        assert len(f.metadata["help"]) > 10
+        assert f.metadata["group"]
+
+
+def test_what_decides_tensor_shapes_is_structural():
+    assert not LIVE & {
+        "encoder",
+        "width",
+        "hidden_dim",
+        "projection_dim",
+        "batch_size",
+        "seed",
+        "epochs",
+        "optimizer",
+        "view_size",
+    }
+    assert {"lr", "weight_decay", "tau_base", "stop_gradient", "predictor", "target", "symmetric", "hue"} <= LIVE
+
+
+def test_learning_rate_grows_with_the_batch():
+    assert bt.Config(lr=0.2, batch_size=512).step_lr == pytest.approx(0.4)

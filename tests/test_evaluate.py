@@ -1,0 +1,164 @@
+"""kNN and linear probe against scikit-learn; features without a trace of training."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+import byol_tutorial as bt
+from byol_tutorial.evaluate import nearest, pixels
+from byol_tutorial.networks import build_encoder
+
+
+def blobs(n=600, d=12, classes=5, noise=1.6, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(classes, d)) * 1.5
+    y = rng.integers(0, classes, n)
+    x = centres[y] + rng.normal(size=(n, d)) * noise
+    x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
+    return x[: n // 2], y[: n // 2], x[n // 2 :], y[n // 2 :]
+
+
+@pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (20, 0.07), (20, 0.5), (150, 0.1)])
+def test_knn_is_scikit_learns(k, temperature):
+    x, y, xt, yt = blobs()
+    weigh = lambda distance: np.exp((1 - distance) / temperature)  # noqa: E731
+    theirs = KNeighborsClassifier(k, metric="cosine", algorithm="brute", weights=weigh).fit(x.double(), y)
+    ours = bt.knn_accuracy(x, y, xt, yt, k=k, temperature=temperature)
+    assert 0.3 < ours < 0.99  # the comparison means something
+    assert ours == pytest.approx(theirs.score(xt.double(), yt), abs=1.01 / len(yt))  # one tie may fall either way
+
+
+def test_knn_takes_fewer_neighbours_where_there_are_fewer_images():
+    x, y, xt, yt = blobs(60)
+    assert bt.knn_accuracy(x, y, xt, yt, k=1000) == bt.knn_accuracy(x, y, xt, yt, k=30)
+
+
+def test_nearest_is_scikit_learns():
+    x, _, xt, _ = blobs()
+    theirs = NearestNeighbors(n_neighbors=5, metric="cosine").fit(x).kneighbors(xt, return_distance=False)
+    assert torch.equal(nearest(xt, x, 5), torch.from_numpy(theirs))
+
+
+def test_linear_probe_is_as_good_as_the_best_penalty():
+    """Against scikit-learn fitted with every penalty and scored on the test images: at most 2 points below the best."""
+    x, y, xt, yt = blobs(noise=2.5)
+    mean, std = x.mean(0), x.std(0, unbiased=False)
+    scores = [
+        LogisticRegression(C=c, max_iter=2000).fit((x - mean) / std, y).score((xt - mean) / std, yt)
+        for c in bt.evaluate.PENALTIES
+    ]
+    result = bt.linear_probe(x, y, xt, yt)
+    assert max(scores) - 0.02 <= result.accuracy <= max(scores)
+    assert float(result) == result.accuracy
+    assert "linear probe" in str(result)
+
+
+def test_linear_probe_ignores_the_scale_of_the_features():
+    x, y, xt, yt = blobs()
+    scale = torch.logspace(-3, 3, 12)
+    assert bt.linear_probe(x * scale, y, xt * scale, yt).accuracy == bt.linear_probe(x, y, xt, yt).accuracy
+
+
+def test_linear_probe_never_looks_at_test_labels_to_choose():
+    x, y, xt, yt = blobs()
+    wrong = (yt + 1) % 5
+    a, b = bt.linear_probe(x, y, xt, yt), bt.linear_probe(x, y, xt, wrong)
+    assert (a.penalty, a.held_out_accuracy) == (b.penalty, b.held_out_accuracy)
+    assert b.accuracy < 0.3 < a.accuracy
+
+
+def test_linear_probe_needs_two_classes():
+    x, _, xt, _ = blobs()
+    with pytest.raises(bt.DataError, match="at least two classes"):
+        bt.linear_probe(x, torch.zeros(len(x), dtype=torch.long), xt, torch.zeros(len(xt), dtype=torch.long))
+
+
+def test_linear_probe_survives_collapsed_features():
+    """Constant features: nothing to learn, so the accuracy of always naming one class; no warning, no crash."""
+    _, y, _, yt = blobs()
+    constant = torch.ones(len(y), 8)
+    accuracy = bt.linear_probe(constant, y, torch.ones(len(yt), 8), yt).accuracy
+    assert accuracy in [(yt == c).float().mean().item() for c in range(5)] or accuracy == pytest.approx(
+        max((yt == c).float().mean().item() for c in range(5)), abs=0.15
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return build_encoder(bt.Config(width=4), 32, mean=[0.2, 0.3, 0.4], std=[0.5, 0.6, 0.7])
+
+
+def test_features_are_the_encoder_in_evaluation_mode(encoder):
+    images = bt.load("shapes", limit=70).images
+    expected = copy.deepcopy(encoder).eval()
+    mean, std = torch.tensor([0.2, 0.3, 0.4])[:, None, None], torch.tensor([0.5, 0.6, 0.7])[:, None, None]
+    with torch.no_grad():
+        expected = expected((images / 255 - mean) / std)
+    y = bt.features(encoder, images, batch_size=32)
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
+    assert y.dtype == torch.float32
+    assert not y.requires_grad
+
+
+def test_features_change_nothing_in_the_encoder(encoder):
+    before = copy.deepcopy(encoder.state_dict())
+    encoder.train()
+    bt.features(encoder, bt.load("shapes", limit=20).images)
+    assert encoder.training
+    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
+    encoder.eval()
+    bt.features(encoder, bt.load("shapes", limit=20).images)
+    assert not encoder.training
+
+
+def test_factor_probe_reads_what_is_there_and_not_what_is_not():
+    train, test = bt.load("shapes", limit=1500), bt.load("shapes", "test", limit=700)
+
+    def only_hue(s):
+        angle = 2 * torch.pi * s.factors.hue
+        return torch.stack((angle.cos(), angle.sin()), 1) + 0.01 * torch.randn(
+            len(s), 2, generator=torch.Generator().manual_seed(0)
+        )
+
+    assert bt.factor_probe(only_hue(train), train, only_hue(test), test, "hue").accuracy > 0.9
+    # chance is 0.1 and 0.125; standard error of 700 images 0.0125
+    assert bt.factor_probe(only_hue(train), train, only_hue(test), test, "shape").accuracy < 0.16
+    assert bt.factor_probe(only_hue(train), train, only_hue(test), test, "rotation").accuracy < 0.19
+
+
+def test_factor_probe_refuses():
+    train, digits = bt.load("shapes", limit=20), bt.load("digits", limit=20)
+    x = torch.zeros(20, 2)
+    with pytest.raises(bt.DataError, match="factor 'colour': choose one of shape, hue"):
+        bt.factor_probe(x, train, x, train, "colour")
+    with pytest.raises(bt.DataError, match="'digits' has no factors"):
+        bt.factor_probe(x, digits, x, digits, "hue")
+
+
+def test_compare_measures_each_representation(encoder):
+    train, test = bt.load("shapes", limit=300), bt.load("shapes", "test", limit=200)
+    table = bt.compare({"random encoder": encoder}, train, test)
+    assert list(table.rows) == ["raw pixels", "random encoder"]
+    a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
+    assert table.rows["random encoder"] == (
+        bt.knn_accuracy(a, train.labels, b, test.labels),
+        bt.linear_probe(a, train.labels, b, test.labels).accuracy,
+    )
+    assert table.rows["raw pixels"][0] == bt.knn_accuracy(
+        pixels(train.images), train.labels, pixels(test.images), test.labels
+    )
+    for text in (str(table), table._repr_html_()):
+        assert f"{table.rows['random encoder'][1]:.3f}" in text
+
+
+def test_compare_without_labels_says_what_to_do(encoder):
+    from dataclasses import replace
+
+    train = bt.load("shapes", limit=50)
+    with pytest.raises(bt.DataError, match="no labels: put the images in one sub-folder a class"):
+        bt.compare({}, replace(train, labels=None), train)

@@ -1,0 +1,76 @@
+"""Figures hold what they were given, say so in words, and draw without pyplot."""
+
+import subprocess
+import sys
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from byol_tutorial import figures as F
+
+PICTURES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+RUN = {"loss": [4.0, 3.0, 2.0, 1.0], "std": [0.7, 0.8, 0.8, 0.9], "knn": [(2, 0.3), (4, 0.5)]}
+
+
+@pytest.fixture(params=["grid", "pairs", "curves", "curves of two", "neighbours", "bars"])
+def picture(request):
+    return {
+        "grid": lambda: F.image_grid(PICTURES, columns=4, titles=list("abcdef")),
+        "pairs": lambda: F.view_pairs(PICTURES, PICTURES, PICTURES),
+        "curves": lambda: F.curves({"BYOL": RUN}, steps_per_epoch=2),
+        "curves of two": lambda: F.curves({"BYOL": RUN, "without": {"loss": [1.0], "std": [0.1]}}),
+        "neighbours": lambda: F.neighbours(
+            PICTURES[:2], {"a": PICTURES.view(2, 3, 3, 8, 8)}, {"a": torch.eye(2, 3) > 0}
+        ),
+        "bars": lambda: F.bars({"shape": {"before": 0.3, "after": 0.9}, "hue": {"before": 0.8}}, chance=0.1),
+    }[request.param]()
+
+
+def test_picture_is_a_png_with_something_on_it(picture):
+    pixels = np.asarray(Image.open(BytesIO(picture.png())).convert("L"))
+    assert pixels.shape[0] > 50
+    assert pixels.shape[1] > 200
+    assert pixels.std() > 5
+
+
+def test_notebooks_get_alt_text(picture):
+    html = picture._repr_html_()
+    assert html.startswith('<img alt="')
+    assert len(picture.alt) > 10
+    assert 'src="data:image/png;base64,' in html
+
+
+def test_alt_text_is_escaped():
+    assert 'alt="a &quot;b&quot; &lt;c&gt;"' in F.Picture(2, 2, 'a "b" <c>')._repr_html_().replace(">", "&gt;", 1)
+
+
+def test_curves_draw_the_numbers():
+    loss, std, knn = F.curves({"BYOL": RUN}, steps_per_epoch=2).axes
+    np.testing.assert_allclose(loss.lines[0].get_xydata(), [(0.5, 4), (1, 3), (1.5, 2), (2, 1)])
+    np.testing.assert_allclose(std.lines[0].get_ydata(), RUN["std"])
+    np.testing.assert_allclose(knn.lines[0].get_xydata(), [(1, 0.3), (2, 0.5)])
+
+
+def test_smooth_is_the_mean_of_the_last_values():
+    values = np.random.default_rng(0).normal(size=100)
+    expected = [values[max(0, i - 9) : i + 1].mean() for i in range(100)]
+    np.testing.assert_allclose(F.smooth(values, 10), expected)
+
+
+def test_neighbours_are_framed_by_right_and_wrong():
+    picture = F.neighbours(PICTURES[:1], {"a": PICTURES[None, :2]}, {"a": torch.tensor([[True, False]])})
+    frames = [a.spines["top"].get_edgecolor() for a in picture.axes if a.images and a.spines["top"].get_visible()]
+    from matplotlib.colors import to_rgba
+
+    assert frames == [to_rgba(F.GREEN), to_rgba(F.RED)]
+
+
+def test_figures_need_no_pyplot():
+    code = "import sys; from byol_tutorial import figures as F; F.bars({'a': {'b': 0.5}}).png(); print('matplotlib.pyplot' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )

@@ -1,0 +1,402 @@
+"""The trainer: determinism, live changes, faults, resuming; and that BYOL learns."""
+
+import math
+import signal
+import threading
+
+import pytest
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial import checkpoint
+from byol_tutorial.config import LIVE
+from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
+from byol_tutorial.train import TrainingError
+
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
+
+
+@pytest.fixture(scope="module")
+def train():
+    return bt.load("shapes", limit=44)
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return bt.load("shapes", "test", limit=40)
+
+
+def tiny(train, test=None, **changes) -> bt.Trainer:
+    return bt.Trainer(bt.Config(**(TINY | changes)), train, test, device="cpu")
+
+
+def weights(trainer):
+    return [p.detach().clone() for p in trainer.model.parameters()]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+# --- determinism --------------------------------------------------------------------------------
+
+
+def test_same_seed_same_run_bit_for_bit(train):
+    one, two = tiny(train).run(progress=False), tiny(train).run(progress=False)
+    assert one.history.loss == two.history.loss
+    assert same(weights(one), weights(two))
+    assert tiny(train, seed=1).run(progress=False).history.loss != one.history.loss
+
+
+def test_a_run_ignores_and_leaves_alone_the_global_random_state(train):
+    torch.manual_seed(1)
+    expected = tiny(train).run(progress=False).history.loss
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert tiny(train).run(progress=False).history.loss == expected
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_trainers_in_turns_do_not_disturb_each_other(train):
+    alone = tiny(train).run(progress=False).history.loss
+    one, two = tiny(train), tiny(train, seed=9)
+    for _ in range(one.total_steps):
+        one.step()
+        two.step()
+    assert one.history.loss == alone
+
+
+def test_knn_checks_do_not_change_the_run(train, test_set):
+    checked, unchecked = tiny(train, test_set, knn_every=1), tiny(train, test_set, knn_every=0)
+    assert checked.run(progress=False).history.loss == unchecked.run(progress=False).history.loss
+    assert [step for step, _ in checked.history.knn] == [5, 10, 15]
+    assert unchecked.history.knn == []
+
+
+def test_resumed_equals_uncut_bit_for_bit(train, tmp_path):
+    uncut = tiny(train, optimizer="adamw", lr=0.03).run(progress=False)
+    cut = tiny(train, optimizer="adamw", lr=0.03)
+    for _ in range(7):  # in the middle of the second epoch
+        cut.step()
+    cut.save(tmp_path / "c.pt")
+    resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu").run(progress=False)
+    assert resumed.history.loss == uncut.history.loss
+    assert resumed.history.std == uncut.history.std
+    assert same(weights(resumed), weights(uncut))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(resumed.model.state_dict().values(), uncut.model.state_dict().values(), strict=True)
+    )
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+def test_each_epoch_visits_images_once_in_a_new_order(train):
+    trainer = tiny(train)
+    seen = []
+    trainer.views = lambda images: seen.append(images) or (torch.randn(2, 8, 3, 32, 32).unbind(0))
+    for _ in range(10):
+        trainer.step()
+    index = {image.numpy().tobytes(): i for i, image in enumerate(train.images)}
+    first, second = (
+        [index[image.numpy().tobytes()] for batch in part for image in batch] for part in (seen[:5], seen[5:])
+    )
+    assert len(set(first)) == len(set(second)) == 40  # 5 batches of 8; 4 of the 44 wait for another epoch
+    assert first != second
+    assert set(first) != set(second)
+
+
+def test_a_batch_larger_than_the_set_is_refused(train):
+    with pytest.raises(bt.ConfigError, match="batch_size=45: the set has 44 images; give at most that"):
+        tiny(train, batch_size=45)
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+def test_schedules_over_a_run(train):
+    trainer = tiny(train, lr=0.32, tau_base=0.9).run(progress=False)
+    h = trainer.history
+    assert len(h.loss) == len(h.std) == len(h.lr) == len(h.tau) == 15
+    peak = 0.32 * 8 / 256
+    warm = [peak * (k + 1) / 5 for k in range(5)]
+    cosine = [peak * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(10)]
+    assert h.lr == pytest.approx(warm + cosine)
+    assert h.tau == pytest.approx([1 - 0.1 * (1 + math.cos(math.pi * k / 15)) / 2 for k in range(1, 16)])
+    assert h.tau[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "tau"),
+    [({"target": "online"}, 0.0), ({"target": "random"}, 1.0), ({"tau_schedule": "constant", "tau_base": 0.7}, 0.7)],
+)
+def test_tau_of_other_targets(train, changes, tau):
+    trainer = tiny(train, **changes)
+    trainer.step()
+    assert trainer.history.tau == [tau]
+
+
+def test_learning_rate_factor_without_warmup_starts_at_one():
+    assert lr_factor_at(0, 10, 0) == 1
+    assert lr_factor_at(10, 10, 0) == pytest.approx(0)
+
+
+def test_weight_decay_and_multiplier_reach_the_right_parameters(train):
+    trainer = tiny(train, predictor_lr_multiplier=10.0, weight_decay=0.01)
+    lr = set_hyperparameters(trainer.optimizer, trainer.config, 0.5)
+    names = {id(p): name for name, p in trainer.model.named_parameters()}
+    seen = set()
+    for group in trainer.optimizer.param_groups:
+        for p in group["params"]:
+            name = names[id(p)]
+            seen.add(name)
+            assert group["weight_decay"] == (0.01 if p.ndim > 1 else 0), name
+            assert group["lr"] == pytest.approx(lr * (10 if name.startswith("predictors") else 1)), name
+    assert seen == set(names.values())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_one_step_is_torchs_own_optimiser_on_a_separate_model(train, optimizer):
+    """Θ after a step, against the update formula in float64."""
+    trainer = tiny(train, optimizer=optimizer, lr=0.32, weight_decay=0.1, warmup_epochs=0)
+    p = trainer.model.encoder[0].weight
+    before = p.detach().double().clone()
+    trainer.step()
+    g, lr, decay = p.grad.double(), 0.01, 0.1
+    if optimizer == "sgd":
+        expected = before - lr * (g + decay * before)
+    else:
+        expected = before * (1 - lr * decay) - lr * g / (g.abs() + 1e-8)
+    torch.testing.assert_close(p.detach().double(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_target_moves_after_the_optimiser(train):
+    trainer = tiny(train, tau_base=0.9, tau_schedule="constant")
+    before = trainer.model.target.encoder[0].weight.detach().clone()
+    trainer.step()
+    expected = 0.9 * before + 0.1 * trainer.model.encoder[0].weight
+    torch.testing.assert_close(trainer.model.target.encoder[0].weight, expected)
+
+
+def test_target_parameters_move_only_by_averaging(train):
+    trainer = tiny(train, target="random", weight_decay=0.5)
+    before = [p.detach().clone() for p in trainer.model.target.parameters()]
+    trainer.run(progress=False)
+    assert same(before, trainer.model.target.parameters())
+
+
+# --- live changes -------------------------------------------------------------------------------
+
+
+def test_changes_are_recorded_and_take_effect_at_the_next_step(train):
+    trainer = tiny(train)
+    trainer.step()
+    trainer.change(lr=0.8, tau_schedule="constant", tau_base=0.5)
+    trainer.step()
+    assert trainer.history.changes == [(1, {"lr": 0.8, "tau_schedule": "constant", "tau_base": 0.5})]
+    assert trainer.history.lr[1] == pytest.approx(0.8 * 8 / 256 * 2 / 5)
+    assert trainer.history.tau[1] == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"predictor": "identity"}, {"predictor": "linear"}, {"stop_gradient": False}, {"target": "online"}, {"symmetric": False},
+     {"hue": 0.0, "jitter_p": 0.0}, {"weight_decay": 0.5}, {"predictor_lr_multiplier": 10.0}],
+)  # fmt: skip
+def test_a_change_before_the_first_step_equals_a_run_configured_so(train, changes):
+    changed = tiny(train)
+    changed.change(**changes)
+    changed.run(progress=False)
+    assert changed.history.loss == tiny(train, **changes).run(progress=False).history.loss
+    assert changed.history.loss != tiny(train).run(progress=False).history.loss
+
+
+def test_structural_and_bad_changes_are_refused_and_leave_the_run_alone(train):
+    trainer = tiny(train)
+    config = trainer.config
+    with pytest.raises(bt.ConfigError, match="'batch_size' cannot change while training: build a new Trainer"):
+        trainer.change(lr=0.1, batch_size=4)
+    with pytest.raises(bt.ConfigError, match="tau_base=2"):
+        trainer.change(lr=0.1, tau_base=2.0)
+    with pytest.raises(bt.ConfigError, match="did you mean 'tau_base'"):
+        trainer.change(tau_bas=0.5)
+    assert trainer.config is config
+    assert trainer.history.changes == []
+
+
+def test_every_live_field_can_change(train):
+    trainer = tiny(train)
+    for name in sorted(LIVE):
+        trainer.change(**{name: getattr(trainer.config, name)})
+    assert math.isfinite(trainer.step())
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step(train):
+    trainer = tiny(train)
+    trainer.step()
+    with torch.no_grad():
+        trainer.model.predictor[3].weight[0, 0] = float("nan")
+    before = weights(trainer)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1, with lr .*: lower lr"):
+        trainer.step()
+    assert trainer.steps_done == len(trainer.history.loss) == 1
+    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, weights(trainer), strict=True))
+
+
+def test_interrupt_ends_the_run_after_a_whole_step(train):
+    trainer = tiny(train)
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(t):
+        if t.steps_done == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    trainer.run(progress=False, on_step=interrupt)
+    assert trainer.interrupted
+    assert trainer.steps_done == len(trainer.history.loss) == 4
+    assert signal.getsignal(signal.SIGINT) is before
+    trainer.run(progress=False)  # and it can go on
+    assert not trainer.interrupted
+    assert trainer.history.loss == tiny(train).run(progress=False).history.loss
+
+
+def test_runs_in_a_thread(train):
+    trainer = tiny(train)
+    thread = threading.Thread(target=trainer.run, kwargs={"progress": False})
+    thread.start()
+    thread.join()
+    assert trainer.steps_done == trainer.total_steps
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_without_cuda(train):
+    with pytest.raises(TrainingError, match="device 'cuda' is not available here: choose auto, cpu"):
+        bt.Trainer(bt.Config(**TINY), train, device="cuda")
+
+
+def test_unknown_device(train):
+    with pytest.raises(TrainingError, match="device 'gpu9'"):
+        bt.Trainer(bt.Config(**TINY), train, device="gpu9")
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def test_run_stops_and_goes_on(train):
+    trainer = tiny(train)
+    trainer.run(epochs=1, progress=False)
+    assert trainer.steps_done == 5
+    trainer.run(progress=False)
+    assert trainer.steps_done == trainer.total_steps == 15
+    assert trainer.epoch == 3
+
+
+def test_progress_bar_shows_the_measures(train, test_set, capsys):
+    tiny(train, test_set).run(epochs=1)
+    shown = capsys.readouterr().err
+    for part in ("loss", "√d·std", "kNN", "images/s", "5/5"):
+        assert part in shown
+
+
+def test_initial_encoder_is_the_one_before_training(train):
+    trainer = tiny(train)
+    before = [p.detach().clone() for p in trainer.model.encoder.parameters()]
+    trainer.run(progress=False)
+    assert same(before, trainer.initial_encoder().parameters())
+    assert not same(before, trainer.model.encoder.parameters())
+
+
+def test_images_without_labels_train(train):
+    from dataclasses import replace
+
+    unlabelled = replace(train, labels=None, classes=())
+    trainer = tiny(unlabelled, unlabelled).run(progress=False)
+    assert trainer.history.knn == []
+    assert trainer.history.loss == tiny(train).run(progress=False).history.loss
+
+
+def test_views_of_another_size_than_the_images(train):
+    trainer = tiny(train, view_size=24)
+    assert trainer._next_views(0)[0].shape == (8, 3, 24, 24)
+    assert math.isfinite(trainer.step())
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+
+def test_a_failed_save_keeps_the_old_file(train, tmp_path, monkeypatch):
+    trainer = tiny(train)
+    path = tmp_path / "c.pt"
+    trainer.save(path)
+    before = path.read_bytes()
+
+    def half_written(content, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class Hostile:
+    def __reduce__(self):
+        return (exec, ("open('executed', 'w')",))
+
+
+def test_damaged_foreign_and_hostile_files_are_refused(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "c.pt"
+    tiny(train).save(path)
+    content = path.read_bytes()
+    cases = {
+        "missing": None,
+        "empty": b"",
+        "truncated": content[: len(content) // 2],
+        "text": b"not a checkpoint",
+    }
+    for name, data in cases.items():
+        file = tmp_path / name
+        if data is not None:
+            file.write_bytes(data)
+        with pytest.raises(checkpoint.CheckpointError, match=name):
+            bt.Trainer.resume(file, train)
+    torch.save({"weights": torch.ones(2)}, tmp_path / "foreign")
+    with pytest.raises(checkpoint.CheckpointError, match="is not a checkpoint of byol_tutorial"):
+        bt.Trainer.resume(tmp_path / "foreign", train)
+    torch.save({"format": checkpoint.FORMAT, "version": 99}, tmp_path / "newer")
+    with pytest.raises(checkpoint.CheckpointError, match="has version 99, this library reads 1"):
+        bt.Trainer.resume(tmp_path / "newer", train)
+    torch.save({"format": checkpoint.FORMAT, "version": 1, "config": Hostile()}, tmp_path / "hostile")
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
+        bt.Trainer.resume(tmp_path / "hostile", train)
+    assert not (tmp_path / "executed").exists()
+
+
+# --- it learns ----------------------------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_no_predictor_collapses_and_the_optimizer_groups_hold_everything(train):
+    """Collapse shows within 150 steps of the recipe: √d·std of 64 dimensions under 0.1, over 3 seeds."""
+    images = bt.load("shapes", limit=512)
+    for seed in range(3):
+        config = bt.preset("shapes", seed=seed, predictor="identity", epochs=10, knn_every=0)
+        trainer = bt.Trainer(config, images, device="cpu")
+        while trainer.steps_done < 150:
+            trainer.step()
+        assert trainer.history.std[-1] < 0.1
+        assert trainer.report().verdict == "collapse"
+        assert trainer.history.loss[-1] < 0.05
+
+
+def test_adamw_and_sgd_are_what_config_names(train):
+    model = tiny(train).model
+    assert type(build_optimizer(model, bt.Config(optimizer="sgd"))) is torch.optim.SGD
+    assert type(build_optimizer(model, bt.Config(optimizer="adamw"))) is torch.optim.AdamW
