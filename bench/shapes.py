@@ -27,17 +27,23 @@ ABLATIONS = {
 
 
 def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
-    """One run and what its representation is worth, before and after training."""
+    """One run, and what its representation is worth."""
     torch.set_num_threads(threads)
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
     config = bt.preset("shapes", seed=seed, knn_every=0, **changes)
     trainer = bt.Trainer(config if epochs is None else config.replace(epochs=epochs), train, test, device="cpu")
-    before = judge(trainer.initial_encoder(), train, test)
     trainer.run(progress=False)
-    report = trainer.report()
+    report, seconds = trainer.report(), trainer.history.seconds
     after = judge(trainer.model.encoder, train, test)
-    after |= {"std": report.std, "rank": report.rank, "verdict": report.verdict, "seconds": trainer.history.seconds}
-    return {"random encoder": before, "trained": after}
+    return after | {"std": report.std, "rank": report.rank, "verdict": report.verdict, "seconds": seconds}
+
+
+def measure_baselines(seed: int) -> tuple[dict, dict]:
+    """Raw pixels, and the encoder before its first step."""
+    train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
+    knn = bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)
+    encoder = bt.Trainer(bt.preset("shapes", seed=seed), train, device="cpu").initial_encoder()
+    return {"knn": knn}, judge(encoder, train, test)
 
 
 def judge(encoder, train, test) -> dict:
@@ -62,16 +68,14 @@ def main() -> None:
 
     runs: dict[str, list[dict]] = {"raw pixels": [], "random encoder": [], "BYOL": []}
     for seed in seeds:
-        result = measure(seed, {}, torch.get_num_threads(), epochs)
-        runs["random encoder"].append(result["random encoder"])
-        runs["BYOL"].append(result["trained"])
-        train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
-        knn = bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)
-        runs["raw pixels"].append({"knn": knn})
+        runs["BYOL"].append(measure(seed, {}, torch.get_num_threads(), epochs))
+    for seed in seeds:
+        for name, result in zip(("raw pixels", "random encoder"), measure_baselines(seed), strict=True):
+            runs[name].append(result)
     jobs = [(name, (seed, changes, 1, epochs)) for name, changes in ABLATIONS.items() for seed in seeds]
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for (name, _), result in zip(jobs, pool.imap(_star, [job for _, job in jobs]), strict=True):
-            runs.setdefault(name, []).append(result["trained"])
+            runs.setdefault(name, []).append(result)
 
     print(
         f"{'mean of ' + str(len(seeds)) + ' seeds':<38}{'linear':>8}{'min':>7}{'max':>7}{'kNN':>8}{'hue':>8}{'√d·std':>8}{'rank':>7}{'s':>7}"

@@ -134,7 +134,7 @@ def load(
         known = (*EMBEDDED, *TORCHVISION)
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}, or folder:PATH"
-        if Path(name).is_dir():
+        if name and Path(name).is_dir():
             hint = f"for a folder of images write 'folder:{name}'"
         raise DataError(f"unknown data set {name!r}: {hint}")
     return images if limit is None else images.sample(limit, seed)
@@ -229,10 +229,10 @@ def _folder(path: Path, name: str, split: str, size: int | None, corrupt: str) -
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
-    names = {folder.name for folder in _subfolders(path)}
-    tests = [path / s for s in TEST_FOLDERS if s in names]
+    inside = {folder.name for folder in _subfolders(path)}
+    tests = [path / s for s in TEST_FOLDERS if s in inside]
     # Among other folders, a train/ without a test/ is a class like them: bus/, car/, train/.
-    own_split = "train" in names and bool(tests or len(names) == 1)
+    own_split = "train" in inside and bool(tests or len(inside) == 1)
     files, labels, classes = _find(path / "train" if own_split else path)
     if size is None:  # from the same files for both splits, so that test images are brought to the train images' size
         sizes = {s for s in map(_header_size, files) if s is not None}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 COLLAPSED, PARTIAL = 0.1, 0.5  # √d·std below which a representation is called so
-FEW_DIMENSIONS = 0.05  # rank / d below which it is called partly collapsed
+ONE_DIRECTION = 1.2  # rank below which it is called partly collapsed
 
 
 def spread(z: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def collapse_report(z: Tensor) -> CollapseReport:
     std, rank = float(spread(z)), effective_rank(z)
     if std < COLLAPSED:
         verdict = "collapse"
-    elif std < PARTIAL or rank < max(FEW_DIMENSIONS * z.shape[1], 1.5):
+    elif std < PARTIAL or rank < ONE_DIRECTION:
         verdict = "partial collapse"
     else:
         verdict = "healthy"

@@ -1,0 +1,48 @@
+"""Small photographs on a CPU: python bench/photos.py DATA [--epochs N] [--limit 10000]
+
+DATA is an image folder with train/ and test/, one sub-folder a class. Results in this repository are of
+CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed.
+"""
+
+import argparse
+
+import common
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.evaluate import pixels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--limit", type=int, default=10_000, help="training images")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="CIFAR-10-JPEG")
+    options = parser.parse_args()
+
+    train = bt.load(f"folder:{options.data}", limit=options.limit)
+    test = bt.load(f"folder:{options.data}", "test")
+    config = bt.preset("photos", seed=options.seed, knn_every=0)
+    if options.epochs:
+        config = config.replace(epochs=options.epochs)
+    trainer = bt.Trainer(config, train, test, device="cpu")
+    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
+    trainer.run()
+
+    knn = {"raw pixels": bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)}
+    for name, encoder in encoders.items():
+        a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
+        knn[name] = bt.knn_accuracy(a, train.labels, b, test.labels)
+    print(f"{options.name}: {len(train)} training and {len(test)} test images of {train.images.shape[-1]} px")
+    for name, accuracy in knn.items():
+        print(f"{name:<16} kNN {accuracy:.3f}")
+    seconds = trainer.history.seconds
+    print(f"trained {seconds:.0f} s on {torch.get_num_threads()} threads, {trainer.report()}")
+    result = {"data": options.name, "train": len(train), "test": len(test), "epochs": config.epochs, "seconds": seconds}
+    common.write("photos", result | {"seed": options.seed, "threads": torch.get_num_threads(), "knn": knn})
+
+
+if __name__ == "__main__":
+    main()

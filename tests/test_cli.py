@@ -1,0 +1,498 @@
+"""byol-tutorial, through its real entry point: a run from end to end, Ctrl-C, and every bad input in one line."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from byol_tutorial import cli, data
+from byol_tutorial.checkpoint import load as load_checkpoint
+from byol_tutorial.config import FIELDS, PRESETS, Config, Pair
+from byol_tutorial.networks import build_encoder
+from byol_tutorial.train import Trainer
+
+COMMAND = [str(Path(sys.executable).parent / "byol-tutorial")]
+MODULE = [sys.executable, "-m", "byol_tutorial"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+
+SMALL = {"warmup_epochs": 0.5, "width": 4, "hidden_dim": 8, "projection_dim": 4}
+TINY = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+FILES = {
+    "settings.json",
+    "history.json",
+    "checkpoint.pt",
+    "encoder.pt",
+    "results.json",
+    "figures/views.png",
+    "figures/curves.png",
+    "figures/neighbours.png",
+}
+
+
+def call(command: list[str], *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([*command, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, timeout=120)
+
+
+def main(*arguments: str) -> int:
+    """The exit status of the command, run in this process."""
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def pictures(path: Path, n: int, size: int = 12) -> Path:
+    """n noisy pictures of one tint in a folder."""
+    rng = np.random.default_rng(n + len(path.name))
+    path.mkdir(parents=True)
+    tint = rng.integers(0, 150, 3)
+    for i in range(n):
+        noise = rng.integers(0, 100, (size, size, 3)) + tint
+        Image.fromarray(noise.astype(np.uint8)).save(path / f"{i:02}.png")
+    return path
+
+
+def content(path: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes, every folder with None."""
+    return {str(p.relative_to(path)): p.read_bytes() if p.is_file() else None for p in path.rglob("*")}
+
+
+def files(path: Path) -> set[str]:
+    return {name for name, bytes_ in content(path).items() if bytes_ is not None}
+
+
+def read(file: Path) -> dict:
+    return json.loads(file.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder of pictures, `images`: 16 train and 4 test images in each of two classes."""
+    path = tmp_path_factory.mktemp("world")
+    for name in ("cat", "horse"):
+        pictures(path / "images" / name, 20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(world) -> subprocess.CompletedProcess:
+    """Two epochs on `images` by the installed command, into `run`; every test but one only looks."""
+    arguments = [
+        "train",
+        "--data",
+        "folder:images",
+        "--out",
+        "run",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+        "--seed",
+        "3",
+    ]
+    return call(COMMAND, *arguments, *TINY, cwd=world)
+
+
+# --- train --------------------------------------------------------------------------------------
+
+
+def test_train_succeeds_and_prints_where(trained, world):
+    assert trained.returncode == 0, trained.stderr.decode()
+    lines = trained.stdout.decode().splitlines()
+    assert "2 epochs of 4 steps on" in trained.stdout.decode()
+    assert lines[-1] == "all of it is in run"
+    assert files(world / "run") == FILES  # and no temporary file
+
+
+def test_train_shows_its_progress(trained):
+    bar = trained.stderr.decode()
+    assert "8/8" in bar
+    for shown in ("loss", "√d·std", "kNN", "images/s"):
+        assert shown in bar
+    assert re.search(r"\[\d+:\d+<\d+:\d+", bar)  # time passed, time left
+
+
+def test_settings_hold_the_data_and_the_whole_config(trained, world):
+    settings = read(world / "run" / "settings.json")
+    assert settings["data"] == {"name": "folder:images", "size": None, "limit": None, "corrupt": "refuse"}
+    expected = Config(**(PRESETS["photos"] | SMALL | {"epochs": 2, "batch_size": 8, "seed": 3}))
+    assert Config.from_dict(settings["config"]) == expected
+
+
+def test_history_has_an_entry_for_every_step(trained, world):
+    history = read(world / "run" / "history.json")
+    for name in ("loss", "std", "lr", "tau"):
+        assert len(history[name]) == 8
+        assert np.isfinite(history[name]).all()
+    assert min(history["loss"]) >= 0
+    assert max(history["loss"]) <= 8
+    assert [step for step, _ in history["knn"]] == [4, 8]
+
+
+def test_checkpoint_is_that_of_the_last_step(trained, world):
+    state = load_checkpoint(world / "run" / "checkpoint.pt")
+    assert state["steps_done"] == 8
+    assert state["history"]["loss"] == read(world / "run" / "history.json")["loss"]
+
+
+def test_encoder_is_a_plain_state_dict_of_the_trained_encoder(trained, world):
+    weights = torch.load(world / "run" / "encoder.pt", weights_only=True)
+    config = Config.from_dict(read(world / "run" / "settings.json")["config"])
+    build_encoder(config, 12).load_state_dict(weights)
+    model = load_checkpoint(world / "run" / "checkpoint.pt")["model"]
+    mine = {name.removeprefix("online.encoder."): w for name, w in model.items() if name.startswith("online.encoder.")}
+    assert mine.keys() == weights.keys()
+    assert all(torch.equal(weights[name], mine[name]) for name in mine)
+
+
+def test_results_are_those_of_the_printed_table(trained, world):
+    table = read(world / "run" / "results.json")["table"]
+    assert list(table) == ["raw pixels", "random encoder", "BYOL"]
+    printed = re.findall(r"(raw pixels|random encoder|BYOL)\W+([01]\.\d{3})\W+([01]\.\d{3})", trained.stdout.decode())
+    assert printed == [(name, f"{row['knn']:.3f}", f"{row['linear']:.3f}") for name, row in table.items()]
+
+
+@pytest.mark.parametrize("name", ["views", "curves", "neighbours"])
+def test_figures_are_pictures(trained, world, name):
+    with Image.open(world / "run" / "figures" / f"{name}.png") as image:
+        image.load()
+        assert min(image.size) > 100
+        assert len(image.convert("L").getcolors()) > 10  # something is drawn
+
+
+def test_evaluate_reproduces_the_results(trained, world):
+    shutil.copytree(world / "run", world / "again")
+    (world / "again" / "results.json").unlink()
+    (world / "again" / "figures" / "curves.png").unlink()
+    done = call(MODULE, "evaluate", "again", cwd=world)
+    assert done.returncode == 0, done.stderr.decode()
+    assert read(world / "again" / "results.json") == read(world / "run" / "results.json")
+    table = re.compile(r"raw pixels.*BYOL[^\n]*", re.DOTALL)
+    assert table.search(done.stdout.decode())[0] == table.search(trained.stdout.decode())[0]
+    assert "8 of 8 steps" in done.stdout.decode()
+    kept = content(world / "run")
+    for name, bytes_ in content(world / "again").items():
+        if name in ("settings.json", "history.json", "checkpoint.pt", "encoder.pt"):
+            assert bytes_ == kept[name]
+    assert files(world / "again") == FILES
+
+
+def test_shapes_are_the_default_and_run_folders_are_numbered(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "shapes-001").mkdir(parents=True)
+    assert main("train", "--limit", "4", "--size", "16", "--epochs", "1", *TINY) == 0
+    out = capsys.readouterr().out
+    assert "train: 4 images of 16×16 px" in out
+    assert f"all of it is in {Path('runs') / 'shapes-002'}" in out
+    assert files(tmp_path / "runs" / "shapes-002") == FILES
+    assert read(tmp_path / "runs" / "shapes-002" / "results.json")["table"].keys() >= {"BYOL"}
+
+
+# --- data without a table -----------------------------------------------------------------------
+
+
+# Few pictures, since drawing the nearest neighbours of many takes longest.
+
+
+def flat(path: Path) -> None:
+    pictures(path, 10)
+
+
+def one_class(path: Path) -> None:
+    pictures(path / "all", 10)
+
+
+def train_only(path: Path) -> None:
+    for name in ("cat", "horse"):
+        pictures(path / "train" / name, 2)
+
+
+def too_few_to_test(path: Path) -> None:
+    for name in ("cat", "horse"):
+        pictures(path / name, 1)
+
+
+@pytest.mark.parametrize(("build", "n_train"), [(flat, 8), (one_class, 8), (train_only, 4), (too_few_to_test, 2)])
+def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, capsys, build, n_train):
+    # A long name with a bracket: it must come out as it is.
+    out = tmp_path / "a run of which the name is longer than one line and has [bold] in it, or [/red]"
+    build(tmp_path / "images")
+    arguments = ["train", "--data", f"folder:{tmp_path / 'images'}", "--out", out, "--epochs", "1", *TINY]
+    assert main(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert re.search("no table: .* labels, one sub-folder a class", printed)
+    assert "linear probe" not in printed
+    assert f"all of it is in {out}\n" in printed
+    assert "table" not in read(out / "results.json")
+    assert files(out) == FILES
+    assert f"batch_size lowered to {n_train}, " in printed
+
+    before = (out / "results.json").read_bytes()
+    assert main("evaluate", out) == 0
+    assert (out / "results.json").read_bytes() == before
+
+
+def test_unreadable_files_are_left_out_by_name_on_request(tmp_path, capsys):
+    bad = pictures(tmp_path / "images" / "train", 4) / "zz.png"
+    bad.write_text("not a picture")
+    arguments = ["train", "--data", f"folder:{tmp_path / 'images'}", "--out", tmp_path / "run", "--epochs", "1"]
+    assert main(*arguments, "--corrupt", "skip", *TINY) == 0
+    out = capsys.readouterr().out
+    assert "4 images" in out
+    assert f"left out, cannot be read: {bad}\n" in out
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def help_of(monkeypatch, capsys):
+    """help_of("train"): the help text on a wide terminal, without its frames and line breaks."""
+
+    def help_of(*arguments: str) -> str:
+        monkeypatch.setenv("COLUMNS", "200")
+        assert main(*arguments, "--help") == 0
+        return " ".join(re.sub(r"[│╭╮╰╯─|]", " ", capsys.readouterr().out).split())
+
+    return help_of
+
+
+def test_help_explains_every_field_of_config_and_gives_its_default(help_of):
+    text = help_of("train")
+    for name, field in FIELDS.items():
+        flag = "--" + name.replace("_", "-")
+        if field.type is Pair:
+            default = ",".join(f"{v:g}" for v in dict.fromkeys(field.default))
+        else:
+            default = f"{field.default:g}" if field.type is float else str(field.default)
+        names = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
+        choices = " ".join(field.metadata["choices"] or ())
+        # What follows the flag: its type or choices, then the whole explanation and the default.
+        explained = rf"{names} [A-Z,\[\]]*\s*{choices}\s*{re.escape(field.metadata['help'])} \[{re.escape(default)}\]"
+        assert re.search(explained, text), f"{flag} is not explained"
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["evaluate"]])
+def test_help_of_every_command(help_of, arguments):
+    text = help_of(*arguments)
+    assert text.startswith(" ".join(["Usage: byol-tutorial", *arguments]))
+    expected = {"--device"} if arguments else {"train", "evaluate", "--version"}
+    assert expected <= set(text.split())
+
+
+def test_output_survives_a_terminal_without_greek_letters(world):
+    done = subprocess.run(
+        [*COMMAND, "train", "--help"],
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "cp1252"},
+        cwd=world,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert b"--tau-base" in done.stdout
+    assert done.stderr == b""
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------
+
+
+def read_until(stream, wanted: bytes) -> bytes:
+    """What the stream gives until `wanted` is in it; all of it if it ends before."""
+    seen = b""
+    while wanted not in seen and (more := os.read(stream.fileno(), 4096)):
+        seen += more
+    return seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
+def test_ctrl_c_stops_cleanly_and_keeps_what_was_learned(world, capsys, monkeypatch):
+    arguments = ["train", "--data", "folder:images", "--out", "stopped", "--epochs", "1000000", "--batch-size", "8"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, *TINY], cwd=world, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        seen = read_until(process.stderr, b"images/s")  # shown after a step
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    out, err = out.decode(), (seen + err).decode()
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    stopped = re.search(r"stopped at step (\d+) of 4000000; kept in stopped\n", out)
+    steps = int(stopped[1])
+    assert steps > 0
+    assert "byol-tutorial evaluate stopped\n" in out
+    assert files(world / "stopped") == {"settings.json", "history.json", "checkpoint.pt", "encoder.pt"}
+    assert len(read(world / "stopped" / "history.json")["loss"]) == steps
+
+    monkeypatch.chdir(world)
+    trainer = Trainer.resume(world / "stopped" / "checkpoint.pt", data.load("folder:images"), device="cpu")
+    assert trainer.steps_done == steps
+    trainer.step()
+    assert len(trainer.history.loss) == steps + 1
+
+    assert main("evaluate", "stopped") == 0
+    assert "raw pixels" in capsys.readouterr().out
+    assert files(world / "stopped") == FILES
+
+
+def test_ctrl_c_while_judging_says_that_the_run_is_kept(world, trained, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(world)
+    monkeypatch.setattr(cli, "judge", interrupt)
+    assert main("evaluate", "run") == 130
+    assert re.search(r"^error: interrupted.*keeps what was learned\n$", capsys.readouterr().err.lstrip("\n"))
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bad(world, trained) -> Path:
+    """`images` and `run`, and folders of which each has one fault."""
+    path = world / "bad"
+    path.mkdir()
+    shutil.copytree(world / "images", path / "images")
+    shutil.copytree(world / "run", path / "run")
+    (path / "empty").mkdir()
+    pictures(path / "one", 1)
+    pictures(path / "hole" / "full", 4)
+    (path / "hole" / "hollow").mkdir()
+    (path / "text").mkdir()
+    (path / "text" / "notes.txt").write_text("no picture")
+    (path / "file").write_text("no folder")
+    pictures(path / "damaged", 4)
+    (path / "damaged" / "x.png").write_text("no picture")
+
+    for name in ("half", "emptied", "foreign", "without", "garbled", "moved"):
+        shutil.copytree(path / "run", path / name)
+    whole = (path / "run" / "checkpoint.pt").read_bytes()
+    (path / "half" / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
+    (path / "emptied" / "checkpoint.pt").write_bytes(b"")
+    torch.save({"weights": torch.ones(2)}, path / "foreign" / "checkpoint.pt")
+    (path / "without" / "checkpoint.pt").unlink()
+    (path / "garbled" / "settings.json").write_bytes(b"{\xff")
+    settings = read(path / "run" / "settings.json")
+    settings["data"]["name"] = "folder:gone"
+    (path / "moved" / "settings.json").write_text(json.dumps(settings))
+    return path
+
+
+TRAIN = "train --data folder:images --device cpu"
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
+BAD = [  # command, what its error must name: the value, and what is allowed or what to do
+    ("train --data cifar11", ["cifar11", "did you mean 'cifar1"]),
+    ("train --data zzzz", ["zzzz", "shapes", "digits", "cifar10", "folder:PATH"]),
+    ("train --data images", ["images", "folder:images"]),
+    ("train --data folder:gone", ["gone", "does not exist", "folder:PATH"]),
+    ("train --data folder:file", ["file", "is a file", "folder:PATH"]),
+    ("train --data folder:empty", ["empty", "put images"]),
+    ("train --data folder:one", ["one", "1 image", "at least 2"]),
+    ("train --data folder:hole", ["hollow", "no images", "add some or remove"]),
+    ("train --data folder:text", ["text", "1 files but no image", "put images"]),
+    ("train --data folder:damaged", ["x.png", "cannot be read", "remove", "skip"]),
+    (f"train --data folder:{'x' * 300}", ["xxx", "File name too long"]),
+    ("train --data folder:~nobody-here/x", ["nobody-here", "does not exist"]),
+    (f"{TRAIN} --tau-base 1.5", ["tau_base=1.5", "at least 0 and at most 1"]),
+    (f"{TRAIN} --tau-base nan", ["tau_base=nan", "at least 0 and at most 1"]),
+    (f"{TRAIN} --tau-base -0.1", ["tau_base=-0.1", "at least 0 and at most 1"]),
+    (f"{TRAIN} --lr -1", ["lr=-1", "above 0"]),
+    (f"{TRAIN} --lr nan", ["lr=nan", "above 0"]),
+    (f"{TRAIN} --lr inf", ["lr=inf", "above 0"]),
+    (f"{TRAIN} --weight-decay -inf", ["weight_decay=-inf", "at least 0"]),
+    (f"{TRAIN} --epochs 0", ["epochs=0", "at least 1"]),
+    (f"{TRAIN} --epochs 1.5", ["--epochs", "1.5", "integer"]),
+    (f"{TRAIN} --lr fast", ["--lr", "fast", "float", "--help"]),
+    (f"{TRAIN} --batch-size 1", ["batch_size=1", "at least 2"]),
+    (f"{TRAIN} --batch-size 33", ["batch_size=33", "32 images"]),
+    (f"{TRAIN} --warmup-epochs 5 --epochs 2", ["warmup_epochs=5", "epochs=2"]),
+    (f"{TRAIN} --predictor transformer", ["transformer", "mlp, linear, identity"]),
+    (f"{TRAIN} --target mean", ["mean", "ema, online, random"]),
+    (f"{TRAIN} --encoder vit", ["vit", "small", "resnet50"]),
+    (f"{TRAIN} --blur-p 0.1,0.2,0.3", ["0.1,0.2,0.3", "one number, or two"]),
+    (f"{TRAIN} --blur-p 0.1;0.2", ["0.1;0.2", "one number, or two"]),
+    (f"{TRAIN} --blur-p 0.1,nan", ["blur_p=nan", "at least 0 and at most 1"]),
+    (f"{TRAIN} --hue 0.2,0.7", ["hue=0.7", "at most 0.5"]),
+    (f"{TRAIN} --crop-area 0.9,0.2", ["crop_area=(0.9, 0.2)", "exchange"]),
+    (f"{TRAIN} --size 4", ["size=4", "at least 8"]),
+    (f"{TRAIN} --limit 1", ["limit=1", "at least 2"]),
+    (f"{TRAIN} --corrupt mend", ["mend", "refuse", "skip"]),
+    (f"{TRAIN} --threads 0", ["--threads", "0", "x>=1"]),
+    (f"{TRAIN} --preset simple", ["simple", "shapes, digits, photos"]),
+    (f"{TRAIN} --tau-bass 1", ["--tau-bass", "--tau-base"]),
+    (f"{TRAIN} --zzz", ["--zzz", "byol-tutorial train --help"]),
+    (f"{TRAIN} more", ["more", "byol-tutorial train --help"]),
+    ("learn", ["learn", "byol-tutorial --help"]),
+    (f"{TRAIN} --out run", ["run", "exists", "--out"]),
+    (f"{TRAIN} --out file", ["file", "exists", "--out"]),
+    (f"{TRAIN} --out file/run", ["file/run", "cannot be written", "--out"]),
+    (f"{TRAIN} --out {'x' * 300}", ["xxx", "File name too long"]),
+    (f"{TRAIN} --device tpu", ["tpu", "auto, cpu"]),
+    pytest.param("train --device cuda", ["'cuda'", "auto, cpu", "no CUDA device"], marks=NO_CUDA),
+    pytest.param("evaluate run --device cuda", ["'cuda'", "auto, cpu", "no CUDA device"], marks=NO_CUDA),
+    ("evaluate", ["RUN", "byol-tutorial evaluate --help"]),
+    ("evaluate gone", ["gone", "does not exist", "byol-tutorial train"]),
+    ("evaluate images", ["images", "no settings.json", "byol-tutorial train"]),
+    ("evaluate file", ["file", "not a run folder", "byol-tutorial train"]),
+    ("evaluate half", ["checkpoint.pt", "damaged", "Trainer.save"]),
+    ("evaluate emptied", ["checkpoint.pt", "damaged", "Trainer.save"]),
+    ("evaluate foreign", ["checkpoint.pt", "not a checkpoint", "Trainer.save"]),
+    ("evaluate without", ["checkpoint.pt", "does not exist", "Trainer.save"]),
+    ("evaluate garbled", ["settings.json", "damaged", "restore"]),
+    ("evaluate moved", ["gone", "does not exist", "folder:PATH"]),
+]
+
+
+def check_error(status: int, out: str, err: str, named: list[str]) -> None:
+    assert status in (1, 2)
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+    assert [part for part in named if part not in err] == []
+
+
+@pytest.mark.parametrize(("command", "named"), BAD)
+def test_bad_input_is_one_line_and_writes_nothing(bad, monkeypatch, capsys, command, named):
+    monkeypatch.chdir(bad)
+    before = content(bad)
+    status = main(*command.split(" "))
+    check_error(status, *capsys.readouterr(), named)
+    assert content(bad) == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "command", "named"),
+    [
+        (COMMAND, f"{TRAIN} --tau-base 1.5", ["tau_base=1.5", "at most 1"]),
+        (MODULE, "evaluate half", ["checkpoint.pt", "damaged"]),
+    ],
+)
+def test_bad_input_through_the_real_entry_points(bad, entry, command, named):
+    before = content(bad)
+    done = call(entry, *command.split(), cwd=bad)
+    check_error(done.returncode, done.stdout.decode(), done.stderr.decode(), named)
+    assert content(bad) == before
+
+
+def test_full_disk_while_training_is_one_line(world, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "checkpoint.pt")
+
+    monkeypatch.chdir(world)
+    monkeypatch.setattr(Trainer, "save", full)
+    assert main(*TRAIN.split(), "--out", "disk", "--epochs", "1", *TINY) == 1
+    assert "error: [Errno 28] No space left on device: 'checkpoint.pt'\n" in capsys.readouterr().err
