@@ -55,6 +55,20 @@ def judge(encoder, train, test) -> dict:
     }
 
 
+def table(runs: dict[str, list[dict]]) -> str:
+    """Means over seeds, as the README shows them."""
+    lines = ["| run | linear | kNN | hue | √d·std |", "|---|---|---|---|---|"]
+    for name, results in runs.items():
+        cells = [
+            f"{statistics.mean(r[key] for r in results):.{digits}f}" if key in results[0] else "–"
+            for key, digits in (("linear", 2), ("knn", 2), ("hue", 2), ("std", 3))
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    spread = [f"{r['linear']:.3f} in {r['seconds']:.0f} s" for r in runs["BYOL"]]
+    lines.append(f"\nBYOL, seed by seed: linear {', '.join(spread)} of training")
+    return "\n".join(lines)
+
+
 def _star(job) -> dict:
     return measure(*job)
 
@@ -77,22 +91,7 @@ def main() -> None:
         for (name, _), result in zip(jobs, pool.imap(_star, [job for _, job in jobs]), strict=True):
             runs.setdefault(name, []).append(result)
 
-    print(
-        f"{'mean of ' + str(len(seeds)) + ' seeds':<38}{'linear':>8}{'min':>7}{'max':>7}{'kNN':>8}{'hue':>8}{'√d·std':>8}{'rank':>7}{'s':>7}"
-    )
-    for name, results in runs.items():
-
-        def column(key, results=results):
-            return [r[key] for r in results] if key in results[0] else [float("nan")]
-
-        lin = column("linear")
-        values = [statistics.mean(lin), min(lin), max(lin)] + [
-            statistics.mean(column(k)) for k in ("knn", "hue", "std", "rank")
-        ]
-        seconds = statistics.mean(column("seconds")) if name == "BYOL" else float("nan")
-        print(
-            f"{name:<38}{values[0]:>8.3f}{values[1]:>7.3f}{values[2]:>7.3f}{values[3]:>8.3f}{values[4]:>8.3f}{values[5]:>8.3f}{values[6]:>7.2f}{seconds:>7.1f}"
-        )
+    print(table(runs))
     if not options.quick:
         common.write("shapes", {"seeds": list(seeds), "runs": runs})
 

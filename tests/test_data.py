@@ -485,6 +485,14 @@ def half(suffix: str):
     return write
 
 
+def overwritten(file: Path) -> None:
+    """A good header, and zeros for the picture: Pillow's AVIF reader then raises RuntimeError."""
+    Image.fromarray(noise(64, 64)).save(file)
+    content = file.read_bytes()
+    start = content.find(b"mdat") + 4
+    file.write_bytes(content[:start] + bytes(len(content) - start))
+
+
 DAMAGE = {
     "text.png": lambda file: file.write_text("not a picture"),
     "empty.jpg": lambda file: file.touch(),
@@ -494,6 +502,7 @@ DAMAGE = {
     "half.tif": half(".tif"),
     "half.webp": half(".webp"),
     "half.avif": half(".avif"),
+    "overwritten.avif": overwritten,
 }
 
 

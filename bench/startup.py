@@ -1,0 +1,44 @@
+"""How long until something happens: python bench/startup.py [--quick]
+
+Imports are timed in fresh processes, torch alone and byol_tutorial in turns, and compared by their medians.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import common
+
+from byol_tutorial import shapes
+
+
+def seconds_to_import(module: str) -> float:
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="once each, nothing written: does it run?")
+    options = parser.parse_args()
+
+    start = time.perf_counter()
+    shapes.draw(shapes.sample_factors(4096))
+    drawn = time.perf_counter() - start
+
+    times: dict[str, list[float]] = {"torch": [], "byol_tutorial": []}
+    for _ in range(1 if options.quick else 11):
+        for module, measured in times.items():
+            measured.append(seconds_to_import(module))
+    medians = {module: statistics.median(measured) for module, measured in times.items()}
+    ratio = medians["byol_tutorial"] / medians["torch"]
+    print(f"import: torch {medians['torch']:.2f} s, byol_tutorial {medians['byol_tutorial']:.2f} s, ratio {ratio:.3f}")
+    print(f"4,096 shapes drawn in {drawn:.2f} s, the first in this process")
+    if not options.quick:
+        common.write("startup", {"import_seconds": times, "import_ratio": ratio, "draw_4096_seconds": drawn})
+
+
+if __name__ == "__main__":
+    main()
