@@ -18,11 +18,10 @@ from byol_tutorial.evaluate import pixels
 NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
 ABLATIONS = {
     "fixed random target": {"target": "random"},
-    "no EMA (target = online)": {"target": "online"},
+    "no EMA (τ = 0)": {"target": "online"},
     "no colour augmentation": NO_COLOUR,
     "no predictor": {"predictor": "identity"},
-    "no stop-gradient, ξ moving average": {"stop_gradient": False},
-    "no stop-gradient, ξ = θ": {"stop_gradient": False, "target": "online"},
+    "no stop-gradient": {"stop_gradient": False},
 }
 
 

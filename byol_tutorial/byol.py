@@ -79,10 +79,15 @@ class BYOL(nn.Module):
         return self.predictors[self.config.predictor]
 
     def project_target(self, v: Tensor) -> Tensor:
-        """z′, of the target network; the online network itself where `target="online"`."""
-        network = self.online if self.config.target == "online" else self.target
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.stop_gradient):
-            return network(v)
+        """z′ of the other view: the target network's, without gradient.
+
+        With `target="online"` the online network's own, without gradient. With `stop_gradient` off the online
+        network's own, with its gradient: θ descends the loss through both branches (SimSiam, section 4.1).
+        """
+        if not self.config.stop_gradient:
+            return self.online(v)
+        with torch.no_grad():
+            return (self.online if self.config.target == "online" else self.target)(v)
 
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
         """The loss of a batch of view pairs, each (N, 3, H, W): in [0, 8], or [0, 4] if not symmetric.
@@ -98,8 +103,5 @@ class BYOL(nn.Module):
 
     @torch.no_grad()
     def update_target(self, tau: float) -> None:
-        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step. A random target stays as it is."""
-        if self.config.target == "random":
-            return
-        tau = 0.0 if self.config.target == "online" else tau
+        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - tau)

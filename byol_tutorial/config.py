@@ -75,12 +75,12 @@ class Config:
         live=True,
     )
     stop_gradient: bool = option(
-        True, ALGORITHM, "no gradient into the target; off: θ and ξ both descend the loss", live=True
+        True, ALGORITHM, "no gradient through z′; off: ξ = θ, and the gradient passes through both branches", live=True
     )
     symmetric: bool = option(True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True)
 
     optimizer: str = option("sgd", OPTIMISER, "SGD with momentum, or AdamW", choices=("sgd", "adamw"))
-    lr: float = option(0.4, OPTIMISER, "base learning rate; a step uses lr · batch_size / 256", above=0, live=True)
+    lr: float = option(0.8, OPTIMISER, "base learning rate; a step uses lr · batch_size / 256", above=0, live=True)
     warmup_epochs: float = option(1.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
     momentum: float = option(0.9, OPTIMISER, "momentum of SGD, β1 of AdamW", low=0, high=0.9999)
     weight_decay: float = option(
@@ -102,7 +102,7 @@ class Config:
 
     view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
     crop_area: Pair = option(
-        (0.4, 1.0), VIEWS, "smallest and largest crop, fraction of area", above=0, high=1, live=True
+        (0.5, 1.0), VIEWS, "smallest and largest crop, fraction of area", above=0, high=1, live=True
     )
     crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
     flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
@@ -227,7 +227,16 @@ PRESETS: dict[str, dict] = {
     # scikit-learn's 1,797 handwritten digits. A mirrored digit is another sign, so no flip.
     "digits": {"flip_p": 0.0, "hue": 0.0, "saturation": 0.0, "grayscale_p": 0.0, "epochs": 40},
     # Small photographs on a CPU: the paper's colour operations, a milder crop for a small encoder.
-    "photos": PAPER_VIEWS | {"crop_area": (0.2, 1.0), "blur_p": 0.0, "width": 32, "epochs": 20, "batch_size": 64},
+    "photos": PAPER_VIEWS
+    | {
+        "crop_area": (0.2, 1.0),
+        "blur_p": 0.0,
+        "lr": 0.4,
+        "tau_base": 0.98,
+        "width": 32,
+        "epochs": 20,
+        "batch_size": 64,
+    },
 }
 
 

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from torch import nn
 
 from .byol import BYOL
 from .config import Config
@@ -17,14 +16,13 @@ def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
 
 
 def build_optimizer(model: BYOL, config: Config) -> torch.optim.Optimizer:
-    """SGD or AdamW over two groups for each network: with weight decay, and without it.
+    """SGD or AdamW over the online network and the predictor; never over the target.
 
-    Biases and normalisation parameters, the 1-dimensional ones, have no weight decay. The target's
-    parameters are in a group of their own: they have no gradient, and so never move here, unless
-    `stop_gradient` is off.
+    Two groups for each, with weight decay and without it: biases and normalisation parameters, the
+    1-dimensional ones, have none.
     """
     groups = []
-    for name, module in (("online", model.online), ("predictor", model.predictors), ("target", model.target)):
+    for name, module in (("online", model.online), ("predictor", model.predictors)):
         parameters = list(module.parameters())
         groups.append({"params": [p for p in parameters if p.ndim > 1], "name": name, "decays": True})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "name": name, "decays": False})
@@ -40,7 +38,3 @@ def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor
         group["lr"] = lr * (config.predictor_lr_multiplier if group["name"] == "predictor" else 1.0)
         group["weight_decay"] = config.weight_decay if group["decays"] else 0.0
     return lr
-
-
-def count_parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())

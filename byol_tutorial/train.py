@@ -207,10 +207,10 @@ class Trainer:
 
     def _tau(self, k: int) -> float:
         """The decay rate of update k of K (τ_0 belongs to the start, before any update)."""
+        if self.config.target == "online" or not self.config.stop_gradient:
+            return 0.0
         if self.config.target == "random":
             return 1.0
-        if self.config.target == "online":
-            return 0.0
         if self.config.tau_schedule == "constant":
             return self.config.tau_base
         return tau_at(min(k, self.total_steps), self.total_steps, self.config.tau_base)

@@ -129,7 +129,12 @@ def test_schedules_over_a_run(train):
 
 @pytest.mark.parametrize(
     ("changes", "tau"),
-    [({"target": "online"}, 0.0), ({"target": "random"}, 1.0), ({"tau_schedule": "constant", "tau_base": 0.7}, 0.7)],
+    [
+        ({"target": "online"}, 0.0),
+        ({"stop_gradient": False}, 0.0),
+        ({"target": "random"}, 1.0),
+        ({"tau_schedule": "constant", "tau_base": 0.7}, 0.7),
+    ],
 )
 def test_tau_of_other_targets(train, changes, tau):
     trainer = tiny(train, **changes)
@@ -153,7 +158,8 @@ def test_weight_decay_and_multiplier_reach_the_right_parameters(train):
             seen.add(name)
             assert group["weight_decay"] == (0.01 if p.ndim > 1 else 0), name
             assert group["lr"] == pytest.approx(lr * (10 if name.startswith("predictors") else 1)), name
-    assert seen == set(names.values())
+    # everything is trained but the target, which only ever moves by averaging
+    assert seen == {name for name in names.values() if not name.startswith("target")}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
