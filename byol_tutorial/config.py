@@ -233,8 +233,8 @@ PRESETS: dict[str, dict] = {
         "blur_p": 0.0,
         "lr": 0.4,
         "tau_base": 0.98,
-        "width": 32,
-        "epochs": 20,
+        "width": 24,
+        "epochs": 18,
         "batch_size": 64,
     },
 }

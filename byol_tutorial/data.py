@@ -127,7 +127,9 @@ def load(
     elif name == "digits":
         images = _digits(split, size or 32)
     elif name.startswith("folder:"):
-        images = _folder(Path(os.path.expanduser(name.removeprefix("folder:"))), name, split, size, corrupt)
+        images = _folder(
+            Path(os.path.expanduser(name.removeprefix("folder:"))), name, split, size, corrupt, limit, seed
+        )
     elif name in TORCHVISION:
         images = _torchvision(name, split, size, Path(root or default_root()))
     else:
@@ -225,7 +227,9 @@ def _common_size(sizes: set[tuple[int, int]]) -> int:
 # --- folders ------------------------------------------------------------------------------------
 
 
-def _folder(path: Path, name: str, split: str, size: int | None, corrupt: str) -> ImageSet:
+def _folder(
+    path: Path, name: str, split: str, size: int | None, corrupt: str, limit: int | None, seed: int
+) -> ImageSet:
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
@@ -244,6 +248,9 @@ def _folder(path: Path, name: str, split: str, size: int | None, corrupt: str) -
             raise NoTestImages(f"folder {str(path)!r} has train/ but no test/ or val/: add one, or name its train/")
         files, labels, classes = _find(tests[0], classes)
 
+    if limit is not None and limit < len(files):  # before reading them, which takes the time
+        order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))
+        files = [files[i] for i in order[:limit].sort().values]
     images, bad = _stack(_open, files, size)
     if bad:
         names = ", ".join(str(files[i]) for i in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
