@@ -29,7 +29,7 @@ def main() -> None:
     drawn = time.perf_counter() - start
 
     times: dict[str, list[float]] = {"torch": [], "byol_tutorial": []}
-    for _ in range(1 if options.quick else 11):
+    for _ in range(1 if options.quick else 5):
         for module, measured in times.items():
             measured.append(seconds_to_import(module))
     medians = {module: statistics.median(measured) for module, measured in times.items()}
