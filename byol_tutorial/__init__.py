@@ -4,14 +4,17 @@ __version__ = "0.1.0"
 
 from . import augment
 from .byol import BYOL, byol_loss, tau_at
-from .config import Config, ConfigError, preset
+from .config import Config, ConfigError
 from .data import DataError, ImageSet, load
 from .diagnose import collapse_report
 from .evaluate import compare, factor_probe, features, knn_accuracy, linear_probe
+from .optim import LARS
+from .presets import preset
 from .train import Trainer
 
 __all__ = [
     "BYOL",
+    "LARS",
     "Config",
     "ConfigError",
     "DataError",

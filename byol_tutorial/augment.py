@@ -77,9 +77,13 @@ class Views:
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8, or float in [0, 1], (N, 3, H, W) -> v, v′, each float32 (N, 3, size, size), normalised."""
         n, _, height, width = images.shape
-        drawn = self.draw(n, height, width, images.device)
-        both = apply(as_float(images).repeat(2, 1, 1, 1), drawn, self.config.view_size or height)
-        return normalise(both, self.mean, self.std).split(n)
+        return self.carry_out(images, self.draw(n, height, width, images.device))
+
+    def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, Tensor]:
+        """The views of n images for a Draw of 2n rows: those of v, then those of v′."""
+        both = as_float(images).repeat(2, 1, 1, 1)
+        both = apply(both, drawn, self.config.view_size or images.shape[2], self.config.colour_form)
+        return normalise(both, self.mean, self.std).split(len(images))
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
         """The random numbers of 2n views of n images: the first n rows from T, the other n from T′."""
@@ -111,10 +115,10 @@ class Views:
         return (height - h) * place[0], (width - w) * place[1], h, w
 
 
-def apply(images: Tensor, drawn: Draw, size: int) -> Tensor:
+def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> Tensor:
     """Carry out a Draw: float images (N, 3, H, W) in [0, 1] -> float (N, 3, size, size) in [0, 1]."""
     x = crop(images, drawn, size)
-    x = colour_jitter(x, drawn)
+    x = colour_jitter(x, drawn) if colour_form == "torchvision" else authors_colour_jitter(x, drawn)
     x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
     x = where(drawn.blur, x, gaussian_blur, drawn.sigma)
     return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
@@ -252,6 +256,35 @@ def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
     d = (h + turn[:, None, None])[:, None] - opposite[:, None, None]  # (N, 3, H, W), in circles
     d = (d - d.round()).abs_()
     return value[:, None] - chroma[:, None] * (2 - 6 * d).clamp_(0, 1)
+
+
+def authors_colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
+    """Colour jitter as in the authors' published code; the paper describes torchvision's, above.
+
+    Brightness adds (factor − 1), contrast pivots on each channel's own mean, saturation scales the S of HSV.
+    """
+    operations = {BRIGHTNESS: add_brightness, CONTRAST: channel_contrast, SATURATION: scale_saturation, HUE: turn_hue}
+    for turn in range(4):
+        for number, operation in operations.items():
+            chosen = drawn.jitter & (drawn.order[:, turn] == number)
+            x = where(chosen, x, operation, drawn.factors[:, number])
+    return x
+
+
+def add_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    return (x + (factor - 1)[:, None, None, None]).clamp(0, 1)
+
+
+def channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(x.mean(dim=(2, 3), keepdim=True), x, factor[:, None, None, None]).clamp(0, 1)
+
+
+def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """S = C / V of HSV times the factor, at most 1: each channel's distance from the value V, times factor or 1 / S."""
+    value = x.amax(1, keepdim=True)
+    chroma = value - x.amin(1, keepdim=True)
+    most = value / chroma.clamp(min=1e-8)
+    return value - (value - x) * torch.minimum(factor[:, None, None, None], most)
 
 
 # --- in and out ---------------------------------------------------------------------------------

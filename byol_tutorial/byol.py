@@ -23,18 +23,59 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .distributed import all_rows, mean_over_processes, process
 from .networks import Branch, build_predictor
 
 
-def byol_loss(p: Tensor, z: Tensor) -> Tensor:
+def byol_loss(p: Tensor, z: Tensor, normalization: str = "l2") -> Tensor:
     """‖ p/‖p‖ − z/‖z‖ ‖² = 2 − 2 cos(p, z), mean over the batch: a scalar in [0, 4] (paper, equation 2).
 
     Args:
         p: predictions of the online network, float (N, D).
         z: projections of the target network, float (N, D). The caller stops its gradient.
+        normalization: "l2" as above, or another one of the paper's ablation: "layernorm", "batchnorm"
+            or "none"; see `normalise`. With the last two the loss has no upper bound.
     """
-    p, z = F.normalize(p, dim=-1), F.normalize(z, dim=-1)
-    return (2 - 2 * (p * z).sum(dim=-1)).mean()
+    return (normalise(p, normalization) - normalise(z, normalization)).square().sum(dim=-1).mean()
+
+
+def normalise(x: Tensor, kind: str) -> Tensor:
+    """Rows of x, (N, D), brought to a common length, in float32 or better.
+
+    "l2": x / ‖x‖. "layernorm": each row to mean 0 and variance 1, over √D, so of length 1. "batchnorm": each
+    column to mean 0 and variance 1, over √D, so of mean square length 1. "none": x.
+    """
+    x = x if x.dtype == torch.float64 else x.float()
+    match kind:
+        case "l2":
+            return F.normalize(x, dim=-1)
+        case "layernorm":
+            return F.layer_norm(x, x.shape[-1:]) / x.shape[-1] ** 0.5
+        case "batchnorm":
+            return F.batch_norm(x, None, None, training=True) / x.shape[-1] ** 0.5
+        case "none":
+            return x
+    raise ValueError(f"normalization={kind!r}: choose l2, layernorm, batchnorm or none")
+
+
+def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, first_row: int = 0) -> Tensor:
+    """2α · mean_i ln( Σ_{j≠i} exp(cos(p_i, own_j)/α) + Σ_j exp(cos(p_i, other_j)/α) ), a scalar.
+
+    The part of InfoNCE that pushes images apart (paper, appendix on the relation to contrastive methods).
+    byol_loss(p, other) + β · this: β = 0 is BYOL; with β = 1 it is 2 + 2α · NT-Xent of SimCLR.
+
+    Args:
+        p: float (N, D), predictions for this process's views.
+        own, other: float (M, D), projections of all processes' views: of p's own view, and of the other one.
+        first_row: position of p's first row among the M.
+    """
+    p, own, other = (normalise(x, "l2") for x in (p, own, other))
+    to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
+    row = torch.arange(len(p), device=p.device)
+    itself = torch.zeros_like(to_own, dtype=torch.bool)
+    itself[row, first_row + row] = True
+    scores = torch.cat((to_own.masked_fill(itself, -torch.inf), to_other), dim=1)
+    return 2 * temperature * scores.logsumexp(dim=1).mean()
 
 
 def tau_at(step: int, total_steps: int, tau_base: float) -> float:
@@ -43,10 +84,13 @@ def tau_at(step: int, total_steps: int, tau_base: float) -> float:
 
 
 class Output(NamedTuple):
-    """One step's loss, and the online network's projections z of the first views, (N, D), detached."""
+    """What one forward pass gives: the loss, and of the first direction, detached, float (N, D),
+    the online network's projections z and predictions p, and the target's projections z′."""
 
     loss: Tensor
     z: Tensor
+    p: Tensor
+    target: Tensor
 
 
 class BYOL(nn.Module):
@@ -64,6 +108,7 @@ class BYOL(nn.Module):
         self.predictors = build_predictor(config)
         random = config.target == "random"
         self.target = Branch(config, view_size, mean, std) if random else copy.deepcopy(self.online)
+        self.target.requires_grad_(False)
 
     @property
     def encoder(self) -> nn.Module:
@@ -78,28 +123,46 @@ class BYOL(nn.Module):
     def predictor(self) -> nn.Module:
         return self.predictors[self.config.predictor]
 
-    def project_target(self, v: Tensor) -> Tensor:
+    def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
         """z′ of the other view: the target network's, without gradient.
 
         With `target="online"` the online network's own, without gradient. With `stop_gradient` off the online
         network's own, with its gradient: θ descends the loss through both branches (SimSiam, section 4.1).
+
+        z: the online network's projection of v, if it is known.
         """
-        if not self.config.stop_gradient:
-            return self.online(v)
-        with torch.no_grad():
-            return (self.online if self.config.target == "online" else self.target)(v)
+        if self.config.stop_gradient and self.config.target != "online":
+            with torch.no_grad():
+                return self.target(v)
+        with torch.set_grad_enabled(not self.config.stop_gradient and torch.is_grad_enabled()):
+            z = self.online(v) if z is None else z
+        return z.detach() if self.config.stop_gradient else z
 
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
         """The loss of a batch of view pairs, each (N, 3, H, W): in [0, 8], or [0, 4] if not symmetric.
 
-        The two directions are added, not averaged: averaging would halve the learning rate.
+        The two directions are added, not averaged: averaging would halve the learning rate. Negatives add
+        to it, and without a normalisation to unit length the loss has no upper bound.
         """
+        c = self.config
         z1 = self.online(v1)
-        loss = byol_loss(self.predictor(z1), self.project_target(v2))
-        if self.config.symmetric:
-            z2 = self.online(v2)
-            loss = loss + byol_loss(self.predictor(z2), self.project_target(v1))
-        return Output(loss, z1.detach())
+        z2 = self.online(v2) if c.symmetric else None
+        if c.predictor == "optimal" and self.training:
+            z = (z1 if z2 is None else torch.cat((z1, z2))).detach().float()
+            self.predictor.update(mean_over_processes(z.T @ z / len(z)))
+        p1, t2 = self.predictor(z1), self.project_target(v2, z2)
+        loss = byol_loss(p1, t2, c.loss_normalization)
+        t1 = self.project_target(v1, z1) if c.symmetric or c.negatives_weight > 0 else None
+        if c.symmetric:
+            p2 = self.predictor(z2)
+            loss = loss + byol_loss(p2, t1, c.loss_normalization)
+        if c.negatives_weight > 0:
+            all1, all2, first = all_rows(t1), all_rows(t2), process().rank * len(v1)
+            negatives = negatives_term(p1, all1, all2, c.temperature, first)
+            if c.symmetric:
+                negatives = negatives + negatives_term(p2, all2, all1, c.temperature, first)
+            loss = loss + c.negatives_weight * negatives
+        return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
 
     @torch.no_grad()
     def update_target(self, tau: float) -> None:

@@ -1,20 +1,23 @@
 """byol-tutorial: train and evaluate from the command line. Options, help and ranges are Config's own."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import rich_click as click
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from . import __version__, runfolder
-from .config import FIELDS, PRESETS, Pair, UserError, preset
-from .data import ImageSet
-from .train import Trainer, resolve_device
+from . import __version__, distributed, runfolder
+from .config import FIELDS, Pair, UserError
+from .distributed import process
+from .presets import PRESETS, preset
+from .protocols import PROTOCOLS
+from .train import DivergedError, Trainer, resolve_device
 
 PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C, as shells have it
 
 # Text goes out as it is: brackets in a path are no markup, and a long path stays in one piece.
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -69,116 +72,164 @@ DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:
 
 
 @app.command()
-@click.option("--data", default="shapes", help=f"{DATA_HELP} [shapes]", panel="Run")
+@click.option("--data", help=f"{DATA_HELP} [shapes]", panel="Run")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="folder of the run; must be new [runs/NAME-001, ...]", panel="Run"
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="go on with the run in this folder, from its last checkpoint, with its own data and options",
+    panel="Run",
 )
 @click.option("--preset", "preset_name", help=f"recipe to start from: {', '.join(PRESETS)} [by the data]", panel="Run")
 @click.option(
     "--size", type=int, help="pixels a side the images are brought to [their own up to 96 px, else 96]", panel="Run"
 )
 @click.option("--limit", type=int, help="use at most so many images [all]", panel="Run")
-@click.option("--corrupt", default="refuse", help="files that cannot be read: refuse or skip [refuse]", panel="Run")
+@click.option("--corrupt", help="files that cannot be read: refuse or skip [refuse]", panel="Run")
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="decode the images of a folder while training, or keep them in memory [by their size]",
+    panel="Run",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]", panel="Run")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads [as many as cores]", panel="Run")
 @config_options
-def train(data, out, preset_name, size, limit, corrupt, device, threads, **fields):
+def train(data, out, resume, preset_name, size, limit, corrupt, stream, device, threads, **fields):
     """Train BYOL and judge it.
 
     Writes a run folder and ends with a table: raw pixels, the encoder before training, and after it, by kNN
-    and by linear probe. Ctrl-C stops after a whole step and keeps what was learned.
+    and by linear probe. Ctrl-C and SIGTERM stop after a whole step and keep what was learned; --resume goes on.
 
     The number in brackets is the default of "shapes". An option of two values, for T and T′, takes one
     number for both or two with a comma: --blur-p 1.0,0.1.
+
+    On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
-    # First what costs nothing to check: a typing error must not cost a download.
     given = {name: value for name, value in fields.items() if value is not None}
+    source = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream}
+    device = distributed.join(device)
+    console.quiet = not process().is_main
+    if threads:
+        torch.set_num_threads(threads)
+    if resume:
+        trainer, test, out = resumed(resume, out, preset_name, source, given, device)
+    else:
+        trainer, test, out = started(out, preset_name, source, given, device)
+    go_on(trainer, test, out)
+
+
+def started(out: Path | None, preset_name: str | None, source: dict, given: dict, device: str):
+    """A new run: trainer, test images, run folder."""
+    # First what costs nothing to check: a typing error must not cost a download.
+    data = source["name"] = source["name"] or "shapes"
+    source["corrupt"] = source["corrupt"] or "refuse"
     config = preset(preset_name or PRESET_OF.get(data, "photos"), **given)
     resolve_device(device)
     out = out or runfolder.new_path(data.removeprefix("folder:").rstrip("/\\").replace("\\", "/").split("/")[-1])
-    runfolder.check_free(out)
-    if threads:
-        torch.set_num_threads(threads)
+    if process().is_main:
+        runfolder.check_free(out)
+    if source["size"] is None and config.view_size:
+        source["size"] = stored_size(config.view_size, data)
 
-    source = {"name": data, "size": size, "limit": limit, "corrupt": corrupt}
     images, test = runfolder.load_data(source)
     for each in filter(None, (images, test)):
         console.print(repr(each))
         for file in each.skipped:
             console.print(f"  left out, cannot be read: {file}")
-    if "batch_size" not in given and config.batch_size > len(images):
-        config = config.replace(batch_size=len(images))
+    if "batch_size" not in given and config.step_images > len(images):
+        config = config.replace(batch_size=len(images), accumulation_steps=1)
         console.print(f"batch_size lowered to {len(images)}, the number of images")
     trainer = Trainer(config, images, test, device)
-    runfolder.create(out)
-    runfolder.write_settings(out, config, source)
-    console.print(f"{config.epochs} epochs of {trainer.steps_per_epoch} steps on {trainer.device}; run folder {out}")
+    if process().is_main:
+        runfolder.create(out)
+        runfolder.write_settings(out, config, source)
+    return trainer, test, out
+
+
+def stored_size(view_size: int, data: str) -> int | None:
+    """Pixels a side to keep images of a folder at, for views of this size: 8/7 of it, as the paper's 256 for 224."""
+    return round(view_size * 8 / 7) if data.startswith("folder:") else None
+
+
+def resumed(path: Path, out: Path | None, preset_name: str | None, source: dict, given: dict, device: str):
+    """The run in this folder, as its last checkpoint has it: trainer, test images, run folder."""
+    for option, value in (("--out", out), ("--preset", preset_name)):
+        if value is not None:
+            raise runfolder.RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
+    asked = {name: value for name, value in source.items() if value is not None}
+    trainer, _, test = runfolder.open_run(path, device, asked, given)
+    console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
+    return trainer, test, path
+
+
+def go_on(trainer: Trainer, test, out: Path) -> None:
+    """Train to the end, or to a signal, saving after each epoch; then judge."""
+    config, left = trainer.config, trainer.feed.left_over
+    console.print(
+        f"{config.epochs} epochs of {trainer.steps_per_epoch} steps on {trainer.device}; run folder {out}"
+        + (f"; {left} images wait for another epoch, others each time" if left else "")
+    )
 
     def each_epoch(trainer: Trainer) -> None:
         if trainer.steps_done % trainer.steps_per_epoch == 0:
             runfolder.save_state(out, trainer)
 
     try:
-        trainer.run(on_step=each_epoch)
-    finally:
+        trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, signal.SIGTERM))
+    except DivergedError:
+        raise  # the weights before it are no good either: the last epoch's checkpoint stays
+    except BaseException:
         if trainer.steps_done:
             runfolder.save_state(out, trainer)
+        raise
+    runfolder.save_state(out, trainer)
     if trainer.interrupted:
         console.print(f"stopped at step {trainer.steps_done} of {trainer.total_steps}; kept in {out}")
+        console.print(f"go on with: byol-tutorial train --resume {out}")
         console.print(f"judge it with: byol-tutorial evaluate {out}")
-        sys.exit(INTERRUPTED)
-    judge(trainer, images, test, out)
-    console.print(f"all of it is in {out}")
+        sys.exit(128 + (trainer.stop_signal or signal.SIGINT))
+    found = trainer.diagnosis()
+    if process().is_main:
+        from .judge import judge
+
+        judge(trainer, test, out, found, console)
+        console.print(f"all of it is in {out}")
 
 
 @app.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    help=f"{', '.join(PROTOCOLS)}; several are possible [none: verdict and table]",
+)
+@click.option("--data", help="judge the encoder by the protocols on this data instead of the run's own")
+@click.option("--seed", type=int, default=0, help="decides splits, batches and crops of the protocols [0]")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]")
-def evaluate(run, device):
-    """Judge the run in folder RUN again: collapse verdict, kNN and linear probe beside the baselines."""
+def evaluate(run, protocols, data, seed, device):
+    """Judge the run in folder RUN again: verdict, kNN and linear probe beside the baselines; or by protocols.
+
+    knn, linear: quick, on frozen features. sgd-linear: the paper's linear evaluation. few-labels-1, -10:
+    fine-tuning on 1 % or 10 % of the labels. transfer: another data set, with --data. factors: what is left
+    of each factor of "shapes". The random encoder goes through the same, and stands beside.
+    """
+    from .judge import check_protocols, judge, run_protocols
+
+    check_protocols(protocols, data)
     resolve_device(device)
     trainer, images, test = runfolder.open_run(run, device)
     console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
-    judge(trainer, images, test, run)
-
-
-def judge(trainer: Trainer, images: ImageSet, test: ImageSet | None, out: Path) -> None:
-    """Print the verdict and the table; write results.json and the figures."""
-    from . import figures
-    from .evaluate import compare, features, nearest, pixels
-
-    report = trainer.report()
-    results: dict = {"steps": trainer.steps_done, "verdict": report.verdict, "std": report.std, "rank": report.rank}
-    console.print(str(report))
-    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
-    labelled = images.labels is not None and test is not None and test.labels is not None
-    if labelled and len(images.labels.unique()) > 1:
-        comparison = compare(encoders, images, test)
-        table = Table("", "kNN", "linear probe", title=f"{len(test)} test images, {len(test.classes)} classes")
-        for name, (knn, linear) in comparison.rows.items():
-            table.add_row(name, f"{knn:.3f}", f"{linear:.3f}")
-        console.print(table)
-        results["table"] = {name: {"knn": k, "linear": p} for name, (k, p) in comparison.rows.items()}
-    else:
-        console.print(
-            "no table: accuracies need train and test images with labels, one sub-folder a class, two at least"
-        )
-    runfolder.write_json(out / "results.json", results)
-
-    few = images.images[:10]
-    v1, v2 = trainer.views(few.to(trainer.device))
-    mean, std = (torch.tensor(s)[:, None, None] for s in (trainer.mean, trainer.std))
-    v1, v2 = ((v.cpu() * std + mean).clamp(0, 1) for v in (v1, v2))
-    bank, queries = images.sample(2000), (test or images).sample(8, seed=1)
-    found = {"raw pixels": nearest(pixels(queries.images), pixels(bank.images), 6)}
-    found |= {n: nearest(features(f, queries.images), features(f, bank.images), 6) for n, f in encoders.items()}
-    pictures = {
-        "views": figures.view_pairs(few, v1, v2),
-        "curves": figures.curves({"BYOL": trainer.history.to_dict()}, trainer.steps_per_epoch),
-        "neighbours": figures.neighbours(queries.images, {n: bank.images[i] for n, i in found.items()}),
-    }
-    for name, picture in pictures.items():
-        runfolder.write_atomically(out / "figures" / f"{name}.png", lambda file, p=picture: file.write(p.png()))
+    if not protocols:
+        judge(trainer, test, run, trainer.diagnosis(), console)
+        return
+    if data is not None:
+        images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
+        console.print(repr(images))
+    run_protocols(protocols, trainer, images, test, seed, run, console)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -197,10 +248,13 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; a run folder named above keeps what was learned", INTERRUPTED)
+    finally:
+        distributed.leave()
 
 
 def _fail(message: str, status: int) -> None:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    who = f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
+    print("error: " + who + " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
 
 

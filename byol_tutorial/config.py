@@ -1,4 +1,4 @@
-"""Config: every switch of the algorithm in one flat, frozen, validated record.
+"""Config: every switch of the algorithm in one flat, frozen, validated record. Named recipes: presets.py.
 
 Each field says what it is, what it may be, and whether a running Trainer can change it ("live") or
 only a new one ("structural"). The command line's options, their help and their ranges are read from
@@ -32,7 +32,8 @@ def option(default, group: str, help: str, *, low=None, high=None, above=None, c
     return field(default=default, metadata=meta)
 
 
-RUN, ALGORITHM, OPTIMISER, NETWORK, VIEWS = "Run", "Algorithm", "Optimiser", "Networks", "Views T and T′"
+RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
+HARDWARE, VIEWS = "Hardware", "Views T and T′"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ class Config:
 
     seed: int = option(0, RUN, "decides weights, batches and views; same seed, same run", low=0, high=2**31 - 1)
     epochs: int = option(12, RUN, "passes over the training images", low=1)
-    batch_size: int = option(32, RUN, "images per step; each gives two views", low=2)
+    batch_size: int = option(32, RUN, "images per forward pass; each gives two views", low=2)
+    accumulation_steps: int = option(
+        1, RUN, "forward passes whose gradients are averaged into one optimiser step", low=1, high=65536
+    )
     knn_every: int = option(1, RUN, "epochs between kNN checks while training; 0 never", low=0, live=True)
 
     target: str = option(
@@ -70,19 +74,44 @@ class Config:
     predictor: str = option(
         "mlp",
         ALGORITHM,
-        "predictor q: the paper's MLP, one linear map, or identity (none)",
-        choices=("mlp", "linear", "identity"),
+        "predictor q: the paper's MLP, one linear map, identity (none), a random MLP that stays fixed, or the linear "
+        "map that the correlation of the projections calls for (DirectPred)",
+        choices=("mlp", "linear", "identity", "fixed", "optimal"),
         live=True,
     )
     stop_gradient: bool = option(
         True, ALGORITHM, "no gradient through z′; off: ξ = θ, and the gradient passes through both branches", live=True
     )
     symmetric: bool = option(True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True)
+    negatives_weight: float = option(
+        0.0, ALGORITHM, "β, weight of the negatives: 0 is BYOL, 1 InfoNCE (table 5b)", low=0, high=1, live=True
+    )
+    temperature: float = option(
+        0.1, ALGORITHM, "α of the negatives: cosines are divided by it", above=0, high=10, live=True
+    )
+    loss_normalization: str = option(
+        "l2",
+        ALGORITHM,
+        "how p and z′ are normalised before their squared distance",
+        choices=("l2", "layernorm", "batchnorm", "none"),
+        live=True,
+    )
 
-    optimizer: str = option("sgd", OPTIMISER, "SGD with momentum, or AdamW", choices=("sgd", "adamw"))
-    lr: float = option(0.8, OPTIMISER, "base learning rate; a step uses lr · batch_size / 256", above=0, live=True)
+    optimizer: str = option(
+        "sgd", OPTIMISER, "the paper's LARS, SGD with momentum, or AdamW", choices=("lars", "sgd", "adamw")
+    )
+    lr: float = option(
+        0.8,
+        OPTIMISER,
+        "base learning rate; a step uses lr · batch_size · accumulation_steps / 256",
+        above=0,
+        live=True,
+    )
     warmup_epochs: float = option(1.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
-    momentum: float = option(0.9, OPTIMISER, "momentum of SGD, β1 of AdamW", low=0, high=0.9999)
+    momentum: float = option(0.9, OPTIMISER, "momentum of LARS and SGD, β1 of AdamW", low=0, high=0.9999)
+    trust_coefficient: float = option(
+        1e-3, OPTIMISER, "LARS: step length of a layer, relative to its weights", above=0, high=1
+    )
     weight_decay: float = option(
         4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
     )
@@ -97,8 +126,27 @@ class Config:
         choices=("small", "resnet18", "resnet34", "resnet50"),
     )
     width: int = option(16, NETWORK, "channels of the small encoder's first layer; y has 4 × width", low=4, high=1024)
-    hidden_dim: int = option(256, NETWORK, "hidden units of projector g and predictor q", low=2)
+    norm: str = option(
+        "bn",
+        NETWORK,
+        "normalisation: BatchNorm, GroupNorm with weight standardisation, or none",
+        choices=("bn", "gn_ws", "none"),
+    )
+    hidden_dim: int = option(256, NETWORK, "hidden units of projector g", low=2)
     projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
+    projector_depth: int = option(2, NETWORK, "linear layers of projector g", low=1, high=8)
+    projector_output_norm: bool = option(False, NETWORK, "normalise z too, as SimSiam does; BYOL does not")
+    predictor_hidden_dim: int = option(0, NETWORK, "hidden units of predictor q; 0: as the projector", low=0)
+    predictor_depth: int = option(2, NETWORK, "linear layers of predictor q", low=1, high=8)
+
+    precision: str = option(
+        "float32",
+        HARDWARE,
+        "of the networks: float32; mixed, which is bfloat16 where the device has it and float16 elsewhere; or one of "
+        "these. Float16 scales its loss",
+        choices=("float32", "mixed", "bfloat16", "float16"),
+    )
+    compile: bool = option(False, HARDWARE, "compile the model with torch.compile: slow to start, then faster")
 
     view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
     crop_area: Pair = option(
@@ -107,7 +155,17 @@ class Config:
     crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
     flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
     jitter_p: Pair = option((1.0, 1.0), VIEWS, "P(colour jitter)", low=0, high=1, live=True)
-    brightness: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    colour_form: str = option(
+        "torchvision",
+        VIEWS,
+        "brightness multiplies and contrast pivots on the mean luma; or as in the authors' code: brightness adds, contrast pivots "
+        "on each channel's mean",
+        choices=("torchvision", "authors"),
+        live=True,
+    )
+    brightness: Pair = option(
+        (0.4, 0.4), VIEWS, "factor in 1 ± this; with colour_form authors an offset", low=0, high=1, live=True
+    )
     contrast: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
     saturation: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
     hue: Pair = option((0.5, 0.5), VIEWS, "turn of the colour circle, ± this", low=0, high=0.5, live=True)
@@ -129,6 +187,11 @@ class Config:
             raise ConfigError(
                 f"warmup_epochs={self.warmup_epochs:g}: longer than the run of epochs={self.epochs}; lower it"
             )
+        if self.negatives_weight > 0 and self.loss_normalization != "l2":
+            raise ConfigError(
+                f"loss_normalization={self.loss_normalization!r}: the negatives compare cosines; give 'l2', or "
+                "negatives_weight=0"
+            )
 
     def replace(self, **changes) -> "Config":
         """A copy with these fields changed, checked again. Unknown names raise ConfigError."""
@@ -148,8 +211,13 @@ class Config:
 
     @property
     def step_lr(self) -> float:
-        """The learning rate after warm-up: base lr · B / 256 (paper, section 3.3)."""
-        return self.lr * self.batch_size / 256
+        """The learning rate after warm-up: base lr · B / 256, B the images of a whole step (section 3.3)."""
+        return self.lr * self.step_images / 256
+
+    @property
+    def step_images(self) -> int:
+        """Images whose gradients go into one optimiser step: the effective batch."""
+        return self.batch_size * self.accumulation_steps
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
@@ -206,47 +274,3 @@ def _number(f: dataclasses.Field, value):
     if out_of_range:
         raise ConfigError(f"{f.name}={value:g}: {allowed}")
     return int(value) if whole else float(value)
-
-
-# T and T' of the paper, appendix B: they differ only in blur and solarize.
-PAPER_VIEWS = {
-    "crop_area": (0.08, 1.0),
-    "jitter_p": 0.8,
-    "brightness": 0.4,
-    "contrast": 0.4,
-    "saturation": 0.2,
-    "hue": 0.1,
-    "grayscale_p": 0.2,
-    "blur_p": (1.0, 0.1),
-    "solarize_p": (0.0, 0.2),
-}
-
-PRESETS: dict[str, dict] = {
-    # Ten closed curves, 32 px: about half a minute on two CPU cores.
-    "shapes": {},
-    # scikit-learn's 1,797 handwritten digits. A mirrored digit is another sign, so no flip.
-    "digits": {"flip_p": 0.0, "hue": 0.0, "saturation": 0.0, "grayscale_p": 0.0, "epochs": 40},
-    # Small photographs on a CPU: the paper's colour operations, a milder crop for a small encoder.
-    "photos": PAPER_VIEWS
-    | {
-        "crop_area": (0.2, 1.0),
-        "blur_p": 0.0,
-        "lr": 0.4,
-        "tau_base": 0.98,
-        "width": 24,
-        "epochs": 18,
-        "batch_size": 64,
-    },
-}
-
-
-def preset(name: str, **changes) -> Config:
-    """The named recipe, with any field changed: `preset("shapes", tau_base=0.9)`.
-
-    Raises:
-        ConfigError: an unknown preset, field or value.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
-    refuse_unknown(changes)
-    return Config(**(PRESETS[name] | changes))

@@ -5,87 +5,27 @@
     load("cifar10"), ...        torchvision's sets, through their normal download
     load("folder:PATH")         your images, in class sub-folders or flat
 
-All become uint8 (N, 3, size, size) in memory, so training can keep them on its device.
+All become uint8 (N, 3, size, size) in memory, so training can keep them on its device. Only a folder too large for
+that stays on disk, as a StreamedSet, which can do the same.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor
+from PIL import Image
 
-from . import shapes
-from .config import UserError
+from . import folders, shapes
+from .folders import NoTestImages, share
+from .pictures import DataError, ImageSet, common_size, open_picture, stack, to_tensor
+from .stream import StreamedSet
 
 EMBEDDED = ("shapes", "digits")
 SPLITS = ("train", "test")
-LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
-TEST_SHARE = 0.2  # of a source that comes without a split
-TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first that lies beside train/ is taken
 SHAPES_SIZES = {"train": 4096, "test": 2048}
-
-# what Pillow raises for a file it cannot decode; RuntimeError is its AVIF reader's
-UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.DecompressionBombError)
-
-
-class DataError(UserError):
-    """Data that cannot be used: the message names it, what is allowed, and what to do next."""
-
-
-class NoTestImages(DataError):
-    """A folder that has images to train on, but none set apart and too few to divide."""
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images, with labels and factors where they are known.
-
-    images    uint8 (N, 3, H, W)
-    labels    int64 (N,), or None
-    classes   name of each label; empty without labels
-    factors   shapes.Factors of each image, or None
-    skipped   files that could not be read and were left out
-    """
-
-    name: str
-    split: str
-    images: Tensor
-    labels: Tensor | None = None
-    classes: tuple[str, ...] = ()
-    factors: shapes.Factors | None = None
-    skipped: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index) -> "ImageSet":
-        """The images at this index: a slice, or a tensor of positions or of truth values."""
-        labels = None if self.labels is None else self.labels[index]
-        factors = None if self.factors is None else self.factors[index]
-        return replace(self, images=self.images[index], labels=labels, factors=factors)
-
-    def __repr__(self) -> str:
-        n, _, height, width = self.images.shape
-        labels = f"{len(self.classes)} classes" if self.labels is not None else "no labels"
-        skipped = f", {len(self.skipped)} unreadable files left out" if self.skipped else ""
-        return f"ImageSet({self.name!r}, {self.split}: {n} images of {height}×{width} px, {labels}{skipped})"
-
-    def sample(self, n: int, seed: int = 0) -> "ImageSet":
-        """n images drawn without repetition, the same for the same seed; all of them if there are no more."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        return self[order[:n].sort().values]
-
-    def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel, of values in [0, 1]; from at most 4,096 images."""
-        x = self.images[:: max(1, len(self) // 4096)].double() / 255
-        std = x.std(dim=(0, 2, 3)).clamp(min=1e-3)
-        return x.mean(dim=(0, 2, 3)).tolist(), std.tolist()
+STREAM_ABOVE = 4 * 2**30  # bytes of images; a folder that would take more stays on disk
 
 
 def load(
@@ -96,7 +36,8 @@ def load(
     seed: int = 0,
     corrupt: str = "refuse",
     root: str | Path | None = None,
-) -> ImageSet:
+    stream: bool | None = None,
+) -> ImageSet | StreamedSet:
     """Images by name; see the module's docstring for the names.
 
     Args:
@@ -105,31 +46,37 @@ def load(
         size: pixels a side. Default: the images' own size where all are square, equal and at most 96 px; else 96.
             Images are resized by their shorter side and cropped to the centre.
         limit: at most so many images, drawn without repetition, the same for the same seed.
-        seed: draws "shapes", and `limit`.
+        seed: draws "shapes", and `limit`. A whole number, at least 0.
         corrupt: files that cannot be read are an error that names them ("refuse"), or left out and
-            listed in `skipped` ("skip").
+            listed in `skipped` ("skip"). Of a streamed set this shows as the files are read, while training.
         root: where torchvision keeps its sets. Default: $BYOL_DATA, else ~/.cache/byol_tutorial.
+        stream: leave a folder's images on disk and decode them while training. Default: where they would take
+            more than 4 GiB of memory.
 
     Raises:
-        DataError: an unknown name or split; a folder that is missing, holds no image or only one, has a
+        DataError: an unknown name, or a value that is not allowed; a folder that is missing, holds no image or only one, has a
             class without images or a file that cannot be read; a set that cannot be downloaded.
     """
     if split not in SPLITS:
         raise DataError(f"split={split!r}: choose one of {', '.join(SPLITS)}")
     if corrupt not in ("refuse", "skip"):
         raise DataError(f"corrupt={corrupt!r}: choose refuse or skip")
-    for key, value, least in (("size", size, 8), ("limit", limit, 2)):
-        if value is not None and (not isinstance(value, int) or value < least):
+    for key, value, least in (("size", size, 8), ("limit", limit, 2), ("seed", seed, 0)):
+        if value is None and key != "seed":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
             raise DataError(f"{key}={value!r}: give a whole number, at least {least}")
+    if stream not in (None, True, False):
+        raise DataError(f"stream={stream!r}: choose True or False, or None to let the size decide")
+    if stream and name in (*EMBEDDED, *TORCHVISION):
+        raise DataError(f"stream=True: {name!r} is kept in memory; leave stream out, or give folder:PATH")
 
     if name == "shapes":
         images = _shapes(split, size or 32, seed, limit)
     elif name == "digits":
         images = _digits(split, size or 32)
     elif name.startswith("folder:"):
-        images = _folder(
-            Path(os.path.expanduser(name.removeprefix("folder:"))), name, split, size, corrupt, limit, seed
-        )
+        return _folder(name, split, size, limit, seed, corrupt, stream)
     elif name in TORCHVISION:
         images = _torchvision(name, split, size, Path(root or default_root()))
     else:
@@ -161,179 +108,47 @@ def _digits(split: str, size: int) -> ImageSet:
 
     bunch = load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.images))
-    at = order[_share(len(order), split)]
+    at = order[share(len(order), split)]
     grey = [Image.fromarray((image * (255 / 16)).round().astype(np.uint8)) for image in bunch.images[at]]
     images = torch.stack([to_tensor(image, size) for image in grey])
     return ImageSet("digits", split, images, torch.from_numpy(bunch.target[at]).long(), tuple("0123456789"))
-
-
-def _share(n: int, split: str) -> slice:
-    """The first 80 % for train, the rest for test; at least one each where there are two."""
-    cut = min(max(1, round(n * (1 - TEST_SHARE))), n - 1) if n > 1 else n
-    return slice(0, cut) if split == "train" else slice(cut, n)
-
-
-# --- from any picture to RGB --------------------------------------------------------------------
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL image as 8-bit RGB, upright.
-
-    Transparent parts are laid on white. 16-bit and 32-bit integers are divided by 257, so that 65535 becomes
-    255; floats are taken as [0, 1], or as [0, 255] where they exceed 1. Of an animation, the first frame.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        image = Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).round().astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def to_tensor(image: Image.Image, size: int) -> Tensor:
-    """uint8 (3, size, size): shorter side resized to `size`, bicubic, then the centre."""
-    image = to_rgb(image)
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-def _stack(read: Callable, sources: Sequence, size: int) -> tuple[Tensor, list[int]]:
-    """Read a picture from each source, on all cores, into one tensor; and which could not be read."""
-    images = torch.zeros(len(sources), 3, size, size, dtype=torch.uint8)
-
-    def failed(i: int) -> bool:
-        try:
-            images[i] = to_tensor(read(sources[i]), size)
-        except UNREADABLE:
-            return True
-        return False
-
-    with ThreadPoolExecutor() as pool:
-        return images, [i for i, bad in enumerate(pool.map(failed, range(len(sources)))) if bad]
-
-
-def _common_size(sizes: set[tuple[int, int]]) -> int:
-    """The size of square pictures that all have the same, small one; else LARGEST_DEFAULT."""
-    width, height = next(iter(sizes))
-    return width if len(sizes) == 1 and width == height <= LARGEST_DEFAULT else LARGEST_DEFAULT
 
 
 # --- folders ------------------------------------------------------------------------------------
 
 
 def _folder(
-    path: Path, name: str, split: str, size: int | None, corrupt: str, limit: int | None, seed: int
-) -> ImageSet:
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
-    inside = {folder.name for folder in _subfolders(path)}
-    tests = [path / s for s in TEST_FOLDERS if s in inside]
-    # Among other folders, a train/ without a test/ is a class like them: bus/, car/, train/.
-    own_split = "train" in inside and bool(tests or len(inside) == 1)
-    files, labels, classes = _find(path / "train" if own_split else path)
-    if size is None:  # from the same files for both splits, so that test images are brought to the train images' size
-        sizes = {s for s in map(_header_size, files) if s is not None}
-        size = _common_size(sizes) if sizes else LARGEST_DEFAULT
-    if not own_split:
-        files = _divide(files, labels, split)
-    elif split == "test":
-        if not tests:
-            raise NoTestImages(f"folder {str(path)!r} has train/ but no test/ or val/: add one, or name its train/")
-        files, labels, classes = _find(tests[0], classes)
-
-    if limit is not None and limit < len(files):  # before reading them, which takes the time
-        order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))
-        files = [files[i] for i in order[:limit].sort().values]
-    images, bad = _stack(_open, files, size)
-    if bad:
-        names = ", ".join(str(files[i]) for i in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        if corrupt == "refuse" or len(bad) == len(files):
-            raise DataError(
-                f"{len(bad)} of {len(files)} image files cannot be read: {names}; mend or remove them, or choose corrupt='skip'"
-            )
-    good = sorted(set(range(len(files))) - set(bad))
-    if len(good) < 2:
-        kind = NoTestImages if split == "test" and not own_split else DataError
+    name: str, split: str, size: int | None, limit: int | None, seed: int, corrupt: str, stream: bool | None
+) -> ImageSet | StreamedSet:
+    path = Path(os.path.expanduser(name.removeprefix("folder:")))
+    found = folders.find(path, split, size, limit, seed)
+    files, size = found.files, found.size
+    labels = None if found.labels is None else torch.tensor(found.labels)
+    if stream is None:
+        stream = len(files) * 3 * size * size > STREAM_ABOVE
+    if stream:
+        # absolute, for a worker may have another current folder
+        encoded = np.array([os.fsencode(os.path.abspath(f)) for f in files], dtype=bytes)
+        images = StreamedSet(name, split, encoded, size, labels, found.classes, corrupt)
+    else:
+        pixels, bad = stack(open_picture, files, size)
+        if bad:
+            names = ", ".join(files[i] for i in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+            if corrupt == "refuse" or len(bad) == len(files):
+                raise DataError(
+                    f"{len(bad)} of {len(files)} image files cannot be read: {names}; mend or remove them, or choose corrupt='skip'"
+                )
+        skipped = tuple(files[i] for i in bad)
+        images = ImageSet(name, split, pixels, labels, found.classes, skipped=skipped)
+        if bad:
+            images = images[sorted(set(range(len(files))) - set(bad))]
+    if len(images) < 2:
+        kind = NoTestImages if split == "test" and found.divided else DataError
         raise kind(
-            f"folder {str(path)!r} gives {split} {len(good)} image{'' if len(good) == 1 else 's'}: "
+            f"folder {str(path)!r} gives {split} {len(images)} image{'' if len(images) == 1 else 's'}: "
             "at least 2 are needed, and some hundreds to learn from; add some"
         )
-    label = torch.tensor([labels[files[i]] for i in good]) if classes else None
-    return ImageSet(name, split, images[good], label, classes, skipped=tuple(str(files[i]) for i in bad))
-
-
-def _open(file: Path) -> Image.Image:
-    with Image.open(file) as image:
-        image.load()
-        return image
-
-
-def _header_size(file: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except UNREADABLE:
-        return None
-
-
-def _subfolders(path: Path) -> list[Path]:
-    return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith((".", "__")))
-
-
-def _find(path: Path, known: tuple[str, ...] = ()) -> tuple[list[Path], dict[Path, int], tuple[str, ...]]:
-    """The image files below a folder, sorted; their labels and the classes, where it has sub-folders.
-
-    known: the train images' classes, so that a label means the same class in both splits.
-    """
-    Image.init()
-    extensions = {e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN}  # not PDF, which is only written
-
-    def images_in(folder: Path, pattern: str) -> list[Path]:
-        found = (f for f in folder.glob(pattern) if f.suffix.lower() in extensions and f.is_file())
-        return sorted(f for f in found if not any(part.startswith(".") for part in f.relative_to(folder).parts))
-
-    folders = _subfolders(path)
-    if not folders:
-        files = images_in(path, "*")
-        if not files:
-            others = sum(f.is_file() for f in path.iterdir())
-            holds = f"holds {others} files but no image" if others else "is empty"
-            raise DataError(
-                f"folder {str(path)!r} {holds}: put images (.jpg, .png, ...) there, or in one sub-folder a class"
-            )
-        return files, {}, ()
-    classes = known or tuple(folder.name for folder in folders)
-    files, labels = [], {}
-    for folder in folders:
-        if folder.name not in classes:
-            raise DataError(
-                f"class {folder.name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it"
-            )
-        found = images_in(folder, "**/*")
-        if not found:
-            raise DataError(f"class {folder.name!r} in {str(path)!r} has no images: add some or remove the folder")
-        files += found
-        labels |= dict.fromkeys(found, classes.index(folder.name))
-    return files, labels, classes
-
-
-def _divide(files: list[Path], labels: dict[Path, int], split: str) -> list[Path]:
-    """80 : 20 within each class, shuffled the same way each time."""
-    groups: dict[int, list[Path]] = {}
-    for file in files:
-        groups.setdefault(labels.get(file, 0), []).append(file)
-    kept = []
-    for group in groups.values():
-        order = np.random.default_rng(0).permutation(len(group))
-        kept += [group[i] for i in order[_share(len(group), split)]]
-    return sorted(kept)
+    return images
 
 
 # --- torchvision --------------------------------------------------------------------------------
@@ -387,16 +202,16 @@ def _torchvision(name: str, split: str, size: int | None, root: Path) -> ImageSe
 
     at = np.arange(len(dataset))
     if test is None:
-        at = np.random.default_rng(0).permutation(len(dataset))[_share(len(dataset), split)]
+        at = np.random.default_rng(0).permutation(len(dataset))[share(len(dataset), split)]
     first = [dataset[int(i)][0].size for i in at[:16]]
-    size = size or _common_size(set(first))
+    size = size or common_size(set(first))
     labels = torch.empty(len(at), dtype=torch.int64)
 
     def read(i: int) -> Image.Image:
         image, labels[i] = dataset[int(at[i])]
         return image
 
-    images, bad = _stack(read, range(len(at)), size)
+    images, bad = stack(read, range(len(at)), size)
     if bad:
         raise DataError(
             f"{len(bad)} images of {name!r} in {str(root)!r} cannot be read: remove its folder, to fetch it anew"

@@ -1,5 +1,7 @@
-"""Has the representation collapsed? Measures, and a verdict in words."""
+"""Has the representation collapsed, has the run gone astray? Measures, and a verdict in words."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +10,9 @@ from torch import Tensor
 
 COLLAPSED, PARTIAL = 0.1, 0.5  # √d·std below which a representation is called so
 ONE_DIRECTION = 1.2  # rank below which it is called partly collapsed
+WINDOW = 50  # steps that the verdict on a run, and the alarm, look at
+ALARM = 0.3  # √d·std, mean over ALARM_STEPS steps, below which the alarm is raised
+ALARM_STEPS = 5
 
 
 def spread(z: Tensor) -> Tensor:
@@ -37,6 +42,36 @@ def effective_rank(z: Tensor) -> float:
     share = eigenvalues / v
     entropy = -(share * share.clamp(min=1e-12).log()).sum()
     return float(entropy.exp() * v)
+
+
+def cosines(p: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cosine of p_i with z_i (positive pairs), and of z_i with z_j, j ≠ i (negative pairs); each in [−1, 1].
+
+    In a collapse both go to 1: images are no longer told apart. p, z: (N, d), N at least 2.
+    """
+    p, z = F.normalize(p.float(), dim=-1), F.normalize(z.float(), dim=-1)
+    n = len(z)
+    negative = (z.sum(0).square().sum() - n) / (n * (n - 1))  # ‖Σz‖² = n + Σ_{i≠j} z_i·z_j
+    return (p * z).sum(1).mean(), negative
+
+
+def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
+    """How far the predictor keeps the principal directions of its input in place, in [0, 1].
+
+    With F = E[z zᵀ] and its unit eigenvectors u_j: the mean of |cos(W u_j, u_j)| over the `directions` of
+    largest eigenvalue, each weighted by that eigenvalue. 1 says that W and F share their eigenspace, which
+    gradient descent brings about for a linear predictor (Tian et al. 2021, section 4). For any other
+    predictor W is its best linear approximation, p ≈ W z by least squares.
+
+    z, p: (N, d), the predictor's input and output.
+    """
+    z, p = z.double(), p.double()
+    s, u = torch.linalg.eigh(z.T @ z / len(z))
+    s, u = s[-directions:].clamp(min=0), u[:, -directions:]
+    w = torch.linalg.pinv(z, rtol=1e-6) @ p  # rows: p = z @ w, so w = Wᵀ
+    moved = w.T @ u
+    cosine = F.cosine_similarity(moved, u, dim=0).abs()
+    return float((cosine * s).sum() / s.sum().clamp(min=1e-300))
 
 
 @dataclass(frozen=True)
@@ -76,3 +111,78 @@ def collapse_report(z: Tensor) -> CollapseReport:
     else:
         verdict = "healthy"
     return CollapseReport(std, rank, z.shape[1], verdict)
+
+
+# --- a whole run --------------------------------------------------------------------------------
+
+
+def alarm_step(std: Sequence[float]) -> int | None:
+    """The step at which a run's √d·std, mean over ALARM_STEPS steps, first falls below ALARM; None if never.
+
+    std: one value per step, as History.std. Accuracy lags collapse, so this is seen before the kNN falls;
+    bench/alarm.py measures by how many steps.
+    """
+    for k in range(ALARM_STEPS, len(std) + 1):
+        if math.fsum(std[k - ALARM_STEPS : k]) < ALARM * ALARM_STEPS:
+            return k - 1
+    return None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A run's verdict, the reason in words, and the measures of its projections.
+
+    verdict: "healthy", "partial collapse", "collapse", "divergence" or "frozen loss".
+    """
+
+    verdict: str
+    reason: str
+    report: CollapseReport
+    positive_cosine: float
+    negative_cosine: float
+    alignment: float
+    alarm_step: int | None
+
+    def __str__(self) -> str:
+        alarm = "" if self.alarm_step is None else f"; alarm since step {self.alarm_step}"
+        return (
+            f"{self.verdict}: {self.reason} (√d·std {self.report.std:.3f}, rank {self.report.rank:.1f} of "
+            f"{self.report.dimensions}, cosine of positive pairs {self.positive_cosine:.2f}, of negative pairs "
+            f"{self.negative_cosine:.2f}, eigenspace alignment {self.alignment:.2f}{alarm})"
+        )
+
+
+def diagnose(
+    loss: Sequence[float], gradient_norm: Sequence[float], std: Sequence[float], z: Tensor, p: Tensor, target: Tensor
+) -> Diagnosis:
+    """Tell apart healthy, partial collapse, collapse, divergence and a frozen loss.
+
+    Args:
+        loss, gradient_norm, std: one value per step, as in History; may be empty.
+        z, p, target: float (N, d), projections, predictions and the target's projections of the other view.
+    """
+    report = collapse_report(z)
+    positive, negative = cosines(p, target) if report.verdict != "not finite" else (math.nan, math.nan)
+    verdict, reason = _judge(loss, gradient_norm, report)
+    alignment = math.nan if report.verdict == "not finite" else eigenspace_alignment(z, p)
+    return Diagnosis(verdict, reason, report, float(positive), float(negative), alignment, alarm_step(std))
+
+
+def _judge(loss: Sequence[float], gradient_norm: Sequence[float], report: CollapseReport) -> tuple[str, str]:
+    if report.verdict == "not finite" or not all(map(math.isfinite, loss)):
+        return "divergence", "numbers are no longer finite; lower lr or lengthen the warm-up"
+    if report.verdict == "collapse":
+        return "collapse", "every image gets nearly the same direction; the small loss means nothing"
+    if len(loss) >= 2 * WINDOW:
+        first, last = torch.tensor(loss[:WINDOW]).double(), torch.tensor(loss[-WINDOW:]).double()
+        change = float(last.mean() - first.mean())
+        error = float(((first.var() + last.var()) / WINDOW).sqrt())  # of that change, if steps were independent
+        if change > max(5 * error, 0.1 * float(first.mean())):
+            return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
+        if max(gradient_norm[-WINDOW:], default=1.0) == 0:
+            return "frozen loss", "no gradient arrives; is something detached, or the learning rate 0?"
+        if abs(change) < max(3 * error, 0.005 * float(first.mean())):
+            return "frozen loss", f"the loss stands at {last.mean():.2f} as in the beginning; raise lr"
+    if report.verdict == "partial collapse":
+        return "partial collapse", "few directions are left"
+    return "healthy", "the directions are spread out"

@@ -11,16 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .augment import as_float, normalise
-from .data import DataError, ImageSet
+from .data import DataError, ImageSet, StreamedSet
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the probe, inverse L2 strength
 ITERATIONS = 100  # of L-BFGS for each of them, twice as many for the chosen one
+PIXEL_GRID = 32  # pixels a side of pictures that are features themselves, at most
 HELD_OUT = 0.2  # share of the train images that chooses among them
 
 
 @torch.no_grad()
-def features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
-    """y = f(x) in evaluation mode, without gradient: uint8 (N, 3, H, W) -> float32 (N, D), on the CPU.
+def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int = 512) -> Tensor:
+    """y = f(x) in evaluation mode, without gradient: uint8 (N, 3, H, W), or a set of images -> float32 (N, D), on the CPU.
 
     Images are normalised with the encoder's own `pixel_mean` and `pixel_std` where it has them, else with 0.5 and
     0.25. The encoder's mode is restored. Images of another size than it was trained on are taken as they are.
@@ -30,7 +31,7 @@ def features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tenso
     was_training = encoder.training
     encoder.eval()
     rows = []
-    for batch in images.split(batch_size):
+    for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
         x = normalise(as_float(batch.to(parameter.device)), mean, std)
         rows.append(encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu())
     encoder.train(was_training)
@@ -40,6 +41,14 @@ def features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tenso
 def pixels(images: Tensor) -> Tensor:
     """The images themselves as features, the baseline of no encoder at all: float32 (N, 3·H·W) in [0, 1]."""
     return as_float(images).flatten(1)
+
+
+def small_pixels(images: ImageSet | StreamedSet) -> Tensor:
+    """Like `pixels`, of pictures brought to at most 32 × 32."""
+    if max(images.image_size) <= PIXEL_GRID:
+        return torch.cat([pixels(batch) for batch in images.batches()])
+    grid = (PIXEL_GRID, PIXEL_GRID)
+    return torch.cat([F.interpolate(as_float(b), grid, mode="area").flatten(1) for b in images.batches()])
 
 
 def nearest(query_features: Tensor, bank_features: Tensor, k: int) -> Tensor:
@@ -164,10 +173,7 @@ class Comparison:
         return f"<table><thead><tr><th></th><th>kNN</th><th>linear probe</th></tr></thead><tbody>{body}</tbody></table>"
 
 
-PIXEL_GRID = 32  # pictures are brought to at most this size for the raw-pixel baseline
-
-
-def compare(encoders: dict[str, nn.Module], train: ImageSet, test: ImageSet) -> Comparison:
+def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Comparison:
     """Raw pixels and each encoder, by kNN and linear probe.
 
     Raises:
@@ -176,13 +182,8 @@ def compare(encoders: dict[str, nn.Module], train: ImageSet, test: ImageSet) -> 
     if train.labels is None or test.labels is None:
         raise DataError(f"{train.name!r} has no labels: put the images in one sub-folder a class to have accuracies")
 
-    def small(images: Tensor) -> Tensor:
-        if images.shape[-1] <= PIXEL_GRID:
-            return pixels(images)
-        return F.interpolate(as_float(images), (PIXEL_GRID, PIXEL_GRID), mode="area").flatten(1)
-
-    pairs = {"raw pixels": (small(train.images), small(test.images))}
-    pairs |= {name: (features(f, train.images), features(f, test.images)) for name, f in encoders.items()}
+    pairs = {"raw pixels": (small_pixels(train), small_pixels(test))}
+    pairs |= {name: (features(f, train), features(f, test)) for name, f in encoders.items()}
     return Comparison(
         {
             name: (

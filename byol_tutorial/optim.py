@@ -1,4 +1,4 @@
-"""Optimiser, parameter groups, learning-rate schedule."""
+"""LARS, parameter groups, learning-rate schedule."""
 
 import math
 
@@ -15,17 +15,89 @@ def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total_steps - warmup_steps, 1)))
 
 
+class LARS(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling (You et al. 2017, arXiv 1708.03888), the paper's optimiser.
+
+        u ← ∇L + λ w                       weight decay first, so inside the ratio
+        u ← u · η ‖w‖ / ‖u‖                trust ratio; 1 where either norm is 0
+        m ← μ m + u
+        w ← w − lr · m                     the learning rate multiplies after momentum
+
+    Parameters of one dimension, biases and normalisation, have neither weight decay nor trust ratio: for
+    them it is SGD with momentum.
+
+    Args:
+        params: parameters, or groups of them.
+        lr: learning rate, at least 0.
+        momentum: μ, in [0, 1).
+        weight_decay: λ, at least 0.
+        trust_coefficient: η, above 0; a layer's step is about lr · η times as long as its weights.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    def __init__(self, params, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, trust_coefficient=1e-3):
+        for name, value, good in (
+            ("lr", lr, lr >= 0),
+            ("momentum", momentum, 0 <= momentum < 1),
+            ("weight_decay", weight_decay, weight_decay >= 0),
+            ("trust_coefficient", trust_coefficient, trust_coefficient > 0),
+        ):
+            if not good:
+                allowed = {"momentum": "in [0, 1)", "trust_coefficient": "above 0"}.get(name, "at least 0")
+                raise ValueError(f"{name}={value!r}: give a number {allowed}")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for adapted in (True, False):  # _foreach functions take all parameters at once, which is faster
+                params = [p for p in group["params"] if p.grad is not None and (p.ndim > 1) == adapted]
+                if params:
+                    self._update(params, group, adapted)
+        return loss
+
+    def _update(self, params: list[torch.Tensor], group: dict, adapted: bool) -> None:
+        updates = [p.grad for p in params]
+        if adapted:
+            updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
+            ratios = []
+            for w, u in zip(torch._foreach_norm(params), torch._foreach_norm(updates), strict=True):
+                ratio = group["trust_coefficient"] * w / u
+                ratios.append(torch.where((w > 0) & (u > 0), ratio, torch.ones_like(ratio)))
+            updates = torch._foreach_mul(updates, ratios)
+        for p in params:
+            self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+        buffers = [self.state[p]["momentum_buffer"] for p in params]
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, updates)
+        torch._foreach_add_(params, buffers, alpha=-group["lr"])
+
+
 def build_optimizer(model: BYOL, config: Config) -> torch.optim.Optimizer:
-    """SGD or AdamW over the online network and the predictor; never over the target.
+    """LARS, SGD or AdamW over the online network and the predictor; never over the target.
 
     Two groups for each, with weight decay and without it: biases and normalisation parameters, the
-    1-dimensional ones, have none.
+    1-dimensional ones, have none. A predictor that stays fixed is in no group.
     """
     groups = []
     for name, module in (("online", model.online), ("predictor", model.predictors)):
-        parameters = list(module.parameters())
+        parameters = [p for p in module.parameters() if p.requires_grad]
         groups.append({"params": [p for p in parameters if p.ndim > 1], "name": name, "decays": True})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "name": name, "decays": False})
+    if config.optimizer == "lars":
+        return LARS(groups, config.step_lr, config.momentum, trust_coefficient=config.trust_coefficient)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999))
     return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)

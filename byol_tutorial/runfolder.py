@@ -1,22 +1,21 @@
 """The folder of one run: settings, history, weights, results, figures.
 
-settings.json    data set, size, limit and the whole Config
-history.json     loss, √d·std, lr, τ of every step; kNN checks; changes
-checkpoint.pt    everything Trainer.resume needs
-encoder.pt       state dict of f alone, for torch.load(..., weights_only=True)
-results.json     kNN and linear probe of raw pixels, random encoder and BYOL; collapse verdict
-figures/         views, curves, nearest neighbours
+settings.json         data set, size, limit and the whole Config
+history.json          loss, √d·std, lr, τ of every step; kNN checks; changes
+checkpoint.pt         everything Trainer.resume needs
+encoder.safetensors   weights of f alone, for load_encoder or a plain torchvision ResNet
+results.json          kNN and linear probe of raw pixels, random encoder and BYOL; verdict; protocols
+figures/              views, curves, nearest neighbours
 """
 
 import json
 from pathlib import Path
 
-import torch
-
 from . import __version__
 from .checkpoint import write_atomically
 from .config import Config, UserError
 from .data import ImageSet, NoTestImages, load
+from .distributed import main_first
 from .train import Trainer
 
 
@@ -59,32 +58,48 @@ def write_settings(path: Path, config: Config, data: dict) -> None:
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
-    """History, checkpoint and encoder, each replaced in one go."""
+    """History, checkpoint and encoder, each replaced in one go; by the main process."""
+    if not trainer.process.is_main:
+        return
     trainer.save(path / "checkpoint.pt")
-    write_atomically(path / "encoder.pt", lambda file: torch.save(trainer.model.encoder.state_dict(), file))
+    trainer.save_encoder(path / "encoder.safetensors")
     write_json(path / "history.json", trainer.history.to_dict())
 
 
 def load_data(data: dict) -> tuple[ImageSet, ImageSet | None]:
     """Train and test images of these arguments of `load`; no test images where a folder has none to spare."""
-    train = load(split="train", **data)
-    try:
-        return train, load(split="test", **data)
-    except NoTestImages:
-        return train, None
+    with main_first():
+        train = load(split="train", **data)
+        try:
+            return train, load(split="test", **data)
+        except NoTestImages:
+            return train, None
 
 
-def open_run(path: Path, device: str) -> tuple[Trainer, ImageSet, ImageSet | None]:
+def open_run(
+    path: Path, device: str, data: dict | None = None, fields: dict | None = None
+) -> tuple[Trainer, ImageSet, ImageSet | None]:
     """The Trainer as it was saved, and its train and test images.
 
+    Args:
+        data, fields: arguments of `load`, and fields of Config, that the caller believes the run to have.
+
     Raises:
-        RunError: not a run folder. DataError, CheckpointError: its data or its checkpoint cannot be read.
+        RunError: not a run folder, or one with other data.
+        ConfigError: a run with other fields.
+        DataError, CheckpointError: its data or its checkpoint cannot be read.
     """
     if not (path / "settings.json").is_file():
         what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
         raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
     try:
-        train, test = load_data(json.loads((path / "settings.json").read_text("utf-8"))["data"])
+        source = json.loads((path / "settings.json").read_text("utf-8"))["data"]
+        for name, value in (data or {}).items():
+            if value != source[name]:
+                raise RunError(
+                    f"run {str(path)!r} has {name}={source[name]!r}, not {value!r}: leave it out, or start a new run"
+                )
+        train, test = load_data(source)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise RunError(f"{str(path / 'settings.json')!r} is damaged ({error}): train again, or restore it") from error
-    return Trainer.resume(path / "checkpoint.pt", train, test, device), train, test
+    return Trainer.resume(path / "checkpoint.pt", train, test, device, fields), train, test

@@ -1,46 +1,63 @@
 """Trainer: steps, whole runs, and changes to a run while it trains."""
 
 import math
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from . import checkpoint
 from .augment import Views
-from .byol import BYOL, tau_at
-from .config import FIELDS, LIVE, Config, ConfigError, UserError, refuse_unknown
-from .data import ImageSet
-from .diagnose import CollapseReport, collapse_report, spread
+from .byol import BYOL, Output, tau_at
+from .config import LIVE, Config, ConfigError, UserError, refuse_unknown
+from .data import DataError, ImageSet, StreamedSet
+from .diagnose import CollapseReport, Diagnosis, collapse_report, cosines, diagnose, spread
+from .distributed import mean_over_processes, process
 from .evaluate import features, knn_accuracy
+from .feed import Feed, seed_at
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
+REPORTED = 512  # images that report() and diagnosis() look at
+FINGERPRINT = 64  # images by which a resumed run recognises its data
 
 
 class TrainingError(UserError):
     """A run that cannot start or go on."""
 
 
+class DivergedError(TrainingError):
+    """Loss or weights are no longer finite."""
+
+
 @dataclass
 class History:
     """What happened, one entry per step in each list of the first block.
 
-    loss   in [0, 8]          std   √d·std of the online projections
-    lr     after schedule     tau   τ of the update that followed
-    knn    [(step, accuracy)], while training      changes   [(step, {field: value})], by Trainer.change
+    loss            in [0, 8] for BYOL        std        √d·std of the online projections
+    lr              after schedule            tau        τ of the update that followed
+    gradient_norm   of all parameters, L2     positive   mean cosine of p with z′ of the same image
+    negative        mean cosine of z′ of different images
+
+    knn   [(step, accuracy)], while training      changes   [(step, {field: value})], by Trainer.change
     """
 
     loss: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     tau: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    positive: list[float] = field(default_factory=list)
+    negative: list[float] = field(default_factory=list)
     knn: list[tuple[int, float]] = field(default_factory=list)
     changes: list[tuple[int, dict]] = field(default_factory=list)
     seconds: float = 0.0  # spent in steps
@@ -61,34 +78,48 @@ def resolve_device(name: str | torch.device) -> torch.device:
             f"device {str(name)!r} is not available here: choose auto, cpu"
             + (", cuda" if torch.cuda.is_available() else " (no CUDA device was found)")
         ) from error
+    if device.type == "cuda" and device.index is None:  # so that it equals the device of what lies there
+        device = torch.device("cuda", torch.cuda.current_device())
     return device
 
 
-@contextmanager
-def _interrupt_flag():
-    """An event that Ctrl-C sets instead of breaking into a step; a second Ctrl-C breaks in as usual.
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
+    if name != "mixed":
+        return getattr(torch, name)
+    has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    return torch.bfloat16 if has_bfloat16 else torch.float16
 
-    Only the main thread receives Ctrl-C: in any other, the event is never set.
+
+@contextmanager
+def _stop_flag(signals):
+    """An event that these signals set instead of breaking into a step; a second one breaks in as usual.
+
+    Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
     """
     flag = threading.Event()
+    flag.signal = None
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in signals}
 
-    def on_interrupt(*_):
+    def on_signal(number, _frame):
+        flag.signal = number
         flag.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before[number])
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    for number in signals:
+        signal.signal(number, on_signal)
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in signals:
+            signal.signal(number, before[number])
 
 
 class Trainer:
-    """Trains BYOL on an ImageSet.
+    """Trains BYOL on an ImageSet or a StreamedSet.
 
     >>> trainer = Trainer(Config(), load("shapes"), test=load("shapes", "test"))
     >>> trainer.run()
@@ -97,7 +128,8 @@ class Trainer:
     drawn. So a run that is saved and resumed, or two runs side by side, are not disturbed by anything
     else, and on a CPU the same seed, config and number of threads give the same losses, bit for bit.
 
-    An epoch has ⌊N / batch_size⌋ steps; the images left over are others in each epoch.
+    An epoch has ⌊N / images per step⌋ steps; the images left over are others in each epoch. Under torchrun
+    the processes share each batch, see feed.py, and together make the same steps as one process would.
 
     Args:
         config: the run's switches.
@@ -110,21 +142,31 @@ class Trainer:
         TrainingError: no such device here.
     """
 
-    def __init__(self, config: Config, train: ImageSet, test: ImageSet | None = None, device="auto"):
-        if config.batch_size > len(train):
-            raise ConfigError(f"batch_size={config.batch_size}: the set has {len(train)} images; give at most that")
-        self.device = resolve_device(device)
+    def __init__(
+        self,
+        config: Config,
+        train: ImageSet | StreamedSet,
+        test: ImageSet | StreamedSet | None = None,
+        device="auto",
+    ):
+        self.device, self.process = resolve_device(device), process()
         self.train, self.test = train, test
-        self.images = train.images.to(self.device)
-        self.view_size = config.view_size or min(train.images.shape[2:])
+        self.feed = Feed(train, config, self.device, self.process)
+        self.view_size = config.view_size or min(train.image_size)
         self.mean, self.std = train.statistics()
+        self.precision = resolve_precision(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
+        if self.process.world_size > 1 and self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.optimizer = build_optimizer(self.model, config)
+        self._forward = self._wrap(config)
         self.steps_done = 0
-        self.interrupted = False  # whether Ctrl-C ended the last run
+        self.interrupted = False  # whether a signal ended the last run
+        self.stop_signal: int | None = None  # which one
+        self._stop: threading.Event | None = None
         self.history = History()
         self._views_generator = torch.Generator(self.device)
-        self._order = torch.empty(0)
         self._set_config(config)
 
     def _build(self, config: Config) -> BYOL:
@@ -133,13 +175,21 @@ class Trainer:
             torch.manual_seed(config.seed)
             return BYOL(config, self.view_size, self.mean, self.std)
 
+    def _wrap(self, config: Config) -> Callable:
+        """The model as it is called: shared among processes, compiled."""
+        forward = self.model
+        if self.process.world_size > 1:
+            # a predictor that is not in use has no gradient; which one is can change while training
+            forward = DistributedDataParallel(forward, find_unused_parameters=True)
+        return torch.compile(forward) if config.compile else forward
+
     def _set_config(self, config: Config) -> None:
         self.config = self.model.config = config
         self.views = Views(config, self.mean, self.std, self._views_generator)
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.train) // self.config.batch_size
+        return self.feed.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
@@ -158,10 +208,14 @@ class Trainer:
     def step(self) -> float:
         """Views, loss, gradient, optimiser, moving average; the loss is returned.
 
-        After the last step of the schedule the learning rate is 0 and τ is 1: nothing moves any more.
+        With accumulation_steps > 1 the gradients of as many forward passes are averaged first; optimiser
+        and moving average step once. After the last step of the schedule the learning rate is 0 and τ is 1:
+        nothing moves any more.
 
         Raises:
-            TrainingError: the loss is NaN or infinite. The step is not carried out.
+            DivergedError: the loss is NaN or infinite. The step is not carried out.
+            TrainingError: memory does not suffice. The step is not carried out.
+            DataError: an image of a streamed set can no longer be read, or a worker has died.
         """
         start = time.perf_counter()
         k, total = self.steps_done, self.total_steps
@@ -169,41 +223,73 @@ class Trainer:
         lr = set_hyperparameters(self.optimizer, self.config, factor)
 
         self.model.train()
-        v1, v2 = self._next_views(k)
-        output = self.model(v1, v2)
         self.optimizer.zero_grad()
-        output.loss.backward()
-        loss = output.loss.item()
-        if not math.isfinite(loss):
+        try:
+            passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
             raise TrainingError(
+                f"out of memory on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of "
+                f"{self.view_size} px: lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
+            ) from error
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
+        if not math.isfinite(loss):
+            raise DivergedError(
                 f"the loss is {loss} at step {k}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
             )
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         tau = self._tau(k + 1)
         self.model.update_target(tau)
 
         self.steps_done += 1
+        self.interrupted = stop > 0
         h = self.history
         h.loss.append(loss)
-        h.std.append(spread(output.z).item())
+        for values, value in zip((h.std, h.positive, h.negative), measures, strict=True):
+            values.append(value)
+        h.gradient_norm.append(norm)
         h.lr.append(lr)
         h.tau.append(tau)
         h.seconds += time.perf_counter() - start
         return loss
 
-    def _next_views(self, k: int) -> tuple[Tensor, Tensor]:
-        """The views of step k."""
-        epoch, position = divmod(k, self.steps_per_epoch)
-        if position == 0 or len(self._order) == 0:
-            generator = torch.Generator().manual_seed(self._seed(2 * epoch))
-            self._order = torch.randperm(len(self.train), generator=generator).to(self.device)
-        batch = self._order[position * self.config.batch_size :][: self.config.batch_size]
-        self._views_generator.manual_seed(self._seed(2 * k + 1))
-        v1, v2 = self.views(self.images[batch])
-        return v1.contiguous(memory_format=torch.channels_last), v2.contiguous(memory_format=torch.channels_last)
+    def _accumulate(self, k: int, m: int) -> Tensor:
+        """Forward and backward pass m of step k; loss, √d·std, positive and negative cosine, on the device."""
+        v1, v2 = self._next_views(k, m)
+        passes = self.config.accumulation_steps
+        # gradients are exchanged between processes once, with the last pass
+        waits = m < passes - 1 and isinstance(self._forward, DistributedDataParallel)
+        with self._forward.no_sync() if waits else nullcontext():
+            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                output: Output = self._forward(v1, v2)
+            self.scaler.scale(output.loss / passes).backward()
+        return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
-    def _seed(self, count: int) -> int:
-        return (self.config.seed * 1_000_003 + count) % 2**32
+    def _agree(self, measures: Tensor, norm: Tensor) -> list[float]:
+        """The means over all processes: a NaN or a wish to stop in one of them is seen by all, at the same step."""
+        stop = torch.tensor(float(self._stop is not None and self._stop.is_set()), device=norm.device)
+        return mean_over_processes(torch.cat((measures, torch.stack((norm, stop))))).tolist()
+
+    def _next_views(self, k: int, m: int = 0) -> tuple[Tensor, Tensor]:
+        """The views of forward pass m of step k.
+
+        The numbers of all the step's views are drawn, and this pass takes its rows: however a step is cut
+        into passes and processes, an image gets the same views.
+        """
+        images = self.feed.batch(k, m)
+        total, rows = self.config.step_images, self.feed.rows(m)
+        self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
+        drawn = self.views.draw(total, *images.shape[2:], self.device)
+        if len(images) < total:
+            both = torch.arange(2 * total, device=self.device).view(2, total)
+            drawn = drawn[both[:, rows].flatten()]
+        v1, v2 = self.views.carry_out(images, drawn)
+        return v1.contiguous(memory_format=torch.channels_last), v2.contiguous(memory_format=torch.channels_last)
 
     def _tau(self, k: int) -> float:
         """The decay rate of update k of K (τ_0 belongs to the start, before any update)."""
@@ -217,30 +303,45 @@ class Trainer:
 
     # --- a run ----------------------------------------------------------------------------------
 
-    def run(self, epochs: float | None = None, progress: bool = True, on_step: Callable | None = None) -> "Trainer":
+    def run(
+        self,
+        epochs: float | None = None,
+        progress: bool = True,
+        on_step: Callable | None = None,
+        stop_signals: tuple[int, ...] = (signal.SIGINT,),
+    ) -> "Trainer":
         """Train for so many epochs, or to the end of config.epochs; with a progress bar.
 
         Ctrl-C (or the notebook's stop button) ends the run after a whole step: what was learned is kept.
 
         Args:
             on_step: called with the trainer after every step.
+            stop_signals: what ends the run like that. The command line adds SIGTERM, which schedulers send.
         """
         from tqdm.auto import tqdm
 
         end = self.total_steps
         if epochs is not None:
             end = min(end, self.steps_done + round(epochs * self.steps_per_epoch))
-        bar = tqdm(total=end, initial=self.steps_done, unit="step", disable=not progress, mininterval=0.3)
-        with bar, _interrupt_flag() as interrupt:
-            while self.steps_done < end and not interrupt.is_set():
-                self.step()
-                if self._check_due():
-                    self.history.knn.append((self.steps_done, self.knn()))
-                if on_step is not None:
-                    on_step(self)
-                bar.set_postfix_str(self._status(), refresh=False)
-                bar.update()
-            self.interrupted = interrupt.is_set()
+        shown = progress and self.process.is_main
+        bar = tqdm(total=end, initial=self.steps_done, unit="step", disable=not shown, mininterval=0.3)
+        self.interrupted, self.stop_signal = False, None
+        try:
+            with bar, _stop_flag(stop_signals) as self._stop:
+                while self.steps_done < end and not self.interrupted:
+                    self.step()
+                    if self._check_due():
+                        self.history.knn.append((self.steps_done, self.knn()))
+                    if on_step is not None:
+                        on_step(self)
+                    bar.set_postfix_str(self._status(), refresh=False)
+                    bar.update()
+                    # with one process a signal need not wait for the next step's agreement
+                    self.interrupted |= self.process.world_size == 1 and self._stop.is_set()
+                self.stop_signal = self._stop.signal
+        finally:
+            self._stop = None
+            self.feed.close()
         return self
 
     def _check_due(self) -> bool:
@@ -251,7 +352,7 @@ class Trainer:
     def _status(self) -> str:
         h = self.history
         knn = f", kNN {h.knn[-1][1]:.2f}" if h.knn else ""
-        rate = len(h.loss) * self.config.batch_size / max(h.seconds, 1e-9)
+        rate = len(h.loss) * self.config.step_images / max(h.seconds, 1e-9)
         return f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}{knn}, {rate:,.0f} images/s"
 
     def knn(self) -> float:
@@ -262,13 +363,36 @@ class Trainer:
 
     def report(self) -> CollapseReport:
         """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
-        images = (self.test or self.train).sample(512).images
-        y = features(self.model.encoder, images).to(self.device)
+        source = self.test if self.test is not None and len(self.test) > 1 else self.train
+        y = features(self.model.encoder, source.sample(REPORTED).images).to(self.device)
         self.model.projector.eval()
         with torch.no_grad():
             z = self.model.projector(y)
         self.model.projector.train()
         return collapse_report(z.cpu())
+
+    def diagnosis(self) -> Diagnosis:
+        """A verdict on the run, from its history and from fresh views of up to 512 train images.
+
+        The networks and the run's randomness are left as they were. Several processes call it together, since
+        SyncBatchNorm needs them all.
+        """
+        images = self.train.sample(REPORTED).images.to(self.device)
+        generator = torch.Generator(self.device).manual_seed(seed_at(self.config, 0))
+        v1, v2 = Views(self.config, self.mean, self.std, generator)(images)
+        model = self._copy()
+        with torch.no_grad():
+            _, z, p, target = model(v1, v2)
+        h = self.history
+        return diagnose(h.loss, h.gradient_norm, h.std, z.cpu(), p.cpu(), target.cpu())
+
+    def _copy(self) -> BYOL:
+        """The model in training mode, with buffers of its own."""
+        import copy
+
+        model = copy.deepcopy(self.model)
+        model.config = self.config.replace(negatives_weight=0.0, symmetric=False)
+        return model.train()
 
     # --- live changes ---------------------------------------------------------------------------
 
@@ -290,36 +414,117 @@ class Trainer:
     # --- keep -----------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write all that is needed to go on, in one file; see checkpoint.save."""
+        """Write all that is needed to go on, in one file; see checkpoint.save. Only the main process writes.
+
+        Raises:
+            DivergedError: the weights are not finite; the file that was there stays.
+            CheckpointError: the file cannot be written; the file that was there stays.
+        """
+        if not self.process.is_main:
+            return
+        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            raise DivergedError(
+                f"the weights are not finite after step {self.steps_done}, so {str(path)!r} was not written: "
+                "resume from the last checkpoint with a lower lr"
+            )
         checkpoint.save(
             path,
             {
                 "config": self.config.to_dict(),
-                "data": self.train.name,
+                "data": self._fingerprint(),
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "steps_done": self.steps_done,
                 "history": self.history.to_dict(),
+                "random": random_states(),
             },
         )
 
+    def save_encoder(self, path: str | Path) -> None:
+        """Write the encoder alone, as safetensors; see checkpoint.save_encoder. Only the main process writes."""
+        if self.process.is_main:
+            checkpoint.save_encoder(path, self.model.encoder, self.config, self.view_size)
+
+    def _fingerprint(self) -> dict:
+        """What a resumed run's images must have in common with these."""
+        import zlib
+
+        some = self.train.sample(FINGERPRINT).images
+        return {
+            "name": self.train.name,
+            "images": len(self.train),
+            "pixels": list(self.train.image_size),
+            "content": zlib.crc32(some.numpy().tobytes()),
+        }
+
     @classmethod
-    def resume(cls, path: str | Path, train: ImageSet, test: ImageSet | None = None, device="auto") -> "Trainer":
-        """A Trainer in the state that `save` wrote.
+    def resume(
+        cls,
+        path: str | Path,
+        train: ImageSet | StreamedSet,
+        test: ImageSet | StreamedSet | None = None,
+        device="auto",
+        config: Config | dict | None = None,
+    ) -> "Trainer":
+        """A Trainer in the state that `save` wrote; Python's, NumPy's and torch's random states are restored too.
+
+        Args:
+            config: what the caller believes the run's config, or some of its fields, to be. Default: no opinion.
 
         Raises:
             CheckpointError: the file is missing, damaged, or no checkpoint of this library.
-            ConfigError: it was written by a version with other fields.
+            ConfigError: it was written with another config, or by a version with other fields.
+            DataError: it was written with other images.
         """
         state = checkpoint.load(path)
-        trainer = cls(Config.from_dict(state["config"]), train, test, device)
+        saved = Config.from_dict(state["config"])
+        config = saved.replace(**config) if isinstance(config, dict) else config or saved
+        if config != saved:
+            raise ConfigError(
+                f"checkpoint {str(path)!r} was written with another config: {_differences(saved.to_dict(), config.to_dict())}; "
+                "resume without them, or start a new run"
+            )
+        trainer = cls(saved, train, test, device)
+        here = trainer._fingerprint()
+        there = state["data"] | {"name": here["name"]}  # a folder may have moved
+        if here != there:
+            raise DataError(
+                f"checkpoint {str(path)!r} was written with other images: {_differences(there, here)}; "
+                f"resume with those of {state['data']['name']!r}"
+            )
         trainer.model.load_state_dict(state["model"])
         trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.scaler.load_state_dict(state["scaler"])
         trainer.steps_done = state["steps_done"]
         trainer.history = History(**state["history"])
         trainer.mean, trainer.std = trainer.model.encoder.pixel_mean.tolist(), trainer.model.encoder.pixel_std.tolist()
         trainer._set_config(trainer.config)
+        restore_random_states(state["random"])
         return trainer
 
 
-assert FIELDS.keys() >= LIVE
+def _differences(saved: dict, here: dict) -> str:
+    return ", ".join(f"{name} {saved[name]!r} (here {here[name]!r})" for name in saved if saved[name] != here[name])
+
+
+def random_states() -> dict:
+    """The global random states, for code around the run; the run itself needs none of them."""
+    version, numbers, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  (the global state is what is asked for)
+    return {
+        "python": [version, torch.tensor(numbers), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict) -> None:
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers.tolist()), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -97,7 +97,7 @@ def test_online_target_is_the_online_network_with_and_without_its_gradient():
     gradients = {}
     for stop in (True, False):
         model = tiny(target="online", stop_gradient=stop)
-        assert model.project_target(views()[0]).requires_grad is not stop
+        assert model.project_target(views()[0], None).requires_grad is not stop
         model(*views()).loss.backward()
         gradients[stop] = model.encoder[0].weight.grad
     model = tiny(target="online")
@@ -151,7 +151,7 @@ def test_target_normalises_with_its_own_batch():
     """In training mode the target's output for an image depends on the others in its batch."""
     model = tiny().train()
     v = views(n=8)[0]
-    alone, together = model.project_target(v[:4]), model.project_target(v)[:4]
+    alone, together = model.project_target(v[:4], None), model.project_target(v, None)[:4]
     assert (alone - together).abs().max() > 1e-3
 
 
@@ -194,3 +194,146 @@ def test_tau_schedule(base):
     assert values[50] == pytest.approx((1 + base) / 2)
     assert values[100] == pytest.approx(1)
     assert all(a <= b for a, b in pairwise(values))
+
+
+# --- other normalisations, negatives, predictors ------------------------------------------------
+
+
+def by_hand(x, kind):
+    """The rows of x as the ablation's normalisations define them, in NumPy."""
+    d = x.shape[1]
+    if kind == "l2":
+        return x / np.sqrt((x**2).sum(1, keepdims=True))
+    if kind == "layernorm":
+        return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5) / np.sqrt(d)
+    if kind == "batchnorm":
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5) / np.sqrt(d)
+    return x
+
+
+@pytest.mark.parametrize("kind", ["l2", "layernorm", "batchnorm", "none"])
+def test_loss_under_every_normalisation_in_float64(kind):
+    rng = np.random.default_rng(1)
+    p, z = rng.normal(size=(20, 6)) * 3 + 1, rng.normal(size=(20, 6)) - 2
+    expected = np.mean(np.sum((by_hand(p, kind) - by_hand(z, kind)) ** 2, axis=1))
+    ours = bt.byol_loss(torch.from_numpy(p), torch.from_numpy(z), kind)
+    assert ours.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_unknown_normalisation_is_refused():
+    with pytest.raises(ValueError, match="normalization='l1': choose l2, layernorm, batchnorm or none"):
+        bt.byol_loss(torch.ones(2, 2), torch.ones(2, 2), "l1")
+
+
+def nt_xent(z1, z2, temperature):
+    """SimCLR's loss by cross entropy over the 2N × 2N matrix (Chen et al. 2020, algorithm 1)."""
+    z = torch.nn.functional.normalize(torch.cat((z1, z2)), dim=1)
+    scores = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    n = len(z1)
+    return torch.nn.functional.cross_entropy(scores, torch.arange(2 * n).roll(n))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_beta_one_without_predictor_and_target_is_simclr(temperature):
+    """Each direction is 2 + 2α · (its half of NT-Xent), so the sum of both is 4 + 4α · NT-Xent; gradients too."""
+    model = bt.BYOL(bt.preset("simclr", temperature=temperature, **TINY), view_size=16)
+    v1, v2 = views()
+    loss = model(v1, v2).loss
+    loss.backward()
+    ours = model.encoder[0].weight.grad.clone()
+    model.zero_grad()
+    expected = 4 + 4 * temperature * nt_xent(model.online(v1), model.online(v2), temperature)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(ours, model.encoder[0].weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_negatives_are_lightlys_nt_xent():
+    loss = pytest.importorskip("lightly.loss", reason="lightly is not installed; it is in the dev extra")
+    z1, z2 = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
+    term = bt.byol.negatives_term
+    ours = bt.byol_loss(z1, z2) + term(z1, z1, z2, 0.2) + bt.byol_loss(z2, z1) + term(z2, z2, z1, 0.2)
+    theirs = loss.NTXentLoss(temperature=0.2)(z1, z2)
+    assert ours.item() == pytest.approx(4 + 4 * 0.2 * theirs.item(), rel=1e-5)
+
+
+def test_beta_interpolates_linearly():
+    v1, v2 = views()
+    losses = [tiny(negatives_weight=beta)(v1, v2).loss.item() for beta in (0.0, 0.25, 1.0)]
+    assert losses[1] == pytest.approx(0.75 * losses[0] + 0.25 * losses[2], rel=1e-5)
+    assert losses[2] != pytest.approx(losses[0], rel=1e-2)
+
+
+def test_negatives_come_from_the_target_without_gradient():
+    model = tiny(negatives_weight=1.0)
+    model(*views()).loss.backward()
+    assert all(p.grad is None for p in model.target.parameters())
+
+
+def test_not_symmetric_negatives_are_one_direction():
+    v1, v2 = views()
+    both = tiny(negatives_weight=1.0)(v1, v2).loss.item()
+    one = tiny(negatives_weight=1.0, symmetric=False)
+    assert both == pytest.approx(one(v1, v2).loss.item() + one(v2, v1).loss.item(), rel=1e-5)
+
+
+def test_linear_predictor_is_one_matrix():
+    model = tiny(predictor="linear")
+    z = torch.randn(5, 8)
+    torch.testing.assert_close(model.predictor(z), z @ model.predictor.weight.T)
+    assert model.predictor.bias is None
+
+
+def test_fixed_predictor_is_random_and_never_trained():
+    model = tiny(predictor="fixed")
+    model(*views()).loss.backward()
+    assert all(p.grad is None for p in model.predictor.parameters())
+    assert model.encoder[0].weight.grad.abs().sum() > 0
+    assert [type(m).__name__ for m in model.predictor] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+
+
+def test_optimal_predictor_is_directpred_of_the_correlation():
+    """Against NumPy: moving correlation of both views' projections, its eigenvectors, eigenvalues √(s/max s) + ε."""
+    model = tiny(predictor="optimal").train()
+    reference, f = copy.deepcopy(model), None
+    for seed in (1, 2, 3):
+        v1, v2 = views(seed=seed)
+        output = model(v1, v2)
+        with torch.no_grad():
+            z1, z2 = (reference.online(v).double().numpy() for v in (v1, v2))
+        z = np.concatenate((z1, z2))
+        now = z.T @ z / len(z)
+        f = now if f is None else 0.3 * f + 0.7 * now
+        s, u = np.linalg.eigh(f)
+        w = u @ np.diag(np.sqrt(np.maximum(s, 0) / s.max()) + 0.1) @ u.T
+        np.testing.assert_allclose(model.predictor.weight.numpy(), w, atol=2e-3)
+        np.testing.assert_allclose(output.p.numpy(), z1 @ w.T, atol=5e-3)
+    assert list(model.predictor.parameters()) == []
+
+
+def test_optimal_predictor_stays_in_evaluation_mode():
+    model = tiny(predictor="optimal").eval()
+    before = model.predictor.weight.clone()
+    model(*views())
+    assert torch.equal(model.predictor.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dims"),
+    [
+        ({"projector_depth": 1}, ([(8, 16)], [(16, 8), (8, 16)])),
+        ({"projector_depth": 3}, ([(16, 16), (16, 16), (8, 16)], [(16, 8), (8, 16)])),
+        ({"predictor_depth": 1}, ([(16, 16), (8, 16)], [(8, 8)])),
+        ({"predictor_hidden_dim": 4}, ([(16, 16), (8, 16)], [(4, 8), (8, 4)])),
+    ],
+)
+def test_depth_and_width_of_the_heads(changes, dims):
+    model = tiny(**changes)
+    for head, expected in zip((model.projector, model.predictor), dims, strict=True):
+        assert [tuple(m.weight.shape) for m in head if isinstance(m, torch.nn.Linear)] == expected
+
+
+def test_simsiams_projector_normalises_its_output():
+    model = bt.BYOL(bt.preset("simsiam", **TINY), view_size=16).train()
+    z = model.online(views()[0])
+    torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-5, rtol=0)

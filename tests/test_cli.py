@@ -17,8 +17,9 @@ from PIL import Image
 
 from byol_tutorial import cli, data
 from byol_tutorial.checkpoint import load as load_checkpoint
-from byol_tutorial.config import FIELDS, PRESETS, Config, Pair
+from byol_tutorial.config import FIELDS, Config, Pair
 from byol_tutorial.networks import build_encoder
+from byol_tutorial.presets import PRESETS
 from byol_tutorial.train import Trainer
 
 COMMAND = [str(Path(sys.executable).parent / "byol-tutorial")]
@@ -117,7 +118,7 @@ def test_train_shows_its_progress(trained):
 def test_settings_hold_the_data_and_the_whole_config(trained, world):
     settings = read(world / "run" / "settings.json")
     assert settings["data"] == {"name": "folder:images", "size": None, "limit": None, "corrupt": "refuse"}
-    expected = Config(**(PRESETS["photos"] | SMALL | {"epochs": 2, "batch_size": 4, "seed": 3}))
+    expected = Config(**(PRESETS["photos"]() | SMALL | {"epochs": 2, "batch_size": 4, "seed": 3}))
     assert Config.from_dict(settings["config"]) == expected
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS, LIVE, PRESETS, Pair
+from byol_tutorial.config import FIELDS, LIVE, Pair
+from byol_tutorial.presets import PRESETS
 
 
 def numeric():
@@ -45,12 +46,16 @@ def test_bounds_are_inclusive_and_what_is_beyond_is_refused(name, field):
     [
         ({"tau_base": 1.5}, "tau_base=1.5: give a number at least 0 and at most 1"),
         ({"lr": -1}, "lr=-1: give a number above 0"),
-        ({"predictor": "mpl"}, "predictor='mpl': choose one of mlp, linear, identity"),
+        ({"predictor": "mpl"}, "predictor='mpl': choose one of mlp, linear, identity, fixed, optimal"),
         ({"stop_gradient": "no"}, "stop_gradient='no': give True or False"),
         ({"batch_size": 32.5}, "batch_size=32.5: give a whole number at least 2"),
         ({"blur_p": (1, 0, 0)}, "blur_p=(1, 0, 0): give one number, or two: for T and for T′"),
         ({"crop_area": (0.9, 0.2)}, "crop_area=(0.9, 0.2): the first is larger than the second; exchange them"),
         ({"warmup_epochs": 20, "epochs": 10}, "warmup_epochs=20: longer than the run of epochs=10; lower it"),
+        (
+            {"negatives_weight": 1, "loss_normalization": "none"},
+            "loss_normalization='none': the negatives compare cosines; give 'l2', or negatives_weight=0",
+        ),
         ({"taubase": 0.9}, "'taubase' is not a field of Config: did you mean 'tau_base'?"),
     ],
 )
@@ -84,6 +89,8 @@ def values(field):
 def test_any_valid_config_survives_the_round_trip_through_json(changes):
     import json
 
+    if changes.get("negatives_weight"):  # the one pair that excludes each other
+        changes.pop("loss_normalization", None)
     config = bt.Config(**changes)
     assert bt.Config.from_dict(json.loads(config.to_json())) == config
     for name, value in changes.items():
@@ -108,7 +115,7 @@ def test_presets_build(name):
 
 
 def test_unknown_preset():
-    with pytest.raises(bt.ConfigError, match="preset 'shape': choose one of shapes, digits, photos"):
+    with pytest.raises(bt.ConfigError, match="preset 'shape': choose one of shapes, digits, photos, byol-imagenet-40"):
         bt.preset("shape")
 
 

@@ -77,6 +77,20 @@ def test_statistics_are_those_of_each_channel():
     assert 0 < std[2] < 0.01
 
 
+def test_statistics_are_of_at_most_4096_images():
+    pictures = RNG.integers(0, 256, (8190, 3, 1, 1), dtype=np.uint8)
+    mean, std = ImageSet("x", "train", torch.from_numpy(pictures)).statistics()
+    assert mean == pytest.approx(pictures[::2].mean((0, 2, 3)) / 255)
+    assert std == pytest.approx(pictures[::2].std((0, 2, 3), ddof=1) / 255)
+
+
+def test_batches_are_all_images_in_order(shapes):
+    train = shapes["train"][:10]
+    assert [len(batch) for batch in train.batches(4)] == [4, 4, 2]
+    assert torch.equal(torch.cat(list(train.batches(4))), train.images)
+    assert train.image_size == (32, 32)
+
+
 def test_repr_tells_name_split_number_size_and_classes(digits):
     assert repr(digits["test"]) == "ImageSet('digits', test: 359 images of 8×8 px, 10 classes)"
 
@@ -246,6 +260,45 @@ def test_files_nested_in_a_class_belong_to_it(tmp_path):
     assert train.classes == ("a", "b")
     assert train.labels.tolist() == test.labels.tolist() == [0, 1]
     assert sorted(reds(train) + reds(test)) == [10, 11, 20, 21]
+
+
+def test_images_beside_the_class_folders_are_reported_and_not_used(tmp_path):
+    for i in range(3):
+        for c in "ab":
+            plain(tmp_path / c / f"{i}.png", i)
+    for i in range(2):
+        stray = plain(tmp_path / f"stray{i}.png", 200)
+    with pytest.warns(UserWarning, match=rf"2 images lie in '{re.escape(str(tmp_path))}'.*stray0\.png.*move them"):
+        train = folder(tmp_path)
+    assert max(reds(train)) < 200
+    stray.unlink()
+    with pytest.warns(UserWarning, match="1 image lies"):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("stray", ["x.png", "train/x.png", "test/x.png"])
+def test_images_beside_train_or_in_it_beside_its_classes_are_reported(tmp_path, stray):
+    for i in range(2):
+        for part in ("train/a", "train/b", "test/a"):
+            plain(tmp_path / part / f"{i}.png", i)
+    plain(tmp_path / stray, 200)
+    with pytest.warns(UserWarning, match=f"1 image lies in.*{re.escape(str(tmp_path / stray))}"):
+        test = folder(tmp_path, split="test")
+    assert reds(test) == [0, 1]
+
+
+def test_folders_in_order_give_no_warning(tmp_path, recwarn):
+    for i in range(3):
+        plain(tmp_path / "flat" / f"{i}.png", i)
+        plain(tmp_path / "classes" / "a" / "deep" / f"{i}.png", i)
+        plain(tmp_path / "split" / "train" / f"{i}.png", i)
+        plain(tmp_path / "split" / "test" / f"{i}.png", i)
+    for name in ("flat", "classes", "split"):
+        (tmp_path / name / ".hidden.png").touch()
+        (tmp_path / name / "notes.txt").touch()
+        folder(tmp_path / name)
+    folder(tmp_path / "split", split="test")
+    assert [str(w.message) for w in recwarn] == []
 
 
 def test_limit_of_a_folder(tmp_path):
@@ -436,8 +489,8 @@ UPRIGHT = {  # EXIF orientation: what turns the stored picture upright
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     image = Image.fromarray(noise(16, 16))
-    image.save(tmp_path / f"stored{suffix}")
-    stored = np.asarray(Image.open(tmp_path / f"stored{suffix}")).astype(int)
+    image.save(tmp_path / f".stored{suffix}")
+    stored = np.asarray(Image.open(tmp_path / f".stored{suffix}")).astype(int)
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = converted(tmp_path, lambda file: image.save(file, exif=exif), suffix)
@@ -681,6 +734,11 @@ def test_test_folder_with_one_image_is_refused(tmp_path):
         ({"limit": 1}, ["limit=1", "at least 2"]),
         ({"limit": -3}, ["limit=-3", "at least 2"]),
         ({"limit": float("nan")}, ["limit=nan", "whole number"]),
+        ({"seed": -1}, ["seed=-1", "at least 0"]),
+        ({"seed": 1.0}, ["seed=1.0", "whole number"]),
+        ({"seed": "1"}, ["seed='1'", "whole number"]),
+        ({"seed": None}, ["seed=None", "whole number"]),
+        ({"seed": 2**64}, [f"seed={2**64}", "whole number"]),
     ],
 )
 def test_bad_argument_is_refused_with_what_is_allowed(option, named):

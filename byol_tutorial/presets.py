@@ -1,0 +1,211 @@
+"""Named recipes: what the paper and its successors trained with, and what suits a laptop.
+
+Each recipe is a function whose docstring cites its source; `preset(name)` makes the Config. A recipe
+names every field in which it differs from Config's defaults, which are the recipe for "shapes".
+"""
+
+from collections.abc import Callable
+
+from .config import Config, ConfigError, refuse_unknown
+
+# T and T′ of the paper, appendix B: they differ only in blur and solarize.
+PAPER_VIEWS = {
+    "crop_area": (0.08, 1.0),
+    "flip_p": 0.5,
+    "jitter_p": 0.8,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "saturation": 0.2,
+    "hue": 0.1,
+    "grayscale_p": 0.2,
+    "blur_p": (1.0, 0.1),
+    "blur_sigma": (0.1, 2.0),
+    "solarize_p": (0.0, 0.2),
+}
+PAPER_HEADS = {"hidden_dim": 4096, "projection_dim": 256}  # of projector and predictor (section 3.3)
+
+PRESETS: dict[str, Callable[[], dict]] = {}
+
+
+def _recipe(function: Callable[[], dict]) -> Callable[[], dict]:
+    PRESETS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def preset(name: str, **changes) -> Config:
+    """The named recipe, with any field changed: `preset("shapes", tau_base=0.9)`. PRESETS lists them.
+
+    Raises:
+        ConfigError: an unknown preset, field or value.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
+    refuse_unknown(changes)
+    return Config(**(PRESETS[name]() | changes))
+
+
+# --- for a laptop -------------------------------------------------------------------------------
+
+
+@_recipe
+def shapes() -> dict:
+    """Ten drawn curves, 32 px, about a minute on two CPU cores. Source: bench/shapes.py, measured there."""
+    return {}
+
+
+@_recipe
+def digits() -> dict:
+    """scikit-learn's 1,797 handwritten digits. A mirrored digit is another sign, so no flip. Source: this project."""
+    return {"flip_p": 0.0, "hue": 0.0, "saturation": 0.0, "grayscale_p": 0.0, "epochs": 40}
+
+
+@_recipe
+def photos() -> dict:
+    """Small photographs on a CPU: the paper's colours, a milder crop for a small encoder. Source: bench/photos.py."""
+    return PAPER_VIEWS | {
+        "crop_area": (0.2, 1.0),
+        "blur_p": 0.0,
+        "lr": 0.4,
+        "tau_base": 0.98,
+        "width": 24,
+        "epochs": 18,
+        "batch_size": 64,
+    }
+
+
+# --- ImageNet, the paper's ----------------------------------------------------------------------
+
+
+def _imagenet(epochs: int, lr: float, weight_decay: float, tau_base: float) -> dict:
+    return (
+        PAPER_VIEWS
+        | PAPER_HEADS
+        | {
+            "encoder": "resnet50",
+            "view_size": 224,
+            "batch_size": 4096,
+            "optimizer": "lars",
+            "warmup_epochs": 10.0,
+            "epochs": epochs,
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "tau_base": tau_base,
+            "knn_every": 0,
+        }
+    )
+
+
+@_recipe
+def byol_imagenet_40() -> dict:
+    """ResNet-50, 40 epochs. Source: the authors' published code, which has settings for 40, 100, 300 and 1000."""
+    return _imagenet(40, 0.45, 1e-6, 0.97)
+
+
+@_recipe
+def byol_imagenet_100() -> dict:
+    """ResNet-50, 100 epochs. Source: the authors' published code."""
+    return _imagenet(100, 0.45, 1e-6, 0.99)
+
+
+@_recipe
+def byol_imagenet_300() -> dict:
+    """ResNet-50, 300 epochs, the reference of every ablation: 72.5. Source: Grill et al. 2020, section 5."""
+    return _imagenet(300, 0.3, 1e-6, 0.99)
+
+
+@_recipe
+def byol_imagenet_1000() -> dict:
+    """ResNet-50, 1000 epochs: 74.3 top-1. Source: Grill et al. 2020, section 3.3."""
+    return _imagenet(1000, 0.2, 1.5e-6, 0.996)
+
+
+@_recipe
+def byol_imagenet_b512() -> dict:
+    """ResNet-50, 1000 epochs with batches of 512. Source: Grill et al. 2020, appendix: lr 0.4, τ_base 0.9995."""
+    return _imagenet(1000, 0.4, 1.5e-6, 0.9995) | {"batch_size": 512}
+
+
+@_recipe
+def imagenette() -> dict:
+    """ResNet-18 on ten classes of ImageNet at 128 px: 92.3 top-1, online. Source: the authors' published code."""
+    return _imagenet(1000, 2.0, 1e-6, 0.996) | {"encoder": "resnet18", "view_size": 128, "batch_size": 256}
+
+
+# --- CIFAR-10 -----------------------------------------------------------------------------------
+
+
+@_recipe
+def cifar10() -> dict:
+    """ResNet-18 with the 3×3 stem, SGD, 200 epochs: kNN 86.9. Source: lightly's CIFAR-10 benchmark.
+
+    Its lr 0.06 at B 128 is a base rate of 0.12; it averages the two directions of the loss, we add them.
+    """
+    return PAPER_VIEWS | {
+        "encoder": "resnet18",
+        "hidden_dim": 1024,
+        "projection_dim": 256,
+        "saturation": 0.4,
+        "blur_p": 0.0,
+        "solarize_p": 0.0,
+        "batch_size": 128,
+        "lr": 0.12,
+        "weight_decay": 5e-4,
+        "warmup_epochs": 10.0,
+        "tau_base": 0.99,
+        "epochs": 200,
+        "knn_every": 10,
+    }
+
+
+@_recipe
+def cifar10_lars() -> dict:
+    """ResNet-18 with the 3×3 stem, LARS, 1000 epochs: 92.6 linear, online. Source: solo-learn's cifar/byol.yaml.
+
+    Its LARS also clips the trust ratio times the rate at 1, which this one does not.
+    """
+    return (
+        PAPER_VIEWS
+        | PAPER_HEADS
+        | {
+            "encoder": "resnet18",
+            "blur_p": 0.0,
+            "batch_size": 256,
+            "optimizer": "lars",
+            "trust_coefficient": 0.02,
+            "lr": 1.0,
+            "weight_decay": 1e-5,
+            "warmup_epochs": 10.0,
+            "tau_base": 0.99,
+            "epochs": 1000,
+            "knn_every": 10,
+        }
+    )
+
+
+# --- relatives, as settings of BYOL's switches, on "shapes" -------------------------------------
+
+
+@_recipe
+def simclr() -> dict:
+    """SimCLR: no predictor, no target network, negatives. Source: Chen et al. 2020, arXiv 2002.05709, equation 1.
+
+    With β = 1 the loss is 2 + 2α · NT-Xent for each direction. Table 5b of BYOL calls it "no, no, 1". α 0.5 is
+    their choice for CIFAR-10 (appendix B.9). The other settings are those of "shapes".
+    """
+    return {
+        "predictor": "identity",
+        "target": "online",
+        "stop_gradient": False,
+        "negatives_weight": 1.0,
+        "temperature": 0.5,
+    }
+
+
+@_recipe
+def simsiam() -> dict:
+    """SimSiam: no moving average, the stop-gradient alone. Source: Chen & He 2020, arXiv 2011.10566, section 3.
+
+    Its heads: a projector of three layers with a normalised output, and a predictor with a bottleneck of a
+    quarter. The other settings are those of "shapes".
+    """
+    return {"target": "online", "projector_depth": 3, "projector_output_norm": True, "predictor_hidden_dim": 64}
