@@ -107,7 +107,7 @@ class Config:
         above=0,
         live=True,
     )
-    warmup_epochs: float = option(1.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
+    warmup_epochs: float = option(2.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
     momentum: float = option(0.9, OPTIMISER, "momentum of LARS and SGD, β1 of AdamW", low=0, high=0.9999)
     trust_coefficient: float = option(
         1e-3, OPTIMISER, "LARS: step length of a layer, relative to its weights", above=0, high=1
@@ -135,7 +135,7 @@ class Config:
     hidden_dim: int = option(256, NETWORK, "hidden units of projector g", low=2)
     projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
     projector_depth: int = option(2, NETWORK, "linear layers of projector g", low=1, high=8)
-    projector_output_norm: bool = option(False, NETWORK, "normalise z too, as SimSiam does; BYOL does not")
+    output_norm: bool = option(False, NETWORK, "normalise z too, as SimSiam does; BYOL does not")
     predictor_hidden_dim: int = option(0, NETWORK, "hidden units of predictor q; 0: as the projector", low=0)
     predictor_depth: int = option(2, NETWORK, "linear layers of predictor q", low=1, high=8)
 

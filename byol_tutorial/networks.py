@@ -186,7 +186,7 @@ class Branch(nn.Module):
         c = config
         self.encoder = build_encoder(c, view_size, mean, std)
         self.projector = MLP(
-            self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.projector_output_norm
+            self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm
         )
 
     def forward(self, v: Tensor) -> Tensor:

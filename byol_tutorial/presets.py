@@ -68,6 +68,7 @@ def photos() -> dict:
         "lr": 0.4,
         "tau_base": 0.98,
         "width": 24,
+        "warmup_epochs": 1.0,
         "epochs": 18,
         "batch_size": 64,
     }
@@ -208,4 +209,4 @@ def simsiam() -> dict:
     Its heads: a projector of three layers with a normalised output, and a predictor with a bottleneck of a
     quarter. The other settings are those of "shapes".
     """
-    return {"target": "online", "projector_depth": 3, "projector_output_norm": True, "predictor_hidden_dim": 64}
+    return {"target": "online", "projector_depth": 3, "output_norm": True, "predictor_hidden_dim": 64}

@@ -23,7 +23,7 @@ from torch import Tensor
 CLASSES = ["circle", "triangle", "square", "star", "cross", "heart", "moon", "arrow", "eight", "clover"]
 
 STROKE = 2.2  # width of the line, pixels of a 32 px picture
-INK, GROUND = 0.62, 0.08  # luma of the line and of the ground
+INK, GROUND = 0.62, 0.12  # luma of the line and of the ground
 _GRID = 96  # resolution of the distance fields the curves are looked up in
 _REACH = 1.5  # a distance field covers [-1.5, 1.5]^2 around a curve of radius 1
 

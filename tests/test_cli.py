@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from byol_tutorial import cli, data
+from byol_tutorial import cli, data, judge
 from byol_tutorial.checkpoint import load as load_checkpoint
+from byol_tutorial.checkpoint import load_encoder
 from byol_tutorial.config import FIELDS, Config, Pair
-from byol_tutorial.networks import build_encoder
 from byol_tutorial.presets import PRESETS
 from byol_tutorial.train import Trainer
 
@@ -32,7 +32,7 @@ FILES = {
     "settings.json",
     "history.json",
     "checkpoint.pt",
-    "encoder.pt",
+    "encoder.safetensors",
     "results.json",
     "figures/views.png",
     "figures/curves.png",
@@ -117,7 +117,13 @@ def test_train_shows_its_progress(trained):
 
 def test_settings_hold_the_data_and_the_whole_config(trained, world):
     settings = read(world / "run" / "settings.json")
-    assert settings["data"] == {"name": "folder:images", "size": None, "limit": None, "corrupt": "refuse"}
+    assert settings["data"] == {
+        "name": "folder:images",
+        "size": None,
+        "limit": None,
+        "corrupt": "refuse",
+        "stream": None,
+    }
     expected = Config(**(PRESETS["photos"]() | SMALL | {"epochs": 2, "batch_size": 4, "seed": 3}))
     assert Config.from_dict(settings["config"]) == expected
 
@@ -138,10 +144,8 @@ def test_checkpoint_is_that_of_the_last_step(trained, world):
     assert state["history"]["loss"] == read(world / "run" / "history.json")["loss"]
 
 
-def test_encoder_is_a_plain_state_dict_of_the_trained_encoder(trained, world):
-    weights = torch.load(world / "run" / "encoder.pt", weights_only=True)
-    config = Config.from_dict(read(world / "run" / "settings.json")["config"])
-    build_encoder(config, 12).load_state_dict(weights)
+def test_encoder_is_the_trained_one(trained, world):
+    weights = load_encoder(world / "run" / "encoder.safetensors").state_dict()
     model = load_checkpoint(world / "run" / "checkpoint.pt")["model"]
     mine = {name.removeprefix("online.encoder."): w for name, w in model.items() if name.startswith("online.encoder.")}
     assert mine.keys() == weights.keys()
@@ -175,7 +179,7 @@ def test_evaluate_reproduces_the_results(trained, world):
     assert "4 of 4 steps" in done.stdout.decode()
     kept = content(world / "run")
     for name, bytes_ in content(world / "again").items():
-        if name in ("settings.json", "history.json", "checkpoint.pt", "encoder.pt"):
+        if name in ("settings.json", "history.json", "checkpoint.pt", "encoder.safetensors"):
             assert bytes_ == kept[name]
     assert files(world / "again") == FILES
 
@@ -234,7 +238,7 @@ def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, capsys, bu
 
 
 def test_unreadable_files_are_left_out_by_name_on_request(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "judge", lambda *_: None)  # slow, and not what this is about
+    monkeypatch.setattr(judge, "judge", lambda *_: None)  # slow, and not what this is about
     bad = pictures(tmp_path / "images" / "train", 4) / "zz.png"
     bad.write_text("not a picture")
     arguments = ["train", "--data", f"folder:{tmp_path / 'images'}", "--out", tmp_path / "run", "--epochs", "1"]
@@ -320,7 +324,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_was_learned(world, capsys, monkeypa
     steps = int(stopped[1])
     assert steps > 0
     assert "byol-tutorial evaluate stopped\n" in out
-    assert files(world / "stopped") == {"settings.json", "history.json", "checkpoint.pt", "encoder.pt"}
+    assert files(world / "stopped") == {"settings.json", "history.json", "checkpoint.pt", "encoder.safetensors"}
     assert len(read(world / "stopped" / "history.json")["loss"]) == steps
 
     monkeypatch.chdir(world)
@@ -339,7 +343,7 @@ def test_ctrl_c_while_judging_says_that_the_run_is_kept(world, trained, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.chdir(world)
-    monkeypatch.setattr(cli, "judge", interrupt)
+    monkeypatch.setattr(judge, "judge", interrupt)
     assert main("evaluate", "run") == 130
     assert re.search(r"^error: interrupted.*keeps what was learned\n$", capsys.readouterr().err.lstrip("\n"))
 

@@ -158,10 +158,8 @@ def test_the_papers_exclusions_reach_every_bias_and_normalisation():
 @pytest.mark.parametrize(("total", "warmup"), [(100, 10), (100, 0), (7, 7), (1, 0)])
 def test_learning_rate_schedule_in_float64(total, warmup):
     for k in range(total + 1):
-        if k < warmup:
-            expected = (k + 1) / warmup
-        else:
-            expected = (1 + np.cos(np.pi * (k - warmup) / max(total - warmup, 1))) / 2
+        cosine = (1 + np.cos(np.pi * (k - warmup) / max(total - warmup, 1))) / 2
+        expected = (k + 1) / warmup if k < warmup else cosine
         assert lr_factor_at(k, total, warmup) == pytest.approx(expected, abs=1e-15)
 
 

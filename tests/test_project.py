@@ -23,7 +23,7 @@ def requirement(text: str) -> tuple[str, str]:
 def test_environment_yml_names_the_packages_and_ranges_of_pyproject():
     text = (ROOT / "environment.yml").read_text()
     listed = dict(
-        requirement(line) for line in re.findall(r"^  - ([a-z][^:\n]*)$", text, re.M) if line != "conda-forge"
+        requirement(line) for line in re.findall(r"^ +- ([a-z][^:\n]*)$", text, re.M) if line != "conda-forge"
     )
     extras = PYPROJECT["project"]["optional-dependencies"]
     wanted = dict(requirement(r) for group in (PYPROJECT["project"]["dependencies"], *extras.values()) for r in group)
@@ -67,8 +67,9 @@ def test_import_pulls_in_nothing_heavy():
 def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
-        {"config", "shapes", "diagnose"}, {"data", "augment", "networks", "checkpoint", "figures"},
-        {"byol", "evaluate"}, {"optim"}, {"train"}, {"runfolder"}, {"course", "cli"}, {"__main__"},
+        {"config", "shapes", "diagnose", "distributed"}, {"presets", "pictures", "augment", "networks", "figures"},
+        {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "feed"}, {"optim", "protocols"}, {"train"},
+        {"runfolder"}, {"judge"}, {"course", "cli"}, {"__main__"},
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(order) for name in names}
     for file in (ROOT / "byol_tutorial").glob("*.py"):
