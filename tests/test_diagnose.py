@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.diagnose import effective_rank, spread
+from byol_tutorial.diagnose import (
+    alarm_step,
+    cosines,
+    diagnose,
+    effective_rank,
+    eigenspace_alignment,
+    spread,
+)
 
 D = 32
 
@@ -74,3 +82,79 @@ def test_report_is_readable():
 def test_report_refuses_what_is_no_batch(shape):
     with pytest.raises(ValueError, match="give at least two rows"):
         bt.collapse_report(torch.ones(shape))
+
+
+# --- a whole run --------------------------------------------------------------------------------
+
+
+def test_cosines_of_pairs_by_hand():
+    rng = np.random.default_rng(0)
+    p, z = rng.normal(size=(9, 5)), rng.normal(size=(9, 5))
+    p, z = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (p, z))
+    others = [z[i] @ z[j] for i in range(9) for j in range(9) if i != j]
+    positive, negative = cosines(torch.from_numpy(3 * p), torch.from_numpy(2 * z))
+    assert positive.item() == pytest.approx(np.mean([p[i] @ z[i] for i in range(9)]), abs=1e-6)
+    assert negative.item() == pytest.approx(np.mean(others), abs=1e-6)
+
+
+def test_alignment_is_one_where_the_predictor_shares_the_eigenspace():
+    scale = torch.linspace(3, 0.5, D).double()
+    z = normal(4000).double() * scale
+    s, u = torch.linalg.eigh(z.T @ z / len(z))
+    shared = (u * s.sqrt()) @ u.T
+    assert eigenspace_alignment(z, z @ shared.T) == pytest.approx(1, abs=1e-6)
+    assert eigenspace_alignment(z, z) == pytest.approx(1, abs=1e-6)
+    rotation = torch.linalg.qr(normal(D, seed=3).double())[0]
+    assert eigenspace_alignment(z, z @ rotation.T) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("std", "step"),
+    [
+        ([0.8] * 100, None),
+        ([], None),
+        ([0.8] * 50 + [0.0] * 10, 53),  # mean of 0.8, 0.8, 0, 0, 0 is 0.32, and of one 0.8 it is 0.16
+        ([0.1] * 10, 4),
+        ([0.8, 0.1] * 50, None),  # single low steps are no collapse
+    ],
+)
+def test_alarm(std, step):
+    assert alarm_step(std) == step
+
+
+SHRUNK = 1e-3  # of the spread that is left in a collapsed batch
+
+
+def run(loss, gradient=1.0, z=None):
+    z = normal(256) if z is None else z
+    n = len(loss)
+    return diagnose(loss, [gradient] * n, [0.8] * n, z, z, z)
+
+
+def falling(start, end, n=300, noise=0.02, seed=0):
+    rng = np.random.default_rng(seed)
+    return (np.linspace(start, end, n) + noise * rng.normal(size=n)).tolist()
+
+
+def test_verdicts_of_runs_are_told_apart():
+    one = torch.ones(D) + SHRUNK * normal(256)
+    few = torch.zeros(256, D)
+    few[:, 0] = 1
+    few[:, 1] = 0.2 * normal(256)[:, 0]
+    assert run(falling(8, 2)).verdict == "healthy"
+    assert run([]).verdict == "healthy"
+    assert run(falling(8, 0.01), z=one).verdict == "collapse"
+    assert run(falling(8, 2), z=few).verdict == "partial collapse"
+    assert run(falling(2, 6)).verdict == "divergence"
+    assert run([4.0, math.nan]).verdict == "divergence"
+    assert run(falling(8, 2), z=normal(256) * math.nan).verdict == "divergence"
+    assert run(falling(4, 4)).verdict == "frozen loss"
+    assert run(falling(8, 2), gradient=0.0).verdict == "frozen loss"
+
+
+def test_a_diagnosis_is_readable():
+    text = str(run(falling(8, 2)))
+    assert text.startswith("healthy: the directions are spread out (√d·std ")
+    assert "cosine of positive pairs 1.00" in text
+    assert "eigenspace alignment 1.00" in text
+    assert "\n" not in text
