@@ -80,7 +80,7 @@ def test_missing_labels_and_a_single_class_are_refused_by_name(sets, name, which
 
 
 def test_factors_are_only_those_of_shapes(sets):
-    with pytest.raises(bt.DataError, match="factors: 'shapes' .*has none"):
+    with pytest.raises(bt.DataError, match=r"factors: 'shapes' .*has none"):
         run("factors", (replace(sets[0], factors=None), sets[1]))
     result = run("factors", sets)
     assert list(result.table) == ["shape", "hue", "x", "y", "scale", "rotation"]
@@ -198,7 +198,7 @@ def test_few_labels_are_balanced_seeded_and_apart_from_those_that_choose():
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_a_fraction_that_is_none_is_refused(fraction):
-    with pytest.raises(bt.DataError, match="fraction=.*above 0 and below 1"):
+    with pytest.raises(bt.DataError, match=r"fraction=.*above 0 and below 1"):
         few_label_split(torch.arange(4), fraction)
 
 
