@@ -42,21 +42,21 @@ class Table(nn.Module):
         return self.scale * x.mean((1, 2))  # columns are features, so that no crop is needed to see them
 
 
-def run(name, sets, seed=0, ours=None):
-    return PROTOCOLS[name](ours or encoder(0), encoder(1), *sets, seed=seed, **QUICK.get(name, {}))
+def run(name, sets, seed=0, ours=None, baseline=None):
+    return PROTOCOLS[name](ours or encoder(0), baseline or encoder(1), *sets, seed=seed, **QUICK.get(name, {}))
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeats_itself(sets, name):
-    mine = encoder(0).train()
+    mine, other = encoder(0).train(), encoder(1)
     before, state = copy.deepcopy(mine.state_dict()), torch.get_rng_state()
-    first = run(name, sets, seed=3, ours=mine)
+    first = run(name, sets, 3, mine, other)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[key], value) for key, value in mine.state_dict().items())
     assert mine.training
     assert all(p.grad is None for p in mine.parameters())
     torch.manual_seed(99)
-    assert run(name, sets, seed=3, ours=mine) == first
+    assert run(name, sets, 3, mine, other) == first
     assert (first.protocol, first.seed, first.train_size, first.test_size) == (name, 3, 400, 200)
     assert 0 <= first.baseline <= 1
     assert 0 <= first.accuracy <= 1
