@@ -29,8 +29,8 @@ def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
     """One run, and what its representation is worth."""
     torch.set_num_threads(threads)
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
-    config = bt.preset("shapes", seed=seed, knn_every=0, **changes)
-    trainer = bt.Trainer(config if epochs is None else config.replace(epochs=epochs), train, test, device="cpu")
+    config = bt.preset("shapes", seed=seed, knn_every=0, **changes | ({} if epochs is None else {"epochs": epochs}))
+    trainer = bt.Trainer(config, train, test, device="cpu")
     trainer.run(progress=False)
     report, seconds = trainer.report(), trainer.history.seconds
     after = judge(trainer.model.encoder, train, test)

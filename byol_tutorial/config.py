@@ -87,7 +87,7 @@ class Config:
         0.0, ALGORITHM, "β, weight of the negatives: 0 is BYOL, 1 InfoNCE (table 5b)", low=0, high=1, live=True
     )
     temperature: float = option(
-        0.1, ALGORITHM, "α of the negatives: cosines are divided by it", above=0, high=10, live=True
+        0.1, ALGORITHM, "α of the negatives: cosines are divided by it", low=0.001, high=10, live=True
     )
     loss_normalization: str = option(
         "l2",
@@ -150,7 +150,7 @@ class Config:
 
     view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
     crop_area: Pair = option(
-        (0.5, 1.0), VIEWS, "smallest and largest crop, fraction of area", above=0, high=1, live=True
+        (0.5, 1.0), VIEWS, "smallest and largest crop, fraction of area", low=0.001, high=1, live=True
     )
     crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
     flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
@@ -172,7 +172,7 @@ class Config:
     grayscale_p: Pair = option((0.3, 0.3), VIEWS, "P(grayscale)", low=0, high=1, live=True)
     blur_p: Pair = option((0.0, 0.0), VIEWS, "P(Gaussian blur)", low=0, high=1, live=True)
     blur_sigma: Pair = option(
-        (0.1, 2.0), VIEWS, "smallest and largest sigma, in pixels of a view", above=0, high=20, live=True
+        (0.1, 2.0), VIEWS, "smallest and largest sigma, in pixels of a view", low=0.01, high=20, live=True
     )
     solarize_p: Pair = option((0.0, 0.0), VIEWS, "P(solarize): x → 1 − x where x ≥ 0.5", low=0, high=1, live=True)
 

@@ -119,8 +119,8 @@ def collapse_report(z: Tensor) -> CollapseReport:
 def alarm_step(std: Sequence[float]) -> int | None:
     """The step at which a run's √d·std, mean over ALARM_STEPS steps, first falls below ALARM; None if never.
 
-    std: one value per step, as History.std. Accuracy lags collapse, so this is seen before the kNN falls;
-    bench/alarm.py measures by how many steps.
+    std: one value per step, as History.std. bench/alarm.py measures how it stands to the kNN accuracy's fall: a collapse
+    from the first step is seen within some twenty steps; one that begins in the middle of a run, not always first.
     """
     for k in range(ALARM_STEPS, len(std) + 1):
         if math.fsum(std[k - ALARM_STEPS : k]) < ALARM * ALARM_STEPS:

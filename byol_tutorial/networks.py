@@ -101,6 +101,8 @@ class OptimalPredictor(nn.Module):
     @torch.no_grad()
     def update(self, correlation: Tensor) -> None:
         """Take in this step's E[z zᵀ], (d, d), and set W. The first one is taken whole."""
+        if not torch.isfinite(correlation).all():
+            return  # the run has diverged; its loss says so
         started = bool(self.correlation.any())
         self.correlation.lerp_(correlation.float(), 1 - self.rho if started else 1.0)
         s, u = torch.linalg.eigh(self.correlation)

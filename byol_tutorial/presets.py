@@ -35,13 +35,19 @@ def _recipe(function: Callable[[], dict]) -> Callable[[], dict]:
 def preset(name: str, **changes) -> Config:
     """The named recipe, with any field changed: `preset("shapes", tau_base=0.9)`. PRESETS lists them.
 
+    In a run of fewer epochs than the recipe's warm-up has, the warm-up is all of it, unless it is given too.
+
     Raises:
         ConfigError: an unknown preset, field or value.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
     refuse_unknown(changes)
-    return Config(**(PRESETS[name]() | changes))
+    recipe = PRESETS[name]()
+    usual, epochs = recipe.get("warmup_epochs", Config.warmup_epochs), changes.get("epochs")
+    if isinstance(epochs, int) and 0 < epochs < usual:
+        recipe["warmup_epochs"] = float(epochs)
+    return Config(**(recipe | changes))
 
 
 # --- for a laptop -------------------------------------------------------------------------------

@@ -146,3 +146,14 @@ def test_what_decides_tensor_shapes_is_structural():
 
 def test_learning_rate_grows_with_the_batch():
     assert bt.Config(lr=0.2, batch_size=512).step_lr == pytest.approx(0.4)
+
+
+def test_a_short_run_of_a_preset_has_a_warm_up_that_fits():
+    assert bt.preset("shapes", epochs=1).warmup_epochs == 1
+    assert bt.preset("cifar10", epochs=4).warmup_epochs == 4
+    assert bt.preset("cifar10", epochs=40).warmup_epochs == 10
+    assert bt.preset("shapes", epochs=3, warmup_epochs=0.5).warmup_epochs == 0.5
+    with pytest.raises(bt.ConfigError, match="warmup_epochs=2: longer than the run of epochs=1"):
+        bt.preset("shapes", epochs=1, warmup_epochs=2)
+    with pytest.raises(bt.ConfigError, match="epochs=0: give"):
+        bt.preset("shapes", epochs=0)
