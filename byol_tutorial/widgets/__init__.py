@@ -1,0 +1,10 @@
+"""Live panels for notebooks: change a hyperparameter and watch the run change.
+
+    bt.widgets.cockpit(config, train, test)   one run, its controls, its curves, its verdict
+    bt.widgets.explorer(train)                T and T′, one operation at a time
+    bt.widgets.laboratory(train, test)        tables 5a and 5b as small multiples
+    bt.widgets.film(recording)                the embedding through training
+    bt.widgets.phase_plane()                  why a predictor keeps BYOL from collapsing
+
+Every function returns a widget that also works without a front end. Needs `pip install 'byol-tutorial[notebooks]'`.
+"""

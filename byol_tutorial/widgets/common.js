@@ -1,0 +1,163 @@
+// Shared by all panels: elements, labelled controls, a canvas that follows size and theme, and whether a kernel answers.
+// No exports: panel.py puts this text in front of each panel's own module.
+
+// Okabe and Ito's palette, extended to ten; told apart by colour-blind readers on light and dark grounds.
+const BT_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F5CC9", "#8C564B", "#7F7F7F"];
+
+/** An element: h("p", {class: "x", onclick: f, "aria-label": "…"}, child, "text", …). */
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+let btCount = 0;
+const btId = () => `bt-${Date.now().toString(36)}-${btCount++}`;
+
+/** A number as short as it can be read: 0.004, 1.2e-5, 350. */
+function btNumber(x, digits = 3) {
+  if (x === null || x === undefined || !Number.isFinite(x)) return "–";
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  return size < 1e-3 || size >= 1e5 ? x.toExponential(1) : String(Number(x.toPrecision(digits)));
+}
+
+/**
+ * A labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log", help?, format?: x => text}.
+ * onchange(value) is called while it is dragged. Returns {element, get(), set(value)}; set calls nothing.
+ * With scale "log" the slider's own range is 0..1000 and low must be above 0; with zero: true its left end is exactly 0.
+ */
+function btSlider(spec, value, onchange) {
+  const id = btId(), log = spec.scale === "log";
+  const format = spec.format ?? btNumber;
+  const input = h("input", {type: "range", id, title: spec.help, min: log ? 0 : spec.low, max: log ? 1000 : spec.high,
+                            step: log ? 1 : spec.step ?? "any"});
+  const output = h("output", {for: id});
+  const ratio = Math.log(spec.high / spec.low);
+  const toValue = (s) => !log ? Number(s) : spec.zero && Number(s) === 0 ? 0
+    : Number((spec.low * Math.exp(ratio * s / 1000)).toPrecision(3));
+  const toSlider = (v) => !log ? v : v <= 0 ? 0 : Math.round(1000 * Math.log(v / spec.low) / ratio);
+  let now = value;
+  const show = () => { output.value = format(now); input.setAttribute("aria-valuetext", format(now)); };
+  const set = (v) => { now = v; input.value = toSlider(v); show(); };
+  input.addEventListener("input", () => { now = toValue(input.value); show(); onchange(now); });
+  set(value);
+  const element = h("div", {class: "bt-control"}, h("label", {for: id, title: spec.help}, spec.label), output, input);
+  return {element, input, get: () => now, set};
+}
+
+/** A labelled check box. */
+function btSwitch(spec, value, onchange) {
+  const id = btId();
+  const input = h("input", {type: "checkbox", id, title: spec.help, onchange: () => onchange(input.checked)});
+  input.checked = value;
+  const element = h("div", {class: "bt-switch"}, input, h("label", {for: id, title: spec.help}, spec.label));
+  return {element, input, get: () => input.checked, set: (v) => { input.checked = v; }};
+}
+
+/** A labelled choice. options: [value, text] pairs, or values. */
+function btChoice(spec, value, options, onchange) {
+  const id = btId();
+  const pairs = options.map((o) => Array.isArray(o) ? o : [o, o]);
+  const input = h("select", {id, title: spec.help, onchange: () => onchange(input.value)},
+                  ...pairs.map(([v, text]) => h("option", {value: v}, text)));
+  input.value = value;
+  const element = h("div", {class: "bt-control"}, h("label", {for: id, title: spec.help}, spec.label), input);
+  return {element, input, get: () => input.value, set: (v) => { input.value = v; }};
+}
+
+function btButton(text, onclick, attributes = {}) {
+  return h("button", {type: "button", onclick, ...attributes}, text);
+}
+
+/** Copies text and says so on the button for a moment. Works on http pages, where navigator.clipboard is missing. */
+async function btCopy(button, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = h("textarea", {style: "position:fixed;opacity:0"});
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  const before = button.textContent;
+  button.textContent = "copied";
+  setTimeout(() => { button.textContent = before; }, 1200);
+}
+
+/** The theme's colours as the canvas needs them. */
+function btTheme(element) {
+  const style = getComputedStyle(element);
+  const probe = (name) => {
+    const dot = h("i", {style: `color:var(${name});display:none`});
+    element.append(dot);
+    const colour = getComputedStyle(dot).color;
+    dot.remove();
+    return colour;
+  };
+  return {ink: probe("--bt-ink"), quiet: probe("--bt-quiet"), line: probe("--bt-line"), ground: probe("--bt-ground"),
+          font: `12px ${style.fontFamily}`};
+}
+
+/**
+ * A canvas of fixed height and its parent's width, sharp on any screen.
+ * draw(context, width, height, theme) is called in CSS pixels, at most once a frame, after redraw(), a resize or a change
+ * of theme. The alt text is the canvas's label. Returns {element, redraw, alt(text), close()}.
+ */
+function btCanvas(height, alt, draw) {
+  const element = h("canvas", {role: "img", "aria-label": alt, style: `width:100%;height:${height}px`});
+  let asked = 0, theme = null;
+  const paint = () => {
+    asked = 0;
+    const width = element.clientWidth;
+    if (!element.isConnected || width === 0) return;
+    const scale = window.devicePixelRatio || 1;
+    const w = Math.round(width * scale), t = Math.round(height * scale);
+    if (element.width !== w || element.height !== t) { element.width = w; element.height = t; }
+    theme ??= btTheme(element.closest(".bt") ?? element.parentElement);
+    const context = element.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    draw(context, width, height, theme);
+  };
+  const redraw = () => { asked ||= requestAnimationFrame(paint); };
+  const resized = new ResizeObserver(redraw);
+  resized.observe(element);
+  const themed = new MutationObserver(() => { theme = null; redraw(); });
+  for (const root of [document.documentElement, document.body])
+    themed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
+  return {element, redraw, alt: (text) => element.setAttribute("aria-label", text),
+          close() { resized.disconnect(); themed.disconnect(); cancelAnimationFrame(asked); }};
+}
+
+/** The numbers in a bytes trait (a DataView): btArray(view, Float32Array). A copy, for the offset may not fit. */
+function btArray(view, Type) {
+  if (!view || !view.byteLength) return new Type(0);
+  return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/**
+ * Is there a kernel behind the panel? Asks every few seconds; onchange(true | false) when the answer changes.
+ * Whatever the kernel sends counts as an answer. Returns {heard(), close()}.
+ */
+function btPulse(model, onchange, every = 5000) {
+  let last = performance.now(), alive = null;
+  const say = (now) => { if (now !== alive) { alive = now; onchange(now); } };
+  const heard = () => { last = performance.now(); say(true); };
+  const ask = () => {
+    if (performance.now() - last > 2.5 * every) say(false);
+    try { model.send({do: "ping"}); } catch { say(false); }
+  };
+  if (model.recorded) { say(false); return {heard() {}, close() {}}; }
+  model.on("msg:custom", heard);
+  const timer = setInterval(ask, every);
+  ask();
+  return {heard, close() { clearInterval(timer); model.off("msg:custom", heard); }};
+}

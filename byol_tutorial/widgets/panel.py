@@ -1,0 +1,59 @@
+"""Panel: what all live panels have in common. One anywidget each; commands come in, pictures go out.
+
+Browser → Python: custom messages {"do": NAME, ...}, answered by the method do_NAME. Never traits, for two
+threads that set traits of one widget disturb each other: JupyterLab delivers messages on a thread of its own.
+Python → browser: traits, set by `show` alone, which has a lock.
+
+A panel's code in the browser is common.js followed by its own file, one ES module with a `render` function.
+The same module is shown without a kernel by static.py.
+"""
+
+import threading
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__).parent
+
+
+def source(name: str, kind: str) -> str:
+    """The text of common.KIND, then of NAME.KIND where there is one; kind is "js" or "css"."""
+    files = [HERE / f"common.{kind}", HERE / f"{name}.{kind}"]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+
+
+class Panel(anywidget.AnyWidget):
+    """A widget whose commands are methods do_NAME(**arguments), and whose errors are words in the panel.
+
+    problem: what went wrong last, for the learner; "" when nothing did.
+    """
+
+    problem = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, **traits):
+        self._lock = threading.RLock()
+        super().__init__(**traits)
+        self.on_msg(lambda _widget, content, _buffers: self.command(content))
+
+    def show(self, **traits) -> None:
+        """Set traits, from any thread. Bytes arrive in the browser as one DataView each."""
+        with self._lock:
+            for name, value in traits.items():
+                setattr(self, name, value)
+
+    def command(self, content: dict) -> None:
+        """Carry out a message from the browser; what it raises is shown and not raised again."""
+        arguments = dict(content)
+        name = arguments.pop("do", None)
+        if name == "ping":  # is anybody there?
+            self.send({"pong": True})
+            return
+        method = getattr(self, f"do_{name}", None)
+        try:
+            if method is None:
+                raise ValueError(f"{name!r} is not a command of this panel")
+            self.show(problem="")
+            method(**arguments)
+        except Exception as error:
+            self.show(problem=f"{error}" or type(error).__name__)
