@@ -1,16 +1,14 @@
 """Trainer: steps, whole runs, and changes to a run while it trains."""
 
+import copy
 import math
-import random
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -18,104 +16,24 @@ from torch.nn.parallel import DistributedDataParallel
 from . import checkpoint
 from .augment import Views
 from .byol import BYOL, Output, tau_at
-from .config import LIVE, Config, ConfigError, UserError, refuse_unknown
-from .data import DataError, ImageSet, StreamedSet
+from .config import LIVE, Config, ConfigError, refuse_unknown
+from .data import ImageSet, StreamedSet
 from .diagnose import CollapseReport, Diagnosis, collapse_report, cosines, diagnose, spread
 from .distributed import mean_over_processes, process
 from .evaluate import features, knn_accuracy
 from .feed import Feed, seed_at
+from .hardware import TrainingError, memory_errors, resolve_device, resolve_precision
+from .history import History
+from .interrupt import stop_flag
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
+from .state import refuse_other_config, refuse_other_images, restore, state_of
 
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
 REPORTED = 512  # images that report() and diagnosis() look at
-FINGERPRINT = 64  # images by which a resumed run recognises its data
-
-
-class TrainingError(UserError):
-    """A run that cannot start or go on."""
 
 
 class DivergedError(TrainingError):
     """Loss or weights are no longer finite."""
-
-
-@dataclass
-class History:
-    """What happened, one entry per step in each list of the first block.
-
-    loss            in [0, 8] for BYOL        std        √d·std of the online projections
-    lr              after schedule            tau        τ of the update that followed
-    gradient_norm   of all parameters, L2     positive   mean cosine of p with z′ of the same image
-    negative        mean cosine of z′ of different images
-
-    knn   [(step, accuracy)], while training      changes   [(step, {field: value})], by Trainer.change
-    """
-
-    loss: list[float] = field(default_factory=list)
-    std: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    tau: list[float] = field(default_factory=list)
-    gradient_norm: list[float] = field(default_factory=list)
-    positive: list[float] = field(default_factory=list)
-    negative: list[float] = field(default_factory=list)
-    knn: list[tuple[int, float]] = field(default_factory=list)
-    changes: list[tuple[int, dict]] = field(default_factory=list)
-    seconds: float = 0.0  # spent in steps
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
-def resolve_device(name: str | torch.device) -> torch.device:
-    """The device of this name; "auto" is CUDA where there is one, else the CPU."""
-    if str(name) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(
-            f"device {str(name)!r} is not available here: choose auto, cpu"
-            + (", cuda" if torch.cuda.is_available() else " (no CUDA device was found)")
-        ) from error
-    if device.type == "cuda" and device.index is None:  # so that it equals the device of what lies there
-        device = torch.device("cuda", torch.cuda.current_device())
-    return device
-
-
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
-    if name != "mixed":
-        return getattr(torch, name)
-    has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
-    return torch.bfloat16 if has_bfloat16 else torch.float16
-
-
-@contextmanager
-def _stop_flag(signals):
-    """An event that these signals set instead of breaking into a step; a second one breaks in as usual.
-
-    Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
-    """
-    flag = threading.Event()
-    flag.signal = None
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def on_signal(number, _frame):
-        flag.signal = number
-        flag.set()
-        signal.signal(number, before[number])
-
-    for number in signals:
-        signal.signal(number, on_signal)
-    try:
-        yield flag
-    finally:
-        for number in signals:
-            signal.signal(number, before[number])
 
 
 class Trainer:
@@ -224,15 +142,11 @@ class Trainer:
 
         self.model.train()
         self.optimizer.zero_grad()
-        try:
+        where = (
+            f"on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of {self.view_size} px"
+        )
+        with memory_errors(where, "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"):
             passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            raise TrainingError(
-                f"out of memory on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of "
-                f"{self.view_size} px: lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
-            ) from error
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -327,10 +241,10 @@ class Trainer:
         bar = tqdm(total=end, initial=self.steps_done, unit="step", disable=not shown, mininterval=0.3)
         self.interrupted, self.stop_signal = False, None
         try:
-            with bar, _stop_flag(stop_signals) as self._stop:
+            with bar, stop_flag(stop_signals) as self._stop:
                 while self.steps_done < end and not self.interrupted:
                     self.step()
-                    if self._check_due():
+                    if self.knn_due():
                         self.history.knn.append((self.steps_done, self.knn()))
                     if on_step is not None:
                         on_step(self)
@@ -344,10 +258,13 @@ class Trainer:
             self.feed.close()
         return self
 
-    def _check_due(self) -> bool:
+    def knn_due(self) -> bool:
+        """Whether the step just done is one after which config.knn_every asks for a kNN check, and labels allow it."""
         every = self.config.knn_every * self.steps_per_epoch
         has_labels = self.test is not None and self.test.labels is not None and self.train.labels is not None
         return has_labels and every > 0 and self.steps_done % every == 0
+
+    _check_due = knn_due
 
     def _status(self) -> str:
         h = self.history
@@ -388,8 +305,6 @@ class Trainer:
 
     def _copy(self) -> BYOL:
         """The model in training mode, with buffers of its own."""
-        import copy
-
         model = copy.deepcopy(self.model)
         model.config = self.config.replace(negatives_weight=0.0, symmetric=False)
         return model.train()
@@ -427,36 +342,12 @@ class Trainer:
                 f"the weights are not finite after step {self.steps_done}, so {str(path)!r} was not written: "
                 "resume from the last checkpoint with a lower lr"
             )
-        checkpoint.save(
-            path,
-            {
-                "config": self.config.to_dict(),
-                "data": self._fingerprint(),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "steps_done": self.steps_done,
-                "history": self.history.to_dict(),
-                "random": random_states(),
-            },
-        )
+        checkpoint.save(path, state_of(self))
 
     def save_encoder(self, path: str | Path) -> None:
         """Write the encoder alone, as safetensors; see checkpoint.save_encoder. Only the main process writes."""
         if self.process.is_main:
             checkpoint.save_encoder(path, self.model.encoder, self.config, self.view_size)
-
-    def _fingerprint(self) -> dict:
-        """What a resumed run's images must have in common with these."""
-        import zlib
-
-        some = self.train.sample(FINGERPRINT).images
-        return {
-            "name": self.train.name,
-            "images": len(self.train),
-            "pixels": list(self.train.image_size),
-            "content": zlib.crc32(some.numpy().tobytes()),
-        }
 
     @classmethod
     def resume(
@@ -480,51 +371,9 @@ class Trainer:
         state = checkpoint.load(path)
         saved = Config.from_dict(state["config"])
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
-        if config != saved:
-            raise ConfigError(
-                f"checkpoint {str(path)!r} was written with another config: {_differences(saved.to_dict(), config.to_dict())}; "
-                "resume without them, or start a new run"
-            )
+        refuse_other_config(path, saved, config)
         trainer = cls(saved, train, test, device)
-        here = trainer._fingerprint()
-        there = state["data"] | {"name": here["name"]}  # a folder may have moved
-        if here != there:
-            raise DataError(
-                f"checkpoint {str(path)!r} was written with other images: {_differences(there, here)}; "
-                f"resume with those of {state['data']['name']!r}"
-            )
-        trainer.model.load_state_dict(state["model"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
-        trainer.scaler.load_state_dict(state["scaler"])
-        trainer.steps_done = state["steps_done"]
-        trainer.history = History(**state["history"])
-        trainer.mean, trainer.std = trainer.model.encoder.pixel_mean.tolist(), trainer.model.encoder.pixel_std.tolist()
-        trainer._set_config(trainer.config)
-        restore_random_states(state["random"])
+        refuse_other_images(path, state["data"], train)
+        restore(trainer, state)
+        trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored
         return trainer
-
-
-def _differences(saved: dict, here: dict) -> str:
-    return ", ".join(f"{name} {saved[name]!r} (here {here[name]!r})" for name in saved if saved[name] != here[name])
-
-
-def random_states() -> dict:
-    """The global random states, for code around the run; the run itself needs none of them."""
-    version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  (the global state is what is asked for)
-    return {
-        "python": [version, torch.tensor(numbers), gauss],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(states: dict) -> None:
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers.tolist()), gauss))
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,48 @@
+"""What a run computes on: the device, the precision, and a lack of memory in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from .config import UserError
+
+
+class TrainingError(UserError):
+    """A run that cannot start or go on."""
+
+
+def resolve_device(name: str | torch.device) -> torch.device:
+    """The device of this name; "auto" is CUDA where there is one, else the CPU."""
+    if str(name) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(
+            f"device {str(name)!r} is not available here: choose auto, cpu"
+            + (", cuda" if torch.cuda.is_available() else " (no CUDA device was found)")
+        ) from error
+    if device.type == "cuda" and device.index is None:  # so that it equals the device of what lies there
+        device = torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
+    if name != "mixed":
+        return getattr(torch, name)
+    has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    return torch.bfloat16 if has_bfloat16 else torch.float16
+
+
+@contextmanager
+def memory_errors(where: str, remedy: str) -> Iterator[None]:
+    """Whatever runs out of memory in here, on a GPU or in the host, raises TrainingError: where, and what helps."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise TrainingError(f"out of memory {where}: {remedy}") from error

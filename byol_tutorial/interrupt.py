@@ -1,0 +1,33 @@
+"""A signal ends a run after a whole step, so that nothing that was learned is lost."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
+    """An event that these signals set instead of breaking into a step; a second one breaks in as usual.
+
+    Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
+    """
+    flag = threading.Event()
+    flag.signal = None
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def on_signal(number, _frame):
+        flag.signal = number
+        flag.set()
+        signal.signal(number, before[number])
+
+    for number in signals:
+        signal.signal(number, on_signal)
+    try:
+        yield flag
+    finally:
+        for number in signals:
+            signal.signal(number, before[number])
