@@ -67,10 +67,11 @@ def test_import_pulls_in_nothing_heavy():
 def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
-        {"config", "shapes", "diagnose", "distributed", "history", "interrupt"},
+        {"config", "shapes", "diagnose", "distributed", "history", "interrupt", "randomness"},
         {"hardware", "presets", "pictures", "augment", "networks", "figures"},
-        {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "feed"}, {"optim", "protocols", "state"},
-        {"train"}, {"runfolder", "session", "experiment"}, {"judge"}, {"course", "cli"}, {"__main__"},
+        {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "embed", "feed"},
+        {"optim", "result", "state"}, {"tuning"}, {"protocols"}, {"train"},
+        {"runfolder", "session", "experiment", "shared"}, {"judge"}, {"course", "cli"}, {"__main__"},
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(order) for name in names}
     for file in (ROOT / "byol_tutorial").glob("*.py"):

@@ -11,7 +11,8 @@ from torch import nn
 
 import byol_tutorial as bt
 from byol_tutorial import protocols
-from byol_tutorial.protocols import PENALTIES, PROTOCOLS, few_label_split, logistic_regression
+from byol_tutorial.protocols import PENALTIES, PROTOCOLS, logistic_regression
+from byol_tutorial.tuning import descend, few_label_split
 
 QUICK = {"sgd-linear": {"epochs": 2}, "few-labels-10": {"rates": (0.05,), "epochs": (2,)}}
 QUICK["few-labels-1"] = QUICK["few-labels-10"]
@@ -143,7 +144,7 @@ def test_descend_is_nesterovs_formula_in_float64():
     start = w.weight.detach().numpy().copy()
     gradients = np.random.default_rng(0).normal(size=(4, 1, 3))
     batches = [(k / 4, torch.tensor([k]), torch.from_numpy(gradients[k])) for k in range(4)]
-    protocols.descend({0.3: w}, batches, lambda at, x: (w.weight * x).sum(), seed=0)
+    descend({0.3: w}, batches, lambda at, x: (w.weight * x).sum(), seed=0)
     expected, v = start, np.zeros_like(start)
     for k, g in enumerate(gradients):
         lr = 0.3 * 0.5 * (1 + np.cos(np.pi * k / 4))
