@@ -2,6 +2,8 @@
 
 __version__ = "0.1.0"
 
+from typing import Any
+
 from . import augment
 from .byol import BYOL, byol_loss, tau_at
 from .checkpoint import load_encoder
@@ -9,9 +11,11 @@ from .config import Config, ConfigError
 from .data import DataError, ImageSet, StreamedSet, load
 from .diagnose import collapse_report
 from .evaluate import compare, factor_probe, features, knn_accuracy, linear_probe
+from .experiment import Experiment, rebuild
 from .optim import LARS
 from .presets import preset
 from .protocols import PROTOCOLS
+from .session import Session
 from .train import Trainer
 
 __all__ = [
@@ -21,7 +25,9 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataError",
+    "Experiment",
     "ImageSet",
+    "Session",
     "StreamedSet",
     "Trainer",
     "augment",
@@ -35,5 +41,17 @@ __all__ = [
     "load",
     "load_encoder",
     "preset",
+    "rebuild",
     "tau_at",
 ]
+
+# needed by notebooks alone, and slow to import: loaded when first asked for
+LAZY = {"widgets": ".widgets", "exercises": ".course.exercises"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in LAZY:
+        import importlib
+
+        return importlib.import_module(LAZY[name], __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,7 @@ from .hardware import TrainingError, memory_errors, resolve_device, resolve_prec
 from .history import History
 from .interrupt import stop_flag
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
+from .randomness import OwnGenerator
 from .state import refuse_other_config, refuse_other_images, restore, state_of
 
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
@@ -88,9 +89,8 @@ class Trainer:
         self._set_config(config)
 
     def _build(self, config: Config) -> BYOL:
-        """The model at step 0. Torch's global random state is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        """The model at step 0. Torch's global random state is neither used nor changed."""
+        with OwnGenerator(config.seed):
             return BYOL(config, self.view_size, self.mean, self.std)
 
     def _wrap(self, config: Config) -> Callable:

@@ -404,3 +404,15 @@ def test_adamw_and_sgd_are_what_config_names(train):
     model = tiny(train).model
     assert type(build_optimizer(model, bt.Config(optimizer="sgd"))) is torch.optim.SGD
     assert type(build_optimizer(model, bt.Config(optimizer="adamw"))) is torch.optim.AdamW
+
+
+def test_initial_weights_are_those_of_the_seed_and_use_no_global_random_numbers(train):
+    from byol_tutorial.byol import BYOL
+
+    torch.manual_seed(5)
+    expected = BYOL(bt.Config(**TINY, seed=5), 32).state_dict()
+    state = torch.get_rng_state()
+    model = tiny(train, seed=5).model.state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in expected.items():
+        assert "pixel" in name or torch.equal(model[name], value), name

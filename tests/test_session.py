@@ -1,0 +1,485 @@
+"""Session and Experiment: orders from any thread, carried out between two steps; the same run from one line of text."""
+
+import gc
+import json
+import random
+import threading
+import time
+
+import pytest
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.config import LIVE, ConfigError
+from byol_tutorial.data import DataError
+from byol_tutorial.experiment import Experiment, ExperimentError
+from byol_tutorial.session import STATES, SessionError
+
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
+WAIT = 60  # seconds after which a test gives up
+
+
+@pytest.fixture(scope="module")
+def train():
+    return bt.load("shapes", limit=44)
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return bt.load("shapes", "test", limit=40)
+
+
+@pytest.fixture
+def session(train, test_set):
+    with bt.Session(bt.Config(**TINY), train, test_set, device="cpu") as session:
+        yield session
+
+
+def until(session, condition):
+    """Wait for a snapshot that fulfils the condition."""
+    seen = threading.Event()
+    found = []
+
+    def look(snapshot):
+        if condition(snapshot) and not found:
+            found.append(snapshot)
+            seen.set()
+
+    leave = session.subscribe(look)
+    look(session.snapshot())
+    assert seen.wait(WAIT), f"never seen; now {session!r}"
+    leave()
+    return found[0]
+
+
+class Blocker:
+    """Holds the session's thread inside a step until it is let go."""
+
+    def __init__(self, session):
+        self.entered, self.go = threading.Event(), threading.Event()
+        step = session.trainer.step
+
+        def held():
+            self.entered.set()
+            assert self.go.wait(WAIT)
+            return step()
+
+        session.trainer.step = held
+
+
+# --- states -------------------------------------------------------------------------------------
+
+
+def test_the_way_through_the_states(session):
+    assert session.state == "idle"
+    session.step(3).result(WAIT)
+    assert until(session, lambda s: s.state == "paused").step == 3
+    session.resume().result(WAIT)
+    done = until(session, lambda s: s.state == "done")
+    assert done.step == done.total_steps == 30
+    with pytest.raises(SessionError, match="done: reset"):
+        session.start().result(WAIT)
+    session.reset().result(WAIT)
+    assert (session.state, session.snapshot().step, session.snapshot().resets) == ("idle", 0, 1)
+    assert {"idle", "paused", "done"} < set(STATES)
+
+
+def test_it_trains_as_a_trainer_does_bit_for_bit(session, train, test_set):
+    alone = bt.Trainer(bt.Config(**TINY), train, test_set, device="cpu").run(progress=False)
+    session.run()
+    assert session.snapshot().series("loss") == alone.history.loss
+    assert list(session.snapshot().knn) == alone.history.knn
+
+
+def test_run_returns_when_the_steps_are_done(session):
+    session.run(steps=4)
+    assert (session.state, session.snapshot().step) == ("paused", 4)
+    session.run(epochs=2)
+    assert session.snapshot().step == 4 + 2 * session.snapshot().steps_per_epoch
+    session.run()
+    assert session.state == "done"
+    with pytest.raises(SessionError, match="not both"):
+        session.run(steps=1, epochs=1)
+
+
+def test_pause_is_heard_between_two_steps_and_freezes_the_counter(session):
+    hold = Blocker(session)
+    session.start()
+    assert hold.entered.wait(WAIT)
+    paused = session.pause()
+    assert not paused.done()  # the step is not broken into
+    hold.go.set()
+    paused.result(WAIT)
+    assert (session.state, session.snapshot().step) == ("paused", 1)
+    session.step(2).result(WAIT)
+    assert until(session, lambda s: s.state == "paused" and s.step > 1).step == 3
+
+
+def test_a_paused_session_has_no_thread(session):
+    def alive():
+        return [t for t in threading.enumerate() if t.name == "byol session"]
+
+    session.run(steps=2)
+    for thread in alive():
+        thread.join(WAIT)
+    assert alive() == []
+
+
+def test_stop_ends_the_run_where_it_stands(session):
+    session.run(steps=2)
+    session.stop().result(WAIT)
+    assert (session.state, session.snapshot().step) == ("done", 2)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
+def test_step_refuses_what_is_no_count(session, n):
+    with pytest.raises(SessionError, match="whole number, at least 1"):
+        session.step(n)
+
+
+def test_speed_is_a_limit(session):
+    session.speed = 200.0
+    start = time.perf_counter()
+    session.run(steps=21)
+    assert time.perf_counter() - start >= 20 / 200  # the first step may come at once
+
+
+def test_ctrl_c_pauses_a_synchronous_run(session, monkeypatch):
+    def interrupted(_futures, timeout):
+        until(session, lambda s: s.step >= 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("byol_tutorial.session.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.run()
+    assert session.state in ("paused", "done")
+    assert session.snapshot().step >= 2
+
+
+# --- changes ------------------------------------------------------------------------------------
+
+
+def test_a_change_is_carried_out_between_two_steps_and_recorded_with_its_step(session):
+    hold = Blocker(session)
+    session.start()
+    assert hold.entered.wait(WAIT)
+    changed = session.change(tau_base=0.5, predictor="identity")
+    assert session.config.tau_base == 0.95  # not yet
+    hold.go.set()
+    changed.result(WAIT)
+    snapshot = until(session, lambda s: s.step >= 2)
+    assert snapshot.changes == ((1, {"tau_base": 0.5, "predictor": "identity"}),)
+    assert (snapshot.config.tau_base, snapshot.first_config.tau_base) == (0.5, 0.95)
+
+
+def test_a_live_change_changes_the_run(session, train, test_set):
+    with bt.Session(bt.Config(**TINY), train, test_set, device="cpu") as other:
+        for one in (session, other):
+            one.run(steps=3)
+        other.change(lr=0.01).result(WAIT)
+        for one in (session, other):
+            one.run(steps=3)
+        a, b = session.snapshot().series("loss"), other.snapshot().series("loss")
+    assert a[:4] == b[:4]  # step 4 was made with the old weights, its loss is the same
+    assert a[4:] != b[4:]
+
+
+def test_changes_queue_in_order(session):
+    hold = Blocker(session)
+    session.start()
+    assert hold.entered.wait(WAIT)
+    futures = [session.change(tau_base=tau) for tau in (0.1, 0.2, 0.3)]
+    hold.go.set()
+    for future in futures:
+        future.result(WAIT)
+    assert [fields["tau_base"] for _, fields in session.snapshot().changes] == [0.1, 0.2, 0.3]
+
+
+def test_a_structural_change_begins_anew_and_goes_on_if_it_was_running(session):
+    session.run(steps=3)
+    session.change(width=8).result(WAIT)
+    assert (session.state, session.snapshot().step, session.config.width) == ("idle", 0, 8)
+    session.start()
+    session.change(seed=3).result(WAIT)
+    assert until(session, lambda s: s.state == "done").first_config.seed == 3
+    assert session.snapshot().resets == 2
+
+
+def test_what_is_live_is_decided_by_the_config(session):
+    resets = 0
+    for name in ("tau_base", "epochs", "hue", "projection_dim"):
+        session.change(**{name: getattr(session.config, name)}).result(WAIT)
+        resets += name not in LIVE
+        assert session.snapshot().resets == resets
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"taubase": 0.5}, "did you mean .tau_base"),
+        ({"tau_base": 2.0}, "at most 1"),
+        ({"batch_size": 100}, "44 images"),
+    ],
+)
+def test_a_bad_change_is_refused_and_the_run_goes_on(session, fields, words):
+    session.run(steps=2)
+    with pytest.raises(ConfigError, match=words):
+        session.change(**fields).result(WAIT)
+    assert (session.state, session.snapshot().step, session.snapshot().changes) == ("paused", 2, ())
+    session.run(steps=1)
+    assert session.snapshot().step == 3
+
+
+def test_undo_takes_back_the_last_change(session, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("byol_tutorial.session.time.monotonic", lambda: clock[0])
+    session.change(tau_base=0.5).result(WAIT)
+    clock[0] = 10
+    for lr in (0.7, 0.6, 0.5):  # one gesture
+        clock[0] += 0.1
+        session.change(lr=lr).result(WAIT)
+    session.undo().result(WAIT)
+    assert (session.config.lr, session.config.tau_base) == (0.8, 0.5)
+    session.undo().result(WAIT)
+    assert session.config == bt.Config(**TINY)
+    with pytest.raises(SessionError, match="no change"):
+        session.undo().result(WAIT)
+    assert len(session.snapshot().changes) == 6  # undoing is a change of the run too
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_a_failed_step_keeps_its_cause_and_reset_begins_anew(session):
+    session.run(steps=2)
+
+    def broken():
+        raise MemoryError("no more room")
+
+    session.trainer.step = broken
+    with pytest.raises(SessionError, match="no more room") as caught:
+        session.run()
+    assert isinstance(caught.value.__cause__, MemoryError)
+    snapshot = session.snapshot()
+    assert (snapshot.state, snapshot.step, snapshot.error) == ("failed", 2, "no more room")
+    assert "no more room" in snapshot.verdict
+    with pytest.raises(SessionError, match="failed: reset"):
+        session.start().result(WAIT)
+    session.reset().result(WAIT)
+    assert session.error is None
+    session.run()
+    assert session.state == "done"
+
+
+def test_a_diverging_run_fails_in_words(train):
+    with bt.Session(bt.Config(**TINY | {"lr": 1e30, "warmup_epochs": 0.0, "loss_normalization": "none"}), train) as s:
+        with pytest.raises(SessionError, match="lower lr"):
+            s.run()
+        assert s.state == "failed"
+
+
+def test_a_subscriber_that_raises_is_called_no_more_and_the_run_goes_on(session):
+    calls = []
+
+    def broken(snapshot):
+        calls.append(snapshot)
+        raise RuntimeError("drawing failed")
+
+    session.subscribe(broken)
+    session.run()
+    assert session.state == "done"
+    assert len(calls) == 1
+    assert "drawing failed" in str(session.subscriber_errors)
+
+
+# --- snapshots ----------------------------------------------------------------------------------
+
+
+def test_snapshots_do_not_change(session):
+    session.run(steps=3)
+    early = session.snapshot()
+    losses, knn = early.series("loss"), early.knn
+    session.change(tau_base=0.2).result(WAIT)
+    session.run()
+    assert (early.step, early.series("loss"), early.knn, early.changes) == (3, losses, knn, ())
+    with pytest.raises(AttributeError):
+        early.step = 9
+    session.reset().result(WAIT)
+    assert early.series("loss") == losses
+
+
+def test_snapshots_come_in_order_one_for_every_step(session):
+    steps = []
+    session.subscribe(lambda s: steps.append(s.step))
+    session.run()
+    assert steps == sorted(steps)
+    assert set(steps) >= set(range(1, 31))
+
+
+def test_measures_do_not_change_the_run(train, test_set):
+    losses = []
+    for measuring in (True, False):
+        with bt.Session(bt.Config(**TINY), train, test_set, device="cpu") as session:
+            session.measuring = measuring
+            session.run()
+            losses.append(session.snapshot().series("loss"))
+            measure = session.snapshot().measure
+            assert (measure is not None) == measuring
+    assert losses[0] == losses[1]
+
+
+def test_a_measure_sees_rank_and_a_map_of_the_test_images(session):
+    session.run(steps=5)
+    measure = session.snapshot().measure
+    assert measure.step == 5
+    assert measure.map.shape == (40, 2)
+    assert measure.map.dtype == torch.float32
+    assert 0 <= measure.report.rank <= 8
+
+
+# --- several threads ----------------------------------------------------------------------------
+
+
+def test_hammered_from_several_threads_every_order_is_carried_out_once(session):
+    """Eight threads give two hundred orders; the history holds exactly the changes that were accepted."""
+    accepted, wrong = [], []
+    lock = threading.Lock()
+
+    def hammer(number):
+        draw = random.Random(number)
+        for i in range(25):
+            kind = draw.choice(["change", "change", "change", "bad", "start", "pause", "step", "look"])
+            if kind == "change":
+                value = (number * 25 + i + 1) / 1000
+                session.change(tau_base=value).result(WAIT)
+                with lock:
+                    accepted.append(value)
+            elif kind == "bad":
+                try:
+                    session.change(tau_base=7.0).result(WAIT)
+                    wrong.append("a bad change was accepted")
+                except ConfigError:
+                    pass
+            elif kind == "look":
+                snapshot = session.snapshot()
+                if not len(snapshot.series("loss")) == len(snapshot.series("std")) == snapshot.step:
+                    wrong.append("a torn snapshot")
+            elif session.state != "done":
+                future = session.step(2) if kind == "step" else getattr(session, kind)()
+                try:
+                    future.result(WAIT)
+                except SessionError as error:  # the run was done by then
+                    if "done" not in str(error):
+                        wrong.append(error)
+
+    threads = [threading.Thread(target=hammer, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+        assert not thread.is_alive()
+    assert wrong == []
+    assert sorted(fields["tau_base"] for _, fields in session.snapshot().changes) == sorted(accepted)
+    steps = [step for step, _ in session.snapshot().changes]
+    assert steps == sorted(steps)
+
+
+def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
+    configs = [bt.Config(**TINY, seed=seed) for seed in (0, 1)]
+    alone = [bt.Trainer(c, train, test_set, device="cpu").run(progress=False).history.loss for c in configs]
+    for _ in range(3):
+        sessions = [bt.Session(c, train, test_set, device="cpu") for c in configs]
+        for session in sessions:  # built anew at the same time, too
+            session.reset()
+            session.start()
+        torch.manual_seed(5)
+        torch.rand(1000)
+        for session, losses in zip(sessions, alone, strict=True):
+            assert until(session, lambda s: s.state == "done").series("loss") == losses
+            session.close()
+
+
+def test_many_sessions_leave_nothing_behind(train):
+    def count():
+        gc.collect()
+        return threading.active_count(), sum(type(o) is bt.Session for o in gc.get_objects())
+
+    before = count()
+    for _ in range(100):
+        with bt.Session(bt.Config(**TINY), train, device="cpu") as session:
+            session.run(steps=1)
+        del session
+    assert count() == before
+
+
+# --- experiments --------------------------------------------------------------------------------
+
+
+def test_an_experiment_rebuilds_the_same_run_bit_for_bit(session, train, test_set):
+    session.change(lr=0.5).result(WAIT)
+    session.run(steps=4)
+    session.change(predictor="identity", hue=(0.1, 0.2)).result(WAIT)
+    session.run(steps=5)
+    session.undo().result(WAIT)
+    session.run(steps=2)
+    text = str(Experiment.of(session))
+    assert "\n" not in text
+    assert json.loads(text)["config"]["width"] == 4
+    with bt.rebuild(text, train, test_set, device="cpu") as again:
+        assert (again.state, again.snapshot().step) == ("paused", 11)
+        assert again.snapshot().series("loss") == session.snapshot().series("loss")
+        assert again.snapshot().changes == session.snapshot().changes
+        assert again.config == session.config
+        weights = zip(again.trainer.model.parameters(), session.trainer.model.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in weights)
+        assert str(Experiment.of(again)) == text
+
+
+def test_the_copied_line_is_python_and_needs_no_images_for_embedded_sets(session):
+    session.run(steps=2)
+    names = {"bt": bt}
+    exec(Experiment.of(session).code, names)
+    with names["session"] as again:
+        assert again.snapshot().series("loss") == session.snapshot().series("loss")
+
+
+def test_after_a_reset_the_experiment_is_the_new_run(session):
+    session.run(steps=3)
+    session.change(tau_base=0.2).result(WAIT)
+    session.reset().result(WAIT)
+    experiment = Experiment.of(session)
+    assert (experiment.config.tau_base, experiment.changes, experiment.steps) == (0.2, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("", ExperimentError, "whole text"),
+        ('{"byol": 1', ExperimentError, "whole text"),
+        ('{"byol": 99}', ExperimentError, "upgrade"),
+        ("[1, 2]", ExperimentError, "whole text"),
+        (
+            '{"byol": 1, "version": "0", "data": {}, "config": {"tau": 1}, "changes": [], "steps": 0}',
+            ConfigError,
+            "tau",
+        ),
+        (
+            '{"byol": 1, "version": "0", "data": {}, "config": {}, "changes": [[0, {"tau": 1}]], "steps": 0}',
+            ConfigError,
+            "tau",
+        ),
+        (
+            '{"byol": 1, "version": "0", "data": {"name": "cats", "images": 9}, "config": {}, "changes": [], "steps": 0}',
+            DataError,
+            "9 images of 'cats'",
+        ),
+    ],
+)
+def test_a_text_that_is_no_experiment_is_refused(text, error, words):
+    with pytest.raises(error, match=words):
+        bt.rebuild(text)
+
+
+def test_other_images_are_refused_by_name(session):
+    with pytest.raises(DataError, match="other images"):
+        bt.rebuild(str(Experiment.of(session)), bt.load("shapes", limit=44, seed=5))
