@@ -159,5 +159,12 @@ function btPulse(model, onchange, every = 5000) {
   model.on("msg:custom", heard);
   const timer = setInterval(ask, every);
   ask();
-  return {heard, close() { clearInterval(timer); model.off("msg:custom", heard); }};
+  const leave = () => { try { model.send({do: "left"}); } catch { /* nobody to tell */ } };
+  addEventListener("pagehide", leave);
+  return {heard, close() {
+    clearInterval(timer);
+    removeEventListener("pagehide", leave);
+    model.off("msg:custom", heard);
+    leave();
+  }};
 }

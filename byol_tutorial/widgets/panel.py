@@ -9,12 +9,17 @@ The same module is shown without a kernel by static.py.
 """
 
 import threading
+import time
 from pathlib import Path
 
 import anywidget
 import traitlets
 
+from . import lifecycle
+
 HERE = Path(__file__).parent
+AWAY = 180.0  # seconds without a sign of life after which nobody is looking; hidden tabs give one a minute
+LEFT = 10.0  # the same, after the page said that it is closing; another page may still be open
 
 
 def source(name: str, kind: str) -> str:
@@ -26,6 +31,8 @@ def source(name: str, kind: str) -> str:
 class Panel(anywidget.AnyWidget):
     """A widget whose commands are methods do_NAME(**arguments), and whose errors are words in the panel.
 
+    In a notebook it replaces the panels that earlier runs of its cell made; see lifecycle.py.
+
     problem: what went wrong last, for the learner; "" when nothing did.
     """
 
@@ -33,8 +40,10 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, **traits):
         self._lock = threading.RLock()
+        self._away_at: float | None = None  # when nobody is looking any more; None: nobody ever has
         super().__init__(**traits)
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
+        lifecycle.adopt(self)
 
     def show(self, **traits) -> None:
         """Set traits, from any thread. Bytes arrive in the browser as one DataView each."""
@@ -47,7 +56,11 @@ class Panel(anywidget.AnyWidget):
         arguments = dict(content)
         name = arguments.pop("do", None)
         if name == "ping":  # is anybody there?
+            self._away_at = time.monotonic() + AWAY
             self.send({"pong": True})
+            return
+        if name == "left":
+            self._away_at = time.monotonic() + LEFT
             return
         method = getattr(self, f"do_{name}", None)
         try:
@@ -57,3 +70,15 @@ class Panel(anywidget.AnyWidget):
             method(**arguments)
         except Exception as error:
             self.show(problem=f"{error}" or type(error).__name__)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether there was a page that showed this panel, and is none any more."""
+        return self._away_at is not None and time.monotonic() > self._away_at
+
+    def interrupted(self) -> None:
+        """The kernel was interrupted; a panel with a thread ends it here."""
+
+    def close(self) -> None:
+        lifecycle.release(self)
+        super().close()
