@@ -1,5 +1,15 @@
-"""What only the lessons need."""
+"""What only the lessons need: their scale, their runs and cache, exercises that check themselves, claims of the paper.
 
+scale.py       pick(smoke=..., laptop=...): how long a notebook trains
+runs.py        run, run_all: train, judge and keep; track.py is what can be measured on the way
+cache.py       cached: keep anything else that takes long
+exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises a lesson
+claims.py      the ledger: what the paper and its successors say, and what we measured
+editions.py    student and teacher versions of the notebooks
+"""
+
+from .cache import cached
+from .runs import Result, Results, run, run_all
 from .scale import SCALES, pick, scale
 
-__all__ = ["SCALES", "pick", "scale"]
+__all__ = ["SCALES", "Result", "Results", "cached", "pick", "run", "run_all", "scale"]

@@ -1,0 +1,234 @@
+"""Exercises that check themselves, as `bt.exercises`.
+
+    bt.exercises.check("03-loss", my_loss)          says what is right, or which mistake it recognises
+    bt.exercises.hint("03-loss")
+    loss = bt.exercises.use("03-loss", my_loss)     mine where it passes, else the reference: so a lesson goes on
+    bt.exercises.predict("04-no-predictor", loss="lower", probe="near random")     a guess, before the run
+    bt.exercises.outcome("04-no-predictor", loss="lower", probe="near random")     what came out, beside it
+    bt.exercises.overview("03")                     the lesson's exercises, with difficulty and minutes
+
+An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded
+away (tags solution and hide-cell, metadata jupyter.source_hidden true), which ends with `check(..., strict=True)`.
+
+For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/test_exercises.py
+checks for every record that a stub is "not attempted yet", that each declared mistake is recognised by its own
+name, and that the reference passes.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from difflib import get_close_matches
+from html import escape
+from typing import Any
+
+from ...config import UserError
+from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, judge, same
+
+__all__ = [
+    "Exercise",
+    "Mistake",
+    "Verdict",
+    "check",
+    "find",
+    "hint",
+    "lessons",
+    "outcome",
+    "overview",
+    "predict",
+    "use",
+]
+
+_guesses: dict[str, dict] = {}  # what was predicted in this kernel
+
+
+class ExerciseError(UserError):
+    """An exercise that does not exist, a prediction that is not possible, or a solution that does not pass."""
+
+
+def lessons() -> dict[str, dict[str, Exercise]]:
+    """Lesson number -> its exercises by id, in order."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("lesson"))
+    modules = {name.removeprefix("lesson"): importlib.import_module(f".{name}", __name__) for name in names}
+    return {number: in_order(module.EXERCISES) for number, module in modules.items()}
+
+
+def find(id: str) -> Exercise:
+    """The exercise of this id.
+
+    Raises:
+        ExerciseError: there is none.
+    """
+    known = {k: e for exercises in lessons().values() for k, e in exercises.items()}
+    if id not in known:
+        near = get_close_matches(str(id), known, n=3) or [k for k in known if k[:2] == str(id)[:2]] or known
+        raise ExerciseError(f"exercise {id!r} does not exist: choose one of {', '.join(near)}")
+    return known[id]
+
+
+def check(id: str, answer: Any, strict: bool = False) -> Verdict:
+    """Judge an answer in words.
+
+    Args:
+        answer: what the exercise asks for: often a function, or a value. A stub that gives None, NotImplemented
+            or ..., or raises NotImplementedError, counts as not attempted.
+        strict: raise unless it passes, as solutions do.
+
+    Raises:
+        ExerciseError: no such exercise; or, with strict, the answer does not pass.
+    """
+    verdict = judge(find(id), answer)
+    if strict and not verdict:
+        raise ExerciseError(f"{id}: {verdict.message}")
+    return verdict
+
+
+def use(id: str, answer: Any) -> Any:
+    """The answer where it passes, else the reference, so that what follows runs with an exercise left open; says which."""
+    exercise = find(id)
+    passed = bool(judge(exercise, answer))
+    print(
+        f"{exercise.title}: " + ("yours, from here on." if passed else "the library's, until yours passes its check.")
+    )
+    return answer if passed else exercise.reference
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line to show under a cell."""
+
+    title: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.text}"
+
+    def _repr_html_(self) -> str:
+        return (
+            '<div style="border-left:4px solid #56B4E9;padding:0.3em 0.8em;margin:0.3em 0">'
+            f"<b>{escape(self.title)}</b><br>{escape(self.text)}</div>"
+        )
+
+
+def hint(id: str) -> Note:
+    """One step further."""
+    exercise = find(id)
+    return Note(f"Hint for “{exercise.title}”", exercise.hint)
+
+
+# --- predictions --------------------------------------------------------------------------------
+
+
+def predict(id: str, **guesses) -> Note:
+    """Record a guess before the run, in this kernel; `...` leaves a question open.
+
+    Raises:
+        ExerciseError: no prediction of this id, a question it does not ask, or an answer it does not allow.
+    """
+    exercise = _prediction(id, guesses)
+    for name, guess in guesses.items():
+        if not _empty(guess) and not fits(exercise.questions[name], guess):
+            raise ExerciseError(f"{name}={guess!r}: {_allowed(exercise.questions[name])}")
+    made = {name: guess for name, guess in guesses.items() if not _empty(guess)}
+    _guesses[id] = made
+    left = [f"{name}: {_allowed(a)}" for name, a in exercise.questions.items() if name not in made]
+    if left:
+        return Note(f"Your guess: {exercise.title}", "not made yet. " + "; ".join(left))
+    told = ", ".join(f"{name} {guess}" for name, guess in made.items())
+    return Note(f"Your guess: {exercise.title}", f"noted: {told}. Run on.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Guess and measurement, question by question."""
+
+    title: str
+    rows: tuple[tuple[str, str, str, str], ...]  # question, guess, measured, mark
+    remarks: tuple[str, ...]
+
+    HEAD = ("", "your guess", "measured", "")
+
+    def __repr__(self) -> str:
+        lines = [f"{q}: guessed {g}, measured {m} {mark}".rstrip() for q, g, m, mark in self.rows]
+        return "\n".join([self.title, *lines, *self.remarks])
+
+    def _repr_html_(self) -> str:
+        cells = lambda row, tag: "".join(f"<{tag}>{escape(c)}</{tag}>" for c in row)  # noqa: E731
+        rows = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows)
+        remarks = "".join(f"<p>{escape(r)}</p>" for r in self.remarks)
+        return f"<p><b>{escape(self.title)}</b></p><table><tr>{cells(self.HEAD, 'th')}</tr>{rows}</table>{remarks}"
+
+
+def outcome(id: str, **measured) -> Outcome:
+    """What came out, beside the guess; and a remark where the guess is a usual mistake.
+
+    Raises:
+        ExerciseError: as `predict`, for the measured values.
+    """
+    exercise = _prediction(id, measured)
+    guesses, rows = _guesses.get(id, {}), []
+    for name, value in measured.items():
+        value = value.item() if hasattr(value, "item") else value
+        guess = guesses.get(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        shown = f"{value:.3g}" if is_number else str(value)
+        if guess is None:
+            rows.append((name, "–", shown, ""))
+        elif is_number:
+            rows.append((name, f"{guess:.3g}", shown, f"off by {abs(guess - value):.2g}"))
+        else:
+            rows.append((name, str(guess), shown, "✓" if guess == value else "✗"))
+    remarks = [
+        m.message
+        for m in exercise.mistakes
+        if guesses and all(same(guesses.get(k), v, exercise.tolerance) for k, v in m.example.items())
+    ]
+    return Outcome(exercise.title, tuple(rows), tuple(remarks[:1]))
+
+
+def _prediction(id: str, answers: dict) -> Exercise:
+    exercise = find(id)
+    if not exercise.questions:
+        raise ExerciseError(f"{id!r} is no prediction but of kind {exercise.kind!r}: use check")
+    for name in answers:
+        if name not in exercise.questions:
+            raise ExerciseError(f"{id!r} does not ask for {name!r}: it asks for {', '.join(exercise.questions)}")
+    return exercise
+
+
+def _allowed(allowed: tuple) -> str:
+    if all(isinstance(x, (int, float)) for x in allowed):
+        return f"a number from {allowed[0]:g} to {allowed[1]:g}"
+    return "one of " + ", ".join(repr(word) for word in allowed)
+
+
+# --- overview -----------------------------------------------------------------------------------
+
+
+class Overview(list):
+    """Exercises as a table."""
+
+    HEAD = ("exercise", "", "kind", "difficulty", "minutes")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        return [(e.id, e.title, e.kind, "●" * e.difficulty + "○" * (3 - e.difficulty), str(e.minutes)) for e in self]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{r[0]:<24}{r[1]:<48}{r[2]:<14}{r[3]:<12}{r[4]:>7}" for r in (self.HEAD, *self.rows()))
+
+    def _repr_html_(self) -> str:
+        cells = lambda row, tag: "".join(f"<{tag}>{escape(c)}</{tag}>" for c in row)  # noqa: E731
+        body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows())
+        return f"<table><thead><tr>{cells(self.HEAD, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def overview(lesson: str) -> Overview:
+    """The exercises of a lesson, "03", with kind, difficulty and minutes.
+
+    Raises:
+        ExerciseError: a lesson without exercises.
+    """
+    known = lessons()
+    if lesson not in known:
+        raise ExerciseError(f"lesson {lesson!r} has no exercises: choose one of {', '.join(known)}")
+    return Overview(known[lesson].values())

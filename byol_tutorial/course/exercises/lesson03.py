@@ -1,0 +1,483 @@
+"""Exercises of lesson 03, BYOL built in one notebook."""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...byol import byol_loss, tau_at
+from .record import Exercise, Mistake
+
+# --- the loss -----------------------------------------------------------------------------------
+
+
+def _two_batches():
+    g = torch.Generator().manual_seed(3)
+    return [tuple(3 * torch.randn(2, n, d, generator=g) + 0.5) for n, d in ((8, 16), (5, 64))]
+
+
+def _unit(x):
+    return F.normalize(x, dim=-1)
+
+
+LOSS = Exercise(
+    id="03-loss",
+    title="The loss",
+    kind="implement",
+    difficulty=1,
+    minutes=5,
+    hint="F.normalize(x, dim=-1) gives each row length 1. Then: difference, square, sum over the dimensions of a row "
+    "(dim=-1), mean over the rows.",
+    cases=_two_batches,
+    reference=byol_loss,
+    mistakes=(
+        Mistake(
+            "no normalisation",
+            lambda p, z: (p - z).square().sum(-1).mean(),
+            "the rows keep their lengths. Divide each row of p and of z by its own length first: the loss looks at "
+            "directions only.",
+        ),
+        Mistake(
+            "only one side normalised",
+            lambda p, z: (p - _unit(z)).square().sum(-1).mean(),
+            "only z′ has length 1. Both p and z′ are divided by their lengths.",
+        ),
+        Mistake(
+            "normalised over the batch",
+            lambda p, z: (F.normalize(p, dim=0) - F.normalize(z, dim=0)).square().sum(-1).mean(),
+            "normalised along the wrong dimension: each image's vector, a row, gets length 1, not each column.",
+        ),
+        Mistake(
+            "mean instead of sum over dimensions",
+            lambda p, z: F.mse_loss(_unit(p), _unit(z)),
+            "too small by the number of dimensions: ‖·‖² is a sum over the dimensions, and only over the batch a mean. "
+            "F.mse_loss averages over both.",
+        ),
+        Mistake(
+            "sum over the batch",
+            lambda p, z: (_unit(p) - _unit(z)).square().sum(),
+            "too large by the batch size: take the mean over the images, or the learning rate would depend on the batch.",
+        ),
+        Mistake(
+            "no mean",
+            lambda p, z: (_unit(p) - _unit(z)).square().sum(-1),
+            "one number per image: take their mean, an optimiser needs one number.",
+        ),
+        Mistake(
+            "not squared",
+            lambda p, z: (_unit(p) - _unit(z)).norm(dim=-1).mean(),
+            "the distance, not its square. Without the square the gradient has length 1 however near p already is.",
+        ),
+        Mistake(
+            "negative cosine",
+            lambda p, z: -F.cosine_similarity(p, z, dim=-1).mean(),
+            "this is −cos, SimSiam's form: the same up to a constant and a factor. Here 2 − 2 cos is asked for, so that "
+            "the loss is a squared distance; half the size would be half the learning rate.",
+        ),
+    ),
+    praise="right: 2 − 2 cos(p, z′), in [0, 4]. What is it for two unrelated directions?",
+)
+
+
+# --- both directions, and where the gradient may go ---------------------------------------------
+
+
+def _tiny():
+    """(online, predictor, target, v1, v2): linear maps, and two batches (6, 5)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        online, predictor, target = nn.Linear(5, 4), nn.Linear(4, 4), nn.Linear(5, 4)
+        return [(online, predictor, target, torch.randn(6, 5), torch.randn(6, 5))]
+
+
+def _loss_and_gradients(loss, online, predictor, target, v1, v2):
+    value = loss(online, predictor, target, v1, v2)
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        value.backward()
+    size = lambda net: sum(float(w.grad.norm()) for w in net.parameters() if w.grad is not None)  # noqa: E731
+    return {
+        "loss": value,
+        "gradient of the online network": size(online),
+        "gradient of the predictor": size(predictor),
+        "gradient of the target": size(target),
+    }
+
+
+def _both(online, predictor, target, v1, v2):
+    p1, p2 = predictor(online(v1)), predictor(online(v2))
+    with torch.no_grad():
+        t1, t2 = target(v1), target(v2)
+    return byol_loss(p1, t2) + byol_loss(p2, t1)
+
+
+def _gradient_into_target(online, predictor, target, v1, v2):
+    p1, p2 = predictor(online(v1)), predictor(online(v2))
+    return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
+
+
+def _averaged(*nets_and_views):
+    return _both(*nets_and_views) / 2
+
+
+def _one_direction(online, predictor, target, v1, v2):
+    return byol_loss(predictor(online(v1)), target(v2).detach())
+
+
+def _same_view(online, predictor, target, v1, v2):
+    p1, p2 = predictor(online(v1)), predictor(online(v2))
+    return byol_loss(p1, target(v1).detach()) + byol_loss(p2, target(v2).detach())
+
+
+def _no_predictor(online, predictor, target, v1, v2):
+    return byol_loss(online(v1), target(v2).detach()) + byol_loss(online(v2), target(v1).detach())
+
+
+def _predictor_on_both(online, predictor, target, v1, v2):
+    with torch.no_grad():
+        t1, t2 = predictor(target(v1)), predictor(target(v2))
+    return byol_loss(predictor(online(v1)), t2) + byol_loss(predictor(online(v2)), t1)
+
+
+def _prediction_stopped(online, predictor, target, v1, v2):
+    p1, p2 = predictor(online(v1)).detach(), predictor(online(v2)).detach()
+    return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
+
+
+STOP_GRADIENT = Exercise(
+    id="03-stop-gradient",
+    title="Two directions and a stop-gradient",
+    kind="implement",
+    difficulty=2,
+    minutes=8,
+    hint="p1 = predictor(online(v1)) must be near target(v2), and p2 near target(v1). Compute the target's answers "
+    "inside `with torch.no_grad():`, then add the two losses.",
+    cases=_tiny,
+    observe=_loss_and_gradients,
+    reference=_both,
+    mistakes=(
+        Mistake(
+            "missing stop-gradient",
+            _gradient_into_target,
+            "the value is right, but the gradient reaches the target network. Put the target's forward passes under "
+            "torch.no_grad(), or .detach() their results.",
+        ),
+        Mistake(
+            "stop-gradient on the prediction",
+            _prediction_stopped,
+            "the stop is on the wrong side: the prediction is detached, so the online network gets no gradient and the "
+            "target gets one.",
+        ),
+        Mistake(
+            "average instead of sum",
+            _averaged,
+            "half of it: the two directions are added, not averaged. (Averaging halves the gradient, and with it the "
+            "learning rate.)",
+        ),
+        Mistake(
+            "one direction only",
+            _one_direction,
+            "one direction of two: also predict the target's answer for v from the view v′.",
+        ),
+        Mistake(
+            "same view on both sides",
+            _same_view,
+            "each prediction is compared with the target's answer for the *same* view: then nothing has to be common to "
+            "the two views. Cross them.",
+        ),
+        Mistake(
+            "no predictor",
+            _no_predictor,
+            "the predictor is not used: the online side is predictor(online(v)).",
+        ),
+        Mistake(
+            "predictor on both sides",
+            _predictor_on_both,
+            "the predictor is on both sides: only the online side has one; the target's answer is target(v).",
+        ),
+    ),
+    praise="right: in [0, 8], and the gradient reaches the online network and the predictor only.",
+)
+
+
+# --- the moving average -------------------------------------------------------------------------
+
+
+def _two_nets():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return [(nn.Linear(3, 2), nn.Linear(3, 2), tau) for tau in (0.9, 0.3)]
+
+
+def _after(update, target, online, tau):
+    update(target, online, tau)
+    flat = lambda net: torch.cat([w.detach().flatten() for w in net.parameters()])  # noqa: E731
+    return {"target": flat(target), "online network": flat(online)}
+
+
+@torch.no_grad()
+def _ema(target, online, tau):
+    for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
+        xi.lerp_(theta, 1 - tau)
+
+
+def _wrong_way_round(target, online, tau):
+    _ema(target, online, 1 - tau)
+
+
+def _moves_online(target, online, tau):
+    _ema(online, target, tau)
+
+
+def _copies(target, online, tau):
+    _ema(target, online, 0.0)
+
+
+def _not_in_place(target, online, tau):
+    for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
+        xi = tau * xi + (1 - tau) * theta
+    return target
+
+
+@torch.no_grad()
+def _first_only(target, online, tau):
+    xi, theta = next(target.parameters()), next(online.parameters())
+    xi.lerp_(theta, 1 - tau)
+
+
+@torch.no_grad()
+def _adds(target, online, tau):
+    for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
+        xi.add_((1 - tau) * theta)
+
+
+EMA = Exercise(
+    id="03-ema",
+    title="The moving average",
+    kind="implement",
+    difficulty=2,
+    minutes=8,
+    hint="Under torch.no_grad(), walk through zip(target.parameters(), online.parameters()) and change the target's "
+    "tensors in place: xi.mul_(tau).add_(theta, alpha=...).",
+    cases=_two_nets,
+    observe=_after,
+    reference=_ema,
+    mistakes=(
+        Mistake(
+            "the wrong way round",
+            _wrong_way_round,
+            "the wrong way round: τ is the share of the old target that *stays*; with τ = 0.99 the target moves by a "
+            "hundredth of the way.",
+        ),
+        Mistake(
+            "the online network moved",
+            _moves_online,
+            "the online network was changed. It learns by gradient; only the target follows.",
+        ),
+        Mistake("a copy", _copies, "the target is now a copy of the online network: τ was not used."),
+        Mistake(
+            "not in place",
+            _not_in_place,
+            "the target has not moved: `xi = ...` gives a new tensor that name and leaves the network's own tensor as "
+            "it was. Change it in place: xi.mul_(...).add_(...), or xi.copy_(...).",
+        ),
+        Mistake(
+            "first parameter only", _first_only, "only the first parameter moved: go through all of them, in pairs."
+        ),
+        Mistake("not shrunk", _adds, "(1 − τ) θ was added, but ξ itself was not multiplied by τ."),
+    ),
+    praise="right. Note that no gradient and no optimiser is involved.",
+)
+
+
+# --- its decay rate -----------------------------------------------------------------------------
+
+TAU = Exercise(
+    id="03-tau",
+    title="The decay rate",
+    kind="implement",
+    difficulty=1,
+    minutes=5,
+    hint="At k = 0 the cosine is 1, and the bracket (cos + 1)/2 is 1; at k = K it is −1, and the bracket is 0.",
+    cases=lambda: [(k, 100, base) for base in (0.9, 0.996) for k in (0, 25, 50, 100)],
+    reference=tau_at,
+    mistakes=(
+        Mistake("constant", lambda k, K, base: base, "constant: τ starts at tau_base, but rises to 1 at the end."),
+        Mistake(
+            "upside down",
+            lambda k, K, base: 1 - (1 - base) * (1 - math.cos(math.pi * k / K)) / 2,
+            "upside down: this begins at 1 and ends at tau_base. At k = 0 the bracket is 1.",
+        ),
+        Mistake(
+            "no half",
+            lambda k, K, base: 1 - (1 - base) * (math.cos(math.pi * k / K) + 1),
+            "twice as far from 1 as it should be: the bracket is (cos + 1)/2, from 1 to 0.",
+        ),
+        Mistake(
+            "linear",
+            lambda k, K, base: base + (1 - base) * k / K,
+            "a straight line from tau_base to 1: right at both ends and in the middle, but the paper's is a cosine.",
+        ),
+        Mistake(
+            "whole turn",
+            lambda k, K, base: 1 - (1 - base) * (math.cos(2 * math.pi * k / K) + 1) / 2,
+            "the cosine makes a whole turn, so τ falls back to tau_base at the end: use π k/K, half a turn.",
+        ),
+        Mistake(
+            "ends at the base",
+            lambda k, K, base: base * (math.cos(math.pi * k / K) + 1) / 2,
+            "this falls from tau_base to 0, like a learning rate; τ rises from tau_base to 1.",
+        ),
+    ),
+    praise="right: the target follows fast while the online network is still poor, and stands still at the end.",
+)
+
+
+# --- predict ------------------------------------------------------------------------------------
+
+
+def _near_four(answer: dict) -> str | None:
+    if abs(answer["loss"] - 4) <= 1.5:
+        return None
+    return "think of two vectors that have nothing to do with each other: what is their cosine, in many dimensions?"
+
+
+FIRST_LOSS = Exercise(
+    id="03-first-loss",
+    title="The first loss",
+    kind="predict",
+    difficulty=1,
+    minutes=3,
+    hint="The predictor is random, so p points anywhere. What is the cosine of two random directions in 64 dimensions? "
+    "And the loss adds two of 2 − 2 cos.",
+    questions={"loss": (0.0, 8.0), "target": ("a copy of θ", "random, other than θ")},
+    reference={"loss": 4.0, "target": "a copy of θ"},
+    accept=_near_four,
+    mistakes=(
+        Mistake(
+            "zero, since the target is a copy",
+            {"loss": 0.0, "target": "a copy of θ"},
+            "the target is a copy, but the views differ, and a random predictor stands between: p points elsewhere.",
+        ),
+        Mistake(
+            "the maximum",
+            {"loss": 8.0, "target": "a copy of θ"},
+            "8 would mean opposite directions, for every image. Unrelated directions are orthogonal, not opposite.",
+        ),
+    ),
+    praise="right: unrelated directions in many dimensions are nearly orthogonal, so each direction of the loss is near 2.",
+)
+
+
+# --- find the bug -------------------------------------------------------------------------------
+
+
+def _with_bug(online):
+    target = online
+    for w in target.parameters():
+        w.requires_grad_(False)
+    return target
+
+
+def _built(build, online):
+    target = build(online)
+    inner, outer = list(target.parameters()), list(online.parameters())
+    return {
+        "the target starts equal": all(torch.equal(a, b) for a, b in zip(inner, outer, strict=True)),
+        "parameters are its own": not {w.data_ptr() for w in inner} & {w.data_ptr() for w in outer},
+        "the online network can learn": all(w.requires_grad for w in outer),
+        "the target cannot": not any(w.requires_grad for w in inner),
+    }
+
+
+def _target_of(online):
+    return copy.deepcopy(online).requires_grad_(False)
+
+
+BUG = Exercise(
+    id="03-bug",
+    title="A loss that stands still",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="How many networks are there after `target = online`? Print `target is online`.",
+    cases=lambda: [(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)),)],
+    observe=_built,
+    reference=_target_of,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            _with_bug,
+            "`target = online` gives the same network a second name: switching off its gradient switches off the online "
+            "network's too, and there is nothing left that learns.",
+        ),
+        Mistake(
+            "still one network",
+            lambda online: online,
+            "the online network can learn again, but target and online are still one network: nothing moves slowly.",
+        ),
+        Mistake(
+            "the target can learn",
+            copy.deepcopy,
+            "two networks now. But the target still asks for gradients: an optimiser that is given all parameters would "
+            "train it.",
+        ),
+    ),
+    praise="right: a deep copy, without gradient.",
+)
+
+
+# --- extend -------------------------------------------------------------------------------------
+
+
+def _batches_of_views():
+    g = torch.Generator().manual_seed(11)
+    return [(list(torch.randn(v, 6, 8, generator=g)), list(torch.randn(v, 6, 8, generator=g))) for v in (2, 4)]
+
+
+def _all_pairs(ps, ts, itself=False, scale=True):
+    n = len(ps)
+    total = sum(byol_loss(ps[i], ts[j]) for i in range(n) for j in range(n) if itself or i != j)
+    return total * 2 / (n * (n - 1)) if scale else total
+
+
+MANY_VIEWS = Exercise(
+    id="03-many-views",
+    title="More than two views",
+    kind="extend",
+    difficulty=3,
+    minutes=12,
+    hint="Two loops, over i and over j ≠ i. With two views there are two such pairs and the loss is their sum; with V views "
+    "there are V(V − 1), so the sum over all pairs is multiplied by 2/(V(V − 1)).",
+    cases=_batches_of_views,
+    reference=_all_pairs,
+    mistakes=(
+        Mistake(
+            "a view with itself",
+            lambda ps, ts: _all_pairs(ps, ts, itself=True),
+            "pairs of a view with itself are in it: they ask for nothing that two views have in common.",
+        ),
+        Mistake(
+            "grows with the number of views",
+            lambda ps, ts: _all_pairs(ps, ts, scale=False),
+            "right for two views; with more it grows with the number of pairs, V(V − 1), and so would the learning rate. "
+            "Keep its range at [0, 8].",
+        ),
+        Mistake(
+            "mean over pairs",
+            lambda ps, ts: _all_pairs(ps, ts) / 2,
+            "the mean over the pairs is half of BYOL's loss, which is the *sum* of two. Two views must give the same as "
+            "before.",
+        ),
+        Mistake(
+            "neighbours only",
+            lambda ps, ts: sum(byol_loss(ps[i], ts[i - 1]) for i in range(len(ps))) * 2 / len(ps),
+            "each view predicts one other view only; take all ordered pairs i ≠ j.",
+        ),
+    ),
+    praise="right. SwAV and DINO gain much from this (multi-crop): small extra crops are cheap.",
+)
+
+
+EXERCISES = (LOSS, STOP_GRADIENT, EMA, TAU, FIRST_LOSS, BUG, MANY_VIEWS)

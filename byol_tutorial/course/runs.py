@@ -1,0 +1,258 @@
+"""Runs of a lesson: trained once, kept on disk, several at a time where that is faster.
+
+    byol = run(bt.preset("shapes"), train, test)
+    some = run_all({"BYOL": config, "no predictor": config.replace(predictor="identity")}, train, test)
+    some["BYOL"].linear, some["BYOL"].knn, some["BYOL"].std
+    some                    # as a table, the last line of a cell
+    some.curves()           # as a picture
+
+Give the first few runs of a notebook `progress=False` only if their bars disturb. What a run depends on is its key:
+config (with its seed), images, epochs, scale, the library's code and the options given here.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..byol import BYOL
+from ..config import Config, UserError
+from ..evaluate import features, knn_accuracy, linear_probe
+from ..train import History, Trainer
+from . import cache
+from .track import TRACKS, measure
+
+Changes = dict[float, dict]  # epoch -> fields of Config that change there
+
+
+@dataclass
+class Result:
+    """A finished run: what it was, what happened, what came out.
+
+    name, config, steps_per_epoch
+    history       loss, std, knn ... of every step, as Trainer.history
+    knn, linear   accuracies on the test images, in [0, 1]; None without labels, `linear` also with probe=False
+    std, rank, verdict   of the projections of up to 512 test images, as Trainer.report()
+    tracked       what `track` asked for: name -> float (T, ...); "epoch" -> float (T,), when
+    seconds       it trained, on the machine that did
+    from_cache    whether it was read instead of trained
+    """
+
+    name: str
+    key: str
+    config: Config
+    steps_per_epoch: int
+    history: History
+    knn: float | None
+    linear: float | None
+    std: float
+    rank: float
+    verdict: str
+    tracked: dict[str, Tensor] = field(repr=False)
+    seconds: float
+    from_cache: bool
+    network: BYOL = field(repr=False)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """f after the run, in evaluation mode: for features, probes, maps."""
+        return self.network.encoder.eval()
+
+    def random_encoder(self) -> nn.Module:
+        """f before the first step: the random baseline of this run."""
+        f = self.encoder
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            fresh = BYOL(self.config, self.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
+        return fresh.encoder.eval()
+
+
+class Results(dict):
+    """name -> Result, in the order asked for. A table as a cell's last line; `curves()` is a picture."""
+
+    def rows(self) -> list[tuple[str, ...]]:
+        show = lambda x: "–" if x is None else f"{x:.3f}"  # noqa: E731
+        return [(n, show(r.knn), show(r.linear), show(r.std), f"{r.rank:.1f}", r.verdict) for n, r in self.items()]
+
+    HEAD = ("", "kNN", "linear probe", "√d·std", "rank", "verdict")
+
+    def __str__(self) -> str:
+        return "\n".join(f"{r[0]:<28}" + "".join(f"{cell:>14}" for cell in r[1:]) for r in (self.HEAD, *self.rows()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = "".join(f"<th>{cell}</th>" for cell in self.HEAD)
+        body = "".join(
+            f"<tr><th>{escape(r[0])}</th>{''.join(f'<td>{c}</td>' for c in r[1:])}</tr>" for r in self.rows()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def curves(self):
+        """Loss, spread and kNN accuracy over training: figures.curves of all of them."""
+        from .. import figures
+
+        some = next(iter(self.values()))
+        return figures.curves({name: r.history.to_dict() for name, r in self.items()}, some.steps_per_epoch)
+
+
+# --- one run ------------------------------------------------------------------------------------
+
+
+def run(
+    config: Config,
+    train,
+    test=None,
+    epochs: float | None = None,
+    name: str = "BYOL",
+    probe: bool = True,
+    target: Result | None = None,
+    changes: Changes | None = None,
+    track: tuple[str, ...] = (),
+    track_every: float = 1.0,
+    progress: bool = True,
+) -> Result:
+    """Train and judge, or read what the same call gave before.
+
+    Args:
+        train, test: images, as of load(). Without labels, or without test images, there are no accuracies.
+        epochs: stop after so many epochs of the schedule of config.epochs. Default: the whole schedule.
+        name: what tables and pictures call it; no part of the key.
+        probe: fit the linear probe too (about 3 seconds on "shapes").
+        target: with config.target "random": the fixed target is this run's online network instead of a random one.
+        changes: fields changed while training, at these epochs: {6: {"predictor": "identity"}}.
+        track: what to measure each `track_every` epochs, of TRACKS: alignment, rank, spectrum, modes, features.
+        progress: show a bar while training.
+
+    Raises:
+        UserError: an option that is not allowed; besides, what Trainer raises.
+        KeyboardInterrupt: the run was stopped; it is not kept.
+    """
+    return run_all({name: config}, train, test, epochs, probe, target, changes, track, track_every, progress)[name]
+
+
+def run_all(
+    configs: dict[str, Config],
+    train,
+    test=None,
+    epochs: float | None = None,
+    probe: bool = True,
+    target: Result | None = None,
+    changes: Changes | None = None,
+    track: tuple[str, ...] = (),
+    track_every: float = 1.0,
+    progress: bool = True,
+) -> Results:
+    """Several runs, as `run` would do each; one progress bar; those that are kept already take no time.
+
+    Where it pays (long runs, on CPU cores, images in memory) they train side by side in processes of their own, one
+    core each. These are new interpreters that get their work through files, so nothing of the notebook is imported
+    or executed in them. Ctrl-C ends them; what was finished is kept.
+    """
+    for wanted in (track,) if isinstance(track, str) else track:
+        if wanted not in TRACKS:
+            raise UserError(f"track={wanted!r}: choose some of {', '.join(TRACKS)}")
+    if target is not None and any(c.target != "random" for c in configs.values()):
+        raise UserError("target=Result: only for configs with target='random', a target that stays as it is")
+    options = {
+        "epochs": epochs,
+        "probe": probe,
+        "changes": {float(k): v for k, v in sorted((changes or {}).items())},
+        "track": [track] if isinstance(track, str) else list(track),
+        "track_every": track_every,
+    }
+    data = {"train": cache.fingerprint(train), "test": cache.fingerprint(test)}
+    jobs = {
+        name: Job(cache.key_of(config=c, target=target, **options, **data), c, options) for name, c in configs.items()
+    }
+    states = {job.key: cache.kept(job.key) for job in jobs.values()}
+    missing = {job.key: (name, job) for name, job in jobs.items() if states[job.key] is None}
+    if missing:
+        from .workers import carry_out
+
+        carry_out(list(missing.values()), train, test, target, states, progress)
+    return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
+
+
+@dataclass
+class Job:
+    key: str
+    config: Config
+    options: dict
+
+    def steps(self, n_images: int) -> int:
+        c, per_epoch = self.config, n_images // self.config.step_images
+        return min(per_epoch * c.epochs, round((self.options["epochs"] or c.epochs) * per_epoch))
+
+
+def train_and_judge(job: Job, train, test, target: BYOL | None, on_step: Callable[[Trainer], None]) -> dict:
+    """The work of one run, in whichever process: the state to keep."""
+    o = job.options
+    trainer = Trainer(job.config, train, test)
+    if target is not None:
+        trainer.model.target.load_state_dict(target.online.state_dict())
+    pending, tracked, due = dict(o["changes"]), {name: [] for name in ("epoch", *o["track"])}, 0.0
+
+    def between_steps(trainer: Trainer) -> None:
+        nonlocal due
+        while pending and trainer.epoch >= min(pending):
+            trainer.change(**pending.pop(min(pending)))
+        if o["track"] and trainer.epoch >= due - 1e-9:
+            tracked["epoch"].append(torch.tensor(trainer.epoch))
+            for name, value in measure(trainer, tuple(o["track"])).items():
+                tracked[name].append(value)
+            due += o["track_every"]
+        if trainer.steps_done:
+            on_step(trainer)
+
+    between_steps(trainer)
+    trainer.run(o["epochs"], progress=False, on_step=between_steps)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    knn = linear = None
+    if test is not None and test.labels is not None and train.labels is not None:
+        f = trainer.model.encoder
+        known = features(f, train), train.labels, features(f, test), test.labels
+        knn = knn_accuracy(*known)
+        linear = linear_probe(*known).accuracy if o["probe"] else None
+    report = trainer.report()
+    model = trainer.model.to("cpu")
+    return {
+        "config": trainer.config.to_dict(),
+        "view_size": trainer.view_size,
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "history": trainer.history.to_dict(),
+        "knn": knn,
+        "linear": linear,
+        "std": report.std,
+        "rank": report.rank,
+        "verdict": report.verdict,
+        "tracked": {name: torch.stack(rows) for name, rows in tracked.items() if rows},
+        "online": copy.deepcopy(model.online.state_dict()),
+        "predictors": copy.deepcopy(model.predictors.state_dict()),
+        "target": copy.deepcopy(model.target.state_dict()),
+    }
+
+
+def _result(name: str, job: Job, state: dict, from_cache: bool) -> Result:
+    with torch.random.fork_rng(devices=[]):
+        network = BYOL(job.config, state["view_size"]).requires_grad_(False)
+    for part in ("online", "predictors", "target"):
+        getattr(network, part).load_state_dict(state[part])
+    network.view_size = state["view_size"]
+    history = History(**state["history"])
+    numbers = {key: state[key] for key in ("steps_per_epoch", "knn", "linear", "std", "rank", "verdict", "tracked")}
+    return Result(
+        name,
+        job.key,
+        job.config,
+        history=history,
+        seconds=history.seconds,
+        from_cache=from_cache,
+        network=network,
+        **numbers,
+    )

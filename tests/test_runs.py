@@ -1,0 +1,302 @@
+"""Runs that are kept: keyed by what decides them, whole or not at all, the same whichever process trained them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.config import UserError
+from byol_tutorial.course import cache, cached, run, run_all, workers
+from byol_tutorial.course.track import TRACKS
+
+SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("BYOL_CACHE", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="module")
+def images():
+    return bt.load("shapes", limit=64), bt.load("shapes", split="test", limit=48)
+
+
+@pytest.fixture
+def config():
+    return bt.preset("shapes", **SMALL)
+
+
+def trained(monkeypatch) -> list:
+    """A list that grows by one with every run that is really trained, in this process."""
+    seen, real = [], workers.train_and_judge
+    monkeypatch.setattr(workers, "train_and_judge", lambda *a: (seen.append(a[0]), real(*a))[1])
+    return seen
+
+
+# --- one run ------------------------------------------------------------------------------------
+
+
+def test_a_run_is_what_the_trainer_gives(config, images):
+    """Independent truth: the same made by hand."""
+    result = run(config, *images, progress=False)
+    trainer = bt.Trainer(config, *images).run(progress=False)
+    assert result.history.loss == trainer.history.loss
+    assert result.history.knn == trainer.history.knn
+    y = [bt.features(trainer.model.encoder, part) for part in images]
+    assert torch.equal(bt.features(result.encoder, images[1]), y[1])
+    assert result.knn == bt.knn_accuracy(y[0], images[0].labels, y[1], images[1].labels)
+    assert result.linear == bt.linear_probe(y[0], images[0].labels, y[1], images[1].labels).accuracy
+    report = trainer.report()
+    assert (result.std, result.rank, result.verdict) == (report.std, report.rank, report.verdict)
+    random = bt.features(trainer.initial_encoder(), images[1])
+    assert torch.equal(bt.features(result.random_encoder(), images[1]), random)
+
+
+def test_the_second_time_it_is_read(config, images, monkeypatch):
+    seen = trained(monkeypatch)
+    first, second = run(config, *images, progress=False), run(config, *images, name="again", progress=False)
+    assert (len(seen), first.from_cache, second.from_cache, second.name) == (1, False, True, "again")
+    assert first.history == second.history
+    assert (first.knn, first.linear, first.std, first.seconds) == (
+        second.knn,
+        second.linear,
+        second.std,
+        second.seconds,
+    )
+    assert torch.equal(bt.features(first.encoder, images[1]), bt.features(second.encoder, images[1]))
+
+
+@pytest.mark.parametrize(
+    "what", ["seed", "config", "epochs", "images", "test images", "probe", "changes", "track", "scale"]
+)
+def test_whatever_decides_a_run_is_in_its_key(what, config, images, monkeypatch):
+    seen = trained(monkeypatch)
+    run(config, *images, progress=False)
+    train, test, options = *images, {}
+    match what:
+        case "seed":
+            config = config.replace(seed=1)
+        case "config":
+            config = config.replace(tau_base=0.9)
+        case "images":
+            train = bt.load("shapes", limit=64, seed=1)
+        case "test images":
+            test = bt.load("shapes", split="test", limit=48, seed=1)
+        case "scale":
+            monkeypatch.setenv("BYOL_SCALE", "laptop")
+        case _:
+            options = {"epochs": {"epochs": 1}, "probe": {"probe": False}, "changes": {"changes": {1: {"lr": 0.1}}}, "track": {"track": ("rank",)}}[what]  # fmt: skip
+    run(config, train, test, progress=False, **options)
+    assert len(seen) == 2
+
+
+def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path):
+    """The digest reads the rooms' files: a changed number changes it, a changed comment or docstring does not."""
+    texts = {"a": '"""One."""\nX = 1  # one\n', "b": '"""Two."""\nX = 1\n', "c": '"""One."""\nX = 2  # one\n'}
+    digests = {}
+    for name, text in texts.items():
+        (tmp_path / "course").mkdir(exist_ok=True)
+        (tmp_path / "room.py").write_text(text)
+        monkeypatch.setattr(cache, "__file__", str(tmp_path / "course" / "cache.py"))
+        monkeypatch.setattr(cache, "ROOMS", ("room",))
+        digests[name] = cache.library.__wrapped__()
+    assert digests["a"] == digests["b"] != digests["c"]
+
+
+@pytest.mark.parametrize("harm", ["cut", "bit", "empty", "pickle", "other key"])
+def test_a_damaged_file_is_made_anew(harm, config, images, own_folder, monkeypatch):
+    seen = trained(monkeypatch)
+    first = run(config, *images, progress=False)
+    (path,) = own_folder.glob("*.pt")
+    content = path.read_bytes()
+    if harm == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif harm == "bit":
+        path.write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
+    elif harm == "empty":
+        path.write_bytes(b"")
+    elif harm == "pickle":
+        torch.save({"key": first.key, "x": print}, path)  # a global, which loading must refuse
+    else:
+        run(config.replace(seed=1), *images, progress=False)
+        (other,) = set(own_folder.glob("*.pt")) - {path}
+        path.write_bytes(other.read_bytes())
+        seen.pop()
+    second = run(config, *images, progress=False)
+    assert (len(seen), second.from_cache) == (2, False)
+    assert first.history.loss == second.history.loss
+    assert run(config, *images, progress=False).from_cache
+
+
+def test_a_stopped_run_is_not_kept_and_leaves_no_half_file(config, images, own_folder, monkeypatch):
+    real = bt.Trainer.step
+
+    def interrupted(self):
+        if self.steps_done == 3:
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(bt.Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, *images, progress=False)
+    assert not own_folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only(config, images, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BYOL_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="set BYOL_CACHE"):
+        assert run(config, *images, progress=False).history.loss
+
+
+def test_images_without_labels_have_no_accuracies(config, images):
+    from dataclasses import replace
+
+    result = run(config, replace(images[0], labels=None), progress=False)
+    assert (result.knn, result.linear) == (None, None)
+    assert result.history.loss
+
+
+def test_changes_happen_at_their_epochs(config, images):
+    result = run(config, *images, changes={1: {"predictor": "identity"}}, progress=False)
+    assert result.history.changes == [(4, {"predictor": "identity"})]
+    plain = run(config, *images, progress=False)
+    assert result.history.loss[:4] == plain.history.loss[:4]
+    assert result.history.loss[4:] != plain.history.loss[4:]
+
+
+def test_the_target_can_be_another_runs_network(config, images):
+    """Iterated by hand: the second network predicts the first one's trained projections."""
+    fixed = config.replace(target="random")
+    first = run(fixed, *images, progress=False)
+    second = run(fixed.replace(seed=1), *images, target=first, progress=False)
+    for mine, theirs in zip(second.network.target.parameters(), first.network.online.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert second.key != run(fixed.replace(seed=1), *images, progress=False).key
+    with pytest.raises(UserError, match="target='random'"):
+        run(config, *images, target=first, progress=False)
+
+
+def test_tracking_measures_and_does_not_disturb(config, images):
+    plain = run(config, *images, progress=False)
+    result = run(config, *images, track=tuple(TRACKS), track_every=0.5, progress=False)
+    assert result.history.loss == plain.history.loss
+    assert torch.equal(bt.features(result.encoder, images[1]), bt.features(plain.encoder, images[1]))
+    assert result.tracked["epoch"].tolist() == [0, 0.5, 1, 1.5, 2]
+    shapes = {name: tuple(rows.shape[1:]) for name, rows in result.tracked.items()}
+    assert shapes == {"epoch": (), "alignment": (), "rank": (), "spectrum": (8,), "modes": (2, 8), "features": (48, 16)}
+    assert torch.equal(result.tracked["features"][-1], bt.features(result.encoder, images[1].sample(512)))
+    with pytest.raises(UserError, match="track='colour'"):
+        run(config, *images, track="colour")
+
+
+def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, images):
+    """Truth by construction: W = U diag(p) Uᵀ in the eigenbasis of E[z zᵀ]."""
+    from byol_tutorial.course.track import modes
+
+    g = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(6, 6, generator=g))[0]
+    z = torch.randn(4000, 6, generator=g) * torch.tensor([3.0, 2.0, 1.5, 1.0, 0.7, 0.4]) @ basis.T
+    s, u = torch.linalg.eigh(z.T @ z / len(z))
+    wanted = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    w = u @ torch.diag(wanted) @ u.T
+    found = modes(None, z, z @ w.T)
+    assert torch.allclose(found, torch.stack((s, wanted)).flip(1), atol=1e-4)
+
+
+# --- several ------------------------------------------------------------------------------------
+
+
+def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, own_folder):
+    configs = {"a": config, "b": config.replace(predictor="identity"), "c": config.replace(seed=1)}
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    one = run_all(configs, *images, track=("rank",), progress=False)
+    for file in own_folder.glob("*.pt"):
+        file.unlink()
+    monkeypatch.setattr(workers, "WORTH", 0)
+    seen = trained(monkeypatch)
+    two = run_all(configs, *images, track=("rank",), progress=False)
+    assert (seen, list(two)) == ([], ["a", "b", "c"])
+    for name in configs:
+        assert two[name].history.loss == pytest.approx(one[name].history.loss, rel=1e-3)
+        assert two[name].knn == pytest.approx(one[name].knn, abs=0.05)
+        assert torch.allclose(two[name].tracked["rank"], one[name].tracked["rank"], rtol=0.02)
+        assert not two[name].from_cache
+    again = run_all({"d": config.replace(seed=2)} | configs, *images, track=("rank",), progress=False)
+    assert [r.from_cache for r in again.values()] == [False, True, True, True]
+
+
+def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, monkeypatch):
+    monkeypatch.setattr(workers, "WORTH", 0)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    wild = config.replace(lr=1e30, optimizer="sgd", loss_normalization="none", norm="none")
+    with pytest.raises(UserError, match="wild: the loss is"):
+        run_all({"wild": wild, "tame": config}, *images, progress=False)
+    assert run(config, *images, progress=False).from_cache
+
+
+def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
+    """With multiprocessing's spawn, a script without `if __name__ == "__main__"` would start itself again and again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import byol_tutorial as bt\n"
+        "from byol_tutorial.course import run_all, workers\n"
+        "workers.WORTH, workers.cores = 0, lambda: 2\n"
+        f"c = bt.preset('shapes', **{SMALL!r})\n"
+        "r = run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64), bt.load('shapes', 'test', limit=48))\n"
+        "print('once', list(r))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+    assert done.stdout == "once ['a', 'b']\n"
+    assert "2 of 2 runs" in done.stderr
+
+
+def test_the_same_config_twice_is_trained_once(config, images, monkeypatch):
+    seen = trained(monkeypatch)
+    results = run_all({"a": config, "b": config}, *images, progress=False)
+    assert len(seen) == 1
+    assert results["a"].history == results["b"].history
+
+
+def test_a_table_and_a_picture(config, images):
+    results = run_all({"BYOL": config, "<no> predictor": config.replace(predictor="identity")}, *images, progress=False)
+    text, html = str(results), results._repr_html_()
+    assert f"{results['BYOL'].linear:.3f}" in text
+    assert "&lt;no&gt; predictor" in html
+    assert "BYOL" in results.curves().alt
+
+
+# --- anything else ------------------------------------------------------------------------------
+
+
+def test_cached_computes_once_for_the_same_text_and_inputs():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"x": torch.arange(3), "n": 2.5}
+
+    first, second = cached("it", compute, seed=0), cached("it", compute, seed=0)
+    assert torch.equal(first["x"], second["x"])
+    assert len(calls) == 1
+    cached("it", compute, seed=1)
+    cached("it", compute, seed=0, images=bt.load("shapes", limit=8))
+    cached("other", compute, seed=0)
+    assert len(calls) == 4
+    with pytest.raises(TypeError, match="cannot decide a cache key"):
+        cached("it", compute, seed=object())
+
+
+def test_rooms_of_the_digest_exist():
+    assert cache.library().startswith(bt.__version__ + "+")
