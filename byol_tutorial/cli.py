@@ -9,7 +9,7 @@ import rich_click as click
 import torch
 from rich.console import Console
 
-from . import __version__, distributed, runfolder
+from . import __version__, distributed, runfolder, stream
 from .config import FIELDS, Pair, UserError
 from .distributed import process
 from .presets import PRESETS, preset
@@ -68,6 +68,10 @@ def app():
     """Train BYOL (Grill et al. 2020) on drawn shapes, on known data sets or on your own images, and judge it."""
 
 
+WORKERS = {
+    "type": click.IntRange(min=0),
+    "help": "processes that decode a folder which is streamed; 0 none [one less than cores, from 1 to 8]",
+}
 DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
 
 
@@ -90,14 +94,16 @@ DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:
 @click.option("--corrupt", help="files that cannot be read: refuse or skip [refuse]", panel="Run")
 @click.option(
     "--stream/--no-stream",
+    "streamed",
     default=None,
     help="decode the images of a folder while training, or keep them in memory [by their size]",
     panel="Run",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]", panel="Run")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads [as many as cores]", panel="Run")
+@click.option("--workers", panel="Run", **WORKERS)
 @config_options
-def train(data, out, resume, preset_name, size, limit, corrupt, stream, device, threads, **fields):
+def train(data, out, resume, preset_name, size, limit, corrupt, streamed, device, threads, workers, **fields):
     """Train BYOL and judge it.
 
     Writes a run folder and ends with a table: raw pixels, the encoder before training, and after it, by kNN
@@ -109,11 +115,12 @@ def train(data, out, resume, preset_name, size, limit, corrupt, stream, device, 
     On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
     given = {name: value for name, value in fields.items() if value is not None}
-    source = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream}
+    source = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": streamed}
     device = distributed.join(device)
     console.quiet = not process().is_main
     if threads:
         torch.set_num_threads(threads)
+    stream.set_workers(workers)
     if resume:
         trainer, test, out = resumed(resume, out, preset_name, source, given, device)
     else:
@@ -210,7 +217,8 @@ def go_on(trainer: Trainer, test, out: Path) -> None:
 @click.option("--data", help="judge the encoder by the protocols on this data instead of the run's own")
 @click.option("--seed", type=int, default=0, help="decides splits, batches and crops of the protocols [0]")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]")
-def evaluate(run, protocols, data, seed, device):
+@click.option("--workers", **WORKERS)
+def evaluate(run, protocols, data, seed, device, workers):
     """Judge the run in folder RUN again: verdict, kNN and linear probe beside the baselines; or by protocols.
 
     knn, linear: quick, on frozen features. sgd-linear: the paper's linear evaluation. few-labels-1, -10:
@@ -219,6 +227,7 @@ def evaluate(run, protocols, data, seed, device):
     """
     from .judge import check_protocols, judge, run_protocols
 
+    stream.set_workers(workers)
     check_protocols(protocols, data)
     resolve_device(device)
     trainer, images, test = runfolder.open_run(run, device)
@@ -234,9 +243,9 @@ def evaluate(run, protocols, data, seed, device):
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: whatever a user can mend is one line on standard error, without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a Windows code page has no √ or τ: write ? rather than fail
-            stream.reconfigure(errors="replace")
+    for output in (sys.stdout, sys.stderr):
+        if hasattr(output, "reconfigure"):  # a Windows code page has no √ or τ: write ? rather than fail
+            output.reconfigure(errors="replace")
     try:
         app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
     except (UserError, OSError) as error:  # OSError: a full disk, a path too long, no permission

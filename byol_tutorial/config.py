@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 Pair = tuple[float, float]  # one value for T, one for T'
+RANGES = ("crop_area", "crop_ratio", "blur_sigma")  # pairs that are a smallest and a largest value, of T and T' alike
 
 
 class UserError(ValueError):
@@ -41,7 +42,8 @@ class Config:
     """One run of BYOL. The defaults are the recipe for "shapes"; `preset(name)` gives the others.
 
     A field of type Pair holds one value for each view distribution, (T, T′); a single number given
-    for it is used for both. `low` and `high` below are inclusive.
+    for it is used for both. Those named in RANGES hold the ends of a range that both views draw from.
+    `low` and `high` below are inclusive.
 
     Raises:
         ConfigError: a value out of its range, NaN, of the wrong type, or two that exclude each other.
@@ -112,6 +114,7 @@ class Config:
     trust_coefficient: float = option(
         1e-3, OPTIMISER, "LARS: step length of a layer, relative to its weights", above=0, high=1
     )
+    trust_clip: bool = option(False, OPTIMISER, "LARS: lr is the most that a layer's update is multiplied by (LARC)")
     weight_decay: float = option(
         4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
     )
@@ -179,7 +182,7 @@ class Config:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
-        for name in ("crop_area", "crop_ratio", "blur_sigma"):
+        for name in RANGES:
             low, high = getattr(self, name)
             if low > high:
                 raise ConfigError(f"{name}=({low:g}, {high:g}): the first is larger than the second; exchange them")

@@ -26,18 +26,32 @@ class LARS(torch.optim.Optimizer):
     Parameters of one dimension, biases and normalisation, have neither weight decay nor trust ratio: for
     them it is SGD with momentum.
 
+    With `clip`, the ratio is divided by lr and is at most 1, so that lr itself is the most that a layer's update
+    is ever multiplied by (LARC, as in NVIDIA's apex; solo-learn's clip_lr):
+
+        u ← u · min(η ‖w‖ / (lr ‖u‖), 1)
+
     Args:
         params: parameters, or groups of them.
         lr: learning rate, at least 0.
         momentum: μ, in [0, 1).
         weight_decay: λ, at least 0.
         trust_coefficient: η, above 0; a layer's step is about lr · η times as long as its weights.
+        clip: as above; then η times as long, and never longer than lr · u.
 
     Raises:
         ValueError: a value out of its range.
     """
 
-    def __init__(self, params, lr: float, momentum: float = 0.9, weight_decay: float = 0.0, trust_coefficient=1e-3):
+    def __init__(
+        self,
+        params,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+        clip: bool = False,
+    ):
         for name, value, good in (
             ("lr", lr, lr >= 0),
             ("momentum", momentum, 0 <= momentum < 1),
@@ -52,6 +66,7 @@ class LARS(torch.optim.Optimizer):
             "momentum": momentum,
             "weight_decay": weight_decay,
             "trust_coefficient": trust_coefficient,
+            "clip": clip,
         }
         super().__init__(params, defaults)
 
@@ -75,6 +90,8 @@ class LARS(torch.optim.Optimizer):
             ratios = []
             for w, u in zip(torch._foreach_norm(params), torch._foreach_norm(updates), strict=True):
                 ratio = group["trust_coefficient"] * w / u
+                if group.get("clip"):  # a state saved by an older release has none
+                    ratio = (ratio / group["lr"]).clamp(max=1.0)
                 ratios.append(torch.where((w > 0) & (u > 0), ratio, torch.ones_like(ratio)))
             updates = torch._foreach_mul(updates, ratios)
         for p in params:
@@ -97,7 +114,13 @@ def build_optimizer(model: BYOL, config: Config) -> torch.optim.Optimizer:
         groups.append({"params": [p for p in parameters if p.ndim > 1], "name": name, "decays": True})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "name": name, "decays": False})
     if config.optimizer == "lars":
-        return LARS(groups, config.step_lr, config.momentum, trust_coefficient=config.trust_coefficient)
+        return LARS(
+            groups,
+            config.step_lr,
+            config.momentum,
+            trust_coefficient=config.trust_coefficient,
+            clip=config.trust_clip,
+        )
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999))
     return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)

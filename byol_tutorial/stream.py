@@ -137,7 +137,8 @@ class StreamedSet:
         Args:
             index_batches: int64 tensors or lists of positions. It is read as the images are, some batches ahead, and
                 may be endless.
-            workers: processes that decode; 0 for none. Default: one less than cores, from 1 to 8.
+            workers: processes that decode; 0 for none. Default: as `set_workers` has it, else one less than
+                cores, from 1 to 8.
             pin_memory: put the batches where a GPU can fetch them without waiting.
 
         Raises, while iterating:
@@ -179,8 +180,19 @@ def _nothing_readable(unreadable: dict[str, str]) -> DataError:
     )
 
 
+_workers: int | None = None
+
+
+def set_workers(n: int | None) -> None:
+    """How many processes decode, for every loader from now on that is not told; None: `default_workers` decides."""
+    global _workers
+    _workers = n
+
+
 def default_workers() -> int:
     """Processes that decode for one that trains: a core each, and one is left to the training."""
+    if _workers is not None:
+        return _workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     training = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's processes on this machine share them
     return max(1, min(MOST_WORKERS, cores // training - 1))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from byol_tutorial import cli, data, judge
+from byol_tutorial import cli, data, judge, stream
 from byol_tutorial.checkpoint import load as load_checkpoint
 from byol_tutorial.checkpoint import load_encoder
 from byol_tutorial.config import FIELDS, Config, Pair
@@ -235,6 +235,26 @@ def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, capsys, bu
         before = (out / "results.json").read_bytes()
         assert main("evaluate", out) == 0
         assert (out / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("option", "expected"), [(["--workers=0"], 0), (["--workers=2"], 2), ([], None)])
+def test_workers_that_decode_are_as_many_as_asked_for(tmp_path, monkeypatch, option, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(judge, "judge", lambda *_: None)
+    monkeypatch.setattr(stream, "_workers", None)  # and as it was after the test
+    expected = stream.default_workers() if expected is None else expected
+    pictures(tmp_path / "images", 6)
+    seen, loader = [], stream._Loader
+
+    def recorded(images, batches, workers, pin_memory):
+        seen.append(workers)
+        return loader(images, batches, workers, pin_memory)
+
+    monkeypatch.setattr(stream, "_Loader", recorded)
+    rest = ["--data=folder:images", "--stream", "--out=run", *TINY, "--epochs=1", "--batch-size=2", *option]
+    assert main("train", *rest) == 0
+    assert seen == [expected]
+    assert "workers" not in (tmp_path / "run" / "settings.json").read_text()  # a matter of the machine, not of the run
 
 
 def test_unreadable_files_are_left_out_by_name_on_request(tmp_path, monkeypatch, capsys):

@@ -22,7 +22,7 @@ def problem(seed=0):
     return values, gradients
 
 
-def reference(values, gradients, lrs, momentum, weight_decay, eta):
+def reference(values, gradients, lrs, momentum, weight_decay, eta, clip=False):
     """LARS one parameter at a time in NumPy, from PAPER's description: exclusions, decay in the ratio, lr last."""
     w = {n: v.copy() for n, v in values.items()}
     m = {n: np.zeros_like(v) for n, v in values.items()}
@@ -31,7 +31,8 @@ def reference(values, gradients, lrs, momentum, weight_decay, eta):
             if w[n].ndim > 1:
                 g = g + weight_decay * w[n]
                 length, size = np.sqrt(np.sum(g**2)), np.sqrt(np.sum(w[n] ** 2))
-                g = g * (eta * size / length if size > 0 and length > 0 else 1.0)
+                ratio = eta * size / length if size > 0 and length > 0 else 1.0
+                g = g * (min(ratio, lr) / lr if clip and size > 0 and length > 0 else ratio)
             m[n] = momentum * m[n] + g
             w[n] = w[n] - lr * m[n]
     return w
@@ -49,13 +50,14 @@ def run(optimizer, params, gradients, lrs):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1.5e-6, 0.1])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_lars_is_the_reference_in_float64(weight_decay, momentum):
+@pytest.mark.parametrize("clip", [False, True])
+def test_lars_is_the_reference_in_float64(weight_decay, momentum, clip):
     values, gradients = problem()
     lrs = [0.1, 0.2, 0.4, 0.3, 0.2, 0.1]
     params = {n: nn.Parameter(torch.from_numpy(v.copy())) for n, v in values.items()}
-    optimizer = bt.LARS(params.values(), lr=1.0, momentum=momentum, weight_decay=weight_decay, trust_coefficient=0.02)
-    ours = run(optimizer, params, gradients, lrs)
-    expected = reference(values, gradients, lrs, momentum, weight_decay, 0.02)
+    settings = {"momentum": momentum, "weight_decay": weight_decay, "trust_coefficient": 0.02, "clip": clip}
+    ours = run(bt.LARS(params.values(), lr=1.0, **settings), params, gradients, lrs)
+    expected = reference(values, gradients, lrs, momentum, weight_decay, 0.02, clip)
     for n in SHAPES:
         np.testing.assert_allclose(ours[n], expected[n], rtol=1e-12, err_msg=n)
 
@@ -89,6 +91,25 @@ def test_a_lars_step_of_a_layer_has_the_length_the_ratio_says():
     w.grad = 1e4 * torch.randn(30, 20)
     bt.LARS([w], lr=2.0, trust_coefficient=1e-3).step()
     assert (w - before).norm().item() == pytest.approx(2.0 * 1e-3 * before.norm().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "factor"), [(1e4, "ratio"), (1e-4, "lr"), (1e-4, "no rate")])
+def test_a_clipped_lars_step_is_the_shorter_of_the_two(size, factor):
+    w = nn.Parameter(torch.randn(30, 20))
+    before = w.detach().clone()
+    w.grad = size * torch.randn(30, 20)
+    lr = 0.0 if factor == "no rate" else 0.5  # the last step of the schedule
+    bt.LARS([w], lr=lr, trust_coefficient=1e-3, clip=True).step()
+    expected = 1e-3 * before.norm() if factor == "ratio" else lr * w.grad.norm()
+    assert (w - before).norm().item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_cifar10_lars_has_the_clip_of_its_source():
+    assert bt.preset("cifar10-lars").trust_clip
+    for name in ("cifar10-lars", "byol-imagenet-300"):
+        config = bt.preset(name, encoder="small", hidden_dim=8, projection_dim=4, batch_size=4)
+        optimizer = build_optimizer(bt.BYOL(config, 32), config)
+        assert {group["clip"] for group in optimizer.param_groups} == {config.trust_clip} == {name == "cifar10-lars"}
 
 
 def test_lars_skips_parameters_without_gradient_and_calls_a_closure():
