@@ -87,7 +87,11 @@ class Feed:
             self.close()
             rest = _Positions(self, step, accumulation)
             self._stream = iter(self.source.loader(rest, pin_memory=self.device.type == "cuda"))
-        images = next(self._stream)
+        try:
+            images = next(self._stream)
+        except BaseException:
+            self.close()  # so that a further attempt starts anew
+            raise
         accumulation += 1
         self._next = (
             step + accumulation // self.config.accumulation_steps,

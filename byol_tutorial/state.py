@@ -20,7 +20,7 @@ def state_of(trainer) -> dict:
     """
     return {
         "config": trainer.config.to_dict(),
-        "data": fingerprint(trainer.train),
+        "data": trainer.fingerprint,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "scaler": trainer.scaler.state_dict(),
@@ -60,9 +60,8 @@ def refuse_other_config(path, saved: Config, given: Config) -> None:
         )
 
 
-def refuse_other_images(path, saved: dict, images: ImageSet | StreamedSet) -> None:
-    """Raise DataError if the fingerprint differs. A folder may have moved: the name does not count."""
-    here = fingerprint(images)
+def refuse_other_images(path, saved: dict, here: dict) -> None:
+    """Raise DataError if the fingerprints differ. A folder may have moved: the name does not count."""
     there = saved | {"name": here["name"]}
     if here != there:
         raise DataError(

@@ -27,7 +27,7 @@ from .history import History
 from .interrupt import stop_flag
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .randomness import OwnGenerator
-from .state import refuse_other_config, refuse_other_images, restore, state_of
+from .state import fingerprint, refuse_other_config, refuse_other_images, restore, state_of
 
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
 REPORTED = 512  # images that report() and diagnosis() look at
@@ -73,6 +73,7 @@ class Trainer:
         self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
         self.mean, self.std = train.statistics()
+        self.fingerprint = fingerprint(train)  # now, for a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
@@ -261,10 +262,12 @@ class Trainer:
     def knn_due(self) -> bool:
         """Whether the step just done is one after which config.knn_every asks for a kNN check, and labels allow it."""
         every = self.config.knn_every * self.steps_per_epoch
-        has_labels = self.test is not None and self.test.labels is not None and self.train.labels is not None
-        return has_labels and every > 0 and self.steps_done % every == 0
+        return self.has_labels and every > 0 and self.steps_done % every == 0
 
-    _check_due = knn_due
+    @property
+    def has_labels(self) -> bool:
+        """Whether knn() is possible: there are test images, and labels for both sets."""
+        return self.test is not None and self.test.labels is not None and self.train.labels is not None
 
     def _status(self) -> str:
         h = self.history
@@ -373,7 +376,7 @@ class Trainer:
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
         refuse_other_config(path, saved, config)
         trainer = cls(saved, train, test, device)
-        refuse_other_images(path, state["data"], train)
+        refuse_other_images(path, state["data"], trainer.fingerprint)
         restore(trainer, state)
         trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored
         return trainer

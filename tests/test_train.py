@@ -1,14 +1,18 @@
 """The trainer: determinism, live changes, faults, resuming; and that BYOL learns."""
 
 import math
+import multiprocessing
+import os
+import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial import checkpoint
+from byol_tutorial import checkpoint, stream
 from byol_tutorial.config import LIVE
 from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
 from byol_tutorial.train import TrainingError
@@ -284,6 +288,56 @@ def test_cuda_without_cuda(train):
 def test_unknown_device(train):
     with pytest.raises(TrainingError, match="device 'gpu9'"):
         bt.Trainer(bt.Config(**TINY), train, device="gpu9")
+
+
+def folder_of(images, path):
+    """The same images as files."""
+    from PIL import Image
+
+    for i, image in enumerate(images.images):
+        (path / f"{i % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path / f"{i % 2}" / f"{i:02}.png")
+    return f"folder:{path}"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_outlives_an_image_that_disappears(train, tmp_path, monkeypatch, workers):
+    """The error names it; the steps before it are kept and can be saved; once it is back the run goes on as if uncut."""
+    monkeypatch.setattr(stream, "_workers", workers)
+    images = bt.load(folder_of(train, tmp_path / "images"), stream=True)
+    uncut = tiny(images).run(progress=False).history.loss
+    trainer = tiny(images)
+    last = trainer.total_steps - 1  # read long after the file is gone, however far ahead the worker is
+    gone = Path(os.fsdecode(images.files[trainer.feed.positions(last, 0)[0]]))
+    content = gone.read_bytes()
+    gone.unlink()
+    for k in range(trainer.total_steps):
+        if gone.name in {Path(os.fsdecode(images.files[i])).name for i in trainer.feed.positions(k, 0)}:
+            break
+        trainer.step()
+    with pytest.raises(bt.DataError, match=re.escape(str(gone))):
+        trainer.step()
+    assert trainer.steps_done == len(trainer.history.loss) == k
+    trainer.save(tmp_path / "c.pt")
+    gone.write_bytes(content)
+    resumed = bt.Trainer.resume(tmp_path / "c.pt", images, device="cpu").run(progress=False)
+    assert resumed.history.loss == uncut
+    assert trainer.run(progress=False).history.loss == uncut  # and so does the one that failed
+
+
+def test_a_run_outlives_a_worker_that_is_killed(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "_workers", 1)
+    images = bt.load(folder_of(train, tmp_path / "images"), stream=True)
+    uncut = tiny(images).run(progress=False).history.loss
+    trainer = tiny(images)
+    trainer.step()
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    worker.join()
+    with pytest.raises(bt.DataError, match="worker"):
+        trainer.run(progress=False)  # a few steps more, with what it had read ahead
+    assert 0 < trainer.steps_done == len(trainer.history.loss) < trainer.total_steps
+    assert trainer.run(progress=False).history.loss == uncut
 
 
 # --- runs ---------------------------------------------------------------------------------------
