@@ -11,7 +11,7 @@ import jupytext
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.md"))  # beside them: README.md, ledger.md
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
