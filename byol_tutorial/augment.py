@@ -20,6 +20,7 @@ from .config import Config
 
 LUMA = (0.2989, 0.5870, 0.1140)  # the grayscale weights of the paper and of torchvision
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = torch.tensor(list(permutations(range(4))))
 CROP_TRIES = 10  # as torchvision: an area and ratio that do not fit are drawn again
 
@@ -122,6 +123,30 @@ def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvisio
     x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
     x = where(drawn.blur, x, gaussian_blur, drawn.sigma)
     return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
+
+
+def stages(image: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> list[tuple[str, Tensor]]:
+    """The chain of one view, operation by operation: each one's name and the picture after it, in the drawn order.
+
+    Row k of a batch carries out the first k + 1 operations of the Draw and takes the others back, so all these
+    pictures come from `apply`; the last is the view. An operation that was not drawn repeats the picture before it.
+
+    image: float (3, H, W) in [0, 1]. drawn: one row. Pictures: float (3, size, size) in [0, 1].
+    """
+    names = ["crop", "flip", *(COLOUR_OPERATIONS[k] for k in drawn.order[0]), "grayscale", "blur", "solarize"]
+    n = len(names)
+
+    def done(name: str) -> Tensor:
+        return torch.arange(n, device=image.device) >= names.index(name)
+
+    part = drawn[torch.zeros(n, dtype=torch.long, device=image.device)]
+    coloured = torch.stack([done(name) for name in COLOUR_OPERATIONS], 1)
+    nothing = torch.tensor([1.0, 1.0, 1.0, 0.0], device=image.device)
+    part.factors = torch.where(coloured, part.factors, nothing)
+    part.jitter = part.jitter & coloured.any(1)
+    for name in ("flip", "grayscale", "blur", "solarize"):
+        setattr(part, name, getattr(part, name) & done(name))
+    return list(zip(names, apply(image.expand(n, -1, -1, -1), part, size, colour_form), strict=True))
 
 
 def where(chosen: Tensor, x: Tensor, operation: Callable, parameter: Tensor | None = None) -> Tensor:

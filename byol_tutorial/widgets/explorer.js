@@ -1,0 +1,229 @@
+// The augmentation explorer. Everything that is shown comes from the kernel; here are only controls and canvases.
+
+/** Put n bytes of RGBA onto a canvas of h × w pixels; returns where the next picture begins. */
+function btPicture(canvas, bytes, at, [height, width]) {
+  const end = at + 4 * height * width;
+  if (end > bytes.length) return end;
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  canvas.classList.toggle("bt-smooth", Math.max(height, width) > 64);  // small ones show their pixels
+  canvas.getContext("2d").putImageData(new ImageData(bytes.slice(at, end), width, height), 0, 0);
+  return end;
+}
+
+const btBytes = (view) => view?.byteLength ? new Uint8ClampedArray(view.buffer, view.byteOffset, view.byteLength) : new Uint8ClampedArray(0);
+const btWords = (name) => name.replaceAll("_", " ");
+
+/**
+ * The controls of one field of Config: two sliders for T and T′ or for the two ends of a range, or one choice.
+ * onchange(value) gets the whole value. Returns {element, set(value, linked)}.
+ */
+function btField(field, onchange) {
+  const name = btWords(field.name);
+  if (field.kind === "choice") {
+    const choice = btChoice({label: name, help: field.help}, field.choices[0], field.choices, onchange);
+    return {element: h("div", {class: "bt-field"}, choice.element, h("p", {class: "bt-quiet", title: field.help}, field.help)), set: choice.set};
+  }
+  const ends = field.kind === "range" ? ["from", "to"] : ["T", "T′"];
+  const clamp = (x) => field.logarithmic ? x : Math.min(field.high, Math.max(field.low, Number(x.toFixed(2))));
+  const spec = {low: field.low, high: field.high, help: field.help, scale: field.logarithmic ? "log" : "linear",
+                step: Number.isInteger(field.low * 100) ? 0.01 : "any", format: (x) => field.logarithmic ? btNumber(x) : String(clamp(x))};
+  let linked = false;
+  const changed = () => {
+    if (linked) sliders[1].set(sliders[0].get());
+    onchange(sliders.map((s) => clamp(s.get())));
+  };
+  const sliders = ends.map((end) => btSlider({...spec, label: end}, field.low, changed));
+  sliders.forEach((slider, i) => slider.input.setAttribute("aria-label", `${name}, ${ends[i]}`));
+  const element = h("div", {class: "bt-field", role: "group", "aria-label": name},
+                    h("p", {title: field.help}, h("strong", {}, name), " ", h("span", {class: "bt-quiet"}, field.help)),
+                    h("div", {class: "bt-two"}, ...sliders.map((s) => s.element)));
+  return {element, set(value, both) {
+    linked = both && field.kind === "pair";
+    sliders[1].input.disabled = linked;
+    sliders[1].element.classList.toggle("bt-off", linked);
+    sliders.forEach((slider, i) => slider.set(value[i]));
+  }};
+}
+
+function render({model, el}) {
+  const {groups, recipes, views} = model.get("controls");
+  const STEPS = 10;
+  let stamp = null, outbox = {}, asked = 0;
+
+  // Sliders send at most once a frame, and only what was moved. Until the answer carries the stamp of the last
+  // message, older answers leave the sliders alone, so that none jumps back under the hand.
+  const flush = () => {
+    asked = 0;
+    stamp = btId();
+    model.send({do: "set", stamp, ...outbox});
+    outbox = {};
+  };
+  const change = (name, value) => { outbox[name] = value; asked ||= requestAnimationFrame(flush); };
+
+  // --- which picture, which draw
+  const go = (where) => model.send({do: "go", ...where});
+  const step = (by) => () => { const s = model.get("settings"); go({index: (s.index + by + s.count) % s.count}); };
+  const thumbs = Array.from({length: 12}, (_, i) => {
+    const canvas = h("canvas", {"aria-hidden": "true"});
+    const button = btButton("", () => go({index: model.get("settings").first + i}), {class: "bt-thumb"});
+    button.append(canvas);
+    return {button, canvas};
+  });
+  const number = (label, key) => {
+    const id = btId();
+    const input = h("input", {type: "number", id, min: 0, step: 1, onchange: () => go({[key]: input.value === "" ? null : Number(input.value)})});
+    return {input, element: h("span", {class: "bt-number"}, h("label", {for: id}, label), input)};
+  };
+  const index = number("picture", "index"), seed = number("seed", "seed");
+  const caption = h("span", {class: "bt-quiet"});
+  const many = btSwitch({label: "a picture for each pair"}, false, (on) => go({many: on}));
+
+  // --- settings
+  const link = btSwitch({label: "T′ as T", help: "both views are drawn from T"}, false, (on) => model.send({do: "link", on}));
+  const buttons = recipes.map((name) => btButton(name, () => model.send({do: "recipe", name})));
+  const fields = {};
+  const boxes = groups.map((group, i) => h("details", {open: i === 0 || el.clientWidth >= 700 || el.clientWidth === 0},
+    h("summary", {}, group.title),
+    ...group.fields.map((field) => (fields[field.name] = btField(field, (value) => change(field.name, value))).element)));
+
+  // --- the chain, the pairs, the bars: built once, then only filled
+  const chain = views.map((view, row) => {
+    const steps = Array.from({length: STEPS}, (_, i) => {
+      const canvas = h("canvas", {role: "img"});
+      const frame = i === 0 ? h("i", {class: "bt-frame"}) : null;
+      const name = h("strong"), words = h("span", {class: "bt-quiet"});
+      return {canvas, frame, name, words, element: h("li", {}, h("div", {class: "bt-shot"}, canvas, frame), name, words)};
+    });
+    const prime = row ? "′" : "";
+    return {steps, element: h("section", {class: "bt-chain", "data-view": row, "aria-label": `${view}, step by step`},
+      h("h4", {}, `${view} = t${prime}(x), t${prime} ~ T${prime}`), h("ol", {}, ...steps.map((s) => s.element)))};
+  });
+  const pairs = Array.from({length: 8}, (_, i) => {
+    const canvases = views.map((_v, row) => h("canvas", {"aria-hidden": "true", "data-view": row}));
+    const button = btButton("", () => go({pair: i}), {class: "bt-pair"});
+    const label = h("span");
+    button.append(...canvases, label);
+    return {canvases, button, label};
+  });
+  const bars = h("ul", {class: "bt-bars", "aria-label": "What two views still share"});
+  const counted = h("p", {class: "bt-quiet"});
+
+  // --- the rest
+  const code = h("code");
+  const copy = btButton("copy", () => btCopy(copy, code.textContent), {class: "bt-main", title: "copy this line"});
+  const problem = h("p", {class: "bt-problem", role: "alert"});
+  const badge = h("span", {class: "bt-badge", role: "status"}, "…");
+  const dead = h("p", {class: "bt-dead", hidden: true});
+  const still = h("fieldset", {class: "bt-whole"});  // disabled where no kernel answers
+
+  still.append(
+    h("div", {class: "bt-row bt-strip"}, btButton("‹", step(-1), {"aria-label": "previous picture"}),
+      ...thumbs.map((t) => t.button), btButton("›", step(1), {"aria-label": "next picture"}),
+      index.element, caption, h("span", {class: "bt-gap"}),
+      btButton("another draw", () => model.send({do: "another"}), {class: "bt-main"}), seed.element),
+    h("div", {class: "bt-sides"},
+      h("div", {class: "bt-settings"},
+        h("div", {class: "bt-row"}, ...buttons), link.element, ...boxes),
+      h("div", {class: "bt-stage"}, ...chain.map((c) => c.element)),
+      h("div", {class: "bt-below"},
+        h("section", {"aria-label": "pairs of views"},
+          h("div", {class: "bt-row bt-spread"}, h("h4", {}, "Pairs of views, v and v′"), many.element),
+          h("div", {class: "bt-pairs"}, ...pairs.map((p) => p.button))),
+        h("section", {}, h("h4", {}, "What two views still share"), counted, bars))));
+  const root = h("div", {class: "bt bt-explorer", role: "region", "aria-label": "Augmentation explorer"},
+    h("div", {class: "bt-row bt-spread"}, h("h3", {}, "Augmentation explorer"), badge), dead, problem, still,
+    h("div", {class: "bt-row bt-code"}, code, copy));
+  el.append(root);
+
+  // --- from the kernel
+  const fillSettings = () => {
+    const s = model.get("settings");
+    if (!s.values) return;
+    code.textContent = s.code;
+    caption.textContent = s.caption.replace(/^picture \d+/, `of ${s.count}`);
+    index.input.max = s.count - 1;
+    index.input.value = s.index;
+    seed.input.value = s.seed;
+    many.set(s.many);
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", s.recipes.includes(recipes[i])));
+    thumbs.forEach(({button}, i) => {
+      button.hidden = i >= s.thumbs.length;
+      button.setAttribute("aria-label", s.thumbs[i] ?? "");
+      button.title = s.thumbs[i] ?? "";
+      button.setAttribute("aria-pressed", s.first + i === s.index);
+    });
+    if (stamp !== null && s.stamp !== stamp) return;
+    stamp = null;
+    if (asked) return;
+    link.set(s.linked);
+    for (const [name, value] of Object.entries(s.values)) fields[name].set(value, s.linked);
+  };
+  const fillThumbs = () => {
+    const s = model.get("settings"), bytes = btBytes(model.get("thumbs"));
+    let at = 0;
+    for (const {canvas} of thumbs.slice(0, s.thumbs?.length ?? 0)) at = btPicture(canvas, bytes, at, s.size);
+  };
+  const fillChain = () => {
+    const c = model.get("chain"), bytes = btBytes(model.get("pictures"));
+    if (!c.rows) return;
+    c.rows.forEach((row, r) => row.steps.forEach((s, i) => {
+      const {canvas, name, words, element} = chain[r].steps[i];
+      name.textContent = s.name;
+      words.textContent = s.words;
+      element.classList.toggle("bt-idle", !s.done);
+      canvas.setAttribute("aria-label", `${row.view}, ${s.name}: ${s.words}`);
+    }));
+    let at = 0;
+    for (const {steps: [{canvas}]} of chain) btPicture(canvas, bytes, 0, c.image);
+    at = 4 * c.image[0] * c.image[1];
+    for (const {steps} of chain) for (const {canvas} of steps.slice(1)) at = btPicture(canvas, bytes, at, c.size);
+    for (const row of [0, 1]) for (const {canvases} of pairs) at = btPicture(canvases[row], bytes, at, c.size);
+    chain.forEach(({steps: [{frame}]}, r) => {
+      const [left, top, width, height] = c.rows[r].crop.map((x) => `${100 * x}%`);
+      Object.assign(frame.style, {left, top, width, height});
+    });
+    pairs.forEach(({button, label}, i) => {
+      const name = c.pairs[i].replace(/^picture \d+(: )?/, "");
+      label.textContent = `${i + 1}${name && model.get("settings").many ? ` ${name}` : ""}`;
+      button.setAttribute("aria-label", `pair ${i + 1}${name ? `: ${name}` : ""}`);
+      button.setAttribute("aria-pressed", i === c.pair);
+    });
+  };
+  const fillBars = () => {
+    const b = model.get("bars");
+    if (!b.rows) return;
+    counted.textContent = b.rows.length ? `Here is one view. Which of two others is its partner? Each description picks the closer one. `
+      + `100\u00a0%: it always picks the partner; 0\u00a0%: a coin does as well. The tick is what chance does with ${b.pairs} pairs.`
+      : "Nothing to compare: there is only one picture.";
+    bars.replaceChildren(...b.rows.map((row) => {
+      const percent = (x) => `${Math.min(100, Math.max(0, 100 * x))}%`;
+      return h("li", {}, h("strong", {}, row.name), h("span", {class: "bt-track", "aria-hidden": "true"},
+        h("i", {style: `width:${percent(row.same)}`}), h("b", {style: `left:${percent(Math.abs(row.different))}`})),
+        h("output", {}, `${Math.round(100 * Math.max(0, row.same))} %`), h("span", {class: "bt-quiet"}, row.words));
+    }));
+  };
+  const fillProblem = () => { problem.textContent = model.get("problem"); };
+
+  const live = (yes) => {
+    badge.textContent = yes ? "live" : model.recorded ? "recorded" : "not live";
+    badge.dataset.kind = yes ? "" : "warn";
+    still.disabled = !yes;
+    dead.hidden = yes;
+    dead.textContent = model.recorded
+      ? "A recorded picture. To move its controls, run in a notebook: bt.widgets.explorer(bt.load(\"shapes\"))"
+      : "No kernel answers: this is the last picture. Run the cell again to move the controls.";
+  };
+  const pulse = btPulse(model, live);
+  const heard = Object.entries({"change:settings": fillSettings, "change:thumbs": fillThumbs, "change:chain": fillChain,
+                                "change:bars": fillBars, "change:problem": fillProblem})
+    .map(([event, fill]) => [event, () => { pulse.heard(); fill(); }]);
+  for (const [event, fill] of heard) model.on(event, fill);
+  for (const fill of [fillSettings, fillThumbs, fillChain, fillBars, fillProblem]) fill();
+  return () => {
+    pulse.close();
+    cancelAnimationFrame(asked);
+    for (const [event, fill] of heard) model.off(event, fill);
+  };
+}
+
+export default {render};

@@ -1,0 +1,134 @@
+"""Scene: what the augmentation explorer shows, as one record that never changes; and as bytes for a browser."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..augment import Draw, Views, as_float
+from ..chain import Stage, chain
+from ..config import Config, UserError
+from ..data import ImageSet
+
+SHOWN, THUMBS = 8, 12  # pairs of views, small pictures to choose from
+LARGEST, SMALLEST = 96, 48  # pixels a side, at most, of pictures and of small pictures on their way to the browser
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Eight pairs of views, of one image or of eight that follow each other, and one of them in every detail.
+
+    The same values give the same pictures: the draw is decided by the seed, one Draw for all eight.
+    """
+
+    images: ImageSet
+    config: Config
+    index: int = 0  # the image, or the first of the eight
+    seed: int = 0
+    pair: int = 0
+    many: bool = False
+
+    def turned(self, **changes) -> "Scene":
+        """With another index, seed or pair, or `many`; None leaves one as it is.
+
+        Raises:
+            UserError: not a whole number, or out of range.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        most = {"index": len(self.images) - 1, "seed": 2**63 - 1, "pair": SHOWN - 1}
+        for name in most.keys() & changes.keys():
+            value = changes[name]
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most[name]:
+                raise UserError(f"{name}={value!r}: give a whole number from 0 to {most[name]}")
+        return replace(self, **changes)
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """Which image each pair is of."""
+        return [(self.index + i * self.many) % len(self.images) for i in range(SHOWN)]
+
+    @cached_property
+    def views(self) -> Views:
+        return Views(self.config, (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(self.seed))
+
+    @cached_property
+    def drawn(self) -> Draw:
+        """Sixteen rows of random numbers: eight from T, then eight from T′."""
+        return self.views.draw(SHOWN, *self.images.image_size)
+
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The images and their views: uint8 (8, 3, H, W), float (8, 3, s, s) in [0, 1], twice."""
+        images = self.images.images[self.rows]
+        return (images, *self.views.carry_out(images, self.drawn))
+
+    def chains(self) -> dict[str, list[Stage]]:
+        """The way to each view of the selected pair: "v" and "v′", each the image and then nine operations."""
+        image, drawn = self.images.images[self.rows[self.pair]], (self._row(0), self._row(1))
+        return {name: chain(image, drawn[side], self.config, side) for side, name in enumerate(("v", "v′"))}
+
+    def _row(self, side: int) -> Draw:
+        at = self.pair + side * SHOWN
+        return self.drawn[at : at + 1]
+
+    def name(self, index: int) -> str:
+        labels, classes = self.images.labels, self.images.classes
+        return f"picture {index}" + (f": {classes[labels[index]]}" if labels is not None and classes else "")
+
+    # --- for the browser ------------------------------------------------------------------------
+
+    def packed(self) -> tuple[dict, bytes]:
+        """Words, and pictures in RGBA: the image, nine steps of v, nine of v′, eight views v, eight views v′."""
+        chains = self.chains()
+        images, v1, v2 = self.pairs()
+        steps = [torch.stack([stage.picture for stage in way[1:]]) for way in chains.values()]
+        image, pictures = as_float(images[self.pair : self.pair + 1]), torch.cat((*steps, v1, v2))
+        words = {
+            "image": fitting(image),
+            "size": fitting(pictures),
+            "rows": [
+                {
+                    "view": view,
+                    "steps": [{"name": s.name, "words": s.words, "done": s.done} for s in way],
+                    "crop": self._rectangle(side),
+                }
+                for side, (view, way) in enumerate(chains.items())
+            ],
+            "pairs": [self.name(i) for i in self.rows],
+            "pair": self.pair,
+        }
+        return words, rgba(shrink(image)) + rgba(shrink(pictures))
+
+    def _rectangle(self, side: int) -> list[float]:
+        """Left, top, width and height of the crop, as parts of the image."""
+        (height, width), drawn = self.images.image_size, self._row(side)
+        lengths = ((drawn.left, width), (drawn.top, height), (drawn.width, width), (drawn.height, height))
+        return [float(length) / whole for length, whole in lengths]
+
+    @property
+    def first_thumb(self) -> int:
+        return self.index // THUMBS * THUMBS
+
+    def thumbs(self) -> bytes:
+        shown = as_float(self.images.images[self.first_thumb : self.first_thumb + THUMBS])
+        return rgba(shrink(shown, SMALLEST))
+
+
+def rgba(pictures: Tensor) -> bytes:
+    """float (N, 3, H, W) in [0, 1] -> N pictures, row by row, four bytes a pixel, as a canvas takes them."""
+    pixels = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    opaque = torch.full_like(pixels[:, :1], 255)
+    return torch.cat((pixels, opaque), 1).permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+
+
+def shrink(pictures: Tensor, largest: int = LARGEST) -> Tensor:
+    """Pictures that fit into largest × largest pixels, by the mean of areas."""
+    size = fitting(pictures, largest)
+    return pictures if list(pictures.shape[2:]) == size else F.interpolate(pictures, size, mode="area")
+
+
+def fitting(pictures: Tensor, largest: int = LARGEST) -> list[int]:
+    size = pictures.shape[2:]
+    zoom = min(1, largest / max(size))
+    return [max(1, round(length * zoom)) for length in size]

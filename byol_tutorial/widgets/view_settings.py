@@ -1,0 +1,45 @@
+"""Which fields of Config decide T and T′, how they are grouped, and recipes for them. Bounds and help are Config's own."""
+
+from ..config import FIELDS, RANGES, Config
+from ..presets import PAPER_VIEWS, preset
+
+GROUPS = {
+    "Crop and flip": ("crop_area", "crop_ratio", "flip_p"),
+    "Colour": ("jitter_p", "brightness", "contrast", "saturation", "hue", "colour_form"),
+    "Grayscale, blur, solarize": ("grayscale_p", "blur_p", "blur_sigma", "solarize_p"),
+}
+SETTINGS = tuple(name for names in GROUPS.values() for name in names)
+PAIRED = tuple(name for name in SETTINGS if isinstance(FIELDS[name].default, tuple) and name not in RANGES)
+LOGARITHMIC = ("crop_ratio", "blur_sigma")  # sliders of these
+NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
+
+
+def equal(config: Config) -> bool:
+    """Whether T′ is T."""
+    return all(len(set(getattr(config, name))) == 1 for name in PAIRED)
+
+
+def recipes(given: Config | None) -> dict[str, dict]:
+    """Name of each recipe -> the fields that it sets. The last two take away from whatever is set."""
+    lesson = preset("shapes")
+    usual = {name: getattr(lesson, name) for name in SETTINGS}
+    first = {} if given is None else {"as given": {name: getattr(given, name) for name in SETTINGS}}
+    return first | {
+        "the lesson's": usual,
+        "the paper's T and T′": usual | PAPER_VIEWS,
+        "crop and flip only": NO_COLOUR | {"blur_p": 0.0, "solarize_p": 0.0},
+        "no colour change": NO_COLOUR,
+    }
+
+
+def controls(names: dict) -> dict:
+    """What a browser needs to build the controls, and the buttons of these names."""
+    groups = [{"title": title, "fields": [_field(name) for name in fields]} for title, fields in GROUPS.items()]
+    return {"groups": groups, "recipes": list(names), "views": ["v", "v′"]}
+
+
+def _field(name: str) -> dict:
+    meta = FIELDS[name].metadata
+    kind = "choice" if meta["choices"] else "range" if name in RANGES else "pair"
+    bounds = {key: meta[key] for key in ("help", "low", "high", "choices")}
+    return bounds | {"name": name, "kind": kind, "logarithmic": name in LOGARITHMIC}
