@@ -1,0 +1,223 @@
+"""The ledger: each claim of the paper and its successors, our experiment, what it measured, and the verdict.
+
+    ledger()                    the rows, with verdicts computed from the data files
+    ledger()["tau-zero"]        one row; shows itself in a notebook
+    page(ledger())              all of it as Markdown, as in notebooks/ledger.md
+    measure_rows(["tau-zero"])  measure what is missing; the command is byol-tutorial claims --run
+
+Claims and experiments are in claims.toml, measurements in measured/. A row that differs stays, and says why.
+"""
+
+import statistics
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from ..config import UserError
+from .inequality import holds, terms, with_numbers
+from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, Experiment, measure
+
+SOURCE = Path(__file__).with_name("claims.toml")
+REPRODUCED, DIFFERS, MISSING = "reproduced at small scale", "differs", "not measured"
+PAPERS = {
+    "grill2020byol": ("Grill et al. 2020", "https://arxiv.org/abs/2006.07733"),
+    "richemond2020byol": ("Richemond et al. 2020", "https://arxiv.org/abs/2010.10241"),
+    "chen2020simsiam": ("Chen & He 2020", "https://arxiv.org/abs/2011.10566"),
+    "tian2021understanding": ("Tian et al. 2021", "https://arxiv.org/abs/2102.06810"),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row. `says` in our own words; `paper` its numbers; `shape` the inequality expected of measured means."""
+
+    id: str
+    says: str
+    where: str
+    cite: str
+    paper: str
+    shape: str
+    note: str = ""
+    differs_because: str = ""
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        return terms(self.shape)
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        return [experiments()[name] for name in dict.fromkeys(name for _, name in self.terms)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every term was measured over all seeds."""
+        return all(
+            len(runs := experiments()[name].measured()) >= len(SEEDS) and all(m in v for v in runs.values())
+            for m, name in self.terms
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether the inequality holds of the means over seeds."""
+        return holds(self.shape, lambda m, name: experiments()[name].mean(m))
+
+    @property
+    def seeds_that_hold(self) -> tuple[int, int]:
+        """(of how many seeds the inequality holds, how many there are)"""
+        seeds = sorted(set.intersection(*(set(e.measured()) for e in self.experiments)))
+        one = [holds(self.shape, lambda m, name, s=s: experiments()[name].measured()[s][m]) for s in seeds]
+        return sum(one), len(one)
+
+    @property
+    def verdict(self) -> str:
+        if not self.complete:
+            return MISSING
+        return REPRODUCED if self.holds else DIFFERS
+
+    @property
+    def measured(self) -> dict[str, tuple[float, float]]:
+        """term -> mean, and standard deviation over seeds."""
+        rows = {f"{m}({name})": experiments()[name].values(m) for m, name in self.terms}
+        return {term: (statistics.fmean(v), statistics.stdev(v)) for term, v in rows.items()}
+
+    @property
+    def paper_name(self) -> str:
+        return f"{PAPERS[self.cite][0]}, {self.where}"
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The row as (heading, text)."""
+        name, url = PAPERS[self.cite]
+        rows = [("paper", f'[{name}]({url} "{self.cite}"), {self.where}: {self.paper}')]
+        if not self.complete:
+            return [*rows, ("expected", f"`{self.shape}`"), ("verdict", f"**{MISSING}**")]
+        values = "; ".join(f"{term} {mean:.3f} ± {spread:.3f}" for term, (mean, spread) in self.measured.items())
+        yes, of = self.seeds_that_hold
+        with_values = with_numbers(self.shape, lambda m, n: experiments()[n].mean(m))
+        verdict = f"**{self.verdict}**" + (f": {self.differs_because}" if self.verdict == DIFFERS else "")
+        return [
+            *rows,
+            ("measured", values + (f" ({self.note})" if self.note else "")),
+            ("expected", f"`{self.shape}`, that is {with_values}: holds of {yes} of {of} seeds"),
+            ("verdict", verdict),
+        ]
+
+    def _repr_markdown_(self) -> str:
+        return f"**{self.says}**\n\n" + "\n".join(f"- {heading}: {text}" for heading, text in self.lines())
+
+
+@cache
+def _source() -> dict:
+    return tomllib.loads(SOURCE.read_text(encoding="utf-8"))
+
+
+@cache
+def experiments() -> dict[str, Experiment]:
+    """Name -> experiment, as in claims.toml."""
+    found = {}
+    for name, changes in _source()["experiments"].items():
+        changes = dict(changes)
+        found[name] = Experiment(name, epochs_run=changes.pop("epochs_run", None), changes=changes)
+    return found
+
+
+@cache
+def ledger() -> dict[str, Claim]:
+    """Id -> claim, in the order of claims.toml.
+
+    Raises:
+        UserError: an inequality speaks of something that is not measured.
+    """
+    found = {row["id"]: Claim(**row) for row in _source()["claim"]}
+    for claim in found.values():
+        for m, name in claim.terms:
+            if m not in MEASURES or name not in experiments():
+                raise UserError(f"claim {claim.id!r}: there is no {m}({name})")
+    return found
+
+
+def choose(ids: Iterable[str]) -> list[Claim]:
+    """These claims, or all.
+
+    Raises:
+        UserError: there is none of that id.
+    """
+    for id in ids:
+        if id not in ledger():
+            near = get_close_matches(id, ledger(), n=3) or ledger()
+            raise UserError(f"claim {id!r} does not exist: choose one of {', '.join(near)}")
+    return [ledger()[id] for id in ids] or list(ledger().values())
+
+
+def measure_rows(ids: Iterable[str] = (), seeds: Iterable[int] = SEEDS, say: Callable = print) -> None:
+    """Measure whatever these rows (default: all) still lack. Each value is kept as soon as it is known."""
+    claims = choose(ids)
+    for seed in seeds:
+        for name in dict.fromkeys(name for claim in claims for _, name in claim.terms):
+            experiment = experiments()[name]
+            extra = {m for claim in ledger().values() for m, n in claim.terms if n == name and m in EXTRA}
+            if {*ALWAYS, *extra} <= set(experiment.measured().get(seed, {})):
+                continue
+            values = measure(experiment, seed, extra)
+            experiment.keep(seed, values, "byol-tutorial claims --run")
+            say(f"{name}, seed {seed}: " + ", ".join(f"{m} {v:.3f}" for m, v in values.items()))
+
+
+def counts() -> dict[str, int]:
+    """Verdict -> number of rows."""
+    verdicts = [claim.verdict for claim in ledger().values()]
+    return {v: verdicts.count(v) for v in (REPRODUCED, DIFFERS, MISSING) if v in verdicts}
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+INTRODUCTION = """\
+<!-- Generated by: byol-tutorial claims --page notebooks/ledger.md -->
+
+# Ledger: what the papers say, and what we measured
+
+Each row is a claim of a paper, in our words, with its numbers: ImageNet top-1 in per cent, unless it says otherwise.
+Beside it stands what we measured on the drawn shapes: the mean over {seeds} seeds ± the standard deviation. A seed draws
+pictures, weights, batches and views anew. The inequality was written down as the claim's shape; the verdict is
+computed from it and the means. A row that differs stays.
+
+Accuracies here are of ten classes and lie between 0 and 1: `linear` is a linear probe, `knn` a vote of neighbours, `hue`
+a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are spread out, 0 in a
+collapse. The experiments are settings of the preset `shapes`, in `byol_tutorial/course/claims.toml`; each has a
+data file in `byol_tutorial/course/measured`, which names the command that made it: `byol-tutorial claims --run`.
+
+Small pictures and short runs can show the shape of a claim, not its size. Where a row differs, read it as "not at
+this scale, with these settings".
+
+{counts}.
+"""
+
+
+def page() -> str:
+    """The ledger as Markdown."""
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts().items())
+    parts = [INTRODUCTION.format(seeds=len(SEEDS), counts=f"**{len(ledger())} claims: {told}**")]
+    parts += ["| claim | paper | verdict |", "|---|---|---|"]
+    for claim in ledger().values():
+        cell = f"[{claim.says}](#{claim.id})"
+        parts.append(f"| {cell} | {claim.paper_name}: {claim.paper} | {claim.verdict} |")
+    for claim in ledger().values():
+        parts += ["", f"({claim.id})=", f"## {claim.says}", ""]
+        parts += [f"- *{heading}*: {text}" for heading, text in claim.lines()]
+    parts += [
+        "",
+        "## Experiments",
+        "",
+        "| name | settings | linear | knn | √d·std | rank |",
+        "|---|---|---|---|---|---|",
+    ]
+    for experiment in experiments().values():
+        changes = ", ".join(f"`{k}={v!r}`" for k, v in experiment.changes.items()) or "the preset"
+        if experiment.epochs_run is not None:
+            changes += f", {experiment.epochs_run} epochs"
+        known = experiment.measured()
+        cells = [f"{experiment.mean(m):.3f}" if known else "–" for m in ALWAYS]
+        parts.append(f"| {experiment.name} | {changes} | {' | '.join(cells)} |")
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,157 @@
+"""The experiments of the ledger, measured over seeds; one data file each, which says by which command.
+
+A seed draws pictures, weights, batches and views. Files are written anew after each seed, so measuring can be
+interrupted and goes on where it was; what is measured already, of the same settings, is not measured again.
+"""
+
+import copy
+import datetime
+import json
+import os
+import platform
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..augment import Views
+from ..checkpoint import write_atomically
+from ..config import Config
+from ..data import load
+from ..diagnose import eigenspace_alignment
+from ..evaluate import factor_probe, features, knn_accuracy, linear_probe
+from ..presets import preset
+from ..train import REPORTED
+from .runs import Result, run
+
+FOLDER = Path(__file__).parent / "measured"
+SEEDS = (0, 1, 2)
+ALWAYS = ("linear", "knn", "std", "rank")  # measured of every experiment
+EXTRA = ("hue", "alignment", "alignment_before")  # where a claim asks for it
+MEASURES = (*ALWAYS, *EXTRA)
+BINS = 8  # of the hue, of equal frequency: chance is 1/8
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run of the preset "shapes" with `changes`, stopped after `epochs_run` epochs; 0 is the encoder untrained."""
+
+    name: str
+    changes: dict
+    epochs_run: int | None = None
+
+    def config(self, seed: int) -> Config:
+        return preset("shapes", seed=seed, **self.changes)
+
+    @property
+    def settings(self) -> dict:
+        """What decides the outcome, besides the seed and the code."""
+        return {"preset": "shapes", "changes": self.changes, "epochs_run": self.epochs_run}
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / f"{self.name}.json"
+
+    def measured(self) -> dict[int, dict[str, float]]:
+        """seed -> measure -> value, of these settings; empty where there are none yet."""
+        if not self.path.exists():
+            return {}
+        content = json.loads(self.path.read_text(encoding="utf-8"))
+        if content["settings"] != self.settings:
+            return {}
+        return {int(seed): values for seed, values in content["runs"].items()}
+
+    def mean(self, measure: str) -> float:
+        return statistics.fmean(self.values(measure))
+
+    def values(self, measure: str) -> list[float]:
+        """One value per seed. KeyError where one is missing."""
+        return [values[measure] for _, values in sorted(self.measured().items())]
+
+    def keep(self, seed: int, values: dict[str, float], command: str) -> None:
+        """Add one seed's values to the data file."""
+        runs = self.measured()
+        runs[seed] = runs.get(seed, {}) | values
+        content = {
+            "command": command,
+            "date": datetime.date.today().isoformat(),
+            "byol_tutorial": __version__,
+            "torch": torch.__version__,
+            "processor": f"{processor()}, {os.cpu_count()} cores",
+            "settings": self.settings,
+            "runs": {str(s): {k: round(v, 4) for k, v in values.items()} for s, values in sorted(runs.items())},
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        self.path.parent.mkdir(exist_ok=True)
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+        self.path.chmod(0o644)
+
+
+def measure(experiment: Experiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
+    """Train, or take from the cache, and measure.
+
+    Args:
+        extra: of EXTRA, what to measure too.
+        epochs: instead of the experiment's own.
+    """
+    train, test = load("shapes", seed=seed), load("shapes", "test", seed=seed)
+    config = experiment.config(seed)
+    epochs = experiment.epochs_run if epochs is None else epochs
+    if epochs == 0:
+        return _untrained(config, train, test, extra)
+    result = run(config, train, test, epochs=epochs, name=experiment.name, progress=False)
+    values = {name: getattr(result, name) for name in ALWAYS}
+    if "hue" in extra:
+        y = features(result.encoder, train), features(result.encoder, test)
+        values["hue"] = factor_probe(y[0], train, y[1], test, "hue", bins=BINS).accuracy
+    if extra & {"alignment", "alignment_before"}:
+        values["alignment"] = _alignment(result.network, config, train)
+        values["alignment_before"] = _alignment(_before(result), config, train)
+    return values
+
+
+def _untrained(config: Config, train, test, extra: set[str]) -> dict[str, float]:
+    from ..train import Trainer
+
+    trainer = Trainer(config, train, test, device="cpu")
+    f = trainer.model.encoder
+    y = features(f, train), features(f, test)
+    values = {
+        "linear": linear_probe(y[0], train.labels, y[1], test.labels).accuracy,
+        "knn": knn_accuracy(y[0], train.labels, y[1], test.labels),
+        "std": (report := trainer.report()).std,
+        "rank": report.rank,
+    }
+    if "hue" in extra:
+        values["hue"] = factor_probe(y[0], train, y[1], test, "hue", bins=BINS).accuracy
+    return values
+
+
+@torch.no_grad()
+def _alignment(network, config: Config, train) -> float:
+    """Eigenspace alignment of the predictor, on views of up to 512 train images."""
+    network = copy.deepcopy(network).train()
+    generator = torch.Generator().manual_seed(0)
+    v1, _ = Views(config, *train.statistics(), generator)(train.sample(REPORTED).images)
+    z = network.online(v1)
+    return eigenspace_alignment(z, network.predictor(z))
+
+
+def _before(result: Result):
+    """The run's network as it was before the first step."""
+    from ..byol import BYOL
+
+    f = result.encoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(result.config.seed)
+        return BYOL(result.config, result.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
+
+
+def processor() -> str:
+    names = [platform.processor() or platform.machine()]
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or names
+    return names[0]
