@@ -1,0 +1,188 @@
+"""One step of a run: views, loss, gradient, optimiser, moving average. What a run makes of them: train.py."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .augment import Views
+from .byol import BYOL, Output, tau_at
+from .config import Config
+from .data import ImageSet, StreamedSet
+from .diagnose import cosines, spread
+from .distributed import mean_over_processes, process
+from .feed import Feed, seed_at
+from .hardware import TrainingError, memory_errors, resolve_device, resolve_precision
+from .history import History
+from .optim import build_optimizer, lr_factor_at, set_hyperparameters
+from .randomness import OwnGenerator
+from .state import fingerprint
+
+
+class DivergedError(TrainingError):
+    """Loss or weights are no longer finite."""
+
+
+class Stepper:
+    """The networks, the optimiser and the images of a run, and how one step is made of them; see Trainer.
+
+    Everything random depends on (seed, step) only: which images make batch k and how their views are drawn.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        train: ImageSet | StreamedSet,
+        test: ImageSet | StreamedSet | None = None,
+        device="auto",
+    ):
+        self.device, self.process = resolve_device(device), process()
+        self.train, self.test = train, test
+        self.feed = Feed(train, config, self.device, self.process)
+        self.view_size = config.view_size or min(train.image_size)
+        self.mean, self.std = train.statistics()
+        self.fingerprint = fingerprint(train)  # now, for a file that disappears later must not prevent a save
+        self.precision = resolve_precision(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
+        if self.process.world_size > 1 and self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self.optimizer = build_optimizer(self.model, config)
+        self._forward = self._wrap(config)
+        self.steps_done = 0
+        self.interrupted = False  # whether a signal ended the last run
+        self.stop_signal: int | None = None  # which one
+        self._stop: threading.Event | None = None
+        self.history = History()
+        self._views_generator = torch.Generator(self.device)
+        self._set_config(config)
+
+    def _build(self, config: Config) -> BYOL:
+        """The model at step 0. Torch's global random state is neither used nor changed."""
+        with OwnGenerator(config.seed):
+            return BYOL(config, self.view_size, self.mean, self.std)
+
+    def _wrap(self, config: Config) -> Callable:
+        """The model as it is called: shared among processes, compiled."""
+        forward = self.model
+        if self.process.world_size > 1:
+            # a predictor that is not in use has no gradient; which one is can change while training
+            forward = DistributedDataParallel(forward, find_unused_parameters=True)
+        return torch.compile(forward) if config.compile else forward
+
+    def _set_config(self, config: Config) -> None:
+        self.config = self.model.config = config
+        self.views = Views(config, self.mean, self.std, self._views_generator)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.feed.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def epoch(self) -> float:
+        return self.steps_done / self.steps_per_epoch
+
+    def initial_encoder(self) -> nn.Module:
+        """The encoder as it was before the first step: the random baseline of this run."""
+        return self._build(self.config).encoder.to(self.device)
+
+    def step(self) -> float:
+        """Views, loss, gradient, optimiser, moving average; the loss is returned.
+
+        With accumulation_steps > 1 the gradients of as many forward passes are averaged first; optimiser
+        and moving average step once. After the last step of the schedule the learning rate is 0 and τ is 1:
+        nothing moves any more.
+
+        Raises:
+            DivergedError: the loss is NaN or infinite. The step is not carried out.
+            TrainingError: memory does not suffice. The step is not carried out.
+            DataError: an image of a streamed set can no longer be read, or a worker has died.
+        """
+        start = time.perf_counter()
+        k, total = self.steps_done, self.total_steps
+        factor = lr_factor_at(min(k, total), total, round(self.config.warmup_epochs * self.steps_per_epoch))
+        lr = set_hyperparameters(self.optimizer, self.config, factor)
+
+        self.model.train()
+        self.optimizer.zero_grad()
+        where = (
+            f"on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of {self.view_size} px"
+        )
+        with memory_errors(where, "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"):
+            passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {k}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        tau = self._tau(k + 1)
+        self.model.update_target(tau)
+
+        self.steps_done += 1
+        self.interrupted = stop > 0
+        h = self.history
+        h.loss.append(loss)
+        for values, value in zip((h.std, h.positive, h.negative), measures, strict=True):
+            values.append(value)
+        h.gradient_norm.append(norm)
+        h.lr.append(lr)
+        h.tau.append(tau)
+        h.seconds += time.perf_counter() - start
+        return loss
+
+    def _accumulate(self, k: int, m: int) -> Tensor:
+        """Forward and backward pass m of step k; loss, √d·std, positive and negative cosine, on the device."""
+        v1, v2 = self._next_views(k, m)
+        passes = self.config.accumulation_steps
+        # gradients are exchanged between processes once, with the last pass
+        waits = m < passes - 1 and isinstance(self._forward, DistributedDataParallel)
+        with self._forward.no_sync() if waits else nullcontext():
+            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                output: Output = self._forward(v1, v2)
+            self.scaler.scale(output.loss / passes).backward()
+        return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
+
+    def _agree(self, measures: Tensor, norm: Tensor) -> list[float]:
+        """The means over all processes: a NaN or a wish to stop in one of them is seen by all, at the same step."""
+        stop = torch.tensor(float(self._stop is not None and self._stop.is_set()), device=norm.device)
+        return mean_over_processes(torch.cat((measures, torch.stack((norm, stop))))).tolist()
+
+    def _next_views(self, k: int, m: int = 0) -> tuple[Tensor, Tensor]:
+        """The views of forward pass m of step k.
+
+        The numbers of all the step's views are drawn, and this pass takes its rows: however a step is cut
+        into passes and processes, an image gets the same views.
+        """
+        images = self.feed.batch(k, m)
+        total, rows = self.config.step_images, self.feed.rows(m)
+        self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
+        drawn = self.views.draw(total, *images.shape[2:], self.device)
+        if len(images) < total:
+            both = torch.arange(2 * total, device=self.device).view(2, total)
+            drawn = drawn[both[:, rows].flatten()]
+        v1, v2 = self.views.carry_out(images, drawn)
+        return v1.contiguous(memory_format=torch.channels_last), v2.contiguous(memory_format=torch.channels_last)
+
+    def _tau(self, k: int) -> float:
+        """The decay rate of update k of K (τ_0 belongs to the start, before any update)."""
+        if self.config.target == "online" or not self.config.stop_gradient:
+            return 0.0
+        if self.config.target == "random":
+            return 1.0
+        if self.config.tau_schedule == "constant":
+            return self.config.tau_base
+        return tau_at(min(k, self.total_steps), self.total_steps, self.config.tau_base)
