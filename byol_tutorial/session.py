@@ -19,6 +19,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .config import LIVE, Config, UserError, refuse_unknown
@@ -44,14 +45,15 @@ class Measure:
 
     step     how many steps had been made
     report   spread and rank of the projections z of up to 256 test (else train) images
-    map      float32 (M, 2): the first two principal components of their representations y, turned so that points
-             move as little as possible from one measure to the next
+    maps     float32 (M, 2) each, the first two principal components of two things: "z", their projections' directions
+             z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
+             turned so that points move as little as possible from one measure to the next
     seconds  how long it took
     """
 
     step: int
     report: CollapseReport
-    map: Tensor
+    maps: dict[str, Tensor]
     seconds: float
 
 
@@ -63,7 +65,7 @@ class Snapshot:
     step           steps made, of total_steps       measure   the last Measure, if any
     knn            ((step, accuracy), ...)          changes   ((step, {field: value}), ...)
     config         with the changes so far          resets    how many times the session has begun anew
-    first_config   as it was at step 0
+    first_config   as it was at step 0              start_knn accuracy of the untrained encoder, if labels are known
     """
 
     state: str
@@ -74,6 +76,7 @@ class Snapshot:
     first_config: Config
     knn: tuple[tuple[int, float], ...]
     changes: tuple[tuple[int, dict], ...]
+    start_knn: float | None
     measure: Measure | None
     error: str
     resets: int
@@ -137,6 +140,16 @@ class Session:
         self._arrivals: list[Future] = []  # of run(), which waits until the run stands still
         self._resets = -1  # the first beginning is none
         self._begin(config)
+
+    @classmethod
+    def of(cls, trainer: Trainer, first_config: Config | None = None) -> "Session":
+        """A session that goes on with a Trainer's run, from where it stands. From now on it is the session's own.
+
+        first_config: the config at step 0, if it has changed since.
+        """
+        session = cls(trainer.config, trainer.train, trainer.test, trainer.device)
+        session._order(lambda: session._take_up(trainer, first_config or trainer.config)).result()
+        return session
 
     # --- orders, from any thread ----------------------------------------------------------------
 
@@ -207,10 +220,14 @@ class Session:
 
     def close(self) -> None:
         """Stop, wait for the thread's end and forget the subscribers. A closed session may be reset and started again."""
-        self.stop()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        with self._lock:
+            thread = self._thread
+            if thread is None and self.state not in ("done", "failed"):  # nobody else is at work
+                self._publish(state="done")
+        if thread is not None:
+            self.stop()
+            if thread is not threading.current_thread():
+                thread.join()
         with self._lock:
             self._subscribers.clear()
 
@@ -307,14 +324,26 @@ class Session:
         self._goal: int | None = None
         self._arrive()
         self._undoable: list[tuple[float, dict]] = []  # when, and the values before
-        self._measure_at, self._map = 0.0, None
+        self._measure_at = 0.0
+        self._maps: dict[str, Tensor] = {}
         source = self.test if self.test is not None and len(self.test) > 1 else self.train
-        self._measured = source.sample(MEASURED)
+        self.measured = source.sample(MEASURED)
         t = self.trainer
         self._snapshot = Snapshot(
-            "idle", 0, t.total_steps, t.steps_per_epoch, config, config, (), (), None, "", self._resets, t.history
+            "idle", 0, t.total_steps, t.steps_per_epoch, config, config, (), (), None, None, "", self._resets, t.history
         )
         self._publish()
+
+    def _take_up(self, trainer: Trainer, first_config: Config) -> None:
+        start_knn = self.trainer.knn() if self.trainer.has_labels else None  # its encoder is the untrained one
+        self.trainer = trainer
+        made, total = trainer.steps_done, trainer.total_steps
+        state = "idle" if made == 0 else "paused" if made < total else "done"
+        new = {"state": state, "total_steps": total, "first_config": first_config, "_history": trainer.history}
+        if made:
+            self._measure()
+            new["start_knn"] = start_knn
+        self._publish(**new)
 
     def _go(self, steps: int | None, arrived: Future | None = None) -> None:
         if self.state in ("failed", "done"):
@@ -322,6 +351,8 @@ class Session:
         self._goal = None if steps is None else self.trainer.steps_done + steps
         if self.measuring and self._snapshot.measure is None:
             self._measure()
+            if self.trainer.steps_done == 0 and self.trainer.has_labels:
+                self._publish(start_knn=self.trainer.knn())
         if arrived is not None:
             self._arrivals.append(arrived)
         self._publish(state="running")
@@ -399,15 +430,16 @@ class Session:
     def _measure(self) -> None:
         start = time.perf_counter()
         t = self.trainer
-        y = features(t.model.encoder, self._measured.images)
+        y = features(t.model.encoder, self.measured.images)
         t.model.projector.eval()
         with torch.no_grad():
             z = t.model.projector(y.to(t.device)).float().cpu()
         t.model.projector.train()
-        self._map = pca_embedding(y, like=self._map)
+        for name, points in (("z", F.normalize(z, dim=1)), ("y", y)):
+            self._maps[name] = pca_embedding(points, like=self._maps.get(name))
         seconds = time.perf_counter() - start
         self._measure_at = time.perf_counter() + seconds / MEASURE_SHARE
-        self._publish(measure=Measure(t.steps_done, collapse_report(z), self._map, seconds))
+        self._publish(measure=Measure(t.steps_done, collapse_report(z), dict(self._maps), seconds))
 
     def __repr__(self) -> str:
         s = self._snapshot

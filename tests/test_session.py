@@ -332,8 +332,11 @@ def test_a_measure_sees_rank_and_a_map_of_the_test_images(session):
     session.run(steps=5)
     measure = session.snapshot().measure
     assert measure.step == 5
-    assert measure.map.shape == (40, 2)
-    assert measure.map.dtype == torch.float32
+    for points in measure.maps.values():
+        assert points.shape == (40, 2)
+        assert points.dtype == torch.float32
+    assert set(measure.maps) == {"z", "y"}
+    assert measure.maps["z"].abs().max() <= 2
     assert 0 <= measure.report.rank <= 8
 
 
@@ -483,3 +486,14 @@ def test_a_text_that_is_no_experiment_is_refused(text, error, words):
 def test_other_images_are_refused_by_name(session):
     with pytest.raises(DataError, match="other images"):
         bt.rebuild(str(Experiment.of(session)), bt.load("shapes", limit=44, seed=5))
+
+
+def test_closing_what_stands_still_starts_no_thread(session, monkeypatch):
+    session.run(steps=1)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    for thread in threading.enumerate():
+        if thread.name == "byol session":
+            thread.join(WAIT)
+    session.close()
+    assert session.state == "done"
+    session.close()

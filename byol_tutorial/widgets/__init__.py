@@ -8,3 +8,5 @@
 
 Every function returns a widget that also works without a front end. Needs `pip install 'byol-tutorial[notebooks]'`.
 """
+
+from .cockpit import Cockpit, cockpit

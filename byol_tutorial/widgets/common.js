@@ -31,17 +31,19 @@ function btNumber(x, digits = 3) {
  * A labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log", help?, format?: x => text}.
  * onchange(value) is called while it is dragged. Returns {element, get(), set(value)}; set calls nothing.
  * With scale "log" the slider's own range is 0..1000 and low must be above 0; with zero: true its left end is exactly 0.
+ * Scale "tau" is for a decay rate: 1 − τ on a logarithmic scale, the ends exactly 0 and 1.
  */
 function btSlider(spec, value, onchange) {
-  const id = btId(), log = spec.scale === "log";
-  const format = spec.format ?? btNumber;
-  const input = h("input", {type: "range", id, title: spec.help, min: log ? 0 : spec.low, max: log ? 1000 : spec.high,
-                            step: log ? 1 : spec.step ?? "any"});
+  const id = btId(), log = spec.scale === "log", tau = spec.scale === "tau";
+  const format = spec.format ?? (tau ? (x) => String(Number(x.toFixed(5))) : btNumber);
+  const input = h("input", {type: "range", id, title: spec.help, min: log || tau ? 0 : spec.low,
+                            max: log || tau ? 1000 : spec.high, step: log || tau ? 1 : spec.step ?? 0.01});
   const output = h("output", {for: id});
   const ratio = Math.log(spec.high / spec.low);
-  const toValue = (s) => !log ? Number(s) : spec.zero && Number(s) === 0 ? 0
+  const tauAt = (s) => s >= 1000 ? 1 : Number((1 - 10 ** (-s / 250)).toFixed(s < 250 ? 2 : s < 500 ? 3 : 5));
+  const toValue = (s) => tau ? tauAt(Number(s)) : !log ? Number(s) : spec.zero && Number(s) === 0 ? 0
     : Number((spec.low * Math.exp(ratio * s / 1000)).toPrecision(3));
-  const toSlider = (v) => !log ? v : v <= 0 ? 0 : Math.round(1000 * Math.log(v / spec.low) / ratio);
+  const toSlider = (v) => tau ? (v >= 1 ? 1000 : Math.round(-250 * Math.log10(1 - v))) : !log ? v : v <= 0 ? 0 : Math.round(1000 * Math.log(v / spec.low) / ratio);
   let now = value;
   const show = () => { output.value = format(now); input.setAttribute("aria-valuetext", format(now)); };
   const set = (v) => { now = v; input.value = toSlider(v); show(); };

@@ -8,6 +8,7 @@ A panel's code in the browser is common.js followed by its own file, one ES modu
 The same module is shown without a kernel by static.py.
 """
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, **traits):
         self._lock = threading.RLock()
+        self._ended = False
         self._away_at: float | None = None  # when nobody is looking any more; None: nobody ever has
         super().__init__(**traits)
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
@@ -79,6 +81,15 @@ class Panel(anywidget.AnyWidget):
     def interrupted(self) -> None:
         """The kernel was interrupted; a panel with a thread ends it here."""
 
+    def end(self) -> None:
+        """The panel is being closed; a panel with a thread ends it here. Called once."""
+
     def close(self) -> None:
-        lifecycle.release(self)
+        """End what the panel has running, and take it off the page. Once closed, it stays so."""
+        with self._lock:
+            ended, self._ended = self._ended, True
+        # when Python itself is ending, widgets are closed too, and no thread can be started or joined any more
+        if not ended and not sys.is_finalizing():
+            lifecycle.release(self)
+            self.end()
         super().close()

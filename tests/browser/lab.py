@@ -1,0 +1,94 @@
+"""A real JupyterLab for browser tests: its server, notebooks made from cells, and how to run them in a page."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+START = 120  # seconds that a server may take to answer
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Lab:
+    """A JupyterLab server of its own in a folder of its own; no settings of the user's are read or written."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        home = folder / ".home"
+        environment = os.environ | {
+            "JUPYTER_CONFIG_DIR": str(home / "config"),
+            "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+            "IPYTHONDIR": str(home / "ipython"),
+            "BYOL_SCALE": "smoke",
+            "OMP_NUM_THREADS": "1",
+        }
+        (folder / "work").mkdir(parents=True)
+        self.log = (folder / "server.log").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}",
+             "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+             "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+             f"--ServerApp.root_dir={folder / 'work'}"],
+            env=environment, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder,
+        )  # fmt: skip
+        end = time.monotonic() + START
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api/status", timeout=5):
+                return
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.close()
+                raise RuntimeError(f"JupyterLab did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
+            time.sleep(0.2)
+
+    def notebook(self, name: str, *cells: str) -> str:
+        """Write a notebook of these code cells; its name in the server's folder."""
+        book = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
+        nbformat.write(book, self.folder / "work" / f"{name}.ipynb")
+        return f"{name}.ipynb"
+
+    def open(self, page, notebook: str, theme: str = "JupyterLab Light") -> None:
+        """Open a notebook alone in a page, with its kernel ready."""
+        page.goto(f"{self.url}/lab/tree/{notebook}?reset")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
+        command(page, "apputils:change-theme", {"theme": theme})
+        page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+        command(page, "application:toggle-left-area")
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=120_000)
+
+    def kernels(self) -> list[dict]:
+        with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=10) as answer:
+            return json.load(answer)
+
+    def close(self) -> None:
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        self.process.kill()
+        self.log.close()
+
+
+def command(page, name: str, arguments: dict | None = None) -> None:
+    """Run one of JupyterLab's commands, without waiting for its end."""
+    page.evaluate("([n, a]) => { window.jupyterapp.commands.execute(n, a); }", [name, arguments or {}])
+
+
+def run_all(page) -> None:
+    command(page, "notebook:run-all-cells")
