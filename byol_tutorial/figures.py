@@ -108,6 +108,25 @@ def curves(runs: dict[str, dict], steps_per_epoch: int = 1) -> Picture:
     return figure
 
 
+def lines(
+    series: dict[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    alt: str = "",
+    marker: str | None = None,
+) -> Picture:
+    """Curves in one panel: name -> (x, y). `alt` says what is to be seen."""
+    figure = Picture(5.6, 2.9, alt or f"{ylabel} over {xlabel}, for {', '.join(series)}")
+    axes = figure.subplots()
+    for (name, (x, y)), colour in zip(series.items(), COLOURS * 3, strict=False):
+        axes.plot(x, y, color=colour, linewidth=1.8, label=name, marker=marker, markersize=4)
+    _plain(axes, title, xlabel, ylabel)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
     """Mean over the last `window` values, fewer at the start."""
     total = np.cumsum(np.concatenate(([0.0], np.asarray(values, dtype=float))))

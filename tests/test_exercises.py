@@ -191,25 +191,52 @@ def test_an_exercise_that_cannot_be_is_refused():
 # --- predictions --------------------------------------------------------------------------------
 
 
-def test_a_guess_is_kept_and_shown_beside_the_outcome():
-    noted = bt.exercises.predict("03-first-loss", loss=0.0, target="a copy of θ")
-    assert "noted: loss 0.0" in str(noted)
-    shown = bt.exercises.outcome("03-first-loss", loss=torch.tensor(3.5), target="a copy of θ")
-    assert shown.rows == (("loss", "0", "3.5", "off by 3.5"), ("target", "a copy of θ", "a copy of θ", "✓"))
-    assert "a random predictor stands between" in str(shown)
+GUESS = Exercise(
+    id="99-guess",
+    title="Guess",
+    kind="predict",
+    difficulty=1,
+    minutes=1,
+    hint="think",
+    questions={"loss": (0, 8), "way": ("up", "down")},
+    reference={"loss": 2.0, "way": "down"},
+    mistakes=(Mistake("no loss", {"loss": 0}, "a loss of zero is no good sign"),),
+)
+
+
+@pytest.fixture
+def guess(monkeypatch):
+    monkeypatch.setattr(bt.exercises, "find", lambda id: GUESS)
+
+
+def test_a_guess_is_kept_and_shown_beside_the_outcome(guess):
+    assert "noted: loss 0, way down" in str(bt.exercises.predict("99-guess", loss=0, way="down"))
+    shown = bt.exercises.outcome("99-guess", loss=torch.tensor(3.5), way="down")
+    assert shown.rows == (("loss", "0", "3.5", "off by 3.5"), ("way", "down", "down", "✓"))
+    assert "no good sign" in str(shown)
     assert "<td>off by 3.5</td>" in shown._repr_html_()
+    bt.exercises.predict("99-guess", loss=3, way="up")
+    assert bt.exercises.outcome("99-guess", way="down").rows == (("way", "up", "down", "✗"),)
+    assert "no good sign" not in str(bt.exercises.outcome("99-guess", way="down"))
 
 
-def test_an_open_guess_says_what_is_allowed_and_a_wrong_one_is_refused():
-    assert "a number from 0 to 8" in str(bt.exercises.predict("03-first-loss", loss=..., target=...))
-    assert bt.exercises.outcome("03-first-loss", loss=4.0).rows == (("loss", "–", "4", ""),)
-    with pytest.raises(ExerciseError, match=r"loss=9: a number from 0 to 8"):
-        bt.exercises.predict("03-first-loss", loss=9)
-    with pytest.raises(ExerciseError, match="one of 'a copy of θ'"):
-        bt.exercises.predict("03-first-loss", target="other")
-    with pytest.raises(ExerciseError, match="does not ask for 'size'"):
-        bt.exercises.predict("03-first-loss", size=1)
-    with pytest.raises(ExerciseError, match="no prediction"):
+def test_an_open_guess_says_what_is_allowed_and_a_wrong_one_is_refused(guess):
+    assert "loss: a number from 0 to 8; way: one of 'up', 'down'" in str(
+        bt.exercises.predict("99-guess", loss=..., way=...)
+    )
+    assert bt.exercises.outcome("99-guess", loss=4.0).rows == (("loss", "–", "4", ""),)
+    for wrong, told in (
+        ({"loss": 9}, "loss=9: a number from 0 to 8"),
+        ({"loss": True}, "loss=True"),
+        ({"way": "left"}, "one of 'up'"),
+        ({"size": 1}, "does not ask for 'size'"),
+    ):
+        with pytest.raises(ExerciseError, match=told):
+            bt.exercises.predict("99-guess", **wrong)
+
+
+def test_only_predictions_are_predicted():
+    with pytest.raises(ExerciseError, match="no prediction but of kind 'implement'"):
         bt.exercises.predict("03-loss", loss=1)
 
 

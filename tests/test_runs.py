@@ -103,7 +103,7 @@ def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path):
         (tmp_path / "course").mkdir(exist_ok=True)
         (tmp_path / "room.py").write_text(text)
         monkeypatch.setattr(cache, "__file__", str(tmp_path / "course" / "cache.py"))
-        monkeypatch.setattr(cache, "ROOMS", ("room",))
+        monkeypatch.setattr(cache, "START", ("room",))
         digests[name] = cache.library.__wrapped__()
     assert digests["a"] == digests["b"] != digests["c"]
 
@@ -298,5 +298,7 @@ def test_cached_computes_once_for_the_same_text_and_inputs():
         cached("it", compute, seed=object())
 
 
-def test_rooms_of_the_digest_exist():
+def test_the_digest_covers_the_algorithm():
+    assert {"augment", "byol", "diagnose", "evaluate", "feed", "networks", "optim", "train"} <= set(cache.rooms())
+    assert {"cli", "session", "figures"}.isdisjoint(cache.rooms())
     assert cache.library().startswith(bt.__version__ + "+")

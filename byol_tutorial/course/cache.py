@@ -25,20 +25,7 @@ from ..checkpoint import write_atomically
 from ..config import Config
 from .scale import scale
 
-# The rooms that decide what a run of given config and data gives.
-ROOMS = (
-    "augment",
-    "byol",
-    "diagnose",
-    "distributed",
-    "evaluate",
-    "feed",
-    "hardware",
-    "networks",
-    "optim",
-    "randomness",
-    "train",
-)
+START = ("train", "evaluate")  # with all they import, these decide what a run of given config and data gives
 
 
 def folder() -> Path:
@@ -46,12 +33,23 @@ def folder() -> Path:
     return Path(os.environ.get("BYOL_CACHE") or Path.home() / ".cache" / "byol_tutorial" / "runs")
 
 
+def rooms() -> dict[str, ast.Module]:
+    """Name -> syntax tree of the modules of START and of those that they import, directly or not."""
+    found, left = {}, list(START)
+    while left:
+        file = Path(__file__).parent.parent / f"{(name := left.pop())}.py"
+        if name not in found and file.exists():
+            found[name] = ast.parse(file.read_text(encoding="utf-8"))
+            imports = [n for n in ast.walk(found[name]) if isinstance(n, ast.ImportFrom) and n.level == 1]
+            left += [room for n in imports for room in ([n.module] if n.module else [a.name for a in n.names])]
+    return dict(sorted(found.items()))
+
+
 @cache
 def library() -> str:
     """Version of the library, and a digest of the code that decides runs; comments and docstrings do not count."""
     digest = hashlib.sha256()
-    for room in ROOMS:
-        tree = ast.parse((Path(__file__).parent.parent / f"{room}.py").read_text(encoding="utf-8"))
+    for tree in rooms().values():
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

@@ -337,36 +337,45 @@ TAU = Exercise(
 # --- predict ------------------------------------------------------------------------------------
 
 
-def _near_four(answer: dict) -> str | None:
-    if abs(answer["loss"] - 4) <= 1.5:
-        return None
-    return "think of two vectors that have nothing to do with each other: what is their cosine, in many dimensions?"
+def _first_and_last(answer: dict) -> str | None:
+    if abs(answer["first"] - 4) > 1:
+        return "first: think of two directions that have nothing to do with each other. What is their cosine, in many dimensions?"
+    if not 0 < answer["last"] < answer["first"]:
+        return "last: training lowers the loss; but what would a loss of exactly 0 mean?"
+    return None
 
 
-FIRST_LOSS = Exercise(
-    id="03-first-loss",
-    title="The first loss",
+LOSS_VALUES = Exercise(
+    id="03-loss-values",
+    title="The loss, first and last",
     kind="predict",
     difficulty=1,
     minutes=3,
-    hint="The predictor is random, so p points anywhere. What is the cosine of two random directions in 64 dimensions? "
-    "And the loss adds two of 2 − 2 cos.",
-    questions={"loss": (0.0, 8.0), "target": ("a copy of θ", "random, other than θ")},
-    reference={"loss": 4.0, "target": "a copy of θ"},
-    accept=_near_four,
+    hint="At first the predictor is random, so p points anywhere: what is the cosine of two unrelated directions in 64 "
+    "dimensions? At the end: can one view tell everything that the target sees in the other?",
+    questions={"first": (0.0, 8.0), "last": (0.0, 8.0)},
+    reference={"first": 4.0, "last": 1.0},
+    accept=_first_and_last,
     mistakes=(
         Mistake(
-            "zero, since the target is a copy",
-            {"loss": 0.0, "target": "a copy of θ"},
-            "the target is a copy, but the views differ, and a random predictor stands between: p points elsewhere.",
+            "zero at first, since the target is a copy",
+            {"first": 0.0, "last": 0.0},
+            "the target starts as a copy, but a random predictor stands between: p points elsewhere. And a loss of 0 in "
+            "the end would mean that nothing is left to tell two views apart, nor two images.",
         ),
         Mistake(
-            "the maximum",
-            {"loss": 8.0, "target": "a copy of θ"},
-            "8 would mean opposite directions, for every image. Unrelated directions are orthogonal, not opposite.",
+            "zero in the end",
+            {"first": 4.0, "last": 0.0},
+            "0 would mean that every prediction is perfect, whatever was cropped away: that is easy only if the answer is "
+            "always the same.",
+        ),
+        Mistake(
+            "the maximum at first",
+            {"first": 8.0, "last": 0.0},
+            "8 would mean opposite directions for every image. Unrelated directions are orthogonal, not opposite.",
         ),
     ),
-    praise="right: unrelated directions in many dimensions are nearly orthogonal, so each direction of the loss is near 2.",
+    praise="right: unrelated directions in many dimensions are nearly orthogonal, so each half of the loss starts near 2.",
 )
 
 
@@ -480,4 +489,4 @@ MANY_VIEWS = Exercise(
 )
 
 
-EXERCISES = (LOSS, STOP_GRADIENT, EMA, TAU, FIRST_LOSS, BUG, MANY_VIEWS)
+EXERCISES = (LOSS, BUG, STOP_GRADIENT, EMA, TAU, LOSS_VALUES, MANY_VIEWS)
