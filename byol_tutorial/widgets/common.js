@@ -4,6 +4,8 @@
 // Okabe and Ito's palette, extended to ten; told apart by colour-blind readers on light and dark grounds.
 const BT_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F5CC9", "#8C564B", "#7F7F7F"];
 
+const BT_KEYS = ["button", "input", "select", "summary", "textarea"];
+
 /** An element: h("p", {class: "x", onclick: f, "aria-label": "…"}, child, "text", …). */
 function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,6 +15,8 @@ function h(tag, attributes = {}, ...children) {
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
   element.append(...children.filter((c) => c !== null && c !== undefined));
+  // Else JupyterLab takes arrows, Enter and letters from a control in an output, for shortcuts of its own.
+  if (BT_KEYS.includes(tag)) element.setAttribute("data-lm-suppress-shortcuts", "true");
   return element;
 }
 
