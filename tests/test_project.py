@@ -68,10 +68,10 @@ def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
         {"config", "shapes", "diagnose", "distributed", "history", "interrupt", "randomness"},
-        {"hardware", "presets", "pictures", "augment", "networks", "figures"},
+        {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes"},
         {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "embed", "feed"},
         {"optim", "result", "state"}, {"tuning"}, {"protocols"}, {"step"}, {"train"},
-        {"runfolder", "recording", "session", "experiment", "shared"}, {"judge"}, {"course", "cli"}, {"__main__"},
+        {"runfolder", "recording", "session", "experiment", "shared", "laboratory", "turns"}, {"judge"}, {"course", "cli"}, {"__main__"},
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(order) for name in names}
     for file in (ROOT / "byol_tutorial").glob("*.py"):
