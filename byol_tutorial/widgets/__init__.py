@@ -10,3 +10,4 @@ Every function returns a widget that also works without a front end. Needs `pip 
 """
 
 from .cockpit import Cockpit, cockpit
+from .explorer import Explorer, explorer
