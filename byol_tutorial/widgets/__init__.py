@@ -11,3 +11,5 @@ Every function returns a widget that also works without a front end. Needs `pip 
 
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer
+
+__all__ = ["Cockpit", "Explorer", "cockpit", "explorer"]
