@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: lab test notebooks constraints bench clean
+.PHONY: lab test notebooks student teacher constraints bench clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
@@ -17,6 +17,11 @@ test: .venv/installed
 # The .md files are what one edits; this writes the .ipynb beside each.
 notebooks: .venv/installed
 	$(BIN)/jupytext --quiet --to ipynb notebooks/[0-9]*.md
+
+# The notebooks without solutions, and with them unfolded, in build/student and build/teacher.
+student teacher: .venv/installed
+	rm -rf build/$@
+	$(BIN)/byol-tutorial course $@ build/$@
 
 # Measured results in bench/results; about a quarter of an hour on two cores.
 bench: .venv/installed

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from . import __version__, distributed, runfolder, stream
 from .config import FIELDS, Pair, UserError
+from .course import commands
 from .distributed import process
 from .presets import PRESETS, preset
 from .protocols import PROTOCOLS
@@ -239,6 +240,10 @@ def evaluate(run, protocols, data, seed, device, workers):
         images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
         console.print(repr(images))
     run_protocols(protocols, trainer, images, test, seed, run, console)
+
+
+app.add_command(commands.claims)
+app.add_command(commands.course)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -253,3 +253,25 @@ def test_overview_lists_difficulty_and_minutes():
     table = bt.exercises.overview("03")
     assert ("03-many-views", "More than two views", "extend", "●●●", "12") in table.rows()
     assert "<td>●●●</td>" in table._repr_html_()
+
+
+# --- citations ----------------------------------------------------------------------------------
+
+
+def test_citations_have_an_entry_with_the_same_address():
+    """The convention of notebooks/README.md: the title of a link to a paper is its key in the bibliography."""
+    text = (Path(__file__).parent.parent / "book/references.bib").read_text()
+    entries = re.findall(r"^@\w+\{(\w+),(.*?)^\}", text, re.M | re.S)
+    urls = {key: re.search(r"^  url = \{(.+)\}$", body, re.M)[1] for key, body in entries}
+    assert len(urls) == len(entries) >= 20
+    for key, body in entries:
+        for field in ("title", "author", "year", "url"):
+            assert re.search(rf"^  {field} = \{{.+\}},?$", body, re.M), (key, field)
+        if eprint := re.search(r"eprint = \{(.+)\}", body):
+            assert urls[key] == f"https://arxiv.org/abs/{eprint[1]}"
+    cited = 0
+    for path in [*NOTEBOOKS.values(), NOTEBOOKS["03"].with_name("ledger.md")]:
+        for url, key in re.findall(r'\]\((\S+) "([a-z]+\d{4}\w*)"\)', path.read_text() if path.exists() else ""):
+            assert urls.get(key) == url, f"{path.name}: {key}"
+            cited += 1
+    assert cited > 5

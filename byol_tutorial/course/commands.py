@@ -1,0 +1,72 @@
+"""The course on the command line: byol-tutorial claims, byol-tutorial course student | teacher."""
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("rows", nargs=-1, metavar="[ROW ...]")
+@click.option("--run", is_flag=True, help="measure what is not measured yet: about a minute an experiment and seed")
+@click.option("--page", type=click.Path(path_type=Path), help="write all of the ledger to this file, as Markdown")
+def claims(rows, run, page):
+    """The ledger: what the papers claim, what we measured, and whether it agrees.
+
+    ROW names claims, such as tau-zero: these are told in full. Without one, all are listed.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from . import claims as ledger
+
+    chosen = ledger.choose(rows)
+    if run:
+        ledger.measure_rows(rows, say=lambda text: click.echo(text))
+    if page is not None:
+        from ..checkpoint import write_atomically
+
+        write_atomically(page, lambda file: file.write(ledger.page().encode()))
+        page.chmod(0o644)
+        click.echo(f"written to {page}")
+        return
+    if rows:
+        for claim in chosen:
+            click.echo(f"{claim.id}: {claim.says}")
+            for heading, text in claim.lines():
+                click.echo(f"  {heading:<9} {plain(text)}")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("row", "claim", "paper", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for claim in chosen:
+        table.add_row(claim.id, escape(claim.says), escape(f"{claim.paper_name}: {claim.paper}"), claim.verdict)
+    Console(highlight=False, width=None).print(table)
+    click.echo(", ".join(f"{n} {verdict}" for verdict, n in ledger.counts().items()))
+
+
+def plain(text: str) -> str:
+    """Markdown without its marks and link addresses."""
+    import re
+
+    return re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", text).replace("**", "").replace("`", "")
+
+
+@click.group()
+def course():
+    """The notebooks, for a class."""
+
+
+def _edition(kind: str, what: str):
+    @course.command(name=kind, help=f"Write the {kind} edition of the notebooks, {what}, into the new folder OUT.")
+    @click.argument("out", type=click.Path(path_type=Path))
+    @click.option("--notebooks", type=click.Path(path_type=Path), help="folder of the course's notebooks")
+    def write(out, notebooks):
+        from .editions import write_edition
+
+        written = write_edition(kind, out, notebooks)
+        click.echo(f"{len(written)} notebooks in {out}")
+
+
+_edition("student", "without solutions")
+_edition("teacher", "with solutions unfolded")

@@ -1,0 +1,100 @@
+"""Student editions hold no solution and run; teacher editions show theirs."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from byol_tutorial.cli import main
+from byol_tutorial.config import UserError
+from byol_tutorial.course.editions import edited, write_edition
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def source(cell) -> str:
+    return "".join(cell["source"])
+
+
+def solutions(notebook) -> list[str]:
+    return [source(c) for c in notebook["cells"] if "solution" in c["metadata"].get("tags", [])]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_student_edition_lacks_exactly_the_solutions(path):
+    notebook = json.loads(path.read_text())
+    student = edited(notebook, "student")
+    text = "\n".join(map(source, student["cells"]))
+    assert len(student["cells"]) == len(notebook["cells"]) - len(solutions(notebook))
+    assert "strict=True" not in [w for line in text.splitlines() if "exercises.check" in line for w in line.split()]
+    assert not [s for s in solutions(notebook) if s in text]
+    assert all(not c.get("outputs") for c in student["cells"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_teacher_edition_has_them_unfolded(path):
+    notebook = json.loads(path.read_text())
+    teacher = edited(notebook, "teacher")
+    assert solutions(teacher) == solutions(notebook)
+    for cell in teacher["cells"]:
+        if "solution" in cell["metadata"].get("tags", []):
+            assert "hide-cell" not in cell["metadata"]["tags"]
+            assert "jupyter" not in cell["metadata"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_cell_needs_a_name_that_only_a_solution_defines(path):
+    """So the student edition runs wherever the full notebook does; read off the syntax, without running."""
+    defined, by_solutions = set(), set()
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("\n".join(line for line in source(cell).splitlines() if not line.startswith(("%", "!"))))
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        new = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        new |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        new |= {
+            (a.asname or a.name).split(".")[0]
+            for n in ast.walk(tree)
+            if isinstance(n, (ast.Import, ast.ImportFrom))
+            for a in n.names
+        }
+        if "solution" in cell["metadata"].get("tags", []):
+            by_solutions |= new - defined
+        else:
+            assert not (names - new) & (by_solutions - defined), source(cell)
+            defined |= new
+
+
+def test_the_command_writes_a_folder_that_runs(tmp_path, monkeypatch, capsys):
+    """Lesson 03 of the student edition, executed top to bottom at smoke scale in a kernel of its own."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("BYOL_SCALE", "smoke")
+    main(["course", "student", str(tmp_path / "class")])
+    assert f"{len(NOTEBOOKS)} notebooks" in capsys.readouterr().out
+    path = tmp_path / "class" / "03_build_byol.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    NotebookClient(
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
+    told = [str(o.get("data", {}).get("text/plain", "")) for c in notebook.cells for o in c.get("outputs", [])]
+    assert sum("not attempted yet" in t for t in told) >= 4
+    assert not any("✓" in t for t in told)
+    assert "(00_start_here.ipynb)" in path.read_text()
+
+
+def test_nothing_is_overwritten_and_errors_say_what_to_do(tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["course", "teacher", str(tmp_path / "full")])
+    assert "name a new folder" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    with pytest.raises(UserError, match="no notebooks in"):
+        write_edition("student", tmp_path / "new", notebooks=tmp_path)
+    with pytest.raises(UserError, match="choose one of student, teacher"):
+        write_edition("pupil", tmp_path / "new")
