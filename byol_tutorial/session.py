@@ -21,12 +21,13 @@ from dataclasses import dataclass, field, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
+from .augment import as_float, normalise
 from .config import LIVE, Config, UserError, refuse_unknown
 from .data import ImageSet, StreamedSet
 from .diagnose import ALARM_STEPS, COLLAPSED, PARTIAL, CollapseReport, collapse_report
 from .embed import pca_embedding
-from .evaluate import features
 from .train import Trainer
 
 STATES = ("idle", "running", "paused", "done", "failed")
@@ -44,7 +45,7 @@ class Measure:
     """A look at the whole run, taken between two steps.
 
     step     how many steps had been made
-    report   spread and rank of the projections z of up to 256 test (else train) images
+    report   spread and rank of the projections z of up to 256 test (else train) images, without augmentation
     maps     float32 (M, 2) each, the first two principal components of two things: "z", their projections' directions
              z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
              turned so that points move as little as possible from one measure to the next
@@ -429,17 +430,28 @@ class Session:
 
     def _measure(self) -> None:
         start = time.perf_counter()
-        t = self.trainer
-        y = features(t.model.encoder, self.measured.images)
-        t.model.projector.eval()
-        with torch.no_grad():
-            z = t.model.projector(y.to(t.device)).float().cpu()
-        t.model.projector.train()
+        y, z = self._represent()
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y)):
             self._maps[name] = pca_embedding(points, like=self._maps.get(name))
         seconds = time.perf_counter() - start
         self._measure_at = time.perf_counter() + seconds / MEASURE_SHARE
-        self._publish(measure=Measure(t.steps_done, collapse_report(z), dict(self._maps), seconds))
+        self._publish(measure=Measure(self.trainer.steps_done, collapse_report(z), dict(self._maps), seconds))
+
+    @torch.no_grad()
+    def _represent(self) -> tuple[Tensor, Tensor]:
+        """y and z of the measured images, normalised as in training: with this batch's statistics.
+
+        Running statistics would need some steps before they mean anything. They are left alone: BatchNorm writes into
+        copies.
+        """
+        online = self.trainer.model.online.train()
+        x = as_float(self.measured.images.to(self.trainer.device))
+        y = normalise(x, online.encoder.pixel_mean, online.encoder.pixel_std)
+        results = []
+        for part in (online.encoder, online.projector):
+            y = functional_call(part, {name: b.clone() for name, b in part.named_buffers()}, (y,))
+            results.append(y.float().cpu())
+        return results[0], results[1]
 
     def __repr__(self) -> str:
         s = self._snapshot

@@ -119,7 +119,7 @@ function btTheme(element) {
  */
 function btCanvas(height, alt, draw) {
   const element = h("canvas", {role: "img", "aria-label": alt, style: `width:100%;height:${height}px`});
-  let asked = 0, theme = null;
+  let asked = 0, theme = null, themeAt = 0;
   const paint = () => {
     asked = 0;
     const width = element.clientWidth;
@@ -127,7 +127,11 @@ function btCanvas(height, alt, draw) {
     const scale = window.devicePixelRatio || 1;
     const w = Math.round(width * scale), t = Math.round(height * scale);
     if (element.width !== w || element.height !== t) { element.width = w; element.height = t; }
-    theme ??= btTheme(element.closest(".bt") ?? element.parentElement);
+    const now = performance.now();
+    if (!theme || now - themeAt > 1000) {
+      theme = btTheme(element.closest(".bt") ?? element.parentElement);
+      themeAt = now;
+    }
     const context = element.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
@@ -136,11 +140,14 @@ function btCanvas(height, alt, draw) {
   const redraw = () => { asked ||= requestAnimationFrame(paint); };
   const resized = new ResizeObserver(redraw);
   resized.observe(element);
-  const themed = new MutationObserver(() => { theme = null; redraw(); });
+  const timers = [];
+  const themed = new MutationObserver(() => { // a theme's style sheet may arrive after the attribute that names it
+    for (const wait of [0, 400, 1500]) timers.push(setTimeout(() => { theme = null; redraw(); }, wait));
+  });
   for (const root of [document.documentElement, document.body])
     themed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
   return {element, redraw, alt: (text) => element.setAttribute("aria-label", text),
-          close() { resized.disconnect(); themed.disconnect(); cancelAnimationFrame(asked); }};
+          close() { resized.disconnect(); themed.disconnect(); timers.forEach(clearTimeout); cancelAnimationFrame(asked); }};
 }
 
 /** The numbers in a bytes trait (a DataView): btArray(view, Float32Array). A copy, for the offset may not fit. */

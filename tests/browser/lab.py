@@ -12,6 +12,14 @@ from pathlib import Path
 
 import nbformat
 
+SETTINGS = {  # no questions: start the kernel, fetch no news
+    "notebook-extension/tracker": {"autoStartDefaultKernel": True},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+KERNEL_IS_READY = """() => {
+  const session = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
+  return session?.isReady && session.session?.kernel?.status === "idle";
+}"""
 START = 120  # seconds that a server may take to answer
 
 
@@ -38,12 +46,15 @@ class Lab:
             "OMP_NUM_THREADS": "1",
         }
         (folder / "work").mkdir(parents=True)
+        for plugin, values in SETTINGS.items():
+            file = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}",
              "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
-             "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-             f"--ServerApp.root_dir={folder / 'work'}"],
+             "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder / 'work'}"],
             env=environment, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
         end = time.monotonic() + START
@@ -71,7 +82,7 @@ class Lab:
         command(page, "apputils:change-theme", {"theme": theme})
         page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
         command(page, "application:toggle-left-area")
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=120_000)
+        page.wait_for_function(KERNEL_IS_READY, timeout=120_000)
 
     def kernels(self) -> list[dict]:
         with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=10) as answer:
@@ -91,4 +102,9 @@ def command(page, name: str, arguments: dict | None = None) -> None:
 
 
 def run_all(page) -> None:
+    """Begin to run all cells of the notebook in front."""
+    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
     command(page, "notebook:run-all-cells")
+    page.wait_for_function(
+        """() => document.querySelector(".jp-InputPrompt").textContent.match(/[*\\d]/)""", timeout=60_000
+    )
