@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -380,6 +381,23 @@ def test_views_of_another_size_than_the_images(train):
     trainer = tiny(train, view_size=24)
     assert trainer._next_views(0)[0].shape == (8, 3, 24, 24)
     assert math.isfinite(trainer.step())
+
+
+@pytest.mark.training
+def test_a_compiled_run_is_the_plain_one_through_live_changes_and_a_checkpoint(train, tmp_path, monkeypatch):
+    """With the compiler's front end alone, which is what could go wrong; its C++ takes long and may be missing."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, compiled = tiny(train), tiny(train, compile=True)
+    assert isinstance(compiled._forward, torch._dynamo.OptimizedModule)
+    for predictor in ("mlp", "identity", "optimal"):
+        for trainer in (plain, compiled):
+            trainer.change(predictor=predictor)
+        assert compiled.step() == pytest.approx(plain.step(), rel=1e-4)
+    compiled.save(tmp_path / "c.pt")
+    plain.step()
+    assert bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu").step() == pytest.approx(
+        plain.history.loss[-1], rel=1e-4
+    )
 
 
 # --- checkpoints --------------------------------------------------------------------------------
