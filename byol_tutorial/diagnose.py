@@ -11,8 +11,9 @@ from torch import Tensor
 COLLAPSED, PARTIAL = 0.1, 0.5  # √d·std below which a representation is called so
 ONE_DIRECTION = 1.2  # rank below which it is called partly collapsed
 WINDOW = 50  # steps that the verdict on a run, and the alarm, look at
-ALARM = 0.3  # √d·std, mean over ALARM_STEPS steps, below which the alarm is raised
-ALARM_STEPS = 5
+ALARM_STEPS = 5  # steps of √d·std that the alarm averages
+FALL = 0.8  # share of the highest such mean of the last WINDOW steps below which it is raised: a sudden collapse
+ALARM = 0.3  # such a mean below which it is raised anyway: a slow one
 
 
 def spread(z: Tensor) -> Tensor:
@@ -117,15 +118,21 @@ def collapse_report(z: Tensor) -> CollapseReport:
 
 
 def alarm_step(std: Sequence[float]) -> int | None:
-    """The step at which a run's √d·std, mean over ALARM_STEPS steps, first falls below ALARM; None if never.
+    """The first step at which √d·std has lost a fifth within fifty steps, or lies below 0.3; None if never.
 
-    std: one value per step, as History.std. bench/alarm.py measures how it stands to the kNN accuracy's fall: a collapse
-    from the first step is seen within some twenty steps; one that begins in the middle of a run, not always first.
+    Both are said of its mean over ALARM_STEPS steps: a sudden collapse shows as recent < FALL · (highest of the last
+    WINDOW), a slow one as recent < ALARM. It looks at the projections alone, since they go first: the accuracy of the
+    representation follows later, or not at all. bench/alarm.py measures by how much, and how often it is wrong.
+
+    std: one value per step, as History.std.
     """
-    for k in range(ALARM_STEPS, len(std) + 1):
-        if math.fsum(std[k - ALARM_STEPS : k]) < ALARM * ALARM_STEPS:
-            return k - 1
-    return None
+    if len(std) < ALARM_STEPS:
+        return None
+    recent = torch.tensor(std, dtype=torch.float64).unfold(0, ALARM_STEPS, 1).mean(1)  # [i]: of steps i to i + 4
+    padded = F.pad(recent, (WINDOW, 0), value=-math.inf)
+    highest = padded.unfold(0, WINDOW + 1, 1).amax(1)
+    raised = ((recent < FALL * highest) | (recent < ALARM)).nonzero()
+    return int(raised[0]) + ALARM_STEPS - 1 if len(raised) else None
 
 
 @dataclass(frozen=True)

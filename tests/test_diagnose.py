@@ -113,9 +113,16 @@ def test_alignment_is_one_where_the_predictor_shares_the_eigenspace():
     [
         ([0.8] * 100, None),
         ([], None),
-        ([0.8] * 50 + [0.0] * 10, 53),  # mean of 0.8, 0.8, 0, 0, 0 is 0.32, and of one 0.8 it is 0.16
+        ([0.1] * 4, None),
         ([0.1] * 10, 4),
-        ([0.8, 0.1] * 50, None),  # single low steps are no collapse
+        ([0.8] * 50 + [0.1] * 10, 51),  # means 0.66 and 0.52; a fifth below 0.8 is 0.64
+        ([0.8] * 50 + [0.7] * 50, None),  # an eighth lost
+        ([0.8] * 50 + [0.62] * 50, 54),  # more than a fifth lost once all five steps are there
+        ([0.6] * 50 + [0.8] * 50 + [0.7] * 50, None),  # on the way up, and a little down
+        (np.linspace(0.9, 0.5, 400).tolist(), None),  # slowly: 0.05 in fifty steps
+        (np.linspace(0.9, 0.1, 1000).tolist(), 752),  # as slowly, but at last it is as good as gone: below 0.3
+        ([0.8] * 50 + [0.3] + [0.8] * 50, None),  # a single low step is no collapse
+        ([0.8] * 50 + [math.nan], None),
     ],
 )
 def test_alarm(std, step):
