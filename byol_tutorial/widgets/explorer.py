@@ -47,6 +47,12 @@ def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "E
     "crop area, from", "crop area, to"; the choice is "colour form". Figures are "v, hue: +0.31 of a circle"; groups
     "v, step by step", "v′, step by step"; the list of bars is "What two views still share".
     """
+    if not isinstance(images, ImageSet | StreamedSet):
+        raise UserError(f"images={type(images).__name__}: give a set of images, as bt.load('shapes') returns it")
+    if config is not None and not isinstance(config, Config):
+        raise UserError(f"config={type(config).__name__}: give a Config, as bt.preset('shapes') returns it")
+    if len(images) == 0:
+        raise UserError("images: there are none; at least 1 is needed to show, 2 to compare")
     return Explorer(images, config)
 
 
@@ -64,13 +70,7 @@ class Explorer(Panel):
     bars = traitlets.Dict().tag(sync=True)
 
     def __init__(self, images: ImageSet | StreamedSet, config: Config | None = None):
-        if not isinstance(images, ImageSet | StreamedSet):
-            raise UserError(f"images={type(images).__name__}: give a set of images, as bt.load('shapes') returns it")
-        if config is not None and not isinstance(config, Config):
-            raise UserError(f"config={type(config).__name__}: give a Config, as bt.preset('shapes') returns it")
         images = images.sample(PAIRS) if isinstance(images, StreamedSet) else images
-        if len(images) == 0:
-            raise UserError("images: there are none; at least 1 is needed to show, 2 to compare")
         self._given = config is not None
         self.start = config or preset("shapes")  # where `code` begins
         self.recipes = recipes(config)
@@ -83,7 +83,6 @@ class Explorer(Panel):
         self._stamp = None  # of the browser's last message that is answered
         self._thumbs_from: int | None = None
         self._drawn: Scene | None = None
-        self._closed = False
         self._pen = threading.RLock()  # held by whoever computes; never asked for by one who holds _lock
         super().__init__(controls=controls(self.recipes))
         self._put(self.scene)
@@ -151,10 +150,6 @@ class Explorer(Panel):
         ]
         head = [] if self._given else ['"shapes"']
         return f"config = {'config.replace' if self._given else 'bt.preset'}({', '.join(head + changed)})"
-
-    def close(self) -> None:
-        self._closed = True
-        super().close()
 
     # --- from the browser: the same, but the picture comes later --------------------------------
 
@@ -255,13 +250,13 @@ class Explorer(Panel):
         self._catch_up()
 
     def _order(self) -> None:
-        if not self._closed:
+        if not self._ended:
             _worker.submit(self._catch_up)
 
     def _catch_up(self) -> None:
         """Compute until the newest scene is on the panel."""
         with self._pen:
-            while self._drawn is not self.scene and not self._closed:
+            while self._drawn is not self.scene and not self._ended:
                 scene = self.scene
                 try:
                     words, pictures = scene.packed()
@@ -273,7 +268,7 @@ class Explorer(Panel):
 
     def _show_if_newest(self, scene: Scene, **traits) -> bool:
         with self._lock:
-            newest = scene is self.scene and not self._closed
+            newest = scene is self.scene and not self._ended
             if newest:
                 self.show(**traits)
             return newest

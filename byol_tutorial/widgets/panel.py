@@ -92,4 +92,5 @@ class Panel(anywidget.AnyWidget):
         if not ended and not sys.is_finalizing():
             lifecycle.release(self)
             self.end()
+            self.layout.close()  # a widget of its own, which would stay
         super().close()
