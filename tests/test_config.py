@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byol_tutorial as bt
+from byol_tutorial import cli
 from byol_tutorial.config import FIELDS, LIVE, Pair
 from byol_tutorial.presets import PRESETS
 
@@ -81,11 +82,12 @@ def values(field):
     return st.tuples(number, number).map(sorted).map(tuple) if field.type is Pair else number
 
 
-@given(
-    st.fixed_dictionaries(
-        {}, optional={n: values(f) for n, f in FIELDS.items() if n not in ("epochs", "warmup_epochs")}
-    )
+ANY = st.fixed_dictionaries(
+    {}, optional={n: values(f) for n, f in FIELDS.items() if n not in ("epochs", "warmup_epochs")}
 )
+
+
+@given(ANY)
 def test_any_valid_config_survives_the_round_trip_through_json(changes):
     import json
 
@@ -95,6 +97,23 @@ def test_any_valid_config_survives_the_round_trip_through_json(changes):
     assert bt.Config.from_dict(json.loads(config.to_json())) == config
     for name, value in changes.items():
         assert getattr(config, name) == value
+
+
+@given(ANY)
+def test_any_valid_config_survives_the_command_line(changes):
+    """Each field written as an option, and read by the command itself: over another recipe, the same Config."""
+    if changes.get("negatives_weight"):
+        changes.pop("loss_normalization", None)
+    config = bt.Config(**changes)
+    options = []
+    for name, value in config.to_dict().items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            options.append(f"--{flag}=" + (",".join(map(str, value)) if isinstance(value, tuple) else str(value)))
+    read = cli.train.make_context("train", options).params
+    assert bt.preset("simsiam", **{name: read[name] for name in FIELDS}) == config
 
 
 def test_one_number_serves_both_views():
