@@ -177,6 +177,16 @@ def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
     assert judge(e, 1).message == "no"
 
 
+def test_verdicts_show_as_html_and_solutions_say_so():
+    e = exercise(mistakes=(Mistake("half", lambda x: x / 2, "`x / 2` is <half>"),))
+    html = judge(e, lambda x: x / 2)._repr_html_()
+    assert "<code>x / 2</code> is &lt;half&gt;" in html
+    assert "✗ Twice" in html
+    solved = bt.exercises.check("03-loss", bt.byol_loss, strict=True)
+    assert solved.passed
+    assert "this solution passes" in repr(solved)
+
+
 def test_an_exercise_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"kind='guess': choose one of implement"):
         exercise(kind="guess")

@@ -17,7 +17,7 @@ name, and that the reference passes.
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from html import escape
 from typing import Any
@@ -80,7 +80,7 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
     verdict = judge(find(id), answer)
     if strict and not verdict:
         raise ExerciseError(f"{id}: {verdict.message}")
-    return verdict
+    return replace(verdict, message="this solution passes the check.") if strict else verdict
 
 
 def use(id: str, answer: Any) -> Any:

@@ -418,8 +418,8 @@ BUG = Exercise(
         Mistake(
             "unchanged",
             _with_bug,
-            "`target = online` gives the same network a second name: switching off its gradient switches off the online "
-            "network's too, and there is nothing left that learns.",
+            "this is the code as it was given: after it, nothing is left that learns. Which of the online network's own "
+            "parameters still ask for a gradient?",
         ),
         Mistake(
             "still one network",

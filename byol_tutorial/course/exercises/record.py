@@ -7,6 +7,7 @@ differ, it is compared with those of the mistakes that people usually make, and 
 
 import copy
 import math
+import re
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class Verdict:
         from html import escape
 
         colour = "#009E73" if self.passed else ("#D55E00" if self.attempted else "#888888")
-        text = escape(self.message).replace("\n", "<br>")
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(self.message)).replace("\n", "<br>")
         return (
             f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0">'
             f"<b>{self._mark} {escape(self.exercise.title)}</b> <code>{self.exercise.id}</code><br>{text}</div>"
