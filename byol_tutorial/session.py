@@ -183,7 +183,8 @@ class Session:
         """Change fields of the Config, in the order in which change is called.
 
         Live ones (config.LIVE) take effect with the next step and are recorded in history.changes. If any is
-        structural, the run begins anew at step 0 with the new config, and goes on if it was running.
+        structural, the run begins anew at step 0 with the new config, and goes on if it was running. Values that are
+        what they were are no change.
 
         Raises:
             ConfigError: an unknown field. What else is wrong with a value, the Future's result() raises.
@@ -387,6 +388,9 @@ class Session:
 
     def _change(self, fields: dict) -> None:
         config = self.config.replace(**fields)  # checks them
+        fields = {name: getattr(config, name) for name in fields if getattr(config, name) != getattr(self.config, name)}
+        if not fields:
+            return
         if not LIVE.issuperset(fields):
             running = self.state == "running"
             self._begin(config)

@@ -207,10 +207,17 @@ def test_a_structural_change_begins_anew_and_goes_on_if_it_was_running(session):
 
 def test_what_is_live_is_decided_by_the_config(session):
     resets = 0
-    for name in ("tau_base", "epochs", "hue", "projection_dim"):
-        session.change(**{name: getattr(session.config, name)}).result(WAIT)
+    for name, value in (("tau_base", 0.5), ("epochs", 4), ("hue", 0.1), ("projection_dim", 16)):
+        session.change(**{name: value}).result(WAIT)
         resets += name not in LIVE
         assert session.snapshot().resets == resets
+
+
+def test_what_stays_the_same_is_no_change(session):
+    session.run(steps=2)
+    session.change(tau_base=0.95, width=4, hue=(0.5, 0.5)).result(WAIT)
+    session.change().result(WAIT)
+    assert (session.snapshot().step, session.snapshot().changes, session.snapshot().resets) == (2, (), 0)
 
 
 @pytest.mark.parametrize(

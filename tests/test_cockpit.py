@@ -1,0 +1,313 @@
+"""The cockpit without a browser: commands reach the session, frames tell what it does, nothing stays behind."""
+
+import gc
+import os
+import sys
+import threading
+
+import numpy as np
+import psutil
+import pytest
+from ipywidgets.widgets import widget as registry
+
+import byol_tutorial as bt
+from byol_tutorial.config import FIELDS, LIVE
+from byol_tutorial.session import SessionError
+from byol_tutorial.widgets.cockpit import CONTROLS, PRESETS, QUESTIONS, Cockpit, _blocks, cockpit, judged
+
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
+WAIT = 60
+
+
+@pytest.fixture(scope="module")
+def images():
+    return bt.load("shapes", limit=44), bt.load("shapes", "test", limit=40)
+
+
+@pytest.fixture
+def panel(images):
+    panel = cockpit(bt.Config(**TINY), *images, device="cpu")
+    yield panel
+    panel.close()
+
+
+def say(panel, **message):
+    """A message from the browser, and what became of it: orders are carried out in order, so one more waits for all."""
+    panel.command(message)
+    panel.session.change().result(WAIT)
+
+
+def arrays(frame):
+    return np.frombuffer(frame["curves"], np.float32).reshape(3, -1)
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def test_play_pause_step_and_reset(panel):
+    say(panel, do="play")
+    assert panel.frame["state"] == "running"
+    say(panel, do="pause")
+    assert panel.frame["state"] == panel.session.state == "paused"
+    step = panel.session.snapshot().step
+    say(panel, do="step", n=1)
+    panel.session.run(steps=1)
+    assert panel.frame["step"] > step
+    say(panel, do="reset")
+    assert (panel.frame["state"], panel.frame["step"]) == ("idle", 0)
+
+
+@pytest.mark.parametrize("row", CONTROLS, ids=lambda row: row[1])
+def test_every_control_changes_the_config_or_begins_anew(panel, row):
+    _, name, _, _ = row
+    spec = next(c for c in panel.setup["controls"] if c["name"] == name)
+    others = [o for o in spec["options"] if o != spec["value"] and (name != "batch_size" or o <= 44)]
+    value = {"switch": lambda: not spec["value"], "choice": lambda: others[0]}.get(
+        spec["kind"], lambda: (spec["low"] + spec["high"]) / 3
+    )()
+    panel.session.run(steps=2)
+    say(panel, do="change", name=name, value=value)
+    assert panel.problem == ""
+    now = getattr(panel.session.config, name)
+    now = now[0] if isinstance(now, tuple) else now
+    assert now == panel.frame["values"][name] == value
+    if name in LIVE:
+        assert panel.session.snapshot().step == 2
+        assert panel.frame["changes"][-1][0] == 2
+    else:
+        assert panel.session.snapshot().step == 0
+    assert spec["live"] == (name in LIVE)
+    assert spec["help"] == FIELDS[name].metadata["help"]
+
+
+def test_the_crop_slider_moves_the_smallest_area_alone(panel):
+    say(panel, do="change", name="crop_area", value=0.3)
+    assert panel.session.config.crop_area == (0.3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"do": "change", "name": "tau_base", "value": 3}, "tau_base=3: give a number at least 0 and at most 1"),
+        ({"do": "change", "name": "batch_size", "value": 999}, "the set has 44 images"),
+        ({"do": "change", "name": "no_such", "value": 1}, "not a field of Config"),
+        ({"do": "fly"}, "'fly' is not a command"),
+        ({"do": "preset", "name": "fastest"}, "choose one of healthy"),
+        ({"do": "undo"}, "no change to undo"),
+        ({"do": "step", "n": 0}, "at least 1"),
+    ],
+)
+def test_what_cannot_be_is_said_in_the_panel_and_changes_nothing(panel, message, words):
+    before = panel.session.config
+    say(panel, **message)
+    assert words in panel.problem
+    assert panel.session.config == before
+    say(panel, do="change", name="tau_base", value=0.5)
+    assert panel.problem == ""  # and it goes with the next command
+
+
+def test_a_failing_run_is_said_in_the_panel(panel):
+    def broken():
+        raise MemoryError("no more room")
+
+    panel.session.trainer.step = broken
+    with pytest.raises(SessionError):
+        panel.session.run()
+    assert panel.frame["state"] == "failed"
+    assert "no more room" in panel.frame["verdict"]
+
+
+def test_undo_gives_the_control_its_value_back(panel):
+    say(panel, do="change", name="tau_base", value=0.5)
+    assert panel.frame["values"]["tau_base"] == 0.5
+    say(panel, do="undo")
+    assert panel.frame["values"]["tau_base"] == 0.95
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_the_first_config_with_one_change(panel, name):
+    say(panel, do="change", name="tau_base", value=0.5)
+    say(panel, do="preset", name=name)
+    assert panel.session.snapshot().first_config == bt.Config(**TINY).replace(**PRESETS[name])
+    say(panel, do="pause")
+    assert panel.frame["name"] == name
+    say(panel, do="change", name="hue", value=0.1)
+    panel.session.run(steps=1)
+    assert panel.frame["name"] == f"{name}, changed"
+
+
+def test_a_preset_keeps_the_seed(panel):
+    say(panel, do="change", name="seed", value=7)
+    say(panel, do="preset", name="no predictor")
+    assert panel.session.config.seed == 7
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+
+def test_the_frame_holds_the_history(panel):
+    panel.session.run(steps=12)
+    frame, history = panel.frame, panel.session.trainer.history
+    steps, loss, std = arrays(frame)
+    assert steps.tolist() == list(range(1, 13))
+    assert loss.tolist() == pytest.approx(history.loss)
+    assert std.tolist() == pytest.approx(history.std)
+    assert [tuple(p) for p in frame["knn"]] == history.knn
+    assert frame["ranks"][-1][0] == 12
+    assert len(np.frombuffer(frame["maps"]["z"], np.int16)) == 2 * 40
+    assert len(panel.setup["labels"]) == 40
+
+
+def test_the_code_of_the_frame_rebuilds_the_run(panel, images):
+    panel.session.run(steps=3)
+    say(panel, do="change", name="predictor", value="identity")
+    panel.session.run(steps=3)
+    text = panel.frame["code"].removeprefix("session = bt.rebuild('").removesuffix("')")
+    with bt.rebuild(text, *images, device="cpu") as again:
+        assert again.snapshot().series("loss") == panel.session.snapshot().series("loss")
+
+
+def test_the_run_before_stays_as_pale_curves(panel):
+    panel.session.run(steps=5)
+    loss = arrays(panel.frame)[1].tolist()
+    say(panel, do="preset", name="no predictor")
+    assert np.frombuffer(panel.before["curves"], np.float32).reshape(3, -1)[1].tolist() == loss
+    assert (panel.before["name"], panel.before["step"]) == ("your settings", 5)
+
+
+def test_a_projection_that_collapses_meets_in_one_point_of_the_map(images):
+    """The map of directions has a fixed scale; no stop-gradient at a high rate collapses within the run."""
+    spread = {}
+    for stop_gradient in (True, False):
+        panel = cockpit(bt.Config(**TINY | {"lr": 8.0}, stop_gradient=stop_gradient), *images, device="cpu")
+        panel.session.run()
+        points = np.frombuffer(panel.frame["maps"]["z"], np.int16).reshape(-1, 2) / 32000
+        spread[stop_gradient] = points.std()
+        assert arrays(panel.frame)[2][-1] < 0.1 or stop_gradient
+        panel.close()
+    assert spread[False] < 0.1 < spread[True]
+
+
+def test_long_curves_are_averaged_in_blocks():
+    loss, std = list(np.random.default_rng(0).random(5003)), list(range(5003))
+    steps, mean, line = _blocks(loss, std)
+    assert len(steps) <= 800
+    sizes = np.diff(np.append(np.arange(0, 5003, 7), 5003))
+    assert (mean * sizes).sum() == pytest.approx(sum(loss))
+    assert line.tolist() == pytest.approx((steps - 1).tolist())
+    assert all(len(x) == 0 for x in _blocks([], []))
+
+
+def test_frames_are_few_while_only_steps_happen(panel, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(sys.modules[Cockpit.__module__].time, "monotonic", lambda: now[0])
+    drawn = []
+    panel.observe(lambda change: drawn.append(change["new"]["step"]), "frame")
+    panel.session.subscribe(lambda s: now.__setitem__(0, 0.06 * s.step))
+    panel.session.run(steps=20)  # 1.2 s on the clock
+    assert len(drawn) <= 8
+    assert drawn[-1] == 20
+
+
+# --- predictions --------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_shown_beside_the_outcome(panel):
+    guess = {"loss": QUESTIONS["loss"][1][2], "spread": QUESTIONS["spread"][1][0], "knn": "", "nonsense": "x"}
+    say(panel, do="preset", name="healthy", prediction=guess)
+    panel.session.run()
+    outcome = panel.frame["outcome"]
+    assert set(outcome) == {"loss", "spread"}
+    assert outcome["loss"]["guess"] == "does not fall"
+    assert outcome["loss"]["seen"] in QUESTIONS["loss"][1]
+    say(panel, do="reset")
+    assert panel.frame["outcome"] is None
+
+
+def fake(loss, std, start_knn, knn):
+    class Run:
+        step = len(loss)
+
+        @staticmethod
+        def series(name):
+            return {"loss": loss, "std": std}[name]
+
+    Run.knn, Run.start_knn = ((9, knn),), start_knn
+    return Run
+
+
+@pytest.mark.parametrize(
+    ("run", "answers"),
+    [
+        (fake([4.0] * 30 + [0.01] * 30, [0.8] * 30 + [0.01] * 30, 0.3, 0.2), (0, 2, 2)),
+        (fake([4.0] * 30 + [1.0] * 30, [0.8] * 60, 0.3, 0.9), (1, 0, 0)),
+        (fake([4.0] * 60, [0.8] * 30 + [0.3] * 30, 0.3, 0.32), (2, 1, 1)),
+    ],
+)
+def test_outcomes_in_words(run, answers):
+    expected = {key: QUESTIONS[key][1][i] for key, i in zip(("loss", "spread", "knn"), answers, strict=True)}
+    assert judged(run) == expected
+    assert "loss" not in judged(fake([1.0] * 20, [1.0] * 20, None, 0.1))
+
+
+# --- life ---------------------------------------------------------------------------------------
+
+
+def test_a_cockpit_takes_a_session_that_exists(images):
+    session = bt.Session(bt.Config(**TINY), *images, device="cpu")
+    session.run(steps=3)
+    panel = cockpit(session)
+    assert panel.frame["step"] == 3
+    session.run(steps=1)
+    assert panel.frame["step"] == 4
+    panel.close()
+
+
+def test_images_without_labels_and_without_a_test_set(images):
+    bare = bt.ImageSet("mine", "train", images[0].images, None, ())
+    panel = cockpit(bt.Config(**TINY), bare, device="cpu")
+    panel.session.run(steps=6)
+    assert panel.frame["knn"] == []
+    assert panel.frame["start_knn"] is None
+    assert panel.setup["classes"] == []
+    panel.close()
+
+
+def test_a_page_that_is_gone_pauses_the_run(panel, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("byol_tutorial.widgets.panel.time.monotonic", lambda: clock[0])
+    panel.session.run(steps=1)
+    panel.send = lambda *_: None
+    panel.command({"do": "ping"})
+    clock[0] += 60
+    panel.session.run(steps=1)
+    assert panel.frame["note"] == ""
+    clock[0] += 200
+    panel.session.start().result(WAIT)
+    panel.session.change().result(WAIT)
+    while panel.session.state == "running":
+        panel.session.change().result(WAIT)
+    assert panel.session.state == "paused"
+    assert "no page" in panel.frame["note"]
+    panel.command({"do": "ping"})
+    panel.session.run(steps=1)
+    assert panel.frame["note"] == ""
+
+
+def test_a_hundred_panels_leave_nothing_behind(images):
+    def one():
+        panel = cockpit(bt.Config(**TINY), *images, device="cpu")
+        panel.session.run(steps=1)
+        panel.close()
+
+    def count():
+        gc.collect()
+        return threading.active_count(), len(registry._instances), sum(type(o) is Cockpit for o in gc.get_objects())
+
+    for _ in range(20):
+        one()
+    before, memory = count(), psutil.Process(os.getpid()).memory_info().rss
+    for _ in range(100):
+        one()
+    assert count() == before
+    assert psutil.Process(os.getpid()).memory_info().rss - memory < 30e6  # one panel holds more than 1 MB
