@@ -9,7 +9,7 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.config import UserError
-from byol_tutorial.course import cache, cached, run, run_all, workers
+from byol_tutorial.course import cache, cached, run, run_all, supervised, workers
 from byol_tutorial.course.track import TRACKS
 
 SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
@@ -275,6 +275,40 @@ def test_a_table_and_a_picture(config, images):
     assert f"{results['BYOL'].linear:.3f}" in text
     assert "&lt;no&gt; predictor" in html
     assert "BYOL" in results.curves().alt
+
+
+# --- with labels --------------------------------------------------------------------------------
+
+
+def test_the_supervised_baseline_learns_from_labels_and_is_kept(images):
+    """On two of the ten shapes, chance is a half."""
+    train, test = bt.load("shapes", limit=600), bt.load("shapes", split="test", limit=300)
+    train, test = (s[(s.labels == 0) | (s.labels == 5)] for s in (train, test))
+    config = bt.preset("shapes", width=8, epochs=12, batch_size=16)
+    first = supervised(config, train, test, progress=False)
+    assert first.loss[0] > 1
+    assert sum(first.loss[-10:]) / 10 < 0.3
+    assert first.accuracy > 0.7
+    assert first.linear > 0.9
+    again = supervised(config, train, test, progress=False)
+    assert (first.from_cache, again.from_cache) == (False, True)
+    assert torch.equal(bt.features(first.encoder, test), bt.features(again.encoder, test))
+    assert bt.features(first.encoder, test).shape == (len(test), 32)
+
+
+def test_its_encoder_starts_as_byols_does(config, images):
+    """At learning rate ~0 what comes out is what BYOL's online encoder is before training."""
+    still = config.replace(lr=1e-30, weight_decay=0.0)
+    encoder = supervised(still, *images, progress=False).encoder
+    for a, b in zip(encoder.parameters(), bt.Trainer(config, images[0]).model.encoder.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-20)
+
+
+def test_a_supervised_baseline_needs_labels(config, images):
+    from dataclasses import replace
+
+    with pytest.raises(bt.DataError, match="needs them"):
+        supervised(config, replace(images[0], labels=None), images[1])
 
 
 # --- anything else ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 scale.py       pick(smoke=..., laptop=...): how long a notebook trains
 runs.py        run, run_all: train, judge and keep; track.py is what can be measured on the way
+supervised.py  the same encoder, told the classes
 cache.py       cached: keep anything else that takes long
 exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises a lesson
 claims.py      the ledger: what the paper and its successors say, and what we measured
@@ -11,5 +12,6 @@ editions.py    student and teacher versions of the notebooks
 from .cache import cached
 from .runs import Result, Results, run, run_all
 from .scale import SCALES, pick, scale
+from .supervised import Supervised, supervised
 
-__all__ = ["SCALES", "Result", "Results", "cached", "pick", "run", "run_all", "scale"]
+__all__ = ["SCALES", "Result", "Results", "Supervised", "cached", "pick", "run", "run_all", "scale", "supervised"]

@@ -1,0 +1,110 @@
+"""The supervised baseline: the same encoder, views, steps and learning rate, but told the classes."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..augment import Views
+from ..config import Config
+from ..data import DataError
+from ..evaluate import features, knn_accuracy, linear_probe
+from ..feed import Feed, seed_at
+from ..networks import build_encoder
+from ..optim import lr_factor_at
+from ..randomness import OwnGenerator
+from ..train import resolve_device
+from . import cache
+
+
+@dataclass
+class Supervised:
+    """The encoder, in evaluation mode; kNN and linear-probe accuracy of its features; accuracy of its own classifier.
+
+    loss: cross-entropy of every step. All accuracies on the test images, in [0, 1].
+    """
+
+    encoder: nn.Module = field(repr=False)
+    knn: float
+    linear: float
+    accuracy: float
+    loss: list[float] = field(repr=False)
+    from_cache: bool
+
+
+def supervised(config: Config, train, test, progress: bool = True) -> Supervised:
+    """Train the encoder of this config with a linear classifier on top, by cross-entropy; kept like a run.
+
+    One view (of T) of each image per step; epochs, batches, SGD, warm-up and cosine are the config's.
+
+    Raises:
+        DataError: images without labels.
+    """
+    if train.labels is None or test.labels is None:
+        raise DataError(f"{train.name!r} has no labels: a supervised baseline needs them")
+    key = cache.key_of(kind="supervised", config=config, train=train, test=test)
+    state = cache.kept(key)
+    from_cache = state is not None
+    if state is None:
+        state = _trained(config, train, test, progress)
+        cache.keep("supervised", key, state)
+    encoder = _built(config, train)
+    encoder.load_state_dict(state["encoder"])
+    numbers = {name: state[name] for name in ("knn", "linear", "accuracy", "loss")}
+    return Supervised(encoder.eval(), from_cache=from_cache, **numbers)
+
+
+def _built(config: Config, train) -> nn.Module:
+    with OwnGenerator(config.seed):
+        return build_encoder(config, config.view_size or min(train.image_size), *train.statistics())
+
+
+def _trained(config: Config, train, test, progress: bool) -> dict:
+    from tqdm.auto import tqdm
+
+    device = resolve_device("auto")
+    encoder = _built(config, train)
+    with OwnGenerator(config.seed + 1):
+        head = nn.Linear(encoder.feature_dim, len(train.classes))
+    encoder, head = encoder.to(device), head.to(device)
+    generator = torch.Generator(device)
+    views = Views(config, *train.statistics(), generator)
+    labels = train.labels.to(device)
+    feed = _feed(train, config, device)
+    parameters = [*encoder.parameters(), *head.parameters()]
+    decayed = [p for p in parameters if p.ndim > 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
+    total = feed.steps_per_epoch * config.epochs
+    losses = []
+    for k in tqdm(range(total), desc="supervised", unit="step", disable=not progress, mininterval=0.3):
+        factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
+        for group in optimizer.param_groups:
+            group["lr"] = config.step_lr * factor
+        generator.manual_seed(seed_at(config, 2 * k + 1))
+        v, _ = views(feed.batch(k))
+        loss = F.cross_entropy(head(encoder(v)), labels[feed.positions(k, 0).to(device)])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    y, y_test = features(encoder, train), features(encoder, test)
+    with torch.no_grad():
+        guesses = head.cpu()(y_test).argmax(1)
+    return {
+        "encoder": encoder.cpu().state_dict(),
+        "loss": losses,
+        "accuracy": (guesses == test.labels).float().mean().item(),
+        "knn": knn_accuracy(y, train.labels, y_test, test.labels),
+        "linear": linear_probe(y, train.labels, y_test, test.labels).accuracy,
+    }
+
+
+def _feed(train, config: Config, device: torch.device) -> Feed:
+    from ..distributed import process
+
+    return Feed(train, config.replace(accumulation_steps=1), device, process())
