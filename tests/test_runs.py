@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import byol_tutorial as bt
+from byol_tutorial import course
 from byol_tutorial.config import UserError
 from byol_tutorial.course import cache, cached, run, run_all, supervised, workers
 from byol_tutorial.course.track import TRACKS
@@ -36,6 +37,28 @@ def trained(monkeypatch) -> list:
     seen, real = [], workers.train_and_judge
     monkeypatch.setattr(workers, "train_and_judge", lambda *a: (seen.append(a[0]), real(*a))[1])
     return seen
+
+
+# --- scale --------------------------------------------------------------------------------------
+
+
+def test_scales_decide_images_and_recipe_and_gpu_says_what_is_missing(monkeypatch):
+    monkeypatch.setenv("BYOL_SCALE", "smoke")
+    assert (len(course.images()), len(course.images("test")), course.recipe().epochs) == (512, 256, 1)
+    monkeypatch.delenv("BYOL_SCALE")
+    assert (len(course.images()), course.recipe(tau_base=0.9)) == (4096, bt.preset("shapes", tau_base=0.9))
+    assert course.pick(1, 2, 3) == 2
+    monkeypatch.setenv("BYOL_SCALE", "gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="no CUDA device was found"):
+        course.pick(1, 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert course.pick(1, 2) == 2
+    assert course.pick(1, 2, 3) == 3
+    assert (course.recipe().encoder, course.recipe().precision) == ("resnet18", "mixed")
+    monkeypatch.setenv("BYOL_SCALE", "large")
+    with pytest.raises(UserError, match="choose one of smoke, laptop, gpu"):
+        course.pick(1, 2)
 
 
 # --- one run ------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What only the lessons need: their scale, their runs and cache, exercises that check themselves, claims of the paper.
 
-scale.py       pick(smoke=..., laptop=...): how long a notebook trains
+scale.py       pick(smoke=..., laptop=...): how long a notebook trains; images and recipe: on what
 runs.py        run, run_all: train, judge and keep; track.py is what can be measured on the way
 supervised.py  the same encoder, told the classes
 cache.py       cached: keep anything else that takes long
@@ -11,7 +11,20 @@ editions.py    student and teacher versions of the notebooks
 
 from .cache import cached
 from .runs import Result, Results, run, run_all
-from .scale import SCALES, pick, scale
+from .scale import SCALES, images, pick, recipe, scale
 from .supervised import Supervised, supervised
 
-__all__ = ["SCALES", "Result", "Results", "Supervised", "cached", "pick", "run", "run_all", "scale", "supervised"]
+__all__ = [
+    "SCALES",
+    "Result",
+    "Results",
+    "Supervised",
+    "cached",
+    "images",
+    "pick",
+    "recipe",
+    "run",
+    "run_all",
+    "scale",
+    "supervised",
+]
