@@ -1,6 +1,8 @@
 """Runs that are kept: keyed by what decides them, whole or not at all, the same whichever process trained them."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -285,6 +287,45 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     assert "2 of 2 runs" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_ends_the_workers_too(tmp_path, own_folder):
+    """As the stop button does: the notebook's process is interrupted while its workers train."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import subprocess, byol_tutorial as bt\n"
+        "from byol_tutorial.course import run_all, workers\n"
+        "workers.WORTH, workers.cores = 0, lambda: 2\n"
+        "class Told(subprocess.Popen):\n"
+        "    def __init__(self, *a, **k):\n"
+        "        super().__init__(*a, **k)\n"
+        "        print(self.pid, flush=True)\n"
+        "subprocess.Popen = Told\n"
+        f"c = bt.preset('shapes', **{SMALL | {'epochs': 100000}!r})\n"
+        "try:\n"
+        "    run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+        seen = ""
+        while not re.search(r"[1-9]\d*/\d+ \[", seen):  # the bar has moved, so the workers train
+            seen += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "interrupted\n"
+        assert process.wait(60) == 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not list(own_folder.glob("*"))
+
+
 def test_the_same_config_twice_is_trained_once(config, images, monkeypatch):
     seen = trained(monkeypatch)
     results = run_all({"a": config, "b": config}, *images, progress=False)
@@ -298,6 +339,10 @@ def test_a_table_and_a_picture(config, images):
     assert f"{results['BYOL'].linear:.3f}" in text
     assert "&lt;no&gt; predictor" in html
     assert "BYOL" in results.curves().alt
+    with_another_batch = run_all({"16": config, "32": config.replace(batch_size=32)}, *images, progress=False)
+    panels = with_another_batch.curves().get_axes()
+    assert {axes.get_xlabel() for axes in panels} == {"step"}
+    assert {axes.get_xlabel() for axes in results.curves().get_axes()} == {"epoch"}
 
 
 # --- with labels --------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ class Results(dict):
         """Loss, spread and kNN accuracy over training: figures.curves of all of them."""
         from .. import figures
 
-        some = next(iter(self.values()))
-        return figures.curves({name: r.history.to_dict() for name, r in self.items()}, some.steps_per_epoch)
+        per_epoch = {r.steps_per_epoch for r in self.values()}
+        runs = {name: r.history.to_dict() for name, r in self.items()}
+        return figures.curves(runs, per_epoch.pop() if len(per_epoch) == 1 else 1)  # else in steps
 
 
 # --- one run ------------------------------------------------------------------------------------
@@ -186,7 +187,8 @@ class Job:
 
     def steps(self, n_images: int) -> int:
         c, per_epoch = self.config, n_images // self.config.step_images
-        return min(per_epoch * c.epochs, round((self.options["epochs"] or c.epochs) * per_epoch))
+        epochs = c.epochs if self.options["epochs"] is None else self.options["epochs"]
+        return min(per_epoch * c.epochs, round(epochs * per_epoch))
 
 
 def train_and_judge(job: Job, train, test, target: BYOL | None, on_step: Callable[[Trainer], None]) -> dict:

@@ -139,7 +139,11 @@ def _listen(jobs, heard: queue.SimpleQueue, states: dict, place: Path, workers: 
     """Until every worker is through. The bar is moved by this thread only: notebooks want it so."""
     names, failures, finished = {job.key: name for name, job in jobs}, [], 0
     while workers:
-        match heard.get():
+        try:
+            message = heard.get(timeout=1)  # a wait without end could not be interrupted everywhere
+        except queue.Empty:
+            continue
+        match message:
             case None:
                 workers -= 1
             case {"steps": steps}:
