@@ -10,9 +10,9 @@ from torch import Tensor
 
 COLLAPSED, PARTIAL = 0.1, 0.5  # √d·std below which a representation is called so
 ONE_DIRECTION = 1.2  # rank below which it is called partly collapsed
-WINDOW = 50  # steps that the verdict on a run, and the alarm, look at
+WINDOW = 50  # steps at its beginning and at its end that the verdict on a run compares
 ALARM_STEPS = 5  # steps of √d·std that the alarm averages
-FALL = 0.8  # share of the highest such mean of the last WINDOW steps below which it is raised: a sudden collapse
+FALL, WITHIN = 0.7, 25  # share of the highest such mean of so many steps below which it is raised: a sudden collapse
 ALARM = 0.3  # such a mean below which it is raised anyway: a slow one
 
 
@@ -118,10 +118,10 @@ def collapse_report(z: Tensor) -> CollapseReport:
 
 
 def alarm_step(std: Sequence[float]) -> int | None:
-    """The first step at which √d·std has lost a fifth within fifty steps, or lies below 0.3; None if never.
+    """The first step at which √d·std has lost three tenths within 25 steps, or lies below 0.3; None if never.
 
     Both are said of its mean over ALARM_STEPS steps: a sudden collapse shows as recent < FALL · (highest of the last
-    WINDOW), a slow one as recent < ALARM. It looks at the projections alone, since they go first: the accuracy of the
+    WITHIN), a slow one as recent < ALARM. It looks at the projections alone, since they go first: the accuracy of the
     representation follows later, or not at all. bench/alarm.py measures by how much, and how often it is wrong.
 
     std: one value per step, as History.std.
@@ -129,8 +129,7 @@ def alarm_step(std: Sequence[float]) -> int | None:
     if len(std) < ALARM_STEPS:
         return None
     recent = torch.tensor(std, dtype=torch.float64).unfold(0, ALARM_STEPS, 1).mean(1)  # [i]: of steps i to i + 4
-    padded = F.pad(recent, (WINDOW, 0), value=-math.inf)
-    highest = padded.unfold(0, WINDOW + 1, 1).amax(1)
+    highest = F.pad(recent, (WITHIN, 0), value=-math.inf).unfold(0, WITHIN + 1, 1).amax(1)
     raised = ((recent < FALL * highest) | (recent < ALARM)).nonzero()
     return int(raised[0]) + ALARM_STEPS - 1 if len(raised) else None
 

@@ -115,9 +115,10 @@ def test_alignment_is_one_where_the_predictor_shares_the_eigenspace():
         ([], None),
         ([0.1] * 4, None),
         ([0.1] * 10, 4),
-        ([0.8] * 50 + [0.1] * 10, 51),  # means 0.66 and 0.52; a fifth below 0.8 is 0.64
+        ([0.8] * 50 + [0.1] * 10, 51),  # means 0.66 and 0.52; three tenths below 0.8 is 0.56
         ([0.8] * 50 + [0.7] * 50, None),  # an eighth lost
-        ([0.8] * 50 + [0.62] * 50, 54),  # more than a fifth lost once all five steps are there
+        ([0.8] * 50 + [0.54] * 50, 54),  # more than three tenths lost once all five steps are there
+        ([0.8] * 50 + [0.7] * 15 + [0.6] * 15 + [0.5] * 15, None),  # in 25 steps a quarter is lost, and again
         ([0.6] * 50 + [0.8] * 50 + [0.7] * 50, None),  # on the way up, and a little down
         (np.linspace(0.9, 0.5, 400).tolist(), None),  # slowly: 0.05 in fifty steps
         (np.linspace(0.9, 0.1, 1000).tolist(), 752),  # as slowly, but at last it is as good as gone: below 0.3
