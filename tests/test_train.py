@@ -472,6 +472,19 @@ def test_no_predictor_collapses_and_the_optimizer_groups_hold_everything(train):
         assert trainer.history.loss[-1] < 0.05
 
 
+@pytest.mark.training
+def test_the_alarm_follows_a_live_change_that_makes_a_healthy_run_collapse():
+    """Over 3 seeds: none in 128 healthy steps; then after 3 or 4, and 16 are allowed."""
+    images = bt.load("shapes", limit=1024)
+    for seed in range(3):
+        trainer = bt.Trainer(bt.preset("shapes", seed=seed, epochs=8, knn_every=0), images, device="cpu")
+        trainer.run(epochs=4, progress=False)
+        assert trainer.diagnosis().alarm_step is None
+        trainer.change(stop_gradient=False)
+        trainer.run(epochs=1, progress=False)
+        assert 0 <= trainer.diagnosis().alarm_step - 128 < 16
+
+
 def test_adamw_and_sgd_are_what_config_names(train):
     model = tiny(train).model
     assert type(build_optimizer(model, bt.Config(optimizer="sgd"))) is torch.optim.SGD
