@@ -17,8 +17,14 @@ function render({model, el}) {
   const speed = btChoice({label: "speed", help: "Steps a second at most"}, "", [["", "full"], ["20", "20 / s"], ["5", "5 / s"], ["1", "1 / s"]],
                          (v) => send({do: "speed", value: v === "" ? null : Number(v)}));
   const seed = h("input", {type: "number", id: btId(), min: 0, step: 1, style: "width:76px", value: model.get("frame").values.seed,
-                           title: "Another seed begins a new run",
-                           onchange: () => seed.value !== "" && send({do: "change", name: "seed", value: Number(seed.value)})});
+                           title: "Another seed begins a new run", onchange: () => newSeed(),
+                           onkeydown: (event) => { if (event.key === "Enter") newSeed(); }}); // JupyterLab swallows Enter
+  let lastSeed = seed.value;
+  const newSeed = () => {
+    if (seed.value === "" || seed.value === lastSeed) return;
+    lastSeed = seed.value;
+    send({do: "change", name: "seed", value: Number(seed.value)});
+  };
   const seedBox = h("div", {class: "bt-control"}, h("label", {for: seed.id}, "seed"), seed);
   const state = h("span", {class: "bt-badge bt-state"});
   const counter = h("span", {class: "bt-counter bt-quiet"});
@@ -148,7 +154,7 @@ function render({model, el}) {
     if (kind !== said) announced.textContent = said = kind; // the numbers change too often to be read aloud
     for (const [name, value] of Object.entries(f.values)) {
       if (performance.now() - (touched[name] ?? -1e9) < 700) continue;
-      if (name === "seed") { if (document.activeElement !== seed) seed.value = value; continue; }
+      if (name === "seed") { if (document.activeElement !== seed) seed.value = lastSeed = String(value); continue; }
       const control = controls[name];
       if (control.spec.kind === "choice") control.set(String(value));
       else if (control.get() !== value) control.set(value);

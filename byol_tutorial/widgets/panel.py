@@ -44,6 +44,10 @@ class Panel(anywidget.AnyWidget):
         self._ended = False
         self._away_at: float | None = None  # when nobody is looking any more; None: nobody ever has
         super().__init__(**traits)
+        # ipykernel from 7.4 sends a page's messages to the shell from which the panel last spoke. A run's thread speaks
+        # for the main shell, and there messages would wait for the end of a running cell: let the page choose.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = lambda _data, asked: asked
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
         lifecycle.adopt(self)
 

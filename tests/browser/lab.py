@@ -88,6 +88,12 @@ class Lab:
         with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=10) as answer:
             return json.load(answer)
 
+    def shut_down_kernels(self) -> None:
+        for kernel in self.kernels():
+            request = urllib.request.Request(f"{self.url}/api/kernels/{kernel['id']}", method="DELETE")
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=30):
+                pass
+
     def close(self) -> None:
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,60 @@
+"""Browser tests: a page in the system's Chromium that may speak to this machine alone, and a JupyterLab."""
+
+import re
+import shutil
+
+import pytest
+from lab import Lab
+from playwright.sync_api import expect
+
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+HERE = re.compile(r"^(file:|data:|blob:|about:|(http|ws)://(127\.0\.0\.1|localhost)[:/])")
+
+
+def chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def pytest_collection_modifyitems(items):
+    """Every test here is a browser test, skipped where there is no Chromium."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker("browser")
+            if chromium() is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    return browser_type_launch_args | {"executable_path": chromium(), "args": FLAGS}
+
+
+@pytest.fixture
+def page(page):
+    """A page; a request to another host, an error on its console or an exception in it fails the test."""
+    faults = []
+    page.on("request", lambda r: None if HERE.match(r.url) else faults.append(f"request to {r.url}"))
+    page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: faults.append(f"exception: {e}"))
+    page.set_default_timeout(120_000)
+    yield page
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A JupyterLab server, one for all tests of a process."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()

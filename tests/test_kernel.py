@@ -1,0 +1,155 @@
+"""Panels in a real kernel: a cell run again replaces its panel, an interrupt ends the run, a shutdown ends the process."""
+
+import os
+import time
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+WAIT = 180  # seconds after which a test gives up
+SETUP = """
+import threading
+import byol_tutorial as bt
+from byol_tutorial.widgets import cockpit
+train, test = bt.load("shapes", limit=64), bt.load("shapes", "test", limit=40)
+config = bt.Config(width=4, hidden_dim=16, projection_dim=8, batch_size=8, epochs=100_000, knn_every=0)
+"""
+
+
+class Kernel:
+    """Runs cells as JupyterLab does: the front end names the cell."""
+
+    def __init__(self):
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(env=os.environ | {"OMP_NUM_THREADS": "1"})
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=WAIT)
+
+    def send(self, code: str, cell: str) -> str:
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "stop_on_error": True}
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def result(self, number: str) -> str:
+        """What the cell printed, and the name of its error if it had one."""
+        text, end = "", time.monotonic() + WAIT
+        while time.monotonic() < end:
+            message = self.client.get_iopub_msg(timeout=WAIT)
+            if message["parent_header"].get("msg_id") != number:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                text += content["text"]
+            if message["msg_type"] == "error":
+                text += content["ename"]
+            if message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return text
+        raise AssertionError("the cell did not end")
+
+    def run(self, code: str, cell: str = "other") -> str:
+        return self.result(self.send(code, cell))
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    kernel = Kernel()
+    assert kernel.run(SETUP) == ""
+    yield kernel
+    kernel.close()
+
+
+RUNNING = """
+panel = cockpit(config, train, test)
+panel.session.start().result(60)
+print(panel.session.state)
+"""
+# waits on the session's own news, not on the clock
+STANDS = """
+seen = threading.Event()
+leave = panel.session.subscribe(lambda s: s.state != "running" and seen.set())
+print(panel.session.state != "running" or seen.wait(60), panel.session.state)
+leave()
+"""
+
+
+def test_a_cell_run_again_replaces_its_panel(kernel):
+    assert kernel.run(RUNNING + "first = panel", "A") == "running\n"
+    assert kernel.run(RUNNING, "B") == "running\n"  # another cell: the first one goes on
+    assert kernel.run("print(first.session.state)") == "running\n"
+    assert kernel.run(RUNNING, "A") == "running\n"
+    assert kernel.run("print(first.session.state, first.comm)") == "done None\n"
+    assert kernel.run("bt.widgets.lifecycle.interrupt_all()") == ""
+
+
+def test_two_panels_of_one_cell_live_side_by_side(kernel):
+    code = "a, b = cockpit(config, train, test), cockpit(config, train, test)\nprint(a.session.state, b.session.state)"
+    assert kernel.run(code, "C") == "idle idle\n"
+    assert kernel.run("old = a, b") == ""
+    assert kernel.run(code, "C") == "idle idle\n"
+    assert kernel.run("print([p.session.state for p in old])") == "['done', 'done']\n"
+
+
+def test_an_interrupt_between_two_cells_pauses_the_run(kernel):
+    assert kernel.run(RUNNING, "D") == "running\n"
+    kernel.manager.interrupt_kernel()
+    assert kernel.run(STANDS) == "True paused\n"
+    assert kernel.run("panel.session.start().result(60)\nprint(panel.session.state)") == "running\n"
+    kernel.manager.interrupt_kernel()  # heard again after other cells have run
+    assert kernel.run(STANDS) == "True paused\n"
+
+
+def test_an_interrupt_within_a_cell_pauses_the_run(kernel):
+    assert kernel.run(RUNNING, "E") == "running\n"
+    cell = kernel.send("print('begun', flush=True)\nthreading.Event().wait()", "F")
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=WAIT)
+        if message["msg_type"] == "stream" and message["content"]["text"].startswith("begun"):
+            break
+    kernel.manager.interrupt_kernel()
+    assert kernel.result(cell) == "KeyboardInterrupt"
+    assert kernel.run(STANDS) == "True paused\n"
+
+
+def test_an_interrupt_ends_a_synchronous_run_after_a_whole_step(kernel):
+    assert kernel.run("panel = cockpit(config, train, test)", "G") == ""
+    cell = kernel.send(
+        "begun = threading.Event()\n"
+        "panel.session.subscribe(lambda s: s.step == 3 and print('three', flush=True))\n"
+        "panel.session.run()",
+        "H",
+    )
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=WAIT)
+        if message["msg_type"] == "stream" and "three" in message["content"]["text"]:
+            break
+    kernel.manager.interrupt_kernel()
+    assert kernel.result(cell).endswith("KeyboardInterrupt")
+    assert kernel.run(STANDS) == "True paused\n"
+
+
+def test_nothing_is_printed_into_a_cell_by_a_run_that_fails(kernel):
+    assert (
+        kernel.run(
+            "panel = cockpit(config.replace(lr=1e30, warmup_epochs=0, loss_normalization='none'), train, test)", "I"
+        )
+        == ""
+    )
+    assert kernel.run("panel.session.start().result(60)") == ""
+    assert kernel.run(STANDS) == "True failed\n"
+    assert "lower lr" in kernel.run("print(panel.frame['verdict'])")
+
+
+def test_a_kernel_that_is_shut_down_ends_though_a_run_goes_on(kernel):
+    import psutil
+
+    assert kernel.run(RUNNING, "J") == "running\n"
+    process = psutil.Process(kernel.manager.provisioner.process.pid)
+    kernel.manager.shutdown_kernel(now=False)  # asked politely, as JupyterLab does
+    process.wait(60)
+    assert not process.is_running()
