@@ -10,11 +10,13 @@ from .checkpoint import load_encoder
 from .config import Config, ConfigError
 from .data import DataError, ImageSet, StreamedSet, load
 from .diagnose import collapse_report
+from .embed import pca_embedding, umap_embedding
 from .evaluate import compare, factor_probe, features, knn_accuracy, linear_probe
 from .experiment import Experiment, rebuild
 from .optim import LARS
 from .presets import preset
 from .protocols import PROTOCOLS
+from .recording import Recording, record
 from .session import Session
 from .train import Trainer
 
@@ -27,6 +29,7 @@ __all__ = [
     "DataError",
     "Experiment",
     "ImageSet",
+    "Recording",
     "Session",
     "StreamedSet",
     "Trainer",
@@ -40,9 +43,12 @@ __all__ = [
     "linear_probe",
     "load",
     "load_encoder",
+    "pca_embedding",
     "preset",
     "rebuild",
+    "record",
     "tau_at",
+    "umap_embedding",
 ]
 
 # needed by notebooks alone, and slow to import: loaded when first asked for
