@@ -68,15 +68,18 @@ def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
         {"config", "shapes", "diagnose", "distributed", "history", "interrupt", "randomness"},
-        {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes"},
+        {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes",
+         "orders", "crew"},
         {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "embed", "feed"},
         {"optim", "result", "state"}, {"tuning"}, {"protocols"}, {"step"}, {"train"},
-        {"runfolder", "recording", "session", "experiment", "shared", "laboratory", "turns"}, {"judge"}, {"course", "cli"}, {"__main__"},
+        {"runfolder", "recording", "session", "experiment", "shared", "laboratory", "turns"},
+        {"judge"}, {"course", "cli"}, {"__main__"},
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(order) for name in names}
     for file in (ROOT / "byol_tutorial").glob("*.py"):
         if file.stem == "__init__":
             continue
+        assert file.stem in level, f"give {file.stem} its place in the table above"
         for name in re.findall(r"^\s*from \.(\w+) import", file.read_text(), re.M):
             # rooms of the same level may know each other; none knows a higher one
             assert level[name] <= level[file.stem], f"{file.stem} imports {name}"
