@@ -32,7 +32,7 @@ def free_port() -> int:
 class Lab:
     """A JupyterLab server of its own in a folder of its own; no settings of the user's are read or written."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, scale: str = "smoke", threads: int | None = 1):
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         home = folder / ".home"
@@ -42,9 +42,11 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
             "IPYTHONDIR": str(home / "ipython"),
-            "BYOL_SCALE": "smoke",
-            "OMP_NUM_THREADS": "1",
+            "BYOL_SCALE": scale,
         }
+        environment.pop("OMP_NUM_THREADS", None)
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
         (folder / "work").mkdir(parents=True)
         for plugin, values in SETTINGS.items():
             file = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
