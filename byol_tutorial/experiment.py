@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from . import __version__
 from .config import Config, UserError, refuse_unknown
 from .data import EMBEDDED, DataError, ImageSet, StreamedSet, load
-from .session import Session, Snapshot
+from .session import Session
+from .snapshot import Snapshot
 from .state import fingerprint
 
 FORMAT = 1

@@ -16,21 +16,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.func import functional_call
-
-from .augment import as_float, normalise
 from .config import LIVE, Config, UserError, refuse_unknown
 from .data import ImageSet, StreamedSet
-from .diagnose import ALARM_STEPS, COLLAPSED, PARTIAL, CollapseReport, collapse_report
-from .embed import pca_embedding
+from .snapshot import Snapshot, measure_run
 from .train import Trainer
 
-STATES = ("idle", "running", "paused", "done", "failed")
 MEASURED = 256  # images that a measure looks at
 MEASURE_SHARE = 0.02  # of the time that measuring may take while the run goes on
 ONE_GESTURE = 1.0  # seconds between two changes of the same fields that are undone together: a slider being dragged
@@ -38,71 +30,6 @@ ONE_GESTURE = 1.0  # seconds between two changes of the same fields that are und
 
 class SessionError(UserError):
     """An order that this session cannot carry out as it stands."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A look at the whole run, taken between two steps.
-
-    step     how many steps had been made
-    report   spread and rank of the projections z of up to 256 test (else train) images, without augmentation
-    maps     float32 (M, 2) each, the first two principal components of two things: "z", their projections' directions
-             z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
-             turned so that points move as little as possible from one measure to the next
-    seconds  how long it took
-    """
-
-    step: int
-    report: CollapseReport
-    maps: dict[str, Tensor]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A session at one moment. It does not change, however the run goes on.
-
-    state          one of STATES                    error     why it failed, in words; "" if it has not
-    step           steps made, of total_steps       measure   the last Measure, if any
-    knn            ((step, accuracy), ...)          changes   ((step, {field: value}), ...)
-    config         with the changes so far          resets    how many times the session has begun anew
-    first_config   as it was at step 0              start_knn accuracy of the untrained encoder, if labels are known
-    """
-
-    state: str
-    step: int
-    total_steps: int
-    steps_per_epoch: int
-    config: Config
-    first_config: Config
-    knn: tuple[tuple[int, float], ...]
-    changes: tuple[tuple[int, dict], ...]
-    start_knn: float | None
-    measure: Measure | None
-    error: str
-    resets: int
-    _history: object = field(repr=False, compare=False)
-
-    def series(self, name: str) -> list[float]:
-        """One value per step made: "loss", "std", "lr", "tau", "gradient_norm", "positive" or "negative"."""
-        return getattr(self._history, name)[: self.step]  # the lists only ever grow
-
-    @property
-    def verdict(self) -> str:
-        """In words, and at once: from the spread √d·std of the last steps."""
-        if self.error:
-            return f"stopped: {self.error}"
-        if self.step == 0:
-            return "not begun"
-        recent = self.series("std")[-ALARM_STEPS:]
-        std = sum(recent) / len(recent)
-        if std < COLLAPSED:
-            return (
-                f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the small loss means nothing"
-            )
-        if std < PARTIAL:
-            return f"partial collapse: few directions are left (√d·std {std:.2f})"
-        return f"healthy: the directions are spread out (√d·std {std:.2f})"
 
 
 class Session:
@@ -327,7 +254,6 @@ class Session:
         self._arrive()
         self._undoable: list[tuple[float, dict]] = []  # when, and the values before
         self._measure_at = 0.0
-        self._maps: dict[str, Tensor] = {}
         source = self.test if self.test is not None and len(self.test) > 1 else self.train
         self.measured = source.sample(MEASURED)
         t = self.trainer
@@ -433,29 +359,9 @@ class Session:
             self._fail(error)
 
     def _measure(self) -> None:
-        start = time.perf_counter()
-        y, z = self._represent()
-        for name, points in (("z", F.normalize(z, dim=1)), ("y", y)):
-            self._maps[name] = pca_embedding(points, like=self._maps.get(name))
-        seconds = time.perf_counter() - start
-        self._measure_at = time.perf_counter() + seconds / MEASURE_SHARE
-        self._publish(measure=Measure(self.trainer.steps_done, collapse_report(z), dict(self._maps), seconds))
-
-    @torch.no_grad()
-    def _represent(self) -> tuple[Tensor, Tensor]:
-        """y and z of the measured images, normalised as in training: with this batch's statistics.
-
-        Running statistics would need some steps before they mean anything. They are left alone: BatchNorm writes into
-        copies.
-        """
-        online = self.trainer.model.online.train()
-        x = as_float(self.measured.images.to(self.trainer.device))
-        y = normalise(x, online.encoder.pixel_mean, online.encoder.pixel_std)
-        results = []
-        for part in (online.encoder, online.projector):
-            y = functional_call(part, {name: b.clone() for name, b in part.named_buffers()}, (y,))
-            results.append(y.float().cpu())
-        return results[0], results[1]
+        measure = measure_run(self.trainer, self.measured.images, self._snapshot.measure)
+        self._measure_at = time.perf_counter() + measure.seconds / MEASURE_SHARE
+        self._publish(measure=measure)
 
     def __repr__(self) -> str:
         s = self._snapshot

@@ -13,7 +13,8 @@ import byol_tutorial as bt
 from byol_tutorial.config import LIVE, ConfigError
 from byol_tutorial.data import DataError
 from byol_tutorial.experiment import Experiment, ExperimentError
-from byol_tutorial.session import STATES, SessionError
+from byol_tutorial.session import SessionError
+from byol_tutorial.snapshot import STATES
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
 WAIT = 60  # seconds after which a test gives up

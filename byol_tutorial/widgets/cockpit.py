@@ -18,7 +18,8 @@ from ..config import FIELDS, LIVE, Config, Pair
 from ..data import ImageSet, StreamedSet, load
 from ..experiment import Experiment
 from ..presets import preset
-from ..session import Session, Snapshot
+from ..session import Session
+from ..snapshot import Snapshot
 from ..state import fingerprint
 from .panel import Panel, source
 
