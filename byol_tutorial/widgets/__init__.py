@@ -11,5 +11,6 @@ Every function returns a widget that also works without a front end. Needs `pip 
 
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer
+from .laboratory import LaboratoryBox, laboratory
 
-__all__ = ["Cockpit", "Explorer", "cockpit", "explorer"]
+__all__ = ["Cockpit", "Explorer", "LaboratoryBox", "cockpit", "explorer", "laboratory"]

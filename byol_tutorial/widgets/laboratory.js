@@ -1,0 +1,374 @@
+// The laboratory in the browser. Python (laboratory.py) sends `setup` once and `frame` up to four times a second;
+// the buttons send messages. Sorting and the choice of curves happen here alone.
+
+const LAB_SHOWN = [["all", "loss, spread and kNN"], ["std", "spread √d·std"], ["log", "spread √d·std, logarithmic"],
+                   ["knn", "kNN accuracy"], ["loss", "loss"]];
+const LAB_SORTS = {
+  table: ["the tables", () => 0],
+  paper: ["the paper’s number", (cell) => -(cell.paper ?? -1)],
+  here: ["the number here", (cell, now) => -(now.linear ?? now.knn.at(-1)?.[1] ?? -1)],
+  std: ["spread √d·std", (cell, now, curves) => -(curves.std.at(-1) ?? -1)],
+};
+const LAB_WORDS = {idle: "not begun", starting: "starting", running: "running", paused: "paused", judging: "being judged",
+                   done: "done", failed: "failed"};
+const COLLAPSED = 0.1, DECADES = 3; // √d·std under which a run has collapsed; of the logarithmic axis
+
+function render({model, el}) {
+  const setup = model.get("setup");
+  const send = (message) => model.send(message);
+  const root = h("div", {class: "bt bt-lab", role: "region", "aria-label": "Collapse laboratory"});
+  const frame = () => model.get("frame");
+  let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened;
+
+  // --- controls ------------------------------------------------------------------------------------
+  const play = btButton("▶ play", () => send({do: going() ? "pause" : "play"}), {class: "bt-main bt-play"});
+  const reset = btButton("reset", () => send({do: "reset"}), {title: "All runs back to step 0; their processes end"});
+  const going = () => ["starting", "running"].includes(frame().state);
+  const speed = btChoice({label: "speed", help: "Steps a second of each run, at most"}, "",
+                         setup.rates.map((r) => [r ?? "", r === null ? "full" : `${r} / s`]),
+                         (v) => send({do: "speed", rate: v === "" ? null : Number(v)}));
+  const names = Object.keys(setup.tables);
+  const chosenTables = () => names.filter((t) => setup.cells.some((c) => c.table === t && frame().chosen.includes(c.name)));
+  const tables = names.length < 2 ? null : btChoice({label: "tables", help: "The runs of the other table stand still"},
+    chosenTables().join(), [[names.join(), "5a and 5b"], ...names], (v) => send({do: "choose", tables: v.split(",")}));
+  const axis = btChoice({label: "y-axis"}, shown, LAB_SHOWN, (v) => { shown = v; drawLegend(); redraw(); });
+  const sorting = btChoice({label: "sort by"}, sort, Object.entries(LAB_SORTS).map(([k, [text]]) => [k, text]),
+                           (v) => { sort = v; arrange(); });
+  const state = h("span", {class: "bt-badge"}), clock = h("span", {class: "bt-quiet bt-clock"});
+  const line = h("p", {class: "bt-line", role: "status"});
+  const pulse = h("p", {class: "bt-pulse", hidden: true});
+  const problem = h("div", {class: "bt-problem", role: "alert"});
+  const legend = h("div", {class: "bt-row bt-quiet bt-keys", "aria-hidden": "true"});
+
+  // --- cells ------------------------------------------------------------------------------------------
+  const cells = setup.cells.map((spec, i) => labCell(spec, {
+    view: () => ({...view(i), shown, lossRange: range(), end: Math.max(...setup.cells.map((c) => c.total / c.epoch))}),
+    open: () => { line.textContent = `opening ${spec.name} …`; send({do: "open", cell: spec.name}); },
+    code: () => spec.code.join(String(frame().cells[i].step)),
+    move: (event) => moveFocus(event, i),
+  }));
+  const view = (i) => ({now: frame().cells[i], curves: frame().cells[i].curves});
+  /** One range of the loss for all that is shown. */
+  function range() {
+    let low = 0, high = 0.5;
+    visible().forEach((i) => view(i).curves.loss.forEach((v) => {
+      if (v !== null) { low = Math.min(low, v); high = Math.max(high, v); }
+    }));
+    return [low, high];
+  }
+  const visible = () => setup.cells.map((_, i) => i).filter((i) => frame().chosen.includes(setup.cells[i].name));
+  const groups = Object.fromEntries([...names, ""].map((t) => {
+    const grid = h("div", {class: "bt-grid"});
+    const id = btId();
+    const section = h("section", {"aria-labelledby": id}, h("h3", {id}, t === "" ? "Runs" : setup.tables[t]), grid);
+    return [t, {section, grid}];
+  }));
+  let arranged = "";
+  function arrange() {
+    const key = LAB_SORTS[sort][1];
+    const order = visible().map((i) => [key(setup.cells[i], frame().cells[i], view(i).curves), i])
+      .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
+    const place = sort === "table" ? (i) => setup.cells[i].table : () => "";
+    const now = order.map((i) => place(i) + i).join();
+    if (now === arranged) return; // moving an element would take its focus away
+    arranged = now;
+    const focused = document.activeElement;
+    for (const [t, {section, grid}] of Object.entries(groups)) {
+      grid.replaceChildren(...order.filter((i) => place(i) === t).map((i) => cells[i].element));
+      section.hidden = !grid.children.length;
+      section.firstChild.hidden = t === "" && !names.length;
+      if (t === "") section.firstChild.textContent = sort === "table" ? "Runs" : `All runs, by ${LAB_SORTS[sort][0]}`;
+    }
+    if (root.contains(focused)) focused.focus();
+    redraw();
+  }
+  function moveFocus(event, i) {
+    const step = {ArrowRight: 1, ArrowLeft: -1, Home: -1e9, End: 1e9}[event.key];
+    if (!step || event.target !== cells[i].element) return;
+    const all = [...root.querySelectorAll(".bt-cell")];
+    const at = Math.max(0, Math.min(all.length - 1, all.indexOf(event.target) + step));
+    all[at].focus();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // --- what else is told ------------------------------------------------------------------------------
+  const list = (items) => h("ul", {}, ...items.map((text) => h("li", {}, text)));
+  const notes = !setup.same.length ? null : h("details", {}, h("summary", {}, "What is as in the paper, and what is not"),
+    h("div", {class: "bt-notes"}, h("div", {}, h("h4", {}, "The same"), list(setup.same)), h("div", {}, h("h4", {}, "Not the same"), list(setup.other))));
+  const body = h("tbody");
+  const table = h("details", {}, h("summary", {}, "All of it as a table"), h("div", {class: "bt-scroll"}, h("table", {},
+    h("thead", {}, h("tr", {}, ...["run", "paper, %", "here, %", "untrained, %", "kNN, %", "√d·std", "what it means"].map((t) => h("th", {scope: "col"}, t)))),
+    body)));
+  function fillTable() {
+    body.replaceChildren(...visible().map((i) => {
+      const {now, curves} = view(i), spec = setup.cells[i];
+      const values = [labPercent(spec.paper, 1), labPercent(now.linear), labPercent(now.random_linear ?? null),
+                      labPercent(now.knn.at(-1)?.[1]), btNumber(curves.std.at(-1)), labVerdict(now)];
+      return h("tr", {}, h("th", {scope: "row"}, spec.name), ...values.map((v) => h("td", {}, v)));
+    }));
+  }
+  table.addEventListener("toggle", fillTable);
+
+  root.append(
+    h("div", {class: "bt-row bt-spread"},
+      h("div", {class: "bt-row"}, play, reset, speed.element, tables?.element ?? ""),
+      h("div", {class: "bt-row"}, state, clock)),
+    h("div", {class: "bt-row bt-looks"}, axis.element, sorting.element, legend),
+    line, pulse, problem,
+    ...Object.values(groups).map((g) => g.section),
+    h("p", {class: "bt-quiet bt-foot"}, "Bars from 0 to 100 %: ", labMark("paper"), " paper, linear evaluation on ImageNet; ", labMark("here"),
+      ` here, linear probe on ${setup.data}; `, labMark("untrained"), " here, the untrained encoder."),
+    ...[notes, table].filter(Boolean));
+  el.append(root);
+
+  function drawLegend() {
+    const keys = {all: ["std", "knn", "loss"], std: ["std"], log: ["std"], knn: ["knn"], loss: ["loss"]}[shown];
+    const words = {std: "spread √d·std", knn: "kNN accuracy", loss: shown === "all" ? "loss (right axis)" : "loss"};
+    legend.replaceChildren(...keys.map((k) => h("span", {class: "bt-key"}, h("i", {class: `bt-stroke bt-${k}`}), words[k])));
+  }
+  const redraw = () => cells.forEach((cell) => cell.redraw());
+
+  // --- frames --------------------------------------------------------------------------------------------
+  const onFrame = () => {
+    const f = frame();
+    play.textContent = going() ? "❚❚ pause" : "▶ play";
+    state.textContent = LAB_WORDS[f.state] ?? f.state;
+    clock.textContent = `${labClock(f.seconds)} · ${setup.processes} process${setup.processes > 1 ? "es" : ""}`;
+    if (document.activeElement !== speed.input) speed.set(String(f.rate ?? ""));
+    if (tables && document.activeElement !== tables.input) tables.set(chosenTables().join());
+    line.textContent = f.note || labLine(f, visible().map((i) => f.cells[i]), setup);
+    if (f.opened !== opened && f.opened) {
+      opened = f.opened;
+      line.textContent = `The cockpit of ${opened} is open beneath this panel.`;
+      labReveal(root);
+    }
+    arrange();
+    cells.forEach((cell, i) => cell.show(view(i)));
+    redraw();
+    if (table.open) fillTable();
+    able();
+  };
+  function able() {
+    const over = frame().state === "done";
+    play.disabled = !live || (over && !going());
+    for (const control of [reset, speed.input, tables?.input]) if (control) control.disabled = !live;
+    cells.forEach((cell) => cell.able(live));
+  }
+  const onProblem = () => { problem.textContent = model.get("problem"); };
+  const alive = btPulse(model, (now) => {
+    live = now;
+    pulse.hidden = now;
+    pulse.textContent = model.recorded
+      ? "A recorded picture. To run it: lab = bt.widgets.laboratory(), then lab as a cell’s last line, and play."
+      : "Not live: no kernel answers. Run the cell again to begin anew; what you see is the last picture.";
+    able();
+  });
+  model.on("change:frame", onFrame);
+  model.on("change:frame", alive.heard);
+  model.on("change:problem", onProblem);
+  drawLegend();
+  onFrame();
+  onProblem();
+  return () => {
+    alive.close();
+    for (const [event, handler] of [["frame", onFrame], ["frame", alive.heard], ["problem", onProblem]]) model.off(`change:${event}`, handler);
+    cells.forEach((cell) => cell.close());
+  };
+}
+
+// --- words -------------------------------------------------------------------------------------------------
+
+const labPercent = (x, scale = 100) => x === null || x === undefined ? "–" : (scale * x).toFixed(1);
+const labClock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+const labVerdict = (now) => now.state === "idle" ? "not begun" : now.verdict;
+
+function labLine(f, cells, setup) {
+  const count = (...states) => cells.filter((c) => states.includes(c.state)).length;
+  const over = count("done", "failed"), failed = count("failed");
+  const tail = failed ? `, ${failed} of them failed` : "";
+  if (f.state === "idle") return `${cells.length} runs, ${setup.processes} at a time, a few steps of each in turn. Press play.`;
+  if (f.state === "starting") return "Starting: each process loads PyTorch first, which takes some seconds.";
+  if (f.state === "done") return `All ${cells.length} runs are over${tail}.`;
+  const judging = count("judging");
+  const made = cells.map((c) => c.step), all = setup.cells.filter((c) => f.chosen.includes(c.name));
+  const share = made.reduce((a, b) => a + b) / all.reduce((sum, c) => sum + c.total, 0);
+  const epochs = (x, digits) => btNumber(x / all[0].epoch, digits);
+  const place = f.state === "running" || share < 1 ? `Epoch ${epochs(Math.min(...made), 3)} of ${epochs(all[0].total, 3)}; ` : "";
+  const left = f.state === "running" && share > 0.03 && share < 1 ? `, about ${labClock(f.seconds / share * (1 - share))} left to train` : "";
+  return `${place}${over} of ${cells.length} runs over${tail}${left}` + (judging ? `; ${judging} being judged: the linear probe takes some seconds.` : ".");
+}
+
+/** Bring the cockpit that opens beneath the panel into view, once it is there. */
+function labReveal(root, tries = 20) {
+  const cockpit = root.closest(".widget-vbox, .jp-OutputArea")?.querySelector(".bt-cockpit");
+  if (cockpit) cockpit.scrollIntoView({block: "nearest", behavior: "smooth"});
+  else if (tries) setTimeout(() => labReveal(root, tries - 1), 150);
+}
+
+// --- a cell ------------------------------------------------------------------------------------------------
+
+const labMark = (kind) => h("i", {class: `bt-mark bt-${kind}`});
+
+/** The bar from 0 to 100 %, of which the text beside it says the same. */
+function labRuler() {
+  const marks = Object.fromEntries(["untrained", "paper", "here"].map((kind) => [kind, labMark(kind)]));
+  const element = h("div", {class: "bt-ruler", "aria-hidden": "true"}, ...Object.values(marks));
+  const put = (kind, percent) => {
+    marks[kind].hidden = percent === null || percent === undefined;
+    if (!marks[kind].hidden) marks[kind].style.left = `${percent}%`;
+  };
+  return {element, put};
+}
+
+/** A run: {element, show(view), redraw(), able(live), close()}. `on`: view(), open(), code(), move(event). */
+function labCell(spec, on) {
+  const id = btId();
+  const badge = h("span", {class: "bt-badge"});
+  const verdict = h("p", {class: "bt-verdict"});
+  const ruler = labRuler();
+  const numbers = h("p", {class: "bt-numbers"});
+  const remark = h("p", {class: "bt-remark"});
+  const canvas = btCanvas(130, spec.name, (context, width, height, theme) => labDraw(context, width, height, theme, on.view(), spec));
+  const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
+  const copy = btButton("copy code", () => btCopy(copy, on.code()),
+                        {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, as far as it has got"});
+  const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move},
+    h("header", {}, h("h4", {id}, spec.name), badge), h("p", {class: "bt-quiet bt-about"}, spec.about || "a run of your own"),
+    canvas.element, verdict, ruler.element, numbers, remark, h("div", {class: "bt-row"}, open, copy));
+
+  function show({now, curves}) {
+    badge.textContent = LAB_WORDS[now.state];
+    badge.dataset.kind = now.state === "failed" ? "warn" : "";
+    const words = labVerdict(now);
+    verdict.textContent = words;
+    verdict.dataset.kind = words.split(":")[0];
+    ruler.put("paper", spec.paper);
+    ruler.put("here", now.linear === null ? null : 100 * now.linear);
+    ruler.put("untrained", now.random_linear === null ? null : 100 * now.random_linear);
+    const paper = spec.paper === null ? [] : [h("span", {}, "paper ", h("b", {}, `${spec.paper.toFixed(1)} %`))];
+    const check = now.knn.at(-1)?.[1];
+    const here = now.linear !== null
+      ? [h("span", {}, "here ", h("b", {}, `${labPercent(now.linear)} %`)), h("span", {class: "bt-quiet"}, `untrained ${labPercent(now.random_linear)} %`)]
+      : check !== undefined ? [h("span", {}, "kNN ", h("b", {}, `${labPercent(check)} %`)),
+          h("span", {class: "bt-quiet"}, now.start_knn === null ? "" : `untrained ${labPercent(now.start_knn)} %`)]
+      : [h("span", {class: "bt-quiet"}, "here –")];
+    numbers.replaceChildren(...paper, ...here);
+    remark.textContent = now.remark;
+    remark.dataset.agrees = String(now.agrees);
+    const last = (x) => btNumber(x.at(-1));
+    canvas.alt(now.step === 0 ? `${spec.name}: no steps yet`
+      : `${spec.name}, step ${now.step} of ${spec.total}: loss ${last(curves.loss)}, spread ${last(curves.std)}` +
+        (check === undefined ? "" : `, kNN accuracy ${labPercent(check)} %`));
+  }
+  const able = (live) => { open.disabled = !live; };
+  return {element, show, able, redraw: canvas.redraw, close: canvas.close};
+}
+
+// --- curves ------------------------------------------------------------------------------------------------
+
+/** Is the ground dark? theme.ground is rgb(r, g, b), or color(srgb r g b) with parts of 1. */
+function labDark(theme) {
+  const parts = theme.ground.match(/[\d.]+/g).slice(0, 3).map(Number);
+  const scale = theme.ground.startsWith("color") ? 1 : 255;
+  return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / scale < 0.5;
+}
+
+function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, spec) {
+  const dark = labDark(theme);
+  const ink = {std: dark ? "#56B4E9" : "#0072B2", knn: dark ? "#2FC795" : "#00795A", loss: dark ? "#F0A35E" : "#C05000"};
+  const twin = shown === "all";
+  const box = {left: 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
+  const X = (step) => box.left + (box.right - box.left) * step / spec.epoch / end;
+  const over = (low, high) => (v) => box.bottom - (box.bottom - box.top) * Math.max(0, Math.min(1.02, (v - low) / (high - low)));
+  const unit = over(0, 1.05), loss = over(...lossRange);
+  const log = (v) => over(-DECADES, 0.05)(Math.log10(Math.max(v, 1e-9)));
+  const Y = {all: unit, std: unit, knn: unit, log, loss}[shown];
+  const nice = labTicks(...lossRange);
+  const ticks = {all: [0, 0.5, 1], std: [0, 0.5, 1], knn: [0, 0.5, 1], log: [1e-3, 1e-2, 1e-1, 1], loss: nice}[shown];
+
+  c.font = theme.font;
+  c.lineWidth = 1;
+  c.textBaseline = "middle";
+  c.textAlign = "right";
+  for (const tick of ticks) {
+    c.strokeStyle = theme.line;
+    c.globalAlpha = 0.5;
+    stroke([[box.left, Y(tick)], [box.right, Y(tick)]]);
+    c.globalAlpha = 1;
+    c.fillStyle = theme.quiet;
+    c.fillText(String(tick), box.left - 4, Y(tick));
+  }
+  if (twin) {
+    c.textAlign = "left";
+    c.fillStyle = ink.loss;
+    for (const tick of nice) c.fillText(String(tick), box.right + 4, loss(tick));
+  }
+  c.fillStyle = theme.quiet;
+  c.textBaseline = "alphabetic";
+  c.textAlign = "left";
+  c.fillText("0", box.left, height - 3);
+  c.textAlign = "right";
+  c.fillText(`${btNumber(end)} epochs`, box.right, height - 3);
+  c.setLineDash([2, 3]);
+  c.strokeStyle = theme.quiet;
+  if (shown === "std" || shown === "log") level(Y(COLLAPSED), "collapse");
+  if (shown === "knn" && now.start_knn !== null) level(unit(now.start_knn), "untrained");
+  c.setLineDash([]);
+
+  const middle = (i) => (i * curves.block + Math.min((i + 1) * curves.block, now.step) + 1) / 2; // of block i, in steps
+  const line = (values, y) => stroke(values.map((v, i) => [X(middle(i)), v === null ? NaN : y(v)]));
+  c.lineJoin = "round";
+  if (twin || shown === "loss") {
+    c.strokeStyle = ink.loss;
+    c.lineWidth = 1.5;
+    c.setLineDash(twin ? [5, 3] : []);
+    line(curves.loss, loss);
+    c.setLineDash([]);
+  }
+  if (twin || shown === "std" || shown === "log") {
+    c.strokeStyle = ink.std;
+    c.lineWidth = 2.2;
+    line(curves.std, Y);
+  }
+  if (twin || shown === "knn") {
+    c.strokeStyle = c.fillStyle = ink.knn;
+    c.lineWidth = 1.3;
+    const checks = (now.start_knn === null ? [] : [[0, now.start_knn]]).concat(now.knn).map(([s, v]) => [X(s), unit(v)]);
+    stroke(checks);
+    for (const [x, y] of checks) {
+      c.beginPath();
+      c.arc(x, y, 2.4, 0, 7);
+      c.fill();
+    }
+  }
+  if (!curves.loss.length) {
+    c.fillStyle = theme.quiet;
+    c.textAlign = "center";
+    const words = {starting: "starting …", failed: "failed"}[now.state] ?? "not begun";
+    c.fillText(words, (box.left + box.right) / 2, (box.top + box.bottom) / 2);
+  }
+
+  function stroke(points) {
+    c.beginPath();
+    for (const [x, y] of points) if (Number.isFinite(y)) c.lineTo(x, y);
+    c.stroke();
+  }
+  function level(y, words) {
+    stroke([[box.left, y], [box.right, y]]);
+    c.fillStyle = theme.quiet;
+    c.textAlign = "right";
+    c.fillText(words, box.right - 2, y - 4);
+  }
+}
+
+/** Round numbers from low to high: three or four. */
+function labTicks(low, high) {
+  const raw = (high - low) / 3, power = 10 ** Math.floor(Math.log10(raw));
+  const unit = [1, 2, 5, 10].find((m) => m * power >= raw) * power;
+  const ticks = [];
+  for (let t = Math.ceil(low / unit) * unit; t <= high + 1e-9; t += unit) ticks.push(Number(t.toPrecision(6)));
+  return ticks;
+}
+
+export default {render};

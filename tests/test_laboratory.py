@@ -1,0 +1,607 @@
+"""The laboratory: the paper's tables, runs that take turns, processes that live and die, the panel without a browser."""
+
+import gc
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import psutil
+import pytest
+import torch
+from ipywidgets.widgets import widget as registry
+
+import byol_tutorial as bt
+from byol_tutorial import ablations, processes, turns
+from byol_tutorial.ablations import LEVELS, Finding, Findings, Row, level, own_rows, remark, tables
+from byol_tutorial.config import ConfigError, UserError
+from byol_tutorial.laboratory import FRAME, Laboratory, LaboratoryError
+from byol_tutorial.widgets.laboratory import POINTS, _curves, laboratory
+
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 4, "warmup_epochs": 1.0}
+BASE = bt.Config(**TINY)
+WAIT = 120  # seconds after which a test gives up
+
+
+@pytest.fixture(scope="module")
+def images():
+    return bt.load("shapes", limit=64), bt.load("shapes", "test", limit=40)
+
+
+@pytest.fixture
+def one_thread():
+    """As in a worker."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def until(lab, condition):
+    """Wait until the laboratory's news fulfil the condition."""
+    seen = threading.Event()
+    leave = lab.subscribe(lambda lab: seen.set() if condition(lab) else None)
+    try:
+        assert condition(lab) or seen.wait(WAIT), f"never seen; now {lab.cells}"
+    finally:
+        leave()
+
+
+def steps(lab, name):
+    return lab.cells[name].snapshot.step
+
+
+def losses(lab, name):
+    return lab.cells[name].snapshot.series("loss")
+
+
+def settled(box):
+    """Orders are carried out one after another, so one more waits for all before."""
+    box.lab._orders.order(lambda: None).result(WAIT)
+
+
+def alone(config, images):
+    """The same run by a Trainer, the independent truth."""
+    return bt.Trainer(config, *images, device="cpu").run(progress=False)
+
+
+# --- the tables ---------------------------------------------------------------------------------
+
+PAPER = {  # Grill et al. 2020: tables 5a and 5b
+    "5a": {"τ = 1": 18.8, "τ = 0.999": 69.8, "τ = 0.99": 72.5, "τ = 0.9": 68.4, "τ = 0": 0.3},
+    # (predictor, target network, β): top-1
+    "5b": {(1, 1, 0): 72.5, (1, 1, 1): 70.9, (0, 1, 1): 70.7, (0, 0, 1): 69.4,
+           (1, 0, 1): 69.1, (1, 0, 0): 0.3, (0, 1, 0): 0.2, (0, 0, 0): 0.1},
+}  # fmt: skip
+
+
+def test_table_5a_has_the_papers_rows():
+    rows = tables("5a")
+    assert {name: row.paper for name, row in rows.items()} == PAPER["5a"]
+    for name, row in rows.items():
+        tau, config = float(name.removeprefix("τ = ")), row.config(BASE)
+        trainer = bt.Trainer(config, bt.load("shapes", limit=16), device="cpu")
+        trainer.step()
+        # the rate of the first update: exactly 0 and 1, else on the cosine from the row's value
+        expected = tau if tau in (0, 1) else bt.tau_at(1, trainer.total_steps, tau)
+        assert trainer.history.tau[0] == expected
+        assert config.stop_gradient
+
+
+def test_table_5b_has_the_papers_rows():
+    rows = tables("5b").values()
+    found = {}
+    for row in rows:
+        c = row.config(BASE)
+        found[c.predictor == "mlp", c.target == "ema", int(c.negatives_weight)] = row.paper
+        assert c.stop_gradient == (c.target == "ema")
+    assert found == PAPER["5b"]
+    assert len(tables("5a", "5b")) == 13
+    simclr = bt.preset("simclr")
+    ours = tables("SimCLR")["SimCLR"].config(bt.preset("shapes", temperature=simclr.temperature))
+    assert ours == simclr
+
+
+def test_rows_by_name_and_of_ones_own():
+    assert list(tables("τ = 0", "5b"))[:2] == ["τ = 0", "BYOL"]
+    with pytest.raises(ConfigError, match="'5c': choose tables or rows of 5a, 5b"):
+        tables("5c")
+    config = bt.Config(**TINY, seed=3)
+    assert own_rows({"mine": config})["mine"].config(bt.preset("digits")) == config
+
+
+@pytest.mark.parametrize(
+    ("linear", "expected"), [(0.2, 0), (0.31, 0), (0.36, 0), (0.38, 1), (0.8, 1), (0.85, 2), (0.99, 2)]
+)
+def test_levels_lie_between_the_untrained_encoder_and_the_best(linear, expected):
+    assert level(linear, 0.3, 0.95) == expected
+
+
+def test_the_paper_is_judged_by_the_same_rule():
+    levels = {name: level(paper, ablations.PAPER_RANDOM, ablations.PAPER_BEST) for name, paper in PAPER["5a"].items()}
+    assert levels == {"τ = 1": 1, "τ = 0.999": 2, "τ = 0.99": 2, "τ = 0.9": 2, "τ = 0": 0}
+    assert {level(x, ablations.PAPER_RANDOM, ablations.PAPER_BEST) for x in (0.3, 0.2, 0.1)} == {0}
+
+
+def finding(name, linear, **more) -> Finding:
+    return Finding(tables(name)[name], "healthy: spread out", linear=linear, random_linear=0.3, **more)
+
+
+def test_a_remark_says_where_the_paper_differs_and_why():
+    words, agrees = remark(finding("τ = 0", 0.94), 0.95)
+    assert agrees is False
+    assert words.startswith(f"Not as in the paper: {LEVELS[2]} here, learned nothing there.")
+    assert "SimSiam" in words
+    words, agrees = remark(finding("no predictor", 0.22), 0.95)
+    assert (words, agrees) == ("As in the paper: learns nothing.", True)
+    assert remark(finding("no predictor", 0.22), 0.35)[1] is None  # nothing has learned
+    assert remark(Finding(tables("τ = 0")["τ = 0"], "", linear=None), 0.95) == ("", None)
+    assert remark(Finding(Row("mine", "", "", {}), "", linear=0.9, random_linear=0.3), 0.95) == ("", None)
+
+
+def test_findings_are_a_table_that_can_be_kept():
+    found = Findings(
+        {"BYOL": finding("BYOL", 0.95, knn=0.9, std=0.8), "τ = 0": finding("τ = 0", 0.94, error="<it> died")}
+    )
+    found.caption = "few images"
+    text, page = str(found), found._repr_html_()
+    for part in ("72.5", "95.0", "30.0", "90.0", "0.800", "few images", "Not as in the paper"):
+        assert part in text
+        assert part in page
+    assert "&lt;it&gt; died" in page
+    again = Findings.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert (again, str(again)) == (found, text)
+    with pytest.raises(UserError, match="no findings"):
+        Findings.from_dict({"a": 1})
+
+
+def test_what_differs_is_taken_from_the_config():
+    same, other = ablations.differences(BASE, "64 images", 32)
+    assert "rises along a cosine to 1" in " ".join(same)
+    assert "batches of 8 and SGD" in " ".join(other)
+    same, _ = ablations.differences(BASE.replace(tau_schedule="constant"), "64 images", 32)
+    assert "it stays as it is. In the paper it rises to 1" in " ".join(same)
+
+
+# --- turns, without processes -------------------------------------------------------------------
+
+
+def take_turns(images, orders, answer=lambda message, orders: None):
+    """What a worker says to these orders. `answer` sees each message and may order more."""
+    said, waiting = [], queue.SimpleQueue()
+
+    def order(**what):
+        waiting.put({"n": len(said), **what})
+
+    def say(**message):
+        said.append(message)
+        answer(message, order)
+
+    for what in orders:
+        order(**what)
+    turns.Turns(waiting, say, *images).work()
+    return said
+
+
+def begin(configs, folder, resume=False):
+    runs = [
+        {"run": name, "config": c.to_dict(), "file": str(folder / f"{name}.pt"), "resume": resume}
+        for name, c in configs.items()
+    ]
+    return {"do": "begin", "runs": runs}
+
+
+CONFIGS = {"a": BASE, "b": BASE.replace(seed=1), "c": BASE.replace(predictor="identity")}
+
+
+def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
+    done = set()
+
+    def answer(message, order):
+        if "outcome" in message:
+            done.add(message["run"])
+            if done == {"a", "b", "c"}:
+                order(do="leave")
+
+    said = take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": list(CONFIGS), "rate": None}], answer)
+    at = dict.fromkeys(CONFIGS, 0)
+    for message in said:
+        if "step" in message:
+            at[message["run"]] = message["step"]
+            assert max(at.values()) - min(at.values()) <= turns.STEPS
+    for name, config in CONFIGS.items():
+        news = [m for m in said if m.get("run") == name]
+        truth = alone(config, images)
+        assert [x for m in news for x in m.get("loss", ())] == truth.history.loss
+        assert [x for m in news for x in m.get("std", ())] == truth.history.std
+        assert [tuple(x) for m in news for x in m.get("knn", ())] == truth.history.knn
+        outcome = next(m["outcome"] for m in news if "outcome" in m)
+        for key, encoder in (("", truth.model.encoder), ("random_", truth.initial_encoder())):
+            y = [bt.features(encoder, part) for part in images]
+            known = y[0], images[0].labels, y[1], images[1].labels
+            assert outcome[f"{key}linear"] == bt.linear_probe(*known).accuracy
+            assert outcome[f"{key}knn"] == bt.knn_accuracy(*known)
+        report = truth.report()
+        assert (outcome["std"], outcome["rank"]) == (report.std, report.rank)
+
+
+def test_a_run_that_fails_says_why_and_the_others_go_on(images, tmp_path):
+    bad = BASE.replace(lr=1e30, warmup_epochs=0.0, loss_normalization="none")
+
+    def answer(message, order):
+        if "outcome" in message:
+            order(do="leave")
+
+    said = take_turns(
+        images,
+        [begin({"bad": bad, "a": BASE}, tmp_path), {"do": "go", "runs": ["bad", "a"], "rate": None}],
+        answer,
+    )
+    assert "lower lr" in next(m["failed"] for m in said if "failed" in m)
+    assert [m["run"] for m in said if "outcome" in m] == ["a"]
+
+
+def test_who_leaves_keeps_the_runs_and_another_goes_on_with_them(images, tmp_path, one_thread):
+    def leave_at(step):
+        return lambda message, order: order(do="leave") if message.get("step", 0) >= step else None
+
+    first = take_turns(images, [begin({"a": BASE}, tmp_path), {"do": "go", "runs": ["a"], "rate": None}], leave_at(12))
+    assert first[-1].keys() == {"heard"}
+    second = take_turns(
+        images, [begin({"a": BASE}, tmp_path, resume=True), {"do": "go", "runs": ["a"], "rate": None}], leave_at(32)
+    )
+    stood = max(m.get("step", 0) for m in first)
+    assert 12 <= stood < 32
+    assert next(m["begun"]["step"] for m in second if "begun" in m) == stood
+    both = [x for m in first + second for x in m.get("loss", ())]
+    assert both == alone(BASE, images).history.loss
+
+
+def test_who_does_not_go_stands_still_and_a_rate_is_kept(images, tmp_path):
+    said, started = [], []
+
+    def answer(message, order):
+        said.append(message)
+        if "step" in message:
+            started.append(time.perf_counter())
+        if message.get("step") == 5:
+            order(do="leave")
+
+    take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": ["b"], "rate": 20.0}], answer)
+    assert {m["run"] for m in said if "run" in m} == {"b"}
+    assert [m["step"] for m in said if "step" in m] == [1, 2, 3, 4, 5]
+    # three rounds begin 1/20 s apart; building the run falls into the first, a step's own time is subtracted
+    assert started[-1] - started[1] >= 2 / 20
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def wait_until_gone(pids, seconds=60):
+    end = time.monotonic() + seconds
+    while not all(map(gone, pids)):
+        assert time.monotonic() < end, f"still there: {[p for p in pids if not gone(p)]}"
+        time.sleep(0.05)
+
+
+def test_images_are_the_same_for_workers(images, tmp_path):
+    processes.write_images(tmp_path / "x.pt", train=images[0], test=None)
+    read = processes.read_images(tmp_path / "x.pt")
+    assert read["test"] is None
+    assert torch.equal(read["train"].images, images[0].images)
+    assert torch.equal(read["train"].labels, images[0].labels)
+    assert (read["train"].name, read["train"].classes) == ("shapes", images[0].classes)
+
+
+def test_a_worker_that_cannot_work_says_so_in_words(tmp_path):
+    heard = queue.SimpleQueue()
+    worker = processes.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: heard.put(news))
+    assert heard.get(timeout=WAIT) == (worker, None)
+    assert "No module named 'byol_tutorial.no_such_room'" in worker.words
+    worker.say(do="go")  # nobody hears it
+    worker.kill()
+
+
+@pytest.mark.training
+def test_the_whole_life_of_a_laboratory(images, one_thread):
+    """Play, pause, a session of its own, a worker that is killed, the end: in one, for starting takes seconds."""
+    box = laboratory(*images, BASE, cells=["τ = 0", "BYOL", "no predictor", "no target"], workers=2)
+    lab, panel, rows, told = box.lab, box.panel, box.lab.rows, []
+    panel.observe(lambda change: told.append((time.monotonic(), change["new"])), names="frame")
+    lab.limit(2.0).result(WAIT)  # so that no run is over before all have begun
+    panel.command({"do": "play"})
+    until(lab, lambda lab: min(steps(lab, name) for name in rows) >= 2)
+    assert lab.state == "running"
+    pids = lab.processes
+    assert len(pids) == 2
+
+    box.pause()  # the last step has been made
+    before = {name: losses(lab, name) for name in rows}
+    assert {c.state for c in lab.cells.values()} == {"paused"}
+
+    random, own = torch.get_rng_state(), lab.session("BYOL")
+    assert torch.equal(torch.get_rng_state(), random)
+    assert (own.state, own.snapshot().series("loss")) == ("paused", before["BYOL"])
+    assert own.snapshot().start_knn == lab.cells["BYOL"].snapshot.start_knn
+    own.run()  # on its own, from where it stood
+    assert own.snapshot().series("loss") == alone(rows["BYOL"].config(BASE), images).history.loss
+    assert {name: losses(lab, name) for name in rows} == before
+
+    box.play()
+    os.kill(pids[0], signal.SIGKILL)
+    until(lab, lambda lab: any(c.state == "failed" for c in lab.cells.values()))
+    failed = [name for name, c in lab.cells.items() if c.state == "failed"]
+    assert failed == ["τ = 0", "no target"]  # the tables' order, dealt to two
+    for name in failed:
+        assert "ended from outside (SIGKILL" in lab.cells[name].snapshot.verdict
+    lab.limit(None)
+    found = box.run()
+    assert lab.state == "done"
+    assert {name: bool(f.error) for name, f in found.items()} == {n: n in failed for n in rows}
+    assert "SIGKILL" in str(found)
+    for name in ("BYOL", "no predictor"):
+        truth = alone(rows[name].config(BASE), images).history
+        assert losses(lab, name) == truth.loss
+        assert list(lab.cells[name].snapshot.knn) == truth.knn
+    wait_until_gone(pids)
+    with lab.session("BYOL") as own:
+        assert (own.state, own.snapshot().series("loss")) == ("done", losses(lab, "BYOL"))
+
+    until(lab, lambda lab: told[-1][1]["state"] == "done")
+    for cell, name in zip(panel.frame["cells"], rows, strict=True):
+        assert cell["curves"]["loss"] == [float(f"{x:.4g}") for x in losses(lab, name)]
+        assert cell["linear"] == found[name].linear
+        assert ("SIGKILL" in cell["verdict"]) == (name in failed)
+    assert {frame["state"] for _, frame in told} >= {"starting", "running", "paused", "done"}
+    drawn = [at for (at, frame), (_, last) in zip(told[1:], told, strict=False) if frame != last]
+    assert min(b - a for a, b in itertools.pairwise(drawn)) >= 0.95 * FRAME
+
+    panel.command({"do": "play"})
+    settled(box)
+    assert "every run is over" in panel.problem
+    panel.command({"do": "reset"})
+    settled(box)
+    assert (lab.state, {c.snapshot.step for c in lab.cells.values()}) == ("idle", {0})
+    box.close()
+    box.close()  # twice does no harm
+    assert not [t for t in threading.enumerate() if t.name.startswith("byol ") and t.is_alive()]
+    with pytest.raises(LaboratoryError, match="closed"):
+        lab.start().result(WAIT)
+
+
+SCRIPT = textwrap.dedent("""
+    import os, sys
+    import byol_tutorial as bt
+    from byol_tutorial.ablations import tables
+    from byol_tutorial.laboratory import Laboratory
+    print("script", flush=True)    # no guard: a child that executed this again would print it again
+    images = bt.load("shapes", limit=64), bt.load("shapes", "test", limit=40)
+    lab = Laboratory(tables("BYOL"), bt.Config(**{config}), *images)
+    lab.limit(20.0)
+    told = []
+    def tell(lab):
+        if lab.cells["BYOL"].snapshot.step and not told:
+            told.append(True)
+            print(*lab.processes, lab._crew.folder, flush=True)
+    lab.subscribe(tell)
+    try:
+        lab.run()
+    except KeyboardInterrupt:
+        lab.suspend().result()
+        print("interrupted", lab.state, lab.processes, flush=True)
+        lab.limit(None)
+        lab.run()
+        print("losses", lab.cells["BYOL"].snapshot.series("loss"), flush=True)
+""")
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A script without a guard, in a group of processes of its own, which has begun to train: process, pid, folder."""
+    (tmp_path / "script.py").write_text(SCRIPT.format(config=TINY))
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout.readline() == "script\n"
+    pid, folder = process.stdout.readline().split()
+    yield process, int(pid), folder
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.training
+def test_a_parent_that_is_killed_leaves_no_process_and_no_file(script):
+    process, pid, folder = script
+    assert not gone(pid)
+    process.kill()
+    process.wait()
+    wait_until_gone([pid])
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.training
+def test_an_interrupt_ends_the_processes_and_keeps_the_runs(script, images, one_thread):
+    """Ctrl-C reaches the whole group."""
+    process, pid, _ = script
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.stdout.read().splitlines()
+    assert process.wait(WAIT) == 0
+    assert gone(pid)
+    assert "script" not in rest
+    assert "interrupted paused []" in rest
+    seen = json.loads(next(line for line in rest if line.startswith("losses")).removeprefix("losses "))
+    assert seen == alone(BASE, images).history.loss
+
+
+def test_a_laboratory_closed_at_once_leaves_nothing(images):
+    before = set(psutil.Process().children())
+    with Laboratory(tables("5a"), BASE, *images) as lab:
+        lab.start().result(WAIT)
+        pids, folder = lab.processes, lab._crew.folder
+        assert pids
+    assert set(psutil.Process().children()) == before
+    assert all(map(gone, pids))
+    assert not os.path.exists(folder)
+
+
+def test_nonsense_from_a_worker_fails_the_runs_in_words_and_nobody_waits_for_ever(images):
+    with Laboratory(tables("5a"), BASE, *images) as lab:
+        lab.start().result(WAIT)
+        worker = next(iter(lab._crew.workers))
+        pids = lab.processes
+        lab._orders.post(lambda: lab._hear(worker, {"run": "τ = 0", "step": 1}))
+        with pytest.raises(LaboratoryError, match="every run has failed: 'loss'"):
+            lab.run()
+        assert all(map(gone, pids))
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"rows": {}}, LaboratoryError, "no runs"),
+        ({"workers": 0}, LaboratoryError, "workers=0: give a whole number, at least 1"),
+        ({"workers": True}, LaboratoryError, "workers=True"),
+        ({"base": bt.Config(**TINY | {"batch_size": 65})}, ConfigError, "batch_size=65.*64 images"),
+        ({"train": "shapes"}, LaboratoryError, "'shapes' is not in memory"),
+        ({"base": bt.Config(**TINY, loss_normalization="none")}, ConfigError, "negatives compare cosines"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(images, change, error, words):
+    values = {"rows": tables("5a", "5b"), "base": BASE, "train": images[0], "test": images[1]} | change
+    with pytest.raises(error, match=words):
+        Laboratory(**values)
+
+
+def test_unknown_runs_and_rates_are_refused(images):
+    lab = Laboratory(tables("5a"), BASE, *images)
+    for order in (lambda: lab.session("τ = 2"), lambda: lab.experiment("τ = 2"), lambda: lab.choose(["τ = 2"])):
+        with pytest.raises(LaboratoryError, match="'τ = 2' is not a run of this laboratory: choose one of τ = 1"):
+            order()
+    with pytest.raises(LaboratoryError, match="no runs chosen"):
+        lab.choose([])
+    with pytest.raises(LaboratoryError, match="rate=0"):
+        lab.limit(0)
+
+
+# --- the panel ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box(images):
+    box = laboratory(*images, BASE, workers=1)
+    yield box
+    box.close()
+
+
+def test_the_panel_says_what_there_is(box, images):
+    setup, frame = box.panel.setup, box.panel.frame
+    assert [c["name"] for c in setup["cells"]] == list(tables("5a", "5b"))
+    assert {c["name"]: c["paper"] for c in setup["cells"] if c["table"] == "5a"} == PAPER["5a"]
+    assert (frame["state"], frame["chosen"]) == ("idle", list(box.lab.rows))
+    assert len(frame["cells"]) == 13
+    assert json.dumps([setup, frame])  # as it goes to the browser
+    for cell in setup["cells"]:
+        scope = {"bt": bt, "train": images[0]}
+        code = cell["code"][0] + "3" + cell["code"][1]
+        exec(code.replace("}')", "}', train)"), scope)
+        session = scope["session"]
+        assert (session.snapshot().step, session.config) == (3, box.lab.rows[cell["name"]].config(BASE))
+        session.close()
+
+
+def test_curves_are_short_and_keep_the_mean():
+    values = [float(x) for x in range(1000)]
+    curves = _curves(values, values)
+    assert len(curves["loss"]) <= POINTS
+    assert curves["block"] == 7
+    assert curves["loss"][0] == 3.0
+    assert curves["std"][-1] == pytest.approx(sum(values[994:]) / 6, rel=1e-3)
+    assert _curves([], []) == {"block": 1, "loss": [], "std": []}
+    assert _curves([float("nan")], [1.0])["loss"] == [None]
+
+
+def test_choosing_a_table_lets_the_other_stand_still(box):
+    box.panel.command({"do": "choose", "tables": ["5b"]})
+    settled(box)
+    assert box.lab.chosen == list(tables("5b"))
+    box.panel.command({"do": "choose", "tables": []})
+    assert "no runs chosen" in box.panel.problem
+
+
+def test_errors_are_words_in_the_panel(box):
+    box.panel.command({"do": "open", "cell": "τ = 2"})
+    assert "'τ = 2' is not a run" in box.panel.problem
+    box.panel.command({"do": "speed", "rate": -1})
+    assert "rate=-1.0" in box.panel.problem
+    box.panel.command({"do": "choose", "tables": ["5a"]})
+    assert box.panel.problem == ""
+
+
+def test_a_run_opens_in_a_cockpit_beneath_and_in_python(box):
+    box.panel.command({"do": "open", "cell": "no predictor"})
+    assert box.panel.problem == ""
+    assert box.panel.frame["opened"] == "no predictor"
+    _, first = box.bench.children
+    assert first.session.config == box.lab.rows["no predictor"].config(BASE)
+    box.panel.command({"do": "open", "cell": "τ = 0"})
+    head, second = box.bench.children
+    assert first.comm is None  # closed
+    assert second.session.config.target == "online"
+    own = box.open("BYOL")
+    assert own not in box.bench.children
+    own.session.run(steps=2)
+    own.close()
+    head.children[1].click()
+    assert box.bench.children == ()
+
+
+def test_interrupted_or_abandoned_it_ends_its_processes(box, monkeypatch):
+    box.play()
+    pids = box.lab.processes
+    box.panel.interrupted()
+    wait_until_gone(pids)
+    settled(box)
+    assert box.lab.state == "idle"
+    assert "interrupted" in box.panel.note
+    monkeypatch.setattr(type(box.panel), "abandoned", True)
+    box.play()
+    until(box.lab, lambda lab: not lab.processes)
+    assert "no page" in box.panel.note
+
+
+def test_at_smoke_scale_the_whole_of_it_takes_seconds(monkeypatch):
+    monkeypatch.setenv("BYOL_SCALE", "smoke")
+    box = bt.widgets.laboratory(cells="5a")
+    assert sum(c.snapshot.total_steps for c in box.lab.cells.values()) <= 150
+    box.close()
+    monkeypatch.setenv("BYOL_SCALE", "laptop")
+    box = bt.widgets.laboratory(cells={"mine": bt.preset("shapes")})
+    assert (len(box.lab.train), box.panel.setup["tables"]) == (4096, {})
+    box.close()
+
+
+def test_made_and_closed_many_times_nothing_stays(images):
+    def count():
+        gc.collect()
+        return threading.active_count(), len(registry._instances), len(psutil.Process().children())
+
+    laboratory(*images, BASE).close()
+    before = count()
+    for _ in range(100):
+        laboratory(*images, BASE).close()
+    assert count() == before
