@@ -8,11 +8,13 @@ ARGS ?=
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
 
-# One process a core, one thread each, so that tests which train do not fight over the cores.
+# One process a core, one thread each, so that tests which train do not fight over the cores. Notebooks apart: in one
+# process with browser tests, two event loops would meet.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake tests notebooks $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests $(ARGS)
 
 # The .md files are what one edits; this writes the .ipynb beside each.
 notebooks: .venv/installed
