@@ -11,8 +11,10 @@ touches the trainer, so no order can break into a step. The thread lives while t
 session has none. There is no Jupyter in here; the panels of byol_tutorial.widgets subscribe to a session.
 """
 
+import atexit
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -30,6 +32,16 @@ ONE_GESTURE = 1.0  # seconds between two changes of the same fields that are und
 
 class SessionError(UserError):
     """An order that this session cannot carry out as it stands."""
+
+
+_working: weakref.WeakSet["Session"] = weakref.WeakSet()  # sessions that have a thread
+
+
+@atexit.register
+def _end_all() -> None:
+    """When Python ends, let no thread be cut off within a step: torch's C++ would abort the process."""
+    for session in list(_working):
+        session.close()
 
 
 class Session:
@@ -199,6 +211,7 @@ class Session:
             self._news.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="byol session", daemon=True)
+                _working.add(self)
                 self._thread.start()
         return future
 
@@ -211,6 +224,7 @@ class Session:
                     self._news.wait(waiting)
                 if not self._orders and self.state != "running":
                     self._thread = None
+                    _working.discard(self)
                     return
                 order = self._orders.popleft() if self._orders else None
             if order is not None:

@@ -3,6 +3,8 @@
 import gc
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -408,6 +410,18 @@ def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
         for session, losses in zip(sessions, alone, strict=True):
             assert until(session, lambda s: s.state == "done").series("loss") == losses
             session.close()
+
+
+def test_python_ends_in_peace_though_a_session_runs():
+    code = (
+        "import byol_tutorial as bt\n"
+        f"session = bt.Session(bt.Config(**{TINY | {'epochs': 100_000}}), bt.load('shapes', limit=44), device='cpu')\n"
+        "session.run(steps=2)\n"
+        "session.start().result()\n"
+        "print(session.state)"
+    )
+    end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT * 2)
+    assert (end.returncode, end.stdout, end.stderr) == (0, "running\n", "")
 
 
 def test_many_sessions_leave_nothing_behind(train):
