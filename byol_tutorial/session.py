@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from .config import LIVE, Config, UserError, refuse_unknown
 from .data import ImageSet, StreamedSet
+from .openmp import release_helpers
 from .snapshot import Snapshot, measure_run
 from .train import Trainer
 
@@ -95,6 +96,7 @@ class Session:
 
     def start(self) -> Future:
         """Train on, to the end of the schedule. From "failed" or after stop() only reset() helps."""
+        release_helpers()  # of this thread, which has no more to compute for now
         return self._order(lambda: self._go(None))
 
     resume = start
@@ -103,6 +105,7 @@ class Session:
         """Make n steps, then pause."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise SessionError(f"step: n={n!r}; give a whole number, at least 1")
+        release_helpers()
         return self._order(lambda: self._go(n))
 
     def pause(self) -> Future:
@@ -148,6 +151,7 @@ class Session:
         if epochs is not None:
             steps = max(1, round(epochs * self.trainer.steps_per_epoch))
         arrived: Future = Future()
+        release_helpers()
         self._order(lambda: self._go(steps, arrived)).result()
         try:
             while not wait([arrived], timeout=0.5).done:  # in turns, for a wait without end hears no Ctrl-C on Windows

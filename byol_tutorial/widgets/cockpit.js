@@ -1,4 +1,4 @@
-// The cockpit in the browser. Python (cockpit.py) sends `setup` once and `frame` up to four times a second;
+// The cockpit in the browser. Python (cockpit.py) sends `setup` once and `frame` up to twice a second;
 // the controls send messages. Nothing is drawn in Python.
 
 const PRESET_HELP = "Begins a new run with the first settings and this one change";
@@ -128,7 +128,7 @@ function render({model, el}) {
   el.append(root);
 
   // --- frames --------------------------------------------------------------------------------------
-  let said = "", arrays = {}, earlier = null;
+  let said = "", arrays = {}, earlier = null, drawn = {};
   const series = (name) => ({
     now: name === "ranks" || name === "knn" ? pairs(model.get("frame")[name]) : {x: arrays.steps, y: arrays[name]},
     before: !earlier ? null : name === "ranks" || name === "knn" ? pairs(earlier[name]) : {x: earlier.steps, y: earlier[name]},
@@ -160,11 +160,21 @@ function render({model, el}) {
       else if (control.get() !== value) control.set(value);
     }
     code.value = f.code;
-    log.replaceChildren(...f.changes.slice(-8).map(([at, words]) => h("li", {}, `step ${at}: ${words}`)));
-    if (!f.changes.length) log.append(h("li", {class: "bt-quiet"}, "no changes since step 0"));
+    const changes = f.resets + JSON.stringify(f.changes);
+    if (changes !== drawn.changes) {
+      log.replaceChildren(...f.changes.slice(-8).map(([at, words]) => h("li", {}, `step ${at}: ${words}`)));
+      if (!f.changes.length) log.append(h("li", {class: "bt-quiet"}, "no changes since step 0"));
+    }
     outcome.hidden = !f.outcome;
     if (f.outcome) outcome.replaceChildren(...outcomeRows(f.outcome));
-    for (const [name, plot] of Object.entries(plots)) plot.redraw(plotWords(name, f));
+    // drawing takes time from the training: what has not changed is not drawn again
+    const views = [changes, f.ranks.length, f.knn.length, Math.ceil(f.step / f.epoch), f.state].join();
+    for (const [name, plot] of Object.entries(plots))
+      if (name === "loss" || name === "std" || views !== drawn.views) plot.redraw(plotWords(name, f));
+    const seen = [f.resets, f.map_step, f.state].join();
+    const moved = seen !== drawn.map;
+    drawn = {changes, views, map: seen};
+    if (!moved) return;
     const at = f.map_step === null ? "nothing measured yet" : `at step ${f.map_step}`;
     map.alt(`Map of the embedding, ${at}; ${f.verdict}`);
     map.redraw();
@@ -262,7 +272,7 @@ function btPlot(title, data, {low, high, dots = false}) {
   function draw(context, width, height, theme) {
     const {now, before, frame, base, beforeEnd} = data();
     const box = {left: 38, right: width - 8, top: 8, bottom: height - 20};
-    const end = Math.max(frame.step, Math.min(beforeEnd, frame.total), frame.epoch);
+    const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
     const values = [...now.y, ...(before ? before.y : [])].filter(Number.isFinite);
     const top = high ?? Math.max(1e-3, ...values) * 1.08;
     const X = (s) => box.left + (box.right - box.left) * s / end;

@@ -6,7 +6,7 @@
     panel.session.run(steps=100)                          # drive it from a cell; the panel follows
 
 A slider sends its value at once; the session applies it between two steps and marks it on the curves. Training is
-on the session's thread, drawing in the browser; Python only hands over the numbers, four times a second.
+on the session's thread, drawing in the browser; Python only hands over the numbers, twice a second.
 """
 
 import time
@@ -23,7 +23,7 @@ from ..snapshot import Snapshot
 from ..state import fingerprint
 from .panel import Panel, source
 
-FRAME = 0.25  # seconds between two pictures while nothing but steps happens
+FRAME = 0.5  # seconds between two pictures while nothing but steps happens; a change is shown at once
 POINTS = 800  # a curve has at most so many; longer runs are averaged in blocks
 LATE = 25  # steps over which an outcome is averaged
 
@@ -93,7 +93,7 @@ def cockpit(
 class Cockpit(Panel):
     """See `cockpit`. `session` is the run.
 
-    frame: all that moves, as one record, replaced up to four times a second. setup: what stays.
+    frame: all that moves, as one record, replaced up to twice a second. setup: what stays.
     before: the curves of the run before the last reset, drawn pale behind the new ones.
     """
 

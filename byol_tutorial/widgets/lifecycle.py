@@ -6,6 +6,8 @@ same cell made. Outside of a notebook nothing of this happens.
 
 import weakref
 
+from ..openmp import release_helpers
+
 _panels: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # panel: (cell, which run of it)
 _hooked: weakref.WeakSet = weakref.WeakSet()  # shells in which interrupts are heard
 
@@ -66,6 +68,7 @@ def _hear_interrupts() -> None:
     _hooked.add(shell)
 
     def after_cell(result):
+        release_helpers()  # so that the runs of the panels go on at full speed
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             interrupt_all()
 
@@ -75,4 +78,3 @@ def _hear_interrupts() -> None:
 def interrupt_all() -> None:
     for panel in list(_panels):
         panel.interrupted()
-
