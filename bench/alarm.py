@@ -1,96 +1,250 @@
-"""Does the alarm fire before the kNN accuracy falls, and never on healthy runs? python bench/alarm.py [--seeds 3]
+"""Does the alarm fire before the kNN accuracy falls, and never on healthy runs? python bench/alarm.py --seeds 5 6 7
 
-Collapse is provoked on "shapes" from the first step, and in the middle of a healthy run, by a live change.
-Runs go side by side, one process a core. The kNN accuracy is said to have fallen at the first check at which it
-lies 0.05 below the highest of the checks before it. A check is made every 8 steps.
+On drawn shapes, a run is damaged from the first step, or by a live change at the end of its second or fourth epoch.
+From the same moment a healthy twin goes on: same weights, same batches, same views. Alarm and fall are counted in
+steps done since the damage.
+
+A single check of the accuracy is noisy (2,048 test images, 2,048 train images, every 4 steps at first, then every 16;
+but the noise is the training's own). So these are said of all checks within STAYS steps, and dated by the first:
+
+    fall     more than MARGIN below the mean of the checks before the damage, and as much below the twin's
+    behind   more than MARGIN below the twin's: what was not learned counts too
+
+Alarms are false in whole healthy runs, in healthy runs up to the damage and beyond it, and after live changes that
+are no fault. MARGIN and STAYS are such that no healthy run falls; the results say so, and how noisy a check is.
 """
 
 import argparse
 import multiprocessing
 import os
 import statistics
+import tempfile
+from pathlib import Path
 
 import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.diagnose import ALARM, ALARM_STEPS, alarm_step
+from byol_tutorial.diagnose import ALARM, ALARM_STEPS, FALL, WITHIN, alarm_step
 
-FAULTS = {
+COLLAPSES = {
     "no predictor": {"predictor": "identity"},
     "no stop-gradient": {"stop_gradient": False},
+    "no predictor, no EMA": {"predictor": "identity", "target": "online"},
+    "no stop-gradient, 4 lr": {"stop_gradient": False, "lr": 3.2},
 }
+DAMAGES = {"fixed predictor, 4 lr": {"predictor": "fixed", "lr": 3.2}}  # accuracy goes, the spread hardly does
+HARMLESS = {
+    "lr doubled": {"lr": 1.6},
+    "lr quartered": {"lr": 0.2},
+    "τ 0.99": {"tau_base": 0.99},
+    "τ 0.5": {"tau_base": 0.5, "tau_schedule": "constant"},
+    "no EMA": {"target": "online"},
+    "target kept as it is": {"target": "random"},
+    "negatives": {"negatives_weight": 1.0},
+    "one direction of the loss": {"symmetric": False},
+    "predictor 10 lr": {"predictor_lr_multiplier": 10.0},
+    "smaller crops": {"crop_area": (0.2, 1.0)},
+    "no colour jitter": {"jitter_p": 0.0, "grayscale_p": 0.0},
+    "all grey": {"grayscale_p": 1.0},
+}
+PREDICTORS = {"linear predictor": {"predictor": "linear"}, "optimal predictor": {"predictor": "optimal"}}
 HEALTHY = {
     "BYOL": {},
     "no EMA (τ = 0)": {"target": "online"},
     "fixed random target": {"target": "random"},
     "negatives, β = 1": {"negatives_weight": 1.0},
 }
-CHECK, FALL = 8, 0.05
-BEFORE, AFTER = 4, 3  # epochs before a change, and after it
+ONSETS = (0, 2, 4)  # epochs
+AFTER, LONGER = 96, 192  # steps that runs with harmless changes, and damaged ones, are watched for
+CHECKS = (*range(0, 48, 4), *range(48, LONGER + 1, 16))  # steps after the damage
+LATE = tuple(k for k in CHECKS if 48 < k <= AFTER)  # the checks after a harmless change
+MARGIN, STAYS = 0.05, 32
 
 
-def collapse(seed: int, changes: dict, midway: bool) -> dict:
-    """Steps, counted from where the fault begins, of the alarm and of the kNN accuracy's fall."""
-    trainer = start(seed, {} if midway else changes)
-    if midway:
-        trainer.run(epochs=BEFORE, progress=False)
-        trainer.change(**changes)
-    begin, accuracies = trainer.steps_done, [trainer.knn()]
-    for k in range(AFTER * trainer.steps_per_epoch):
-        trainer.step()
-        if (k + 1) % CHECK == 0:
-            accuracies.append(trainer.knn())
-    fell = next((CHECK * i for i, a in enumerate(accuracies) if a < max(accuracies[: i + 1]) - FALL), None)
-    fired = alarm_step(trainer.history.std[begin:])
-    early = alarm_step(trainer.history.std[:begin]) is not None
-    return {"alarm": fired, "knn_fall": fell, "false_alarm_before": early, "knn": accuracies}
+class Shapes:
+    """One seed's pictures and runs."""
+
+    def __init__(self, seed: int):
+        torch.set_num_threads(1)
+        self.seed = seed
+        self.train, self.test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
+        self.bank = self.train.sample(2048)
+
+    def start(self, **changes) -> bt.Trainer:
+        config = bt.preset("shapes", seed=self.seed, knn_every=0, **changes)
+        return bt.Trainer(config, self.train, self.test, device="cpu")
+
+    def elsewhere(self) -> dict[str, bt.Trainer]:
+        """Healthy runs on other pictures: an eighth of the shapes, of which BYOL learns little, and digits."""
+        few = bt.preset("shapes", seed=self.seed, knn_every=0, epochs=30)
+        digits = bt.preset("digits", seed=self.seed, knn_every=0, epochs=20)
+        return {
+            "BYOL, 512 images": bt.Trainer(few, self.train.sample(512), device="cpu"),
+            "BYOL, digits": bt.Trainer(digits, bt.load("digits"), device="cpu"),
+        }
+
+    def accuracy(self, trainer: bt.Trainer) -> float:
+        bank, queries = (bt.features(trainer.model.encoder, images) for images in (self.bank, self.test))
+        return bt.knn_accuracy(bank, self.bank.labels, queries, self.test.labels)
+
+    def go_on(self, trainer: bt.Trainer, steps: int, checks=()) -> list[float]:
+        """So many steps; accuracies at the steps among `checks`, counted from here."""
+        found = [self.accuracy(trainer)] if 0 in checks else []
+        for k in range(1, steps + 1):
+            trainer.step()
+            if k in checks:
+                found.append(self.accuracy(trainer))
+        return found
+
+    def damaged(self) -> dict:
+        """Every fault from every onset, their healthy twins, and the harmless changes from the last onset."""
+        runs = {}
+        trainer = self.start()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "run.pt"
+            for onset in ONSETS:
+                steps = onset * trainer.steps_per_epoch - trainer.steps_done
+                checks = self.go_on(trainer, steps, range(steps - STAYS, steps, 8)) or [self.accuracy(trainer)]
+                trainer.save(path)
+                begin, before = trainer.steps_done, statistics.mean(checks)
+                twin = self.changed(path, {}, LONGER, CHECKS)
+                fine = twin["knn"][:12]  # every 4 steps
+                noise = [(a - 2 * b + c) ** 2 / 6 for a, b, c in zip(fine, fine[1:], fine[2:], strict=False)]
+                runs["twin", f"healthy, from epoch {onset}"] = twin | {
+                    "alarm": alarm_step(twin["std"]),
+                    "fall": fell(twin["knn"], [before] * len(CHECKS)),
+                    "single_check_sd": statistics.mean(noise) ** 0.5,
+                }
+                for name, changes in (COLLAPSES | DAMAGES).items():
+                    run = self.changed(path, changes, LONGER, CHECKS)
+                    fired = alarm_step(run["std"])
+                    kind = "collapse" if name in COLLAPSES else "damage"
+                    runs[kind, f"{name}, from epoch {onset}"] = run | {
+                        "alarm": None if fired is None else fired + 1 - begin,
+                        "fall": fell(run["knn"], [min(before, t) for t in twin["knn"]]),
+                        "behind": fell(run["knn"], twin["knn"]),
+                        "before": before,
+                    }
+            twin = {k: a for k, a in zip(CHECKS, twin["knn"], strict=True) if k in LATE}
+            for kind, some in (("harmless", HARMLESS), ("predictor", PREDICTORS)):
+                for name, changes in some.items():
+                    run = self.changed(path, changes, AFTER, LATE)
+                    fired = alarm_step(run["std"])
+                    more = statistics.mean(a - t for a, t in zip(run["knn"], twin.values(), strict=True))
+                    runs[kind, name] = run | {
+                        "alarm": None if fired is None else fired + 1 - begin,
+                        "knn_above_twin": more,
+                    }
+        for (kind, _), run in runs.items():
+            run["std"] = [
+                round(s, 3) for s in run["std"][-LONGER if kind in ("twin", "collapse", "damage") else -AFTER :]
+            ]
+        return runs
+
+    def changed(self, path: Path, changes: dict, steps: int, checks) -> dict:
+        """The run kept in this file goes on with these changes."""
+        trainer = bt.Trainer.resume(path, self.train, self.test, device="cpu")
+        if changes:
+            trainer.change(**changes)
+        found = self.go_on(trainer, steps, checks)
+        return {"std": trainer.history.std, "knn": found}
+
+    def healthy(self) -> dict:
+        runs = {}
+        for name, trainer in ({n: self.start(**c) for n, c in HEALTHY.items()} | self.elsewhere()).items():
+            std = trainer.run(progress=False).history.std
+            recent = [statistics.mean(std[k - ALARM_STEPS : k]) for k in range(ALARM_STEPS, len(std) + 1)]
+            share = min(r / max(recent[max(0, k - WITHIN) : k + 1]) for k, r in enumerate(recent))
+            runs["healthy", name] = {"alarm": alarm_step(std), "least_std": min(recent), "least_share": share}
+        return runs
 
 
-def healthy(seed: int, changes: dict, _midway: bool) -> dict:
-    trainer = start(seed, changes)
-    trainer.run(progress=False)
-    return {"alarm": alarm_step(trainer.history.std), "least_std": min(trainer.history.std)}
+def fell(accuracies: list[float], references: list[float]) -> int | None:
+    """The first check, after the damage, from which on all those of STAYS steps lie more than MARGIN below reference."""
+    low = {step: a < r - MARGIN for step, a, r in zip(CHECKS, accuracies, references, strict=True)}
+    for step in CHECKS[1:]:
+        if step + STAYS <= CHECKS[-1] and all(low[k] for k in CHECKS if step <= k <= step + STAYS):
+            return step
+    return None
 
 
-def start(seed: int, changes: dict) -> bt.Trainer:
-    torch.set_num_threads(1)
-    train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
-    return bt.Trainer(bt.preset("shapes", seed=seed, knn_every=0, **changes), train, test, device="cpu")
+def one_seed(seed: int) -> dict:
+    shapes = Shapes(seed)
+    return shapes.damaged() | shapes.healthy()
 
 
-def _star(job) -> dict:
-    function, *arguments = job
-    return function(*arguments)
+def earlier(runs: list[dict], event: str) -> dict:
+    """How many steps before this event the alarm came, where both did; and how often only one of them did."""
+    both = [r[event] - r["alarm"] for r in runs if r[event] is not None and (r["alarm"] or 0) > 0]
+    of = {"least": min(both), "median": statistics.median(both), "most": max(both)} if both else None
+    return {
+        "happened": sum(r[event] is not None for r in runs),
+        "without_alarm": sum(r[event] is not None and r["alarm"] is None for r in runs),
+        "alarm_first": sum(d > 0 for d in both),
+        "alarm_at_the_same_step": sum(d == 0 for d in both),
+        "alarm_late": sum(d < 0 for d in both),
+        "steps_earlier": of,
+    }
+
+
+def found(runs: list[dict]) -> dict:
+    """What the alarm did on damaged runs."""
+    fired = [r["alarm"] for r in runs if (r["alarm"] or 0) > 0]
+    return {
+        "runs": len(runs),
+        "alarms": len(fired),
+        "alarms_before_the_damage": sum(r["alarm"] is not None and r["alarm"] <= 0 for r in runs),
+        "steps_to_alarm": {"least": min(fired), "median": statistics.median(fired), "most": max(fired)}
+        if fired
+        else None,
+        "fall": earlier(runs, "fall"),
+        "behind": earlier(runs, "behind"),
+    }
+
+
+def count(runs: dict) -> dict:
+    """The summary: kind of run -> what the alarm did there."""
+    of = {kind: [r for (k, _), some in runs.items() if k == kind for r in some] for kind, _ in runs}
+    alarms = {kind: sum(r["alarm"] is not None for r in some) for kind, some in of.items()}
+    return {
+        "rule": f"mean of {ALARM_STEPS} steps of √d·std below {FALL} of the highest of {WITHIN} steps, or below {ALARM}",
+        "collapses": found(of["collapse"]),
+        "damages": found(of["damage"]),
+        "single_check_sd": statistics.mean(r["single_check_sd"] for r in of["twin"]),
+        "healthy_twins": {
+            "runs": len(of["twin"]),
+            "falls": sum(r["fall"] is not None for r in of["twin"]),
+            "false_alarms": alarms["twin"],
+        },
+        "healthy_runs": {
+            "runs": len(of["healthy"]),
+            "false_alarms": alarms["healthy"],
+            "least_share": min(r["least_share"] for r in of["healthy"]),
+        },
+        "harmless_changes": {"runs": len(of["harmless"]), "false_alarms": alarms["harmless"]},
+        "changes_of_the_predictor": {"runs": len(of["predictor"]), "alarms": alarms["predictor"]},
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
-    jobs = [(f"{name}, {when}", (collapse, seed, changes, when == "midway"))
-            for when in ("midway", "from the start") for name, changes in FAULTS.items() for seed in seeds]  # fmt: skip
-    jobs += [(name, (healthy, seed, changes, False)) for name, changes in HEALTHY.items() for seed in seeds]
-    runs: dict[str, list[dict]] = {}
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for (name, _), result in zip(jobs, pool.imap(_star, [job for _, job in jobs]), strict=True):
-            runs.setdefault(name, []).append(result)
-            print(name, {k: v for k, v in result.items() if k != "knn"}, flush=True)
-
-    provoked = [r for name, results in runs.items() if name not in HEALTHY for r in results]
-    both = [r["knn_fall"] - r["alarm"] for r in provoked if r["alarm"] is not None and r["knn_fall"] is not None]
-    summary = {
-        "rule": f"mean of {ALARM_STEPS} steps of √d·std below {ALARM}",
-        "collapses": len(provoked),
-        "alarms": sum(r["alarm"] is not None for r in provoked),
-        "knn_falls": sum(r["knn_fall"] is not None for r in provoked),
-        "steps_earlier": {"least": min(both), "median": statistics.median(both), "most": max(both)} if both else None,
-        "healthy_runs": sum(len(runs[name]) for name in HEALTHY),
-        "false_alarms": sum(r["alarm"] is not None for name in HEALTHY for r in runs[name])
-        + sum(r["false_alarm_before"] for r in provoked),
-    }
+    parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7])
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    runs: dict[tuple, list[dict]] = {}
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+        for of_seed in pool.imap(one_seed, arguments.seeds):
+            for key, run in of_seed.items():
+                runs.setdefault(key, []).append(run)
+    for (kind, name), some in runs.items():
+        print(kind, name, [{k: v for k, v in run.items() if k not in ("std", "knn")} for run in some])
+    summary = count(runs)
     print(summary)
-    common.write("alarm", {"seeds": list(seeds), "summary": summary, "runs": runs})
+    named: dict[str, dict] = {}
+    for (kind, name), some in runs.items():
+        named.setdefault(kind, {})[name] = some
+    common.write("alarm", {"seeds": arguments.seeds, "margin": MARGIN, "stays": STAYS, "checks": CHECKS, "summary": summary, "runs": named})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -37,8 +38,13 @@ def circumstances() -> dict:
     }
 
 
+def _one_line(numbers: re.Match) -> str:
+    return "[" + " ".join(numbers[1].split()) + "]"
+
+
 def write(name: str, content: dict) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"circumstances": circumstances()} | content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps({"circumstances": circumstances()} | content, indent=1, ensure_ascii=False)
+    path.write_text(re.sub(r'\[\s+([^\[\]{}"]+?)\s+\]', _one_line, text) + "\n")
     print(f"written to {os.path.relpath(path)}")
