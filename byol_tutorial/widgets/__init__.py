@@ -12,5 +12,18 @@ Every function returns a widget that also works without a front end. Needs `pip 
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer
 from .laboratory import LaboratoryBox, laboratory
+from .phase import PhasePlane, phase_plane
+from .static import save_html, static_html
 
-__all__ = ["Cockpit", "Explorer", "LaboratoryBox", "cockpit", "explorer", "laboratory"]
+__all__ = [
+    "Cockpit",
+    "Explorer",
+    "LaboratoryBox",
+    "PhasePlane",
+    "cockpit",
+    "explorer",
+    "laboratory",
+    "phase_plane",
+    "save_html",
+    "static_html",
+]

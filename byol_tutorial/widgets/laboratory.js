@@ -233,7 +233,7 @@ function labCell(spec, on) {
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
   const copy = btButton("copy code", () => btCopy(copy, on.code()),
                         {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, as far as it has got"});
-  const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move},
+  const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move, "data-lm-suppress-shortcuts": "true"},
     h("header", {}, h("h4", {id}, spec.name), badge), h("p", {class: "bt-quiet bt-about"}, spec.about || "a run of your own"),
     canvas.element, verdict, ruler.element, numbers, remark, h("div", {class: "bt-row"}, open, copy));
 

@@ -1,0 +1,70 @@
+"""The phase plane: why a predictor and a little weight decay keep BYOL from collapsing, and when they do not.
+
+Tian et al. 2021 (arXiv 2102.06810): in a linear BYOL the predictor's eigenspace aligns with that of the correlation
+of its input. From then on each direction moves alone, with the predictor's eigenvalue p and the correlation s:
+
+    dp/dt = α s (τ̂ − (1 + σ²) p) − η p
+    ds/dt = 2 p s (τ̂ − (1 + σ²) p) − 2 η s
+
+Everything is computed in the browser: it needs no kernel. See dynamics.js, which computes,
+and phase.js, which draws.
+"""
+
+import math
+
+import traitlets
+
+from ..config import UserError
+from .panel import HERE, Panel, source
+
+RANGES = {"tau": (0.05, 1.0), "eta": (0.0, 0.4), "alpha": (0.1, 10.0), "noise": (0.0, 2.0)}  # of the sliders
+START = {"p": (-0.4, 1.4), "s": (0.0, 10.0)}
+
+
+def phase_plane(
+    tau: float = 1.0,
+    eta: float = 0.05,
+    alpha: float = 1.0,
+    noise: float = 0.1,
+    start: tuple[float, float] = (0.05, 0.15),
+) -> "PhasePlane":
+    """Tian et al.'s dynamics of one direction: field, fixed points, basin of collapse, and the way of one start.
+
+    >>> bt.widgets.phase_plane(eta=0.3)         # shows itself as a cell's last line
+
+    Args:
+        tau: τ̂, the size of the target's weights beside the online network's, in [0.05, 1]. Not BYOL's decay rate τ:
+            that decides how far the target lags behind while the weights grow.
+        eta: η, weight decay, in [0, 0.4].
+        alpha: α, the predictor's learning rate relative to the network's, in [0.1, 10].
+        noise: σ², the variance that the augmentations add, in [0, 2].
+        start: p in [−0.4, 1.4] and s in [0, 10].
+
+    Raises:
+        UserError: a value out of its range.
+
+    Accessible names, for whoever drives the panel by them: region "Phase plane of BYOL's predictor"; group "presets";
+    sliders "τ̂, target / online", "η, weight decay", "α, predictor's rate", "σ², noise of the views", "time t" and
+    "start point: arrow keys move p and s"; buttons "keep this trajectory" and "clear the kept trajectories".
+    """
+    values = {"tau": tau, "eta": eta, "alpha": alpha, "noise": noise}
+    if not isinstance(start, tuple | list) or len(start) != 2:
+        raise UserError(f"start={start!r}: give two numbers, p and s")
+    given = values | dict(zip(START, start, strict=True))
+    for name, (low, high) in (RANGES | START).items():
+        value = given[name]
+        if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            raise UserError(f"{name}={value!r}: give a number from {low:g} to {high:g}")
+    return PhasePlane(values=values, start=list(start))
+
+
+class PhasePlane(Panel):
+    """See `phase_plane`. Its traits say how it begins; what the learner does with it stays in the browser."""
+
+    _esm = source("dynamics", "js") + "".join(
+        (HERE / name).read_text(encoding="utf-8") for name in ("marks.js", "phase.js")
+    )
+    _css = source("phase", "css")
+
+    values = traitlets.Dict().tag(sync=True)
+    start = traitlets.List().tag(sync=True)

@@ -1,0 +1,118 @@
+"""Panels in a page without kernel and network: the same ES module, the traits as they are now, a stand-in for the model.
+
+A fragment of HTML has three parts: a place with the panel's traits (JSON, bytes in base64), its module (once for all
+panels of a kind, if the caller keeps count), and static.js, which brings them together. It is the same for the same
+traits, so a book that is built twice does not change.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from anywidget import AnyWidget
+
+from ..checkpoint import CheckpointError, write_atomically
+from ..config import UserError
+from .panel import HERE
+
+OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
+
+
+def static_html(panel, height: int | None = None, shipped: set[str] | None = None) -> str:
+    """A panel as it stands, as a self-contained fragment of HTML. Any number of them may stand in one page.
+
+    >>> display(HTML(static_html(bt.widgets.phase_plane())))
+
+    A panel that needs a kernel shows its last picture, and says how to run it.
+
+    Args:
+        panel: a panel of this package, or a box of them.
+        height: pixels to keep free while the page loads, so that nothing below it jumps.
+        shipped: modules that the page has already. Give the same set for all panels of one page, and each module is in
+            it once. Default: the fragment brings its own.
+
+    Raises:
+        UserError: something that is not a panel.
+    """
+    shipped = set() if shipped is None else shipped
+    parts = []
+    for one in _panels(panel):
+        module = {"js": str(one._esm), "css": str(one._css)}
+        name = hashlib.sha256(json.dumps(module).encode()).hexdigest()[:16]
+        space = "" if height is None else f' style="min-height:{int(height)}px"'
+        parts.append(
+            f'<div class="bt-static" data-bt-module="{name}"{space}>'
+            f'<script type="application/json">{_json(_traits(one))}</script>'
+            "<noscript>This panel needs JavaScript.</noscript></div>"
+        )
+        if name not in shipped:
+            shipped.add(name)
+            parts.append(f'<script type="application/json" data-bt-source="{name}">{_json(module)}</script>')
+    host = (HERE / "static.js").read_text(encoding="utf-8")
+    return "\n".join([*parts, f'<script type="module">\n{host}</script>'])
+
+
+def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
+    """Write a page that shows one panel, or several below each other. It opens from a disk, without kernel or network.
+
+    Raises:
+        UserError: something that is not a panel.
+        CheckpointError: the file cannot be written; what was there is as before.
+    """
+    shipped: set[str] = set()
+    panels = panels if isinstance(panels, Iterable) else [panels]
+    body = "\n".join(static_html(panel, shipped=shipped) for panel in panels)
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{html.escape(title)}</title>
+<style>body {{ margin: 12px auto; padding: 0 8px; max-width: 1280px; }} .bt-static {{ margin-bottom: 16px; }}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+    try:
+        write_atomically(path, lambda file: file.write(page.encode()))
+    except OSError as error:
+        raise CheckpointError(
+            f"{str(path)!r} could not be written ({error.strerror}): make room, or choose another place"
+        ) from error
+
+
+def _panels(widget) -> list[AnyWidget]:
+    if isinstance(widget, AnyWidget):
+        return [widget]
+    inside = [panel for child in getattr(widget, "children", ()) for panel in _panels(child)]
+    if not inside:
+        raise UserError(f"{type(widget).__name__} is not a panel: give what a function of bt.widgets returned")
+    return inside
+
+
+def _traits(panel: AnyWidget) -> dict:
+    return {n: v for n, v in panel.get_state().items() if not n.startswith("_") and n not in OTHERS}
+
+
+def _json(value) -> str:
+    """JSON that may stand in a script element: without "<", and with bytes as {"base64": ...}."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _plain(value):
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no NaN
+    return value
