@@ -11,6 +11,7 @@ Every function returns a widget that also works without a front end. Needs `pip 
 
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer
+from .film import Film, film
 from .laboratory import LaboratoryBox, laboratory
 from .phase import PhasePlane, phase_plane
 from .static import save_html, static_html
@@ -18,10 +19,12 @@ from .static import save_html, static_html
 __all__ = [
     "Cockpit",
     "Explorer",
+    "Film",
     "LaboratoryBox",
     "PhasePlane",
     "cockpit",
     "explorer",
+    "film",
     "laboratory",
     "phase_plane",
     "save_html",

@@ -144,10 +144,13 @@ function btCanvas(height, alt, draw) {
   const themed = new MutationObserver(() => { // a theme's style sheet may arrive after the attribute that names it
     for (const wait of [0, 400, 1500]) timers.push(setTimeout(() => { theme = null; redraw(); }, wait));
   });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const followSystem = () => { theme = null; redraw(); };
+  system.addEventListener("change", followSystem);
   for (const root of [document.documentElement, document.body])
     themed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
   return {element, redraw, alt: (text) => element.setAttribute("aria-label", text),
-          close() { resized.disconnect(); themed.disconnect(); timers.forEach(clearTimeout); cancelAnimationFrame(asked); }};
+          close() { resized.disconnect(); themed.disconnect(); system.removeEventListener("change", followSystem); timers.forEach(clearTimeout); cancelAnimationFrame(asked); }};
 }
 
 /** The numbers in a bytes trait (a DataView): btArray(view, Float32Array). A copy, for the offset may not fit. */

@@ -143,9 +143,14 @@ function phaseOutcome(m, p, s) {
   const end = collapsed ? {p: m.eta ? 0 : trajectory.p.at(-1), s: 0}
     : healthy ?? {p: m.tau / (1 + m.noise), s: s + ((m.tau / (1 + m.noise)) ** 2 - p * p) / m.alpha};
   const left = (i) => Math.hypot(trajectory.p[i] - end.p, trajectory.s[i] - end.s);
+  const near = 0.01 * Math.max(left(0), 0.1);
   let last = trajectory.t.length - 1;
-  while (last > 0 && left(last - 1) <= 0.01 * Math.max(left(0), 0.1)) last--;
-  return {collapsed, p: end.p, s: end.s, time: trajectory.t[last], trajectory};
+  while (last > 0 && left(last - 1) <= near) last--;
+  if (last === 0) return {collapsed, p: end.p, s: end.s, time: 0, trajectory};
+  // what is left decays exponentially between two steps
+  const [a, b] = [last - 1, last].map((i) => Math.log(Math.max(left(i), 1e-12)));
+  const share = a > b ? Math.min(1, (a - Math.log(near)) / (a - b)) : 1;
+  return {collapsed, p: end.p, s: end.s, time: trajectory.t[last - 1] + share * (trajectory.t[last] - trajectory.t[last - 1]), trajectory};
 }
 
 /** The trajectory at time t, linear between its steps. */

@@ -223,7 +223,7 @@ function render({model, el}) {
       c.stroke();
     }
     if (time !== null) { const [a, q] = phaseAt(outcome.trajectory, time); phaseDot(c, X(a), Y(q), 6, theme.ink, theme.ground); }
-    phaseAxes(c, b, theme, phaseTicks(...view.p, 10).slice(0, -1).map((x) => [x, X(x)]), phaseTicks(0, view.s[1], 6).map((y) => [y, Y(y)]), "p", "s");
+    phaseAxes(c, b, theme, phaseTicks(...view.p, width < 420 ? 4 : 10).filter((x) => x < view.p[1]).map((x) => [x, X(x)]), phaseTicks(0, view.s[1], 6).map((y) => [y, Y(y)]), "p", "s");
   }
 
   function drawTimes(c, width, height, theme) {

@@ -1,0 +1,290 @@
+// The embedding film: film.py hands over `about`, `data` and `atlas` once; the rest happens here.
+
+const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
+const SECONDS = 0.8; // from one map to the next, at normal speed
+
+function render({model, el}) {
+  const about = model.get("about"), {points: n, frames, neighbours: k} = about;
+  const numbers = btArray(model.get("data"), Int16Array);
+  const maps = numbers.subarray(0, frames * n * 2);
+  const near = numbers.subarray(frames * n * 2, frames * n * (2 + k));
+  const rest = numbers.subarray(frames * n * (2 + k));
+  const labels = rest.subarray(0, n);
+  const factorNames = Object.keys(about.factors);
+  const factors = Object.fromEntries(factorNames.map((name, i) => [name, rest.subarray(n * (i + 1), n * (i + 2))]));
+  const last = frames - 1;
+
+  const now = new Float32Array(2 * n); // where the points are, in pixels
+  const bins = new Uint8Array(n);      // which colour each has
+  const off = new Set();               // classes that are switched off
+  let at = 0, playing = false, speed = 1, before = 0, colourBy = about.classes.length ? "class" : factorNames[0] ?? "nothing";
+  let hovered = -1, chosen = -1, palette = [], sprites = [], said = 0;
+
+  const atlas = new Image();
+  const address = URL.createObjectURL(new Blob([model.get("atlas")], {type: "image/webp"}));
+  atlas.onload = () => { URL.revokeObjectURL(address); look(); };
+  atlas.src = address;
+
+  // --- controls ---------------------------------------------------------------------------------
+  const play = btButton("▶ play", () => playing ? stop() : start(), {class: "bt-main", style: "min-width:92px"});
+  const epochAt = (u) => { const i = Math.min(Math.floor(u), last), j = Math.min(i + 1, last); return about.epochs[i] + (u - i) * (about.epochs[j] - about.epochs[i]); };
+  const scrub = btSlider({label: "epoch", low: 0, high: Math.max(last, 0.01), step: 0.01, format: (u) => epochAt(u).toFixed(1)}, 0,
+                         (u) => { stop(); go(u); });
+  scrub.element.classList.add("bt-scrub");
+  const tempo = btChoice({label: "speed"}, "1", SPEEDS, (v) => { speed = Number(v); });
+  const options = [...(about.classes.length ? [["class", "class"]] : []), ...factorNames.map((f) => [f, f]), ...(about.classes.length || factorNames.length ? [] : [["nothing", "nothing"]])];
+  const colouring = btChoice({label: "colour by"}, colourBy, options, (v) => { colourBy = v; colour(); });
+  const legend = h("div", {class: "bt-legend", role: "group", "aria-label": "Classes shown"}, ...about.classes.map((name, c) => {
+    const key = btButton("", () => {
+      off.has(c) ? off.delete(c) : off.add(c);
+      key.setAttribute("aria-pressed", String(!off.has(c)));
+      map.redraw();
+    }, {class: "bt-key", "aria-pressed": "true", "aria-label": name});
+    key.append(h("i", {style: `background:${BT_COLOURS[c % 10]}`}), name);
+    return key;
+  }));
+  const ramp = h("div", {class: "bt-legend bt-row", hidden: true});
+
+  // --- pictures -----------------------------------------------------------------------------------
+  const map = btCanvas(420, "Map", drawMap);
+  map.element.tabIndex = 0;
+  map.element.setAttribute("data-lm-suppress-shortcuts", "true");
+  map.element.style.touchAction = "manipulation";
+  map.element.addEventListener("pointermove", (event) => { const i = under(event); if (i !== hovered) { hovered = i; look(); map.redraw(); } });
+  map.element.addEventListener("pointerleave", () => { hovered = -1; look(); map.redraw(); });
+  map.element.addEventListener("click", (event) => { chosen = under(event); look(); map.redraw(); });
+  map.element.addEventListener("keydown", byKey);
+  const strip = btCanvas(96, "Spread and kNN accuracy over epochs", drawStrip);
+  const side = h("div", {class: "bt-look", "aria-live": "polite"});
+
+  const root = h("div", {class: "bt bt-film", role: "region", "aria-label": "Embedding film"},
+    h("div", {class: "bt-row"}, play, scrub.element, tempo.element, options.length ? colouring.element : null),
+    h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
+    h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`
+      + (about.note ? `; ${about.note}` : "") + "; each map is laid on the one before"));
+  el.append(root);
+
+  // --- time -----------------------------------------------------------------------------------------
+  function start() {
+    if (at >= last) go(0);
+    playing = true;
+    before = performance.now();
+    play.textContent = "❚❚ pause";
+    requestAnimationFrame(tick);
+  }
+  function stop() { playing = false; play.textContent = "▶ play"; }
+  function tick(time) {
+    if (!playing || !root.isConnected) return;
+    go(Math.min(last, at + Math.max(0, time - before) / 1000 / SECONDS * speed));
+    before = time;
+    if (at >= last) stop();
+    else requestAnimationFrame(tick);
+  }
+  function go(u) {
+    at = u;
+    if (Math.abs(scrub.get() - u) > 1e-9) scrub.set(u);
+    map.redraw();
+    strip.redraw();
+    if (performance.now() - said > 500 || !playing) say();
+  }
+  function say() {
+    said = performance.now();
+    const i = Math.round(at);
+    map.alt(`Map by ${about.kind} of ${n} images at epoch ${epochAt(at).toFixed(1)}: spread ${btNumber(about.spread[i])}`
+      + (about.knn ? `, kNN accuracy ${btNumber(about.knn[i])}` : ""));
+    strip.alt(`Spread √d·std from ${btNumber(about.spread[0])} to ${btNumber(about.spread[last])}`
+      + (about.knn ? `, kNN accuracy from ${btNumber(about.knn[0])} to ${btNumber(about.knn[last])}` : "") + `, over ${btNumber(about.epochs[last])} epochs`);
+  }
+
+  // --- colours: a sprite for each, so that a point is one copy of pixels -------------------------------
+  function colour() {
+    const values = factors[colourBy];
+    palette = !values ? (about.classes.length ? BT_COLOURS : [BT_COLOURS[0]])
+      : Array.from({length: BINS}, (_, b) => colourBy === "hue" ? `hsl(${360 * (b + 0.5) / BINS} 75% 50%)` : viridis((b + 0.5) / BINS));
+    for (let i = 0; i < n; i++) bins[i] = values ? Math.min(BINS - 1, values[i] / FULL * BINS) : labels[i] < 0 ? 0 : labels[i] % palette.length;
+    sprites = [];
+    legend.hidden = Boolean(values) || !about.classes.length;
+    ramp.hidden = !values;
+    if (values) {
+      const [low, high] = about.factors[colourBy];
+      ramp.replaceChildren(low.toFixed(2), h("i", {class: "bt-ramp", style: `background:linear-gradient(90deg, ${palette.join(",")})`}), `${high.toFixed(2)} ${colourBy}`);
+    }
+    map.redraw();
+  }
+  function makeSprites(radius, scale) {
+    return palette.map((fill) => {
+      const dot = document.createElement("canvas"), size = Math.ceil(2 * (radius + 1) * scale);
+      dot.width = dot.height = size;
+      const c = dot.getContext("2d");
+      c.fillStyle = fill;
+      c.globalAlpha = 0.85;
+      c.beginPath();
+      c.arc(size / 2, size / 2, radius * scale, 0, 7);
+      c.fill();
+      return dot;
+    });
+  }
+
+  // --- the map ------------------------------------------------------------------------------------------
+  function drawMap(c, width, height, theme) {
+    const i = Math.min(Math.floor(at), last), j = Math.min(i + 1, last), f = at - i;
+    const t = f * f * (3 - 2 * f); // points set off and arrive slowly
+    const unit = (Math.min(width, height) / 2 - 10) / FULL, x0 = width / 2, y0 = height / 2;
+    const from = maps.subarray(i * 2 * n, (i + 1) * 2 * n), to = maps.subarray(j * 2 * n, (j + 1) * 2 * n);
+    for (let m = 0; m < 2 * n; m += 2) {
+      now[m] = x0 + unit * (from[m] + t * (to[m] - from[m]));
+      now[m + 1] = y0 - unit * (from[m + 1] + t * (to[m + 1] - from[m + 1]));
+    }
+    const radius = n > 2500 ? 1.8 : n > 800 ? 2.4 : 3.2, scale = window.devicePixelRatio || 1;
+    if (!sprites.length) sprites = makeSprites(radius, scale);
+    const half = radius + 1, side = 2 * half;
+    for (let m = 0; m < n; m++) {
+      if (off.size && off.has(labels[m])) continue;
+      c.drawImage(sprites[bins[m]], now[2 * m] - half, now[2 * m + 1] - half, side, side);
+    }
+    if (chosen >= 0) {
+      c.strokeStyle = theme.ink;
+      c.lineWidth = 1;
+      for (const m of neighboursOf(chosen)) {
+        c.beginPath();
+        c.moveTo(now[2 * chosen], now[2 * chosen + 1]);
+        c.lineTo(now[2 * m], now[2 * m + 1]);
+        c.stroke();
+      }
+    }
+    for (const m of new Set([chosen, hovered])) if (m >= 0) {
+      c.strokeStyle = theme.ink;
+      c.lineWidth = 2;
+      c.beginPath();
+      c.arc(now[2 * m], now[2 * m + 1], radius + 4, 0, 7);
+      c.stroke();
+    }
+    root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
+  }
+  const neighboursOf = (m) => { const i = Math.round(at); return near.subarray((i * n + m) * k, (i * n + m + 1) * k); };
+  function nearestTo(x, y, within, ok = () => true) {
+    let best = -1, least = within * within;
+    for (let m = 0; m < n; m++) {
+      if (off.has(labels[m]) || !ok(m)) continue;
+      const d = (now[2 * m] - x) ** 2 + (now[2 * m + 1] - y) ** 2;
+      if (d < least) { least = d; best = m; }
+    }
+    return best;
+  }
+  function under(event) {
+    const box = map.element.getBoundingClientRect();
+    return nearestTo(event.clientX - box.left, event.clientY - box.top, 14);
+  }
+  function byKey(event) {
+    const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
+    if (event.key === "Enter" || event.key === " ") chosen = hovered;
+    else if (event.key === "Escape") chosen = hovered = -1;
+    else if (!step) return;
+    else {
+      const [x, y] = hovered < 0 ? [map.element.clientWidth / 2, map.element.clientHeight / 2] : [now[2 * hovered], now[2 * hovered + 1]];
+      const ahead = (m) => { // within 45° of the arrow
+        const dx = now[2 * m] - x, dy = now[2 * m + 1] - y, along = dx * step[0] + dy * step[1];
+        return m !== hovered && along > 0 && along >= Math.abs(dx * step[1]) + Math.abs(dy * step[0]);
+      };
+      const next = hovered < 0 ? nearestTo(x, y, 1e4) : nearestTo(x, y, 1e4, ahead);
+      if (next >= 0) hovered = next;
+    }
+    event.preventDefault();
+    look();
+    map.redraw();
+  }
+
+  // --- the point that is looked at ------------------------------------------------------------------------
+  function tile(m, which, size, caption, same) {
+    const s = about.size, c = about.columns;
+    const element = h("canvas", {role: "img", "aria-label": `${caption} of image ${m}`, width: s, height: s, style: `width:${size}px;height:${size}px`,
+                                 ...(same === undefined ? {} : {"data-same": String(same)})});
+    if (atlas.complete && atlas.naturalWidth)
+      element.getContext("2d").drawImage(atlas, ((m % c) * 3 + which) * s, Math.floor(m / c) * s, s, s, 0, 0, s, s);
+    return h("figure", {}, element, h("figcaption", {}, caption));
+  }
+  function look() {
+    const m = hovered >= 0 ? hovered : chosen;
+    if (m < 0) {
+      side.replaceChildren(h("p", {class: "bt-quiet"}, "Rest on a point to see its image and two views of it. Press it to see its nearest neighbours. By keyboard: Tab to the map, arrow keys, Enter."));
+      return;
+    }
+    const facts = [];
+    if (labels[m] >= 0 && about.classes.length) facts.push(["class", about.classes[labels[m]]]);
+    for (const name of factorNames) {
+      const [low, high] = about.factors[name];
+      facts.push([name, btNumber(low + factors[name][m] / FULL * (high - low), 2)]);
+    }
+    side.replaceChildren(h("div", {class: "bt-tiles"}, tile(m, 0, 96, "image x"), tile(m, 1, 48, "view v"), tile(m, 2, 48, "view v′")),
+      h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {class: "bt-quiet"}, name), h("dd", {}, value)])));
+    if (chosen < 0) return;
+    const found = [...neighboursOf(chosen)];
+    side.append(h("h4", {}, `nearest in ${about.space} at epoch ${btNumber(about.epochs[Math.round(at)])}`),
+      h("div", {class: "bt-tiles bt-near"}, ...found.map((q) => tile(q, 0, 40, about.classes.length ? about.classes[labels[q]] : `${q}`,
+        about.classes.length ? labels[q] === labels[chosen] : undefined))));
+  }
+
+  // --- the strip ----------------------------------------------------------------------------------------------
+  function drawStrip(c, width, height, theme) {
+    const box = {left: 30, right: width - 8, top: 8, bottom: height - 30};
+    const e0 = about.epochs[0], e1 = Math.max(about.epochs[last], e0 + 1e-9);
+    const X = (e) => box.left + (box.right - box.left) * (e - e0) / (e1 - e0), Y = (v) => box.bottom - (box.bottom - box.top) * Math.min(v, 1.05) / 1.05;
+    c.font = theme.font;
+    c.lineWidth = 1;
+    c.strokeStyle = theme.line;
+    c.fillStyle = theme.quiet;
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    for (const v of [0, 0.5, 1]) {
+      c.beginPath();
+      c.moveTo(box.left, Y(v));
+      c.lineTo(box.right, Y(v));
+      c.stroke();
+      c.fillText(v, box.left - 5, Y(v));
+    }
+    const curve = (values, colour, dash) => {
+      c.strokeStyle = colour;
+      c.setLineDash(dash);
+      c.lineWidth = 2;
+      c.beginPath();
+      values.forEach((v, i) => c.lineTo(X(about.epochs[i]), Y(v)));
+      c.stroke();
+      c.setLineDash([]);
+    };
+    curve(about.spread, BT_COLOURS[4], []);
+    if (about.knn) curve(about.knn, BT_COLOURS[1], [6, 3]);
+    c.strokeStyle = theme.ink;
+    c.lineWidth = 1.5;
+    c.beginPath();
+    c.moveTo(X(epochAt(at)), box.top);
+    c.lineTo(X(epochAt(at)), box.bottom);
+    c.stroke();
+    c.textAlign = "left";
+    c.textBaseline = "alphabetic";
+    c.fillStyle = BT_COLOURS[4];
+    c.fillText("━ spread √d·std", box.left, height - 8);
+    if (about.knn) { c.fillStyle = BT_COLOURS[1]; c.fillText("╍ kNN accuracy", box.left + 120, height - 8); }
+    c.fillStyle = theme.quiet;
+    c.textAlign = "right";
+    if (width > 420) c.fillText(`epoch ${epochAt(at).toFixed(1)} of ${btNumber(e1)}`, box.right, height - 8);
+  }
+
+  colour();
+  look();
+  go(0);
+  return () => {
+    stop();
+    atlas.onload = null;
+    map.close();
+    strip.close();
+  };
+}
+
+function viridis(t) {
+  const x = t * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
+  return `rgb(${VIRIDIS[i].map((v, j) => Math.round(v + f * (VIRIDIS[i + 1][j] - v))).join(" ")})`;
+}
+
+export default {render};

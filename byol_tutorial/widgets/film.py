@@ -1,0 +1,93 @@
+"""The embedding film: the map of a run through training, with points that move, to play and to scrub.
+
+    film = bt.widgets.film(bt.record(trainer, images))
+
+All of it is in the browser: the numbers as one int16 buffer, the pictures as one image. It needs no kernel, so the same
+film plays in a static page (static.py).
+"""
+
+import io
+
+import numpy as np
+import traitlets
+from PIL import Image
+from torch import Tensor
+
+from ..recording import Recording
+from .panel import Panel, source
+
+FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
+QUALITY = 75  # of the pictures, WebP
+
+
+def film(recording: Recording) -> "Film":
+    """A film of a Recording, as `bt.record` made it.
+
+    Play and scrub; colour by class or by a factor; rest on a point to see its picture and two views of it; press it,
+    or Enter, to see what lies nearest in the space that is mapped; switch classes off in the legend.
+
+    Accessible names, for whoever drives the panel by them: region "Embedding film"; buttons "play", "pause", and each
+    class; sliders "epoch"; choices "speed" and "colour by"; image "Map by ...", on which arrow keys go from point to
+    point and Enter shows neighbours.
+    """
+    return Film(recording)
+
+
+class Film(Panel):
+    """See `film`.
+
+    about: names and sizes. data: int16, one after the other: maps (T, N, 2), in units of 1/32000 of the largest
+    coordinate that any frame has, so that a map which shrinks is seen to shrink; neighbours (T, N, k); labels (N,), −1
+    without; each factor (N,), from its least to its largest value. atlas: WebP, for each image a row of three: itself
+    and its two views, rows from top to bottom in columns.
+    """
+
+    _esm = source("film", "js")
+    _css = source("film", "css")
+    about = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+    atlas = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, recording: Recording):
+        self.recording = r = recording
+        frames, n, _ = r.maps.shape
+        factors = {name: v.numpy().astype(np.float64) for name, v in r.factors.items() if name != "shape"}
+        atlas, columns = make_atlas(r.images, r.views)
+        ranges = {name: (float(v.min()), float(v.max())) for name, v in factors.items()}
+        about = {
+            "name": r.name, "kind": {"pca": "PCA", "umap": "UMAP"}[r.kind], "space": r.space, "note": r.note,
+            "frames": frames, "points": n, "neighbours": r.neighbours.shape[2], "size": r.images.shape[2],
+            "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn),
+            "classes": list(r.classes) if r.labels is not None else [], "factors": ranges,
+        }  # fmt: skip
+        super().__init__(about=about, data=pack(r, factors), atlas=atlas)
+
+
+def pack(r: Recording, factors: dict[str, np.ndarray]) -> bytes:
+    """The numbers of a film as one buffer; see Film."""
+    maps = r.maps.numpy().astype(np.float64)
+    maps = maps - (maps.max((0, 1)) + maps.min((0, 1))) / 2
+    maps = maps / max(np.abs(maps).max(), 1e-12) * FULL
+    labels = np.full(len(r), -1) if r.labels is None else r.labels.numpy()
+    scaled = [(v - v.min()) / max(v.max() - v.min(), 1e-12) * FULL for v in factors.values()]
+    parts = [maps.round(), r.neighbours.numpy(), labels, *map(np.round, scaled)]
+    return b"".join(np.ascontiguousarray(part, dtype="<i2").tobytes() for part in parts)
+
+
+def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
+    """All pictures as one: WebP, and how many columns of (image, view, view) it has."""
+    tiles = np.concatenate((images[:, None].numpy(), views.numpy()), axis=1)  # (N, 3 tiles, 3, s, s)
+    n, _, _, s, _ = tiles.shape
+    columns = max(1, round((n / 3) ** 0.5))
+    rows = -(-n // columns)
+    grid = np.zeros((rows * columns, 3, 3, s, s), np.uint8)
+    grid[:n] = tiles
+    grid = grid.reshape(rows, columns, 3, 3, s, s).transpose(0, 4, 1, 2, 5, 3)  # rows, y, columns, tiles, x, colour
+    buffer = io.BytesIO()
+    Image.fromarray(grid.reshape(rows * s, columns * 3 * s, 3)).save(buffer, "WEBP", quality=QUALITY)
+    return buffer.getvalue(), columns
+
+
+def _finite(values: Tensor) -> list[float] | None:
+    """None where a number is missing: JSON knows no NaN."""
+    return values.tolist() if bool(values.isfinite().all()) else None
