@@ -124,6 +124,15 @@ def test_the_basin_is_made_of_single_answers(dynamics):
     assert 0 < cells.mean() < 1
 
 
+@pytest.mark.parametrize("m", MODELS[:4])
+def test_the_end_and_the_time_of_an_outcome(dynamics, m):
+    outcome = dynamics("phaseOutcome", m, 0.3, 0.6)
+    end = np.array([outcome["p"], outcome["s"]])
+    np.testing.assert_allclose(solve(m, 0.3, 0.6, 3000).y[:, -1], end, atol=1e-6)
+    left = np.linalg.norm(solve(m, 0.3, 0.6, outcome["time"]).y[:, -1] - end)
+    assert left == pytest.approx(0.01 * np.linalg.norm(np.array([0.3, 0.6]) - end), rel=0.2)
+
+
 # --- by hand ------------------------------------------------------------------------------------
 
 
