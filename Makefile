@@ -18,7 +18,7 @@ test: .venv/installed
 
 # The .md files are what one edits; this writes the .ipynb beside each.
 notebooks: .venv/installed
-	$(BIN)/jupytext --quiet --to ipynb notebooks/[0-9]*.md
+	$(BIN)/jupytext --quiet --update --to ipynb $(filter-out %/README.md %/ledger.md,$(wildcard notebooks/*.md))
 
 # The notebooks without solutions, and with them unfolded, in build/student and build/teacher.
 student teacher: .venv/installed

@@ -6,6 +6,7 @@ teacher: with the solutions unfolded.
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ..checkpoint import write_atomically
@@ -27,7 +28,7 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     if edition not in EDITIONS:
         raise UserError(f"edition {edition!r}: choose one of {', '.join(EDITIONS)}")
     source = Path(notebooks or Path(__file__).parents[2] / "notebooks")
-    files = sorted(source.glob("[0-9]*.ipynb"))
+    files = sorted(source.glob("*.ipynb"))
     if not files:
         raise UserError(f"no notebooks in {str(source)!r}: name the folder of the course's with --notebooks")
     out = Path(out)
@@ -36,7 +37,7 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for file in files:
-        notebook = edited(json.loads(file.read_text(encoding="utf-8")), edition)
+        notebook = edited(json.loads(file.read_text(encoding="utf-8")), edition, {f.stem for f in files})
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         written.append(out / file.name)
         write_atomically(written[-1], lambda f, text=text: f.write(text.encode()))
@@ -47,8 +48,9 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     return written
 
 
-def edited(notebook: dict, edition: str) -> dict:
-    """The notebook, as JSON, in this edition; outputs are left out."""
+def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dict:
+    """The notebook, as JSON, in this edition; outputs are left out. A link to the text of one of `notebooks`, by name,
+    becomes a link to the notebook, since texts are not in an edition."""
     cells = []
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -58,8 +60,8 @@ def edited(notebook: dict, edition: str) -> dict:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         else:
-            # lessons refer to each other's text; here only the notebooks are beside each other
-            cell["source"] = re.sub(r"\]\((\d\d_\w+)\.md", r"](\1.ipynb", "".join(cell["source"])).splitlines(True)
+            to_notebook = lambda m: m[0] if m[1] not in notebooks else f"]({m[1]}.ipynb"  # noqa: E731
+            cell["source"] = re.sub(r"\]\((\w+)\.md", to_notebook, "".join(cell["source"])).splitlines(True)
         if "solution" in tags:
             cell["metadata"]["tags"] = [tag for tag in tags if tag != "hide-cell"]
             cell["metadata"].pop("jupyter", None)
