@@ -39,7 +39,8 @@ async function btImport(name) {
   }
 }
 
-for (const place of document.querySelectorAll(".bt-static:not([data-bt-shown])")) {
+for (const place of document.querySelectorAll(".bt-static")) {
+  if (place.hasAttribute("data-bt-shown")) continue; // by another fragment's copy of this script, perhaps meanwhile
   place.setAttribute("data-bt-shown", "");
   const name = place.getAttribute("data-bt-module"), script = place.querySelector("script");
   const traits = btRead(JSON.parse(script.textContent));

@@ -1,0 +1,134 @@
+"""Panels as fragments of HTML: all of a panel is in them, nothing of it breaks the page, and a wheel has what they need."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import ipywidgets
+import pytest
+import traitlets
+
+from byol_tutorial.checkpoint import CheckpointError
+from byol_tutorial.config import UserError
+from byol_tutorial.widgets.panel import Panel
+from byol_tutorial.widgets.phase import phase_plane
+from byol_tutorial.widgets.static import save_html, static_html
+
+ROOT = Path(__file__).parent.parent
+
+
+class Probe(Panel):
+    _esm = 'export default {render: () => "</script><b>"};'
+    _css = ".probe > i { color: red }"
+    numbers = traitlets.Bytes(bytes(range(256))).tag(sync=True)
+    about = traitlets.Dict().tag(sync=True)
+    private = traitlets.Unicode("only in Python")
+
+
+def scripts(html: str) -> list[tuple[str, str]]:
+    """Attributes and text of each script element, as a browser cuts them."""
+    return re.findall(r"<script([^>]*)>(.*?)</script>", html, re.S)
+
+
+@pytest.fixture
+def probe():
+    panel = Probe(
+        about={"text": "</script><img src=x onerror=alert(1)>", "list": [1.5, float("nan"), None, b"\x00\xff"]}
+    )
+    yield panel
+    panel.close()
+
+
+def test_a_fragment_holds_the_traits_and_the_module_and_nothing_breaks_out(probe):
+    (_, traits), (source, module), (host, _) = scripts(static_html(probe))
+    traits, module = json.loads(traits), json.loads(module)
+    assert base64.b64decode(traits["numbers"]["base64"]) == bytes(range(256))
+    assert traits["about"]["text"] == "</script><img src=x onerror=alert(1)>"
+    assert traits["about"]["list"] == [1.5, None, None, {"base64": base64.b64encode(b"\x00\xff").decode()}]
+    assert set(traits) == {"numbers", "about", "problem"}  # not Python's own, nor what every widget has
+    assert module == {"js": Probe._esm, "css": Probe._css}
+    assert "data-bt-source" in source
+    assert "module" in host
+
+
+def test_the_same_panel_gives_the_same_fragment(probe):
+    again = Probe(about=probe.about)
+    assert static_html(probe) == static_html(again)
+    again.close()
+
+
+def test_a_module_is_in_a_page_once_if_the_caller_keeps_count(probe):
+    first, second = phase_plane(), phase_plane(eta=0.1)
+    shipped: set[str] = set()
+    page = "\n".join(static_html(panel, shipped=shipped) for panel in (first, second, probe))
+    assert page.count('json" data-bt-source="') == 2
+    assert page.count('class="bt-static"') == 3
+    assert static_html(first).count('json" data-bt-source="') == 1
+    for panel in (first, second):
+        panel.close()
+
+
+def test_a_box_of_panels_is_its_panels(probe):
+    plane = phase_plane()
+    box = ipywidgets.VBox([probe, ipywidgets.HBox([plane])])
+    assert static_html(box).count('class="bt-static"') == 2
+    for widget in (box, plane):
+        widget.close()
+
+
+def test_what_is_no_panel_is_said():
+    for thing in (3, ipywidgets.VBox([])):
+        with pytest.raises(UserError, match=f"{type(thing).__name__} is not a panel"):
+            static_html(thing)
+
+
+def test_height_keeps_room():
+    plane = phase_plane()
+    assert 'style="min-height:640px"' in static_html(plane, height=640)
+    plane.close()
+
+
+def test_a_page_is_whole_or_what_it_was(probe, tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    save_html([probe, probe], path, title="<views> & more")
+    page = path.read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "<title>&lt;views&gt; &amp; more</title>" in page
+    assert page.count('class="bt-static"') == 2
+    assert page.count('json" data-bt-source="') == 1
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_html(phase_plane(), path)
+    assert path.read_text("utf-8") == page
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_panel_names_another_host():
+    for file in (ROOT / "byol_tutorial" / "widgets").iterdir():
+        if file.suffix in (".js", ".css"):
+            assert not re.search(r"https?://|@import|\bimport\(['\"]|^import ", file.read_text("utf-8"), re.M), (
+                file.name
+            )
+
+
+def test_a_wheel_holds_the_panels_sources(tmp_path):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "byol_tutorial", tmp_path / "byol_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
+    build = "from setuptools import build_meta; build_meta.build_wheel('dist')"
+    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    sources = [f for f in (ROOT / "byol_tutorial" / "widgets").iterdir() if f.suffix in (".js", ".css", ".py")]
+    assert len(sources) > 15
+    for file in sources:
+        assert str(file.relative_to(ROOT)) in inside
