@@ -54,9 +54,10 @@ def test_scrubbing_moves_the_points(film_page, page):
 
 
 def test_it_plays_to_the_end_and_stops(film_page, page):
-    film_page.get_by_label("speed").select_option("4")
+    film_page.get_by_label("speed").select_option("0.5")
     film_page.get_by_role("button", name="play").click()
     expect(film_page.get_by_role("button", name="pause")).to_be_visible()
+    film_page.get_by_label("speed").select_option("4")
     expect(film_page.get_by_role("button", name="play")).to_be_visible()
     expect(film_page.get_by_label("epoch", exact=True)).to_have_value("2")
     expect(film_page.get_by_role("img", name="at epoch 2.0")).to_be_visible()

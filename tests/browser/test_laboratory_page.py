@@ -99,10 +99,11 @@ def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
     """With a process, and real training."""
     bridge = show(cells=["BYOL", "no predictor"])
     page.get_by_role("button", name="play").click()
-    bridge.settle()
-    expect(page.get_by_role("status")).to_contain_text("each process loads PyTorch")
-    expect(cell(page, "BYOL")).to_contain_text("starting")
     end = time.monotonic() + WAIT
+    while "each process loads PyTorch" not in page.get_by_role("status").inner_text():  # which takes seconds
+        assert time.monotonic() < end
+        bridge.settle()
+    expect(cell(page, "BYOL")).to_contain_text("starting")
     while bridge.box.lab.state != "done":
         assert time.monotonic() < end
         bridge.settle()
