@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.distance import pdist
 
+from byol_tutorial import shapes
+from byol_tutorial.config import UserError
 from byol_tutorial.recording import Recording
-from byol_tutorial.widgets.film import FULL, film, make_atlas
+from byol_tutorial.widgets.film import FULL, film, lie_down, make_atlas
 from byol_tutorial.widgets.static import static_html
 
 
@@ -32,8 +35,8 @@ def test_one_buffer_holds_maps_neighbours_labels_and_factors():
     maps, near, labels, hue = np.split(numbers, np.cumsum([3 * 7 * 2, 3 * 7 * 5, 7]))
     maps = maps.reshape(3, 7, 2).astype(float)
     assert np.abs(maps).max() == FULL
-    scale = (r.maps[1, 3] - r.maps[0, 5]).abs().numpy() / np.abs(maps[1, 3] - maps[0, 5])  # the same for all frames
-    assert scale == pytest.approx(scale[0], rel=1e-3)
+    theirs, ours = pdist(r.maps.reshape(-1, 2)), pdist(maps.reshape(-1, 2))  # however the film turns them
+    np.testing.assert_allclose(ours / ours.max(), theirs / theirs.max(), atol=1e-4)
     assert (near.reshape(3, 7, 5) == r.neighbours.numpy()).all()
     assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
     low, high = panel.about["factors"]["hue"]
@@ -81,3 +84,35 @@ def test_it_goes_into_a_page_as_it_is():
     assert "https://" not in page
     assert page == static_html(panel)
     panel.close()
+
+
+def test_something_else_than_a_recording_is_said():
+    with pytest.raises(UserError, match="recording=list"):
+        film([1, 2])
+
+
+def test_a_hue_is_shown_as_what_it_is():
+    """The colour of each bin has the direction of colour (chroma) of a picture drawn with that hue."""
+    circle = film(recording()).about["circles"]["hue"]
+    n = len(circle)
+    hue = (torch.arange(n) + 0.5) / n
+    same = torch.zeros(n)
+    factors = shapes.Factors(same.long(), hue, same, same, same + 0.7, same)
+    pictures = shapes.draw(factors).float()
+    line = pictures.flatten(2).gather(2, pictures.sum(1).flatten(1).argmax(1)[:, None, None].expand(n, 3, 1))[..., 0]
+    ours = torch.tensor([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in circle]).float()
+    luma = torch.tensor([0.2989, 0.5870, 0.1140])
+    for colours in (line, ours):
+        colours -= (colours @ luma)[:, None]
+    assert torch.cosine_similarity(line, ours).min() > 0.995
+
+
+def test_all_frames_are_turned_together_to_lie_down():
+    """Distances within and between frames keep their ratios, and the widest direction is across."""
+    g = torch.Generator().manual_seed(1)
+    tall = torch.randn(4, 30, 2, generator=g) * torch.tensor([0.2, 3.0]) + torch.tensor([5.0, -40.0])
+    flat = lie_down(tall.numpy())
+    before, after = pdist(tall.reshape(-1, 2)), pdist(flat.reshape(-1, 2))
+    np.testing.assert_allclose(after / after.max(), before / before.max(), atol=1e-6)
+    assert flat[..., 0].std() > 5 * flat[..., 1].std()
+    assert np.abs(flat).max() == pytest.approx(FULL)

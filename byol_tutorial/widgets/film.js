@@ -4,6 +4,7 @@ const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
 const SECONDS = 0.8; // from one map to the next, at normal speed
+const MAP_HEIGHT = 420;
 
 function render({model, el}) {
   const about = model.get("about"), {points: n, frames, neighbours: k} = about;
@@ -16,15 +17,17 @@ function render({model, el}) {
   const factors = Object.fromEntries(factorNames.map((name, i) => [name, rest.subarray(n * (i + 1), n * (i + 2))]));
   const last = frames - 1;
 
+  let dark = false;
   const now = new Float32Array(2 * n); // where the points are, in pixels
   const bins = new Uint8Array(n);      // which colour each has
   const off = new Set();               // classes that are switched off
   let at = 0, playing = false, speed = 1, before = 0, colourBy = about.classes.length ? "class" : factorNames[0] ?? "nothing";
-  let hovered = -1, chosen = -1, palette = [], sprites = [], said = 0;
+  let hovered = -1, chosen = -1, lit = -1, palette = [], sprites = [], drawnFor = "", said = 0;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then the film goes from map to map, without between
 
   const atlas = new Image();
   const address = URL.createObjectURL(new Blob([model.get("atlas")], {type: "image/webp"}));
-  atlas.onload = () => { URL.revokeObjectURL(address); look(); };
+  atlas.onload = () => look();
   atlas.src = address;
 
   // --- controls ---------------------------------------------------------------------------------
@@ -41,14 +44,16 @@ function render({model, el}) {
       off.has(c) ? off.delete(c) : off.add(c);
       key.setAttribute("aria-pressed", String(!off.has(c)));
       map.redraw();
-    }, {class: "bt-key", "aria-pressed": "true", "aria-label": name});
+    }, {class: "bt-key", "aria-pressed": "true", "aria-label": name, title: "show or hide; rest here to see it alone"});
     key.append(h("i", {style: `background:${BT_COLOURS[c % 10]}`}), name);
+    for (const [event, which] of [["pointerenter", c], ["pointerleave", -1], ["focus", c], ["blur", -1]])
+      key.addEventListener(event, () => { if (event !== "focus" || key.matches(":focus-visible")) { lit = which; map.redraw(); } });
     return key;
   }));
-  const ramp = h("div", {class: "bt-legend bt-row", hidden: true});
+  const ramp = h("div", {class: "bt-legend bt-row"});
 
   // --- pictures -----------------------------------------------------------------------------------
-  const map = btCanvas(420, "Map", drawMap);
+  const map = btCanvas(MAP_HEIGHT, "Map", drawMap);
   map.element.tabIndex = 0;
   map.element.setAttribute("data-lm-suppress-shortcuts", "true");
   map.element.style.touchAction = "manipulation";
@@ -57,24 +62,34 @@ function render({model, el}) {
   map.element.addEventListener("click", (event) => { chosen = under(event); look(); map.redraw(); });
   map.element.addEventListener("keydown", byKey);
   const strip = btCanvas(96, "Spread and kNN accuracy over epochs", drawStrip);
+  strip.element.addEventListener("pointerdown", (event) => { if (event.button === 0) { strip.element.setPointerCapture(event.pointerId); scrubTo(event); } });
+  strip.element.addEventListener("pointermove", (event) => { if (strip.element.hasPointerCapture(event.pointerId)) scrubTo(event); });
   const side = h("div", {class: "bt-look", "aria-live": "polite"});
 
   const root = h("div", {class: "bt bt-film", role: "region", "aria-label": "Embedding film"},
     h("div", {class: "bt-row"}, play, scrub.element, tempo.element, options.length ? colouring.element : null),
     h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
     h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`
-      + (about.note ? `; ${about.note}` : "") + "; each map is laid on the one before"));
+      + `; each map is laid on the one before. ${about.kind === "PCA" ? "One unit at all epochs: a map that shrinks is a collapse."
+        : "Near means alike; lengths and sizes mean nothing."} The dotted line is a point's way through all epochs.${about.note ? ` The run ${about.note}.` : ""}`));
   el.append(root);
 
   // --- time -----------------------------------------------------------------------------------------
   function start() {
     if (at >= last) go(0);
     playing = true;
+    side.setAttribute("aria-live", "off"); // else what is nearest would be read out at every map
     before = performance.now();
     play.textContent = "❚❚ pause";
     requestAnimationFrame(tick);
   }
-  function stop() { playing = false; play.textContent = "▶ play"; }
+  function stop() {
+    playing = false;
+    side.setAttribute("aria-live", "polite");
+    play.textContent = "▶ play";
+    say();
+    map.redraw();
+  }
   function tick(time) {
     if (!playing || !root.isConnected) return;
     go(Math.min(last, at + Math.max(0, time - before) / 1000 / SECONDS * speed));
@@ -83,11 +98,22 @@ function render({model, el}) {
     else requestAnimationFrame(tick);
   }
   function go(u) {
+    const other = Math.round(u) !== Math.round(at);
     at = u;
+    if (other && chosen >= 0) look(); // the neighbours are another map's now
     if (Math.abs(scrub.get() - u) > 1e-9) scrub.set(u);
     map.redraw();
     strip.redraw();
     if (performance.now() - said > 500 || !playing) say();
+  }
+  /** The time under the pointer, on the strip. */
+  function scrubTo(event) {
+    const r = strip.element.getBoundingClientRect(), {left, right} = stripBox(r.width, r.height);
+    const epoch = about.epochs[0] + (event.clientX - r.left - left) / (right - left) * (about.epochs[last] - about.epochs[0]);
+    let i = 0;
+    while (i < last - 1 && about.epochs[i + 1] < epoch) i++;
+    stop();
+    go(last && Math.min(last, Math.max(0, i + (epoch - about.epochs[i]) / (about.epochs[i + 1] - about.epochs[i]))));
   }
   function say() {
     said = performance.now();
@@ -101,12 +127,14 @@ function render({model, el}) {
   // --- colours: a sprite for each, so that a point is one copy of pixels -------------------------------
   function colour() {
     const values = factors[colourBy];
+    const from = dark ? 0.3 : 0, to = dark ? 1 : 0.82; // what is seen on this ground
     palette = !values ? (about.classes.length ? BT_COLOURS : [BT_COLOURS[0]])
-      : Array.from({length: BINS}, (_, b) => colourBy === "hue" ? `hsl(${360 * (b + 0.5) / BINS} 75% 50%)` : viridis((b + 0.5) / BINS));
+      : about.circles[colourBy] ?? Array.from({length: BINS}, (_, b) => viridis(from + (b + 0.5) / BINS * (to - from)));
     for (let i = 0; i < n; i++) bins[i] = values ? Math.min(BINS - 1, values[i] / FULL * BINS) : labels[i] < 0 ? 0 : labels[i] % palette.length;
     sprites = [];
-    legend.hidden = Boolean(values) || !about.classes.length;
-    ramp.hidden = !values;
+    legend.classList.toggle("bt-plain", Boolean(values));
+    legend.hidden = !about.classes.length;
+    ramp.style.visibility = values ? "visible" : "hidden"; // its place stays
     if (values) {
       const [low, high] = about.factors[colourBy];
       ramp.replaceChildren(low.toFixed(2), h("i", {class: "bt-ramp", style: `background:linear-gradient(90deg, ${palette.join(",")})`}), `${high.toFixed(2)} ${colourBy}`);
@@ -130,29 +158,48 @@ function render({model, el}) {
   // --- the map ------------------------------------------------------------------------------------------
   function drawMap(c, width, height, theme) {
     const i = Math.min(Math.floor(at), last), j = Math.min(i + 1, last), f = at - i;
-    const t = f * f * (3 - 2 * f); // points set off and arrive slowly
-    const unit = (Math.min(width, height) / 2 - 10) / FULL, x0 = width / 2, y0 = height / 2;
+    const t = calm.matches && playing ? Math.round(f) : f;
+    const unit = Math.min((width / 2 - 12) / FULL, (height / 2 - 12) / about.height), x0 = width / 2, y0 = height / 2;
     const from = maps.subarray(i * 2 * n, (i + 1) * 2 * n), to = maps.subarray(j * 2 * n, (j + 1) * 2 * n);
     for (let m = 0; m < 2 * n; m += 2) {
       now[m] = x0 + unit * (from[m] + t * (to[m] - from[m]));
       now[m + 1] = y0 - unit * (from[m + 1] + t * (to[m + 1] - from[m + 1]));
     }
-    const radius = n > 2500 ? 1.8 : n > 800 ? 2.4 : 3.2, scale = window.devicePixelRatio || 1;
+    const radius = n > 2500 ? 2 : n > 800 ? 2.5 : 3.2, scale = window.devicePixelRatio || 1;
+    dark = isDark(theme.ground);
+    if (drawnFor !== `${dark} ${scale}`) { drawnFor = `${dark} ${scale}`; colour(); }
     if (!sprites.length) sprites = makeSprites(radius, scale);
+    c.strokeStyle = theme.line;
+    c.strokeRect(0.5, 0.5, width - 1, height - 1);
     const half = radius + 1, side = 2 * half;
-    for (let m = 0; m < n; m++) {
-      if (off.size && off.has(labels[m])) continue;
-      c.drawImage(sprites[bins[m]], now[2 * m] - half, now[2 * m + 1] - half, side, side);
+    const put = (m) => c.drawImage(sprites[bins[m]], now[2 * m] - half, now[2 * m + 1] - half, side, side);
+    const front = (m) => lit >= 0 ? labels[m] === lit : chosen < 0;
+    for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // what is not meant is paler, and behind
+      c.globalAlpha = ahead ? 1 : 0.3;
+      for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit)) put(m);
     }
+    c.globalAlpha = 1;
     if (chosen >= 0) {
+      const where = (frame, m) => [x0 + unit * maps[2 * (frame * n + m)], y0 - unit * maps[2 * (frame * n + m) + 1]];
       c.strokeStyle = theme.ink;
+      c.setLineDash([1, 3]);
+      c.lineWidth = 1.5;
+      c.beginPath(); // its way through all maps
+      for (let g = 0; g < frames; g++) c.lineTo(...where(g, chosen));
+      c.stroke();
+      c.setLineDash([]);
       c.lineWidth = 1;
       for (const m of neighboursOf(chosen)) {
         c.beginPath();
         c.moveTo(now[2 * chosen], now[2 * chosen + 1]);
         c.lineTo(now[2 * m], now[2 * m + 1]);
         c.stroke();
+        put(m);
+        c.beginPath();
+        c.arc(now[2 * m], now[2 * m + 1], radius + 2, 0, 7);
+        c.stroke();
       }
+      put(chosen);
     }
     for (const m of new Set([chosen, hovered])) if (m >= 0) {
       c.strokeStyle = theme.ink;
@@ -197,14 +244,15 @@ function render({model, el}) {
   }
 
   // --- the point that is looked at ------------------------------------------------------------------------
-  function tile(m, which, size, caption, same) {
+  function tile(m, which, size, caption, words, same) {
     const s = about.size, c = about.columns;
-    const element = h("canvas", {role: "img", "aria-label": `${caption} of image ${m}`, width: s, height: s, style: `width:${size}px;height:${size}px`,
+    const element = h("canvas", {role: "img", "aria-label": words, width: s, height: s, style: `width:${size}px;height:${size}px`,
                                  ...(same === undefined ? {} : {"data-same": String(same)})});
     if (atlas.complete && atlas.naturalWidth)
       element.getContext("2d").drawImage(atlas, ((m % c) * 3 + which) * s, Math.floor(m / c) * s, s, s, 0, 0, s, s);
     return h("figure", {}, element, h("figcaption", {}, caption));
   }
+  const nameOf = (m) => about.classes.length ? `${about.classes[labels[m]]}, number ${m}` : `image ${m}`;
   function look() {
     const m = hovered >= 0 ? hovered : chosen;
     if (m < 0) {
@@ -217,18 +265,20 @@ function render({model, el}) {
       const [low, high] = about.factors[name];
       facts.push([name, btNumber(low + factors[name][m] / FULL * (high - low), 2)]);
     }
-    side.replaceChildren(h("div", {class: "bt-tiles"}, tile(m, 0, 96, "image x"), tile(m, 1, 48, "view v"), tile(m, 2, 48, "view v′")),
+    side.replaceChildren(h("div", {class: "bt-tiles"}, tile(m, 0, 96, "image x", `image x: ${nameOf(m)}`),
+      tile(m, 1, 48, "view v", `view v of ${nameOf(m)}`), tile(m, 2, 48, "view v′", `view v′ of ${nameOf(m)}`)),
       h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {class: "bt-quiet"}, name), h("dd", {}, value)])));
     if (chosen < 0) return;
     const found = [...neighboursOf(chosen)];
     side.append(h("h4", {}, `nearest in ${about.space} at epoch ${btNumber(about.epochs[Math.round(at)])}`),
-      h("div", {class: "bt-tiles bt-near"}, ...found.map((q) => tile(q, 0, 40, about.classes.length ? about.classes[labels[q]] : `${q}`,
+      h("div", {class: "bt-tiles bt-near"}, ...found.map((q) => tile(q, 0, 40, about.classes.length ? about.classes[labels[q]] : `${q}`, `neighbour: ${nameOf(q)}`,
         about.classes.length ? labels[q] === labels[chosen] : undefined))));
   }
 
   // --- the strip ----------------------------------------------------------------------------------------------
+  const stripBox = (width, height) => ({left: 30, right: width - 8, top: 8, bottom: height - 30});
   function drawStrip(c, width, height, theme) {
-    const box = {left: 30, right: width - 8, top: 8, bottom: height - 30};
+    const box = stripBox(width, height), curves = dark ? ["#56B4E9", "#E69F00"] : ["#0072B2", "#A86200"];
     const e0 = about.epochs[0], e1 = Math.max(about.epochs[last], e0 + 1e-9);
     const X = (e) => box.left + (box.right - box.left) * (e - e0) / (e1 - e0), Y = (v) => box.bottom - (box.bottom - box.top) * Math.min(v, 1.05) / 1.05;
     c.font = theme.font;
@@ -253,8 +303,8 @@ function render({model, el}) {
       c.stroke();
       c.setLineDash([]);
     };
-    curve(about.spread, BT_COLOURS[4], []);
-    if (about.knn) curve(about.knn, BT_COLOURS[1], [6, 3]);
+    const rows = [["spread √d·std of z", about.spread, []], ...(about.knn ? [["kNN accuracy", about.knn, [6, 3]]] : [])];
+    rows.forEach(([, values, dash], r) => curve(values, curves[r], dash));
     c.strokeStyle = theme.ink;
     c.lineWidth = 1.5;
     c.beginPath();
@@ -263,10 +313,19 @@ function render({model, el}) {
     c.stroke();
     c.textAlign = "left";
     c.textBaseline = "alphabetic";
-    c.fillStyle = BT_COLOURS[4];
-    c.fillText("━ spread √d·std", box.left, height - 8);
-    if (about.knn) { c.fillStyle = BT_COLOURS[1]; c.fillText("╍ kNN accuracy", box.left + 120, height - 8); }
     c.fillStyle = theme.quiet;
+    rows.forEach(([name, , dash], r) => {
+      const x = box.left + 150 * r;
+      c.strokeStyle = curves[r];
+      c.lineWidth = 2;
+      c.setLineDash(dash);
+      c.beginPath();
+      c.moveTo(x, height - 12);
+      c.lineTo(x + 22, height - 12);
+      c.stroke();
+      c.fillText(name, x + 27, height - 8);
+    });
+    c.setLineDash([]);
     c.textAlign = "right";
     if (width > 420) c.fillText(`epoch ${epochAt(at).toFixed(1)} of ${btNumber(e1)}`, box.right, height - 8);
   }
@@ -277,9 +336,16 @@ function render({model, el}) {
   return () => {
     stop();
     atlas.onload = null;
+    URL.revokeObjectURL(address);
     map.close();
     strip.close();
   };
+}
+
+/** Whether a colour, as the browser computed it, is dark. */
+function isDark(colour) {
+  const [r, g, b] = (colour.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
+  return (0.3 * r + 0.59 * g + 0.11 * b) * (colour.startsWith("color") ? 255 : 1) < 128;
 }
 
 function viridis(t) {

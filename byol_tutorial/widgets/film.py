@@ -9,15 +9,19 @@ film plays in a static page (static.py).
 import io
 
 import numpy as np
+import torch
 import traitlets
 from PIL import Image
 from torch import Tensor
 
+from ..config import UserError
 from ..recording import Recording
+from ..shapes import tint
 from .panel import Panel, source
 
 FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
 QUALITY = 75  # of the pictures, WebP
+CIRCULAR, BINS = ("hue", "rotation"), 24  # factors that come round to where they began; colours of a factor
 
 
 def film(recording: Recording) -> "Film":
@@ -30,6 +34,8 @@ def film(recording: Recording) -> "Film":
     class; sliders "epoch"; choices "speed" and "colour by"; image "Map by ...", on which arrow keys go from point to
     point and Enter shows neighbours.
     """
+    if not isinstance(recording, Recording):
+        raise UserError(f"recording={type(recording).__name__}: give a Recording, as bt.record made it")
     return Film(recording)
 
 
@@ -37,7 +43,7 @@ class Film(Panel):
     """See `film`.
 
     about: names and sizes. data: int16, one after the other: maps (T, N, 2), in units of 1/32000 of the largest
-    coordinate that any frame has, so that a map which shrinks is seen to shrink; neighbours (T, N, k); labels (N,), −1
+    coordinate that any frame has, so that a map which shrinks is seen to shrink, and turned together to lie down; neighbours (T, N, k); labels (N,), −1
     without; each factor (N,), from its least to its largest value. atlas: WebP, for each image a row of three: itself
     and its two views, rows from top to bottom in columns.
     """
@@ -60,14 +66,27 @@ class Film(Panel):
             "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn),
             "classes": list(r.classes) if r.labels is not None else [], "factors": ranges,
         }  # fmt: skip
-        super().__init__(about=about, data=pack(r, factors), atlas=atlas)
+        circle = [_hex(rgb) for rgb in tint((torch.arange(BINS) + 0.5) / BINS, luma=0.5).tolist()]
+        about["circles"] = {name: circle for name in CIRCULAR if name in factors}
+        maps = lie_down(r.maps.numpy())
+        about["height"] = max(1.0, float(np.abs(maps[..., 1]).max()))
+        super().__init__(about=about, data=pack(r, maps, factors), atlas=atlas)
 
 
-def pack(r: Recording, factors: dict[str, np.ndarray]) -> bytes:
+def lie_down(maps: np.ndarray) -> np.ndarray:
+    """All maps (T, N, 2) turned together, so that they are wider than tall; centred, the largest coordinate being FULL.
+
+    Nothing in a map says which way up; a picture in a page is wider than tall.
+    """
+    points = maps.reshape(-1, 2).astype(np.float64)
+    points = points - points.mean(0)
+    points = points @ np.linalg.svd(points, full_matrices=False)[2].T  # widest direction first
+    points -= (points.max(0) + points.min(0)) / 2
+    return (points / max(np.abs(points).max(), 1e-12) * FULL).reshape(maps.shape)
+
+
+def pack(r: Recording, maps: np.ndarray, factors: dict[str, np.ndarray]) -> bytes:
     """The numbers of a film as one buffer; see Film."""
-    maps = r.maps.numpy().astype(np.float64)
-    maps = maps - (maps.max((0, 1)) + maps.min((0, 1))) / 2
-    maps = maps / max(np.abs(maps).max(), 1e-12) * FULL
     labels = np.full(len(r), -1) if r.labels is None else r.labels.numpy()
     scaled = [(v - v.min()) / max(v.max() - v.min(), 1e-12) * FULL for v in factors.values()]
     parts = [maps.round(), r.neighbours.numpy(), labels, *map(np.round, scaled)]
@@ -86,6 +105,10 @@ def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
     buffer = io.BytesIO()
     Image.fromarray(grid.reshape(rows * s, columns * 3 * s, 3)).save(buffer, "WEBP", quality=QUALITY)
     return buffer.getvalue(), columns
+
+
+def _hex(rgb: list[float]) -> str:
+    return "#" + "".join(f"{round(255 * x):02x}" for x in rgb)
 
 
 def _finite(values: Tensor) -> list[float] | None:
