@@ -23,7 +23,7 @@ from ..data import load
 from ..diagnose import eigenspace_alignment
 from ..evaluate import factor_probe, features, knn_accuracy, linear_probe
 from ..presets import preset
-from ..train import REPORTED
+from ..train import REPORTED, DivergedError
 from .runs import Result, run
 
 FOLDER = Path(__file__).parent / "measured"
@@ -90,7 +90,7 @@ class Experiment:
 
 
 def measure(experiment: Experiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
-    """Train, or take from the cache, and measure.
+    """Train, or take from the cache, and measure. A run that diverges has learned nothing: all its measures are 0.
 
     Args:
         extra: of EXTRA, what to measure too.
@@ -101,7 +101,10 @@ def measure(experiment: Experiment, seed: int, extra: set[str], epochs: float | 
     epochs = experiment.epochs_run if epochs is None else epochs
     if epochs == 0:
         return _untrained(config, train, test, extra)
-    result = run(config, train, test, epochs=epochs, name=experiment.name, progress=False)
+    try:
+        result = run(config, train, test, epochs=epochs, name=experiment.name, progress=False)
+    except DivergedError:
+        return dict.fromkeys((*ALWAYS, *extra), 0.0)
     values = {name: getattr(result, name) for name in ALWAYS}
     if "hue" in extra:
         y = features(result.encoder, train), features(result.encoder, test)
