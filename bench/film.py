@@ -1,7 +1,8 @@
 """Frames a second of the embedding film, and its size. python bench/film.py
 
 5,000 points of "shapes" through four maps, as a page from the disk in headless Chromium without a GPU, playing at
-normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second. The size is that of the page.
+normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second; draw_ms is what one costs, until its pixels
+can be read. The size is that of the page. Beside it the phase plane: how long after a slider's move the new basin is drawn.
 """
 
 import statistics
@@ -14,7 +15,7 @@ from cockpit import FLAGS, chromium
 from playwright.sync_api import sync_playwright
 
 import byol_tutorial as bt
-from byol_tutorial.widgets import film, save_html
+from byol_tutorial.widgets import film, phase_plane, save_html
 
 FRAMES = """() => new Promise((resolve) => {
   const root = document.querySelector(".bt-film"), times = [];
@@ -27,6 +28,28 @@ FRAMES = """() => new Promise((resolve) => {
   root.querySelector("button").click();
   requestAnimationFrame(look);
 })"""
+
+# What a slider's move costs: its own event, and in the next frame the drawing, from a callback that was asked for before
+# the panel's to one after it.
+DRAW = """async ([panel, label, values]) => {
+  const root = document.querySelector(panel), canvas = root.querySelector("canvas").getContext("2d"), taken = [];
+  const name = [...root.querySelectorAll("label")].find((l) => l.textContent.includes(label));
+  const slider = document.getElementById(name.getAttribute("for"));
+  for (const value of values) taken.push(await new Promise((resolve) => {
+    let frame;
+    requestAnimationFrame(() => { frame = performance.now(); });
+    const start = performance.now();
+    slider.value = value;
+    slider.dispatchEvent(new Event("input"));
+    const moved = performance.now() - start;
+    requestAnimationFrame(() => { canvas.getImageData(0, 0, 1, 1); resolve(moved + performance.now() - frame); });
+  }));
+  return taken;
+}"""
+
+
+def milliseconds(taken: list[float]) -> dict:
+    return {"median": round(statistics.median(taken), 1), "longest": round(max(taken), 1)}
 
 
 def main() -> None:
@@ -49,6 +72,8 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1200, "height": 900})
             page.goto(path.as_uri())
             page.wait_for_selector(".bt-film")
+            positions = [(recording.maps.shape[0] - 1) * i / 60 for i in range(60)]
+            drawing = page.evaluate(DRAW, [".bt-film", "epoch", positions])
             page.evaluate(FRAMES)
             times = page.evaluate(FRAMES)
             gaps = torch.tensor(times).diff()
@@ -57,11 +82,18 @@ def main() -> None:
                 "slowest_frame_ms": round(gaps.max().item(), 1),
                 "95 % of frames within ms": round(gaps.quantile(0.95).item(), 1),
                 "frames": len(times),
+                "draw_ms": milliseconds(drawing[5:]),
                 "page_bytes": path.stat().st_size,
                 "numbers_bytes": len(panel.data),
                 "pictures_bytes": len(panel.atlas),
             }
             page.close()
+        save_html(phase_plane(), Path(folder) / "plane.html")
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.goto((Path(folder) / "plane.html").as_uri())
+        page.wait_for_selector(".bt-phase")
+        taken = page.evaluate(DRAW, [".bt-phase", "weight decay", [0.005 * i for i in range(60)]])
+        result["phase plane"] = {"slider_to_picture_ms": milliseconds(taken[5:])}
         result["chromium"] = browser.version
         browser.close()
     print(result)

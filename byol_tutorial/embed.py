@@ -16,7 +16,7 @@ from torch import Tensor
 from .config import UserError
 
 KINDS = ("pca", "umap")
-WARM_STEPS, WARM_RATE = 200, 0.25  # of UMAP from an earlier map; chosen in bench/film.py
+WARM_STEPS, WARM_RATE = 200, 0.25  # of UMAP from an earlier map; compared in bench/maps.py
 
 
 class EmbedError(UserError):

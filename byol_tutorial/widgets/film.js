@@ -1,7 +1,6 @@
 // The embedding film: film.py hands over `about`, `data` and `atlas` once; the rest happens here.
 
 const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
-const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
 const SECONDS = 0.8; // from one map to the next, at normal speed
 const MAP_HEIGHT = 420;
@@ -22,7 +21,7 @@ function render({model, el}) {
   const bins = new Uint8Array(n);      // which colour each has
   const off = new Set();               // classes that are switched off
   let at = 0, playing = false, speed = 1, before = 0, colourBy = about.classes.length ? "class" : factorNames[0] ?? "nothing";
-  let hovered = -1, chosen = -1, lit = -1, palette = [], sprites = [], drawnFor = "", said = 0;
+  let hovered = -1, chosen = -1, lit = -1, palette = [], rgb = [], dots = null, drawnFor = "", said = 0;
   const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then the film goes from map to map, without between
 
   const atlas = new Image();
@@ -124,14 +123,13 @@ function render({model, el}) {
       + (about.knn ? `, kNN accuracy from ${btNumber(about.knn[0])} to ${btNumber(about.knn[last])}` : "") + `, over ${btNumber(about.epochs[last])} epochs`);
   }
 
-  // --- colours: a sprite for each, so that a point is one copy of pixels -------------------------------
+  // --- colours -------------------------------------------------------------------------------------------
   function colour() {
     const values = factors[colourBy];
     const from = dark ? 0.3 : 0, to = dark ? 1 : 0.82; // what is seen on this ground
     palette = !values ? (about.classes.length ? BT_COLOURS : [BT_COLOURS[0]])
       : about.circles[colourBy] ?? Array.from({length: BINS}, (_, b) => viridis(from + (b + 0.5) / BINS * (to - from)));
     for (let i = 0; i < n; i++) bins[i] = values ? Math.min(BINS - 1, values[i] / FULL * BINS) : labels[i] < 0 ? 0 : labels[i] % palette.length;
-    sprites = [];
     legend.classList.toggle("bt-plain", Boolean(values));
     legend.hidden = !about.classes.length;
     ramp.style.visibility = values ? "visible" : "hidden"; // its place stays
@@ -139,20 +137,8 @@ function render({model, el}) {
       const [low, high] = about.factors[colourBy];
       ramp.replaceChildren(low.toFixed(2), h("i", {class: "bt-ramp", style: `background:linear-gradient(90deg, ${palette.join(",")})`}), `${high.toFixed(2)} ${colourBy}`);
     }
+    rgb = palette.map(dotsRgb);
     map.redraw();
-  }
-  function makeSprites(radius, scale) {
-    return palette.map((fill) => {
-      const dot = document.createElement("canvas"), size = Math.ceil(2 * (radius + 1) * scale);
-      dot.width = dot.height = size;
-      const c = dot.getContext("2d");
-      c.fillStyle = fill;
-      c.globalAlpha = 0.85;
-      c.beginPath();
-      c.arc(size / 2, size / 2, radius * scale, 0, 7);
-      c.fill();
-      return dot;
-    });
   }
 
   // --- the map ------------------------------------------------------------------------------------------
@@ -168,17 +154,24 @@ function render({model, el}) {
     const radius = n > 2500 ? 2 : n > 800 ? 2.5 : 3.2, scale = window.devicePixelRatio || 1;
     dark = isDark(theme.ground);
     if (drawnFor !== `${dark} ${scale}`) { drawnFor = `${dark} ${scale}`; colour(); }
-    if (!sprites.length) sprites = makeSprites(radius, scale);
-    c.strokeStyle = theme.line;
-    c.strokeRect(0.5, 0.5, width - 1, height - 1);
-    const half = radius + 1, side = 2 * half;
-    const put = (m) => c.drawImage(sprites[bins[m]], now[2 * m] - half, now[2 * m + 1] - half, side, side);
+    if (dots?.radius !== radius * scale) dots = makeDots(radius * scale);
+    dots.start(c);
     const front = (m) => lit >= 0 ? labels[m] === lit : chosen < 0;
     for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // what is not meant is paler, and behind
-      c.globalAlpha = ahead ? 1 : 0.3;
-      for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit)) put(m);
+      for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit))
+        dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25);
     }
-    c.globalAlpha = 1;
+    dots.finish();
+    c.strokeStyle = theme.line;
+    c.lineWidth = 1;
+    c.strokeRect(0.5, 0.5, width - 1, height - 1);
+    const ring = (m, wide, fill) => {
+      c.beginPath();
+      c.arc(now[2 * m], now[2 * m + 1], radius + wide, 0, 7);
+      c.fillStyle = palette[bins[m]];
+      if (fill) c.fill();
+      c.stroke();
+    };
     if (chosen >= 0) {
       const where = (frame, m) => [x0 + unit * maps[2 * (frame * n + m)], y0 - unit * maps[2 * (frame * n + m) + 1]];
       c.strokeStyle = theme.ink;
@@ -194,19 +187,14 @@ function render({model, el}) {
         c.moveTo(now[2 * chosen], now[2 * chosen + 1]);
         c.lineTo(now[2 * m], now[2 * m + 1]);
         c.stroke();
-        put(m);
-        c.beginPath();
-        c.arc(now[2 * m], now[2 * m + 1], radius + 2, 0, 7);
-        c.stroke();
       }
-      put(chosen);
+      for (const m of neighboursOf(chosen)) ring(m, 1.5, true);
+      ring(chosen, 2.5, true);
     }
     for (const m of new Set([chosen, hovered])) if (m >= 0) {
       c.strokeStyle = theme.ink;
       c.lineWidth = 2;
-      c.beginPath();
-      c.arc(now[2 * m], now[2 * m + 1], radius + 4, 0, 7);
-      c.stroke();
+      ring(m, 4, false);
     }
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
   }
@@ -340,17 +328,6 @@ function render({model, el}) {
     map.close();
     strip.close();
   };
-}
-
-/** Whether a colour, as the browser computed it, is dark. */
-function isDark(colour) {
-  const [r, g, b] = (colour.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-  return (0.3 * r + 0.59 * g + 0.11 * b) * (colour.startsWith("color") ? 255 : 1) < 128;
-}
-
-function viridis(t) {
-  const x = t * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
-  return `rgb(${VIRIDIS[i].map((v, j) => Math.round(v + f * (VIRIDIS[i + 1][j] - v))).join(" ")})`;
 }
 
 export default {render};

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..config import UserError
 from ..recording import Recording
 from ..shapes import tint
-from .panel import Panel, source
+from .panel import HERE, Panel, source
 
 FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
 QUALITY = 75  # of the pictures, WebP
@@ -48,7 +48,7 @@ class Film(Panel):
     and its two views, rows from top to bottom in columns.
     """
 
-    _esm = source("film", "js")
+    _esm = source("dots", "js") + (HERE / "film.js").read_text(encoding="utf-8")
     _css = source("film", "css")
     about = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
@@ -66,7 +66,7 @@ class Film(Panel):
             "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn),
             "classes": list(r.classes) if r.labels is not None else [], "factors": ranges,
         }  # fmt: skip
-        circle = [_hex(rgb) for rgb in tint((torch.arange(BINS) + 0.5) / BINS, luma=0.5).tolist()]
+        circle = hue_circle(BINS)
         about["circles"] = {name: circle for name in CIRCULAR if name in factors}
         maps = lie_down(r.maps.numpy())
         about["height"] = max(1.0, float(np.abs(maps[..., 1]).max()))
@@ -107,8 +107,10 @@ def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
     return buffer.getvalue(), columns
 
 
-def _hex(rgb: list[float]) -> str:
-    return "#" + "".join(f"{round(255 * x):02x}" for x in rgb)
+def hue_circle(bins: int) -> list[str]:
+    """The circle of hues that "shapes" are tinted with, in so many colours: "#rrggbb" each."""
+    colours = tint((torch.arange(bins) + 0.5) / bins, luma=0.5).tolist()
+    return ["#" + "".join(f"{round(255 * x):02x}" for x in rgb) for rgb in colours]
 
 
 def _finite(values: Tensor) -> list[float] | None:

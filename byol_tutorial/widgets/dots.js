@@ -1,0 +1,67 @@
+// Thousands of dots a frame without a GPU: blended into an ImageData here, which is some ten times faster than as many
+// drawImage or arc calls, and leaves the other core alone.
+
+const DOTS_PLACES = 4; // positions within a pixel, each way, so that slow dots glide
+
+/** Colour "#rrggbb" as three numbers. */
+const dotsRgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+/**
+ * Dots of a radius in device pixels. start(context) begins a picture as large as its canvas; dot(x, y, [r, g, b], alpha)
+ * adds one at device pixels x, y; finish() puts the picture on the canvas, in place of what was there.
+ */
+function makeDots(radius) {
+  const reach = Math.ceil(radius + 1), side = 2 * reach + 1, masks = [];
+  for (let v = 0; v < DOTS_PLACES; v++) for (let u = 0; u < DOTS_PLACES; u++) {
+    const mask = new Float32Array(side * side); // how much of each pixel the dot covers
+    for (let j = 0; j < side; j++) for (let i = 0; i < side; i++)
+      mask[j * side + i] = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(i - reach - u / DOTS_PLACES, j - reach - v / DOTS_PLACES)));
+    masks.push(mask);
+  }
+  let context = null, image = null, pixels = null;
+  return {
+    radius,
+    start(c) {
+      const {width, height} = c.canvas;
+      if (image?.width !== width || image?.height !== height) image = c.createImageData(width, height);
+      context = c;
+      pixels = image.data;
+      pixels.fill(0);
+    },
+    dot(x, y, [r, g, b], alpha) {
+      const left = Math.floor(x), top = Math.floor(y), wide = image.width, tall = image.height;
+      const mask = masks[Math.floor((y - top) * DOTS_PLACES) * DOTS_PLACES + Math.floor((x - left) * DOTS_PLACES)];
+      for (let j = 0; j < side; j++) {
+        const row = top + j - reach;
+        if (row < 0 || row >= tall) continue;
+        for (let i = 0; i < side; i++) {
+          const cover = mask[j * side + i], column = left + i - reach;
+          if (cover === 0 || column < 0 || column >= wide) continue;
+          const at = 4 * (row * wide + column), over = 255 * alpha * cover;
+          const all = over + pixels[at + 3] * (1 - alpha * cover), share = over / all; // "over", alpha not multiplied in
+          pixels[at] += (r - pixels[at]) * share;
+          pixels[at + 1] += (g - pixels[at + 1]) * share;
+          pixels[at + 2] += (b - pixels[at + 2]) * share;
+          pixels[at + 3] = all;
+        }
+      }
+    },
+    finish() { context.putImageData(image, 0, 0); },
+  };
+}
+
+// --- colours
+
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+
+/** Whether a colour, as the browser computed it, is dark. */
+function isDark(colour) {
+  const [r, g, b] = (colour.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
+  return (0.3 * r + 0.59 * g + 0.11 * b) * (colour.startsWith("color") ? 255 : 1) < 128;
+}
+
+/** A colour of matplotlib's viridis, t in [0, 1]: even steps for the eye, and in lightness alone too. */
+function viridis(t) {
+  const x = t * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
+  return "#" + VIRIDIS[i].map((v, j) => Math.round(v + f * (VIRIDIS[i + 1][j] - v)).toString(16).padStart(2, "0")).join("");
+}
