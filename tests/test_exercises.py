@@ -175,6 +175,7 @@ def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
     assert judge(e, 3)
     assert judge(e, 50).mistake == "too large"
     assert judge(e, 1).message == "no"
+    assert "is not of the kind that is asked for" in judge(e, "three").message
 
 
 def test_verdicts_show_as_html_and_solutions_say_so():

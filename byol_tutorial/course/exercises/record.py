@@ -128,7 +128,10 @@ def _judge(exercise: Exercise, answer: Any) -> Verdict:
         hint = f'There is a hint: bt.exercises.hint("{exercise.id}")'
         return Verdict(exercise, False, f"not attempted yet. {hint}", attempted=False)
     if exercise.accept is not None and seen.error is None:
-        problem = exercise.accept(answer)
+        try:
+            problem = exercise.accept(answer)
+        except Exception as error:  # an answer of another kind than was asked for
+            problem = f"your answer, {answer!r}, is not of the kind that is asked for ({type(error).__name__}: {error})"
         if problem is None:
             return Verdict(exercise, True, exercise.praise or "right.")
     else:
