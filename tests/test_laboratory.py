@@ -555,7 +555,7 @@ def test_errors_are_words_in_the_panel(box):
 def test_a_run_opens_in_a_cockpit_beneath_and_in_python(box):
     box.panel.command({"do": "open", "cell": "no predictor"})
     assert box.panel.problem == ""
-    assert box.panel.frame["opened"] == "no predictor"
+    assert box.panel.frame["opened"] == ["no predictor", 1]
     _, first = box.bench.children
     assert first.session.config == box.lab.rows["no predictor"].config(BASE)
     box.panel.command({"do": "open", "cell": "τ = 0"})

@@ -18,10 +18,10 @@ function render({model, el}) {
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-lab", role: "region", "aria-label": "Collapse laboratory"});
   const frame = () => model.get("frame");
-  let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened;
+  let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened[1], opening = "";
 
   // --- controls ------------------------------------------------------------------------------------
-  const play = btButton("▶ play", () => send({do: going() ? "pause" : "play"}), {class: "bt-main bt-play"});
+  const play = btButton("▶ play", () => { revealed = ""; send({do: going() ? "pause" : "play"}); }, {class: "bt-main bt-play"});
   const reset = btButton("reset", () => send({do: "reset"}), {title: "All runs back to step 0; their processes end"});
   const going = () => ["starting", "running"].includes(frame().state);
   const speed = btChoice({label: "speed", help: "Steps a second of each run, at most"}, "",
@@ -43,7 +43,7 @@ function render({model, el}) {
   // --- cells ------------------------------------------------------------------------------------------
   const cells = setup.cells.map((spec, i) => labCell(spec, {
     view: () => ({...view(i), shown, lossRange: range(), end: Math.max(...setup.cells.map((c) => c.total / c.epoch))}),
-    open: () => { line.textContent = `opening ${spec.name} …`; send({do: "open", cell: spec.name}); },
+    open: () => { opening = spec.name; say(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
     move: (event) => moveFocus(event, i),
   }));
@@ -130,6 +130,12 @@ function render({model, el}) {
   const redraw = () => cells.forEach((cell) => cell.redraw());
 
   // --- frames --------------------------------------------------------------------------------------------
+  let revealed = "";
+  const say = () => {
+    const f = frame();
+    line.textContent = opening ? `Opening ${opening} in a cockpit …`
+      : revealed + (f.note || labLine(f, visible().map((i) => f.cells[i]), setup));
+  };
   const onFrame = () => {
     const f = frame();
     play.textContent = going() ? "❚❚ pause" : "▶ play";
@@ -137,12 +143,12 @@ function render({model, el}) {
     clock.textContent = `${labClock(f.seconds)} · ${setup.processes} process${setup.processes > 1 ? "es" : ""}`;
     if (document.activeElement !== speed.input) speed.set(String(f.rate ?? ""));
     if (tables && document.activeElement !== tables.input) tables.set(chosenTables().join());
-    line.textContent = f.note || labLine(f, visible().map((i) => f.cells[i]), setup);
-    if (f.opened !== opened && f.opened) {
-      opened = f.opened;
-      line.textContent = `The cockpit of ${opened} is open beneath this panel.`;
+    if (f.opened[1] !== opened) {
+      [opening, opened] = ["", f.opened[1]];
+      revealed = `The cockpit of ${f.opened[0]} is open beneath this panel. `;
       labReveal(root);
     }
+    say();
     arrange();
     cells.forEach((cell, i) => cell.show(view(i)));
     redraw();
@@ -155,7 +161,11 @@ function render({model, el}) {
     for (const control of [reset, speed.input, tables?.input]) if (control) control.disabled = !live;
     cells.forEach((cell) => cell.able(live));
   }
-  const onProblem = () => { problem.textContent = model.get("problem"); };
+  const onProblem = () => {
+    problem.textContent = model.get("problem");
+    if (problem.textContent) opening = "";
+    say();
+  };
   const alive = btPulse(model, (now) => {
     live = now;
     pulse.hidden = now;

@@ -46,6 +46,10 @@ def laboratory(
 
     Raises:
         ConfigError, DataError, LaboratoryError: as Laboratory does; a name that is no table and no row.
+
+    Accessible names, for whoever drives the panel by them. Region "Collapse laboratory". Buttons "play", "pause", "reset";
+    choices "speed", "tables", "y-axis", "sort by". Each run is an article of its row's name, such as "τ = 0", with the
+    buttons "open τ = 0 in cockpit" and "copy code of τ = 0"; the arrow keys go from one to the next.
     """
     if train is None:
         limits = pick(smoke=(192, 96), laptop=(None, None))
@@ -65,7 +69,7 @@ class LaboratoryBox(ipywidgets.VBox):
     def __init__(self, lab: Laboratory):
         self.lab, self._closed = lab, False
         self._opening = threading.Lock()
-        self.bench = ipywidgets.VBox()
+        self.bench = ipywidgets.VBox(layout={"margin": "6px 0 0"})
         self.panel = LaboratoryPanel(lab, self)
         super().__init__(children=[self.panel, self.bench])
 
@@ -136,7 +140,8 @@ class LaboratoryPanel(Panel):
 
     def __init__(self, lab: Laboratory, box: LaboratoryBox):
         self.lab, self.box = lab, box
-        self.note, self.opened = "", ""
+        self.note = ""
+        self.opened: tuple[str, int] = ("", 0)  # the run that was opened last, and how many were before
         super().__init__(setup=self._setup(), frame=self._frame())
         lab.subscribe(self._on_news)
 
@@ -161,7 +166,7 @@ class LaboratoryPanel(Panel):
 
     def do_open(self, cell: str) -> None:
         self.box.open_beneath(cell)
-        self.opened = cell
+        self.opened = (cell, self.opened[1] + 1)
         self.show(frame=self._frame())
 
     def _watch(self, future) -> None:
@@ -220,7 +225,7 @@ class LaboratoryPanel(Panel):
             "chosen": lab.chosen,
             "rate": lab.rate,
             "note": self.note,
-            "opened": self.opened,
+            "opened": list(self.opened),
             "cells": [_cell_frame(cell, best) for cell in cells.values()],
         }
 

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.browser
 
 BASE = bt.Config(width=4, hidden_dim=16, projection_dim=8, batch_size=8, epochs=4, warmup_epochs=1.0)
 WAIT = 120
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
         assert time.monotonic() < end
         bridge.settle()
     expect(cell(page, "BYOL")).to_contain_text("starting")
-    while bridge.box.lab.state != "done":
+    while bridge.panel.frame["state"] != "done":
         assert time.monotonic() < end
         bridge.settle()
     bridge.settle()
@@ -202,7 +204,7 @@ def test_a_cell_opens_in_a_cockpit_and_its_code_makes_it_again(page, show, image
     cell(page, "no target").get_by_role("button", name="open no target in cockpit").click()
     bridge.settle()
     assert bridge.box.bench.children[1].session.config == tables("no target")["no target"].config(BASE)
-    expect(page.get_by_role("status")).to_have_text("The cockpit of no target is open beneath this panel.")
+    expect(page.get_by_role("status")).to_contain_text("The cockpit of no target is open beneath this panel.")
     seen(bridge.box, 3)
     bridge.settle()
     page.evaluate(
@@ -381,6 +383,8 @@ def test_in_jupyterlab_from_play_to_a_cockpit_and_no_process_is_left(lab, page):
     assert step > 0
     cockpit.get_by_role("button", name="step").click()
     expect(cockpit.locator(".bt-counter")).to_contain_text(f"step {step + 1} of 3200")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "laboratory-lab.png")
     page.get_by_role("button", name="close cockpit").click()
     expect(cockpit).to_have_count(0)
 
