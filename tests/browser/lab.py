@@ -55,7 +55,7 @@ class Lab:
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}",
-             "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+             "--ServerApp.port_retries=0", "--ServerApp.disable_check_xsrf=True", "--IdentityProvider.token=", "--ServerApp.password=",
              "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder / 'work'}"],
             env=environment, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
@@ -111,8 +111,8 @@ def command(page, name: str, arguments: dict | None = None) -> None:
 
 def run_all(page) -> None:
     """Begin to run all cells of the notebook in front."""
-    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
     command(page, "notebook:run-all-cells")
     page.wait_for_function(
-        """() => document.querySelector(".jp-InputPrompt").textContent.match(/[*\\d]/)""", timeout=60_000
+        """() => document.querySelector(".jp-CodeCell .jp-InputPrompt").textContent.match(/[*\\d]/)""", timeout=60_000
     )
