@@ -220,7 +220,7 @@ function render({model, el}) {
     for (let i = 0; i < points.length / 2; i++) {
       const k = labels[i];
       if (colourBy === "class" && hidden.has(k)) continue;
-      context.fillStyle = factor ? `hsl(${360 * factor[i]} 75% 50%)` : setup.classes.length ? BT_COLOURS[k % 10] : BT_COLOURS[0];
+      context.fillStyle = factor ? setup.circle[Math.floor(factor[i] * setup.circle.length) % setup.circle.length] : setup.classes.length ? BT_COLOURS[k % 10] : BT_COLOURS[0];
       context.globalAlpha = 0.8;
       context.beginPath();
       context.arc(x0 + points[2 * i] / 32000 * side / 2, y0 - points[2 * i + 1] / 32000 * side / 2, 3, 0, 2 * Math.PI);

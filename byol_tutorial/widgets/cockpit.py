@@ -21,10 +21,12 @@ from ..presets import preset
 from ..session import Session
 from ..snapshot import Snapshot
 from ..state import fingerprint
+from .film import hue_circle
 from .panel import Panel, source
 
 FRAME = 0.5  # seconds between two pictures while nothing but steps happens; a change is shown at once
 POINTS = 800  # a curve has at most so many; longer runs are averaged in blocks
+HUES = 24  # colours of the circle
 LATE = 25  # steps over which an outcome is averaged
 
 # field, label, and where the slider differs from the field's own bounds
@@ -211,6 +213,7 @@ class Cockpit(Panel):
             "classes": list(source.classes or ()) if shown.labels is not None else [],
             "labels": labels.tobytes(),
             "factors": factors,
+            "circle": hue_circle(HUES),
             "data": f"{self.session.train!r}",
         }
 
