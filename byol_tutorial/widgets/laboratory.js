@@ -46,11 +46,12 @@ function render({model, el}) {
     open: () => { opening = spec.name; say(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
     move: (event) => moveFocus(event, i),
+    dark: (dark) => root.toggleAttribute("data-dark", dark),
   }));
   const view = (i) => ({now: frame().cells[i], curves: frame().cells[i].curves});
   /** One range of the loss for all that is shown. */
   function range() {
-    let low = 0, high = 0.5;
+    let low = 0, high = 4; // at least, so that the axis stays where it is
     visible().forEach((i) => view(i).curves.loss.forEach((v) => {
       if (v !== null) { low = Math.min(low, v); high = Math.max(high, v); }
     }));
@@ -104,7 +105,7 @@ function render({model, el}) {
     body.replaceChildren(...visible().map((i) => {
       const {now, curves} = view(i), spec = setup.cells[i];
       const values = [labPercent(spec.paper, 1), labPercent(now.linear), labPercent(now.random_linear ?? null),
-                      labPercent(now.knn.at(-1)?.[1]), btNumber(curves.std.at(-1)), labVerdict(now)];
+                      labPercent(now.accuracy ?? now.knn.at(-1)?.[1]), curves.std.at(-1)?.toFixed(3) ?? "–", labVerdict(now)];
       return h("tr", {}, h("th", {scope: "row"}, spec.name), ...values.map((v) => h("td", {}, v)));
     }));
   }
@@ -231,7 +232,7 @@ function labRuler() {
   return {element, put};
 }
 
-/** A run: {element, show(view), redraw(), able(live), close()}. `on`: view(), open(), code(), move(event). */
+/** A run: {element, show(view), redraw(), able(live), close()}. `on`: view(), open(), code(), move(event), dark(bool). */
 function labCell(spec, on) {
   const id = btId();
   const badge = h("span", {class: "bt-badge"});
@@ -239,7 +240,11 @@ function labCell(spec, on) {
   const ruler = labRuler();
   const numbers = h("p", {class: "bt-numbers"});
   const remark = h("p", {class: "bt-remark"});
-  const canvas = btCanvas(130, spec.name, (context, width, height, theme) => labDraw(context, width, height, theme, on.view(), spec));
+  const canvas = btCanvas(130, spec.name, (context, width, height, theme) => {
+    const dark = labDark(theme);
+    on.dark(dark); // for the legend
+    labDraw(context, width, height, theme, dark, on.view(), spec);
+  });
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
   const copy = btButton("copy code", () => btCopy(copy, on.code()),
                         {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, as far as it has got"});
@@ -284,11 +289,10 @@ function labDark(theme) {
   return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / scale < 0.5;
 }
 
-function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, spec) {
-  const dark = labDark(theme);
+function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, end}, spec) {
   const ink = {std: dark ? "#56B4E9" : "#0072B2", knn: dark ? "#2FC795" : "#00795A", loss: dark ? "#F0A35E" : "#C05000"};
   const twin = shown === "all";
-  const box = {left: 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
+  const box = {left: shown === "log" ? 40 : 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
   const X = (step) => box.left + (box.right - box.left) * step / spec.epoch / end;
   const over = (low, high) => (v) => box.bottom - (box.bottom - box.top) * Math.max(0, Math.min(1.02, (v - low) / (high - low)));
   const unit = over(0, 1.05), loss = over(...lossRange);
@@ -355,8 +359,8 @@ function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, 
   if (!curves.loss.length) {
     c.fillStyle = theme.quiet;
     c.textAlign = "center";
-    const words = {starting: "starting …", failed: "failed"}[now.state] ?? "not begun";
-    c.fillText(words, (box.left + box.right) / 2, (box.top + box.bottom) / 2);
+    const words = {starting: "starting …", failed: "failed"}[now.state];
+    if (words) c.fillText(words, (box.left + box.right) / 2, (box.top + box.bottom) / 2);
   }
 
   function stroke(points) {

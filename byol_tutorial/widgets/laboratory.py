@@ -259,6 +259,7 @@ def _cell_frame(cell: Cell, best: float | None) -> dict:
         "curves": _curves(s.series("loss"), s.series("std")),
         "knn": [list(check) for check in s.knn],
         "start_knn": s.start_knn,
+        "accuracy": f and f.knn,  # of all test images, as the linear probe's; `knn` is of some, while training
         "linear": f and f.linear,
         "random_linear": f and f.random_linear,
         "remark": words,

@@ -389,6 +389,7 @@ def test_in_jupyterlab_from_play_to_a_cockpit_and_no_process_is_left(lab, page):
     expect(cockpit).to_have_count(0)
 
     panel.get_by_role("button", name="play").click()
+    expect(panel.get_by_role("button", name="pause")).to_be_visible()
     command(page, "notebook:interrupt-kernel")
     wait_for_workers(0)
     expect(panel.get_by_role("status")).to_contain_text("interrupted; play goes on from here")
