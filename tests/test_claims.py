@@ -117,6 +117,9 @@ def test_an_interrupted_measurement_goes_on(own_ledger, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         claims.measure_rows(say=lambda text: None)
     assert rows["better"].verdict == MISSING
+    assert (
+        dict(rows["better"].lines())["so far"] == "linear(good) 0.805 (2 of 3 seeds); linear(bad) 0.400 (1 of 3 seeds)"
+    )
     monkeypatch.setattr(claims, "measure", real)
     claims.measure_rows(say=lambda text: None)
     assert len(calls) == 6

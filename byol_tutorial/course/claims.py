@@ -21,7 +21,7 @@ from .inequality import holds, terms, with_numbers
 from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, Experiment, measure
 
 SOURCE = Path(__file__).with_name("claims.toml")
-REPRODUCED, DIFFERS, MISSING = "reproduced at small scale", "differs", "not measured"
+REPRODUCED, DIFFERS, MISSING = "reproduced at small scale", "differs", "not measured over all seeds"
 PAPERS = {
     "grill2020byol": ("Grill et al. 2020", "https://arxiv.org/abs/2006.07733"),
     "richemond2020byol": ("Richemond et al. 2020", "https://arxiv.org/abs/2010.10241"),
@@ -92,7 +92,7 @@ class Claim:
         name, url = PAPERS[self.cite]
         rows = [("paper", f'[{name}]({url} "{self.cite}"), {self.where}: {self.paper}')]
         if not self.complete:
-            return [*rows, ("expected", f"`{self.shape}`"), ("verdict", f"**{MISSING}**")]
+            return [*rows, *self._so_far(), ("expected", f"`{self.shape}`"), ("verdict", f"**{MISSING}**")]
         values = "; ".join(f"{term} {mean:.3f} ± {spread:.3f}" for term, (mean, spread) in self.measured.items())
         yes, of = self.seeds_that_hold
         with_values = with_numbers(self.shape, lambda m, n: experiments()[n].mean(m))
@@ -103,6 +103,12 @@ class Claim:
             ("expected", f"`{self.shape}`, that is {with_values}: holds of {yes} of {of} seeds"),
             ("verdict", verdict),
         ]
+
+    def _so_far(self) -> list[tuple[str, str]]:
+        """What is measured of an incomplete row: the means, and of how many seeds; no verdict follows from it."""
+        known = {f"{m}({n})": [v[m] for v in experiments()[n].measured().values() if m in v] for m, n in self.terms}
+        told = [f"{term} {statistics.fmean(v):.3f} ({len(v)} of {len(SEEDS)} seeds)" for term, v in known.items() if v]
+        return [("so far", "; ".join(told))] if told else []
 
     def _repr_markdown_(self) -> str:
         return f"**{self.says}**\n\n" + "\n".join(f"- {heading}: {text}" for heading, text in self.lines())
