@@ -6,8 +6,9 @@
 
 Neither fork nor multiprocessing's spawn, so nothing of the caller's script or notebook is imported or executed anew,
 and a script needs no `if __name__ == "__main__"`. A worker ends by itself, by kill(), and when its input ends: that is
-what happens when its starter is gone, for whatever reason. An interrupt (Ctrl-C, a notebook's stop button) goes to a
-whole group of processes; workers ignore it, for it is their starter who knows what to do.
+what happens when its starter is gone, for whatever reason. Signals go to a whole group of processes, Ctrl-C and a
+notebook's stop button as well as the end of a kernel. A worker is in a group of its own and ignores interrupts, for it is
+its starter who knows what to do, and lives long enough to clear up.
 """
 
 import contextlib
@@ -62,6 +63,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=os.environ | counts,
+                **({"process_group": 0} if os.name == "posix" else {}),
             )
         self._thread = threading.Thread(target=self._listen, args=(heard,), name="byol worker", daemon=True)
         self._thread.start()

@@ -425,7 +425,7 @@ def script(tmp_path):
 def test_a_parent_that_is_killed_leaves_no_process_and_no_file(script):
     process, pid, folder = script
     assert not gone(pid)
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)  # with all of its group, as a notebook's kernel is killed
     process.wait()
     wait_until_gone([pid])
     assert not os.path.exists(folder)
@@ -433,8 +433,9 @@ def test_a_parent_that_is_killed_leaves_no_process_and_no_file(script):
 
 @pytest.mark.training
 def test_an_interrupt_ends_the_processes_and_keeps_the_runs(script, images, one_thread):
-    """Ctrl-C reaches the whole group."""
+    """Ctrl-C reaches the whole group, and may reach a worker."""
     process, pid, _ = script
+    os.kill(pid, signal.SIGINT)
     os.killpg(process.pid, signal.SIGINT)
     rest = process.stdout.read().splitlines()
     assert process.wait(WAIT) == 0

@@ -346,7 +346,7 @@ PANEL = """lab = bt.widgets.laboratory(train, test, config, cells=["BYOL", "no p
 lab"""
 
 
-def workers(kernel_count=1):
+def workers() -> list[psutil.Process]:
     """The laboratory's processes on this machine that descend from this test."""
     return [
         p for p in psutil.Process().children(recursive=True)
@@ -403,6 +403,7 @@ def test_in_jupyterlab_from_play_to_a_cockpit_and_no_process_is_left(lab, page):
     wait_for_workers(2)
     for kernel in lab.kernels():
         assert kernel["execution_state"] in ("idle", "busy")
+    last = workers()
     lab.shut_down_kernels()
-    wait_for_workers(0)
+    assert psutil.wait_procs(last, timeout=WAIT)[1] == []
     page.goto("about:blank")
