@@ -1,10 +1,13 @@
 """Do points move from map to map, or jump? python bench/maps.py [--points 5000] [--quick]
 
-BYOL on "shapes" for 12 epochs; the test images' representations y at 13 times, mapped in several ways. UMAP's
-maps are brought to the same size and, but for AlignedUMAP's, laid on the one before. step: how far a point moves from one map to the next, mean
-over points and maps, relative to the map's size (root mean square distance from its centre); late: over the last four
-steps. kept: share of a point's 15 nearest by cosine that are among its 15 nearest in the map. seconds: of one core, for
-all 13 maps. AlignedUMAP is umap-learn's own way, which optimises all maps together.
+BYOL on "shapes" for 12 epochs; the test images' representations y at 13 times, mapped in several ways. UMAP's maps are
+brought to the same size and, but for AlignedUMAP's, laid on the one before. AlignedUMAP is umap-learn's own way, which
+optimises all maps together.
+
+    step     how far a point moves from one map to the next, mean over points and maps, relative to the map's size (root
+             mean square distance from its centre); late: over the last four steps
+    kept     share of a point's 15 nearest by cosine that are among its 15 nearest in the map
+    seconds  of one core, for all 13 maps
 """
 
 import argparse
