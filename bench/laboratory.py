@@ -7,6 +7,7 @@ With the default recipe for "shapes", on all cores, judging included:
   alone      what the same steps would take one after another, with one thread, from 150 steps; no judging
   gain       steps a second side by side, while all were running, over those alone, which are measured before and
              after. Two free cores can give 2
+  load       of the machine, at the end; where it is above the number of cores, cpu alone says something
 The findings stand beside: the paper's numbers and ours.
 """
 
