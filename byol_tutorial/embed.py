@@ -6,7 +6,8 @@ collapse shows as a cloud that shrinks; UMAP by starting from the map before.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -76,23 +77,35 @@ def umap_embedding(
         )
     if not 0 <= min_dist <= 1:
         raise EmbedError(f"min_dist={min_dist}: give a number in [0, 1]")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its compiler, about versions
-            import umap
-    except ImportError as error:
-        raise EmbedError("UMAP needs umap-learn: pip install 'byol-tutorial[notebooks]', or take PCA") from error
+    with _threads_kept():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of its compiler, about versions
+                import umap
+        except ImportError as error:
+            raise EmbedError("UMAP needs umap-learn: pip install 'byol-tutorial[notebooks]', or take PCA") from error
 
-    start = {} if init is None else {"n_epochs": WARM_STEPS, "learning_rate": WARM_RATE}
-    mapper = umap.UMAP(
-        n_neighbors=neighbours, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
-        init="spectral" if init is None else init.numpy(), **start,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of separate parts, which are what a good map has
-        points = torch.from_numpy(np.asarray(mapper.fit_transform(features.float().numpy()), dtype=np.float32))
+        start = {} if init is None else {"n_epochs": WARM_STEPS, "learning_rate": WARM_RATE}
+        mapper = umap.UMAP(
+            n_neighbors=neighbours, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
+            init="spectral" if init is None else init.numpy(), **start,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of separate parts, which are what a good map has
+            points = torch.from_numpy(np.asarray(mapper.fit_transform(features.float().numpy()), dtype=np.float32))
     points = points - points.mean(0)
     return points if init is None else align(points * (size(init) / size(points)), init)
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """UMAP's compiler asks OpenMP for every core, and torch on this thread would compute with as many from then on:
+    slower beside other work, and with other roundings than before."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def align(points: Tensor, like: Tensor) -> Tensor:

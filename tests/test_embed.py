@@ -118,6 +118,16 @@ def test_umap_is_the_same_for_a_seed_and_keeps_classes_together():
     assert (labels[near[:, 1:]] == labels[:, None]).float().mean() > 0.97
 
 
+def test_umap_leaves_torchs_threads_as_they_were():
+    code = (
+        "import torch; from byol_tutorial.embed import umap_embedding; before = torch.get_num_threads();"
+        "umap_embedding(torch.randn(60, 8), init=None); print(before, torch.get_num_threads())"
+    )
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
+    assert end.stdout.split() == ["1", "1"], end.stderr
+
+
 def test_umap_that_starts_from_the_map_before_moves_points_less():
     """Against maps of their own, of equal size and turned to lie on the one before (seen: 0.27 and 0.73 of the size)."""
     warm_steps, cold_steps = [], []
