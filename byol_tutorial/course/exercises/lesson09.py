@@ -1,0 +1,318 @@
+"""Exercises of lesson 09, maps."""
+
+import torch
+import torch.nn.functional as F
+
+from ...embed import pca_embedding
+from .record import Exercise, Mistake
+
+# --- PCA ----------------------------------------------------------------------------------------
+
+
+def _clouds():
+    g = torch.Generator().manual_seed(0)
+    scale = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.2])
+    mix = torch.linalg.qr(torch.randn(5, 5, generator=g))[0]
+    return [((torch.randn(40, 5, generator=g) * scale) @ mix + shift,) for shift in (0.0, 3.0)]
+
+
+def _seen(pca, x):
+    """What does not depend on which way an axis points: lengths along both axes, and the points' scalar products."""
+    m = pca(x)
+    if not isinstance(m, torch.Tensor) or m.ndim != 2 or m.shape[1] != 2:
+        return m  # of another shape: the comparison says so
+    return {"products": m @ m.T, "spread along the axes": m.std(0), "mean": m.mean(0)}
+
+
+def _pca(x, centred=True, lengths=True, first=0):
+    x = x - x.mean(0) if centred else x
+    u, s, _ = torch.linalg.svd(x, full_matrices=False)
+    m = u * s if lengths else u
+    return m[:, first : first + 2]
+
+
+PCA = Exercise(
+    id="09-pca",
+    title="Two directions of most variance",
+    kind="implement",
+    difficulty=2,
+    minutes=8,
+    hint="Take the mean of each column away; then `u, s, vt = torch.linalg.svd(x, full_matrices=False)` gives x = U S Vᵀ. "
+    "The map is x times the first two columns of V.",
+    cases=_clouds,
+    observe=_seen,
+    reference=pca_embedding,
+    mistakes=(
+        Mistake(
+            "not centred",
+            lambda x: _pca(x, centred=False),
+            "right where the points lie about 0. Where they do not, the first axis only points to where they lie: take the "
+            "mean away first.",
+        ),
+        Mistake(
+            "lengths lost",
+            lambda x: _pca(x, lengths=False),
+            "both axes are equally long: U alone has lost the lengths, which are S.",
+        ),
+        Mistake(
+            "the last two",
+            lambda x: _pca(x, first=3),
+            "these are the directions of least variance: `eigh` gives the smallest eigenvalue first, `svd` the largest.",
+        ),
+        Mistake(
+            "each column scaled",
+            lambda x: _pca((x - x.mean(0)) / x.std(0)),
+            "every column was brought to the same spread first. That is another method: here the unit of y is kept.",
+        ),
+    ),
+    praise="right. Which way an axis points is chance: the mirror image is as good an answer.",
+)
+
+
+# --- UMAP's weights -----------------------------------------------------------------------------
+
+
+def _distances():
+    g = torch.Generator().manual_seed(1)
+    d = torch.rand(6, 5, generator=g).sort(dim=1).values
+    return [(d, torch.full((6,), 0.3)), (d + 2.0, 0.1 + torch.rand(6, generator=g))]
+
+
+MEMBERSHIP = Exercise(
+    id="09-weights",
+    title="A unit of its own for every point",
+    kind="implement",
+    difficulty=2,
+    minutes=6,
+    hint="ρ is each row's first entry, kept as a column: d[:, :1]. σ is needed as a column, too: sigma[:, None].",
+    cases=_distances,
+    reference=lambda d, sigma: torch.exp(-(d - d[:, :1]).clamp(min=0) / sigma[:, None]),
+    mistakes=(
+        Mistake(
+            "without ρ",
+            lambda d, sigma: torch.exp(-d / sigma[:, None]),
+            "the nearest neighbour must weigh 1, however far it is: what counts is how much farther than it the others are.",
+        ),
+        Mistake(
+            "σ squared",
+            lambda d, sigma: torch.exp(-((d - d[:, :1]) ** 2) / sigma[:, None] ** 2),
+            "that is a Gaussian, which t-SNE has. UMAP's weights fall exponentially: (d − ρ)/σ, not squared.",
+        ),
+        Mistake(
+            "one ρ for all",
+            lambda d, sigma: torch.exp(-(d - d.min()) / sigma[:, None]),
+            "ρ is the same for all points; each has its own: the distance of *its* nearest.",
+        ),
+        Mistake(
+            "the sign",
+            lambda d, sigma: torch.exp((d - d[:, :1]) / sigma[:, None]),
+            "the weights grow with the distance.",
+        ),
+    ),
+    praise="right. Twice all distances, twice all σ: the weights are the same. That is why a map by UMAP has no unit.",
+)
+
+
+# --- neighbours kept ----------------------------------------------------------------------------
+
+
+def _scattered():
+    g = torch.Generator().manual_seed(2)
+    y = torch.randn(60, 8, generator=g)
+    return [(y, y[:, :2].clone(), 5), (y, torch.randn(60, 2, generator=g), 5), (y, torch.randn(60, 2, generator=g), 10)]
+
+
+def _kept(y, points, k):
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
+    b = torch.cdist(points, points).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
+def _kept_with_bug(y, points, k):
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).topk(k).indices
+    b = torch.cdist(points, points).topk(k, largest=False).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
+def _one_side(y, points, k):
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
+    b = torch.cdist(points, points).topk(k, largest=False).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
+def _farthest(y, points, k):
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
+    b = torch.cdist(points, points).topk(k).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
+KEPT = Exercise(
+    id="09-kept",
+    title="Too good for points thrown at random",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="Print `a[:, 0]`. Whose nearest neighbour is that?",
+    cases=_scattered,
+    reference=_kept,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            _kept_with_bug,
+            "this is the code as it was given: every map gets at least 1/k, even one that has nothing to do with y. Which "
+            "neighbour is always found on both sides?",
+        ),
+        Mistake(
+            "mended on one side",
+            _one_side,
+            "a point is no longer its own neighbour in y, but still in the map, where it takes the place of a true one.",
+        ),
+        Mistake("the farthest", _farthest, "topk takes the largest: in the map these are the farthest points."),
+    ),
+    praise="right: a point must not count as its own neighbour. Points thrown at random now get about k/(N − 1).",
+)
+
+
+# --- predictions --------------------------------------------------------------------------------
+
+FIRST = Exercise(
+    id="09-first",
+    title="Whom does the encoder put together?",
+    kind="predict",
+    difficulty=1,
+    minutes=2,
+    hint="What of a picture gets through four random convolutions and an average over the whole picture? And what does the "
+    "colour jitter ask the trained one to ignore?",
+    questions={"before": ("shape", "hue"), "after": ("shape", "hue")},
+    reference={"before": "hue", "after": "shape"},
+    mistakes=(
+        Mistake(
+            "shape from the start",
+            {"before": "shape", "after": "shape"},
+            "an average over the picture of random filters' answers says more about its colour than about its lines.",
+        ),
+        Mistake(
+            "hue to the end",
+            {"before": "hue", "after": "hue"},
+            "the two views of a picture differ in hue, so hue does not help to predict one from the other.",
+        ),
+    ),
+    praise="right: training exchanges the one for the other.",
+)
+
+COLLAPSE = Exercise(
+    id="09-collapse",
+    title="A collapse, mapped",
+    kind="predict",
+    difficulty=2,
+    minutes=3,
+    hint="PCA keeps the unit of what it maps. What does UMAP keep?",
+    questions={"pca": ("a dot", "a cloud"), "umap": ("a dot", "a cloud")},
+    reference={"pca": "a dot", "umap": "a cloud"},
+    mistakes=(
+        Mistake(
+            "both shrink",
+            {"pca": "a dot", "umap": "a dot"},
+            "UMAP asks who is nearest to whom. Somebody always is, however near all of them are.",
+        ),
+        Mistake(
+            "neither shrinks",
+            {"pca": "a cloud", "umap": "a cloud"},
+            "in PCA's unit, shared with BYOL's map, nothing is left to see of a spread of nearly 0.",
+        ),
+    ),
+    praise="right: only one of them has a unit of length.",
+)
+
+TIGHT = Exercise(
+    id="09-tight",
+    title="A class drawn together",
+    kind="predict",
+    difficulty=2,
+    minutes=3,
+    hint="Who is nearest to whom among the stars, before and after?",
+    questions={"umap": (0.0, 2.0), "pca": (0.0, 2.0)},
+    reference={"umap": 1.0, "pca": 0.1},
+    tolerance=0.1,
+    mistakes=(
+        Mistake(
+            "both a tenth",
+            {"umap": 0.1, "pca": 0.1},
+            "each point's distances are measured in a unit of its own, σ. A tenth of all distances gives a tenth of σ.",
+        ),
+        Mistake(
+            "both unchanged",
+            {"umap": 1.0, "pca": 1.0},
+            "PCA is a linear map, so what is ten times smaller in y is about ten times smaller in the map.",
+        ),
+    ),
+    praise="right: PCA tells sizes, UMAP does not.",
+)
+
+
+# --- laying a map on another --------------------------------------------------------------------
+
+
+def _pairs_of_maps():
+    g = torch.Generator().manual_seed(3)
+    new = torch.randn(30, 2, generator=g) + 2
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    mirror = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    common = torch.arange(20)
+    noise = 0.1 * torch.randn(20, 2, generator=g)
+    return [(new, (new[:20] - 1) @ turn + noise, common), (new, 0.5 * new[:20] @ mirror + 1, common)]
+
+
+def _lay(new, old, common, mirror=True, scale=False, middle="common", all_points=False):
+    known = new[common]
+    a, b = known - known.mean(0), old - old.mean(0)
+    u, s, v = torch.linalg.svd(a.T @ b)
+    if not mirror and torch.det(u @ v) < 0:
+        u = u * torch.tensor([1.0, -1.0])
+    turn = u @ v * (s.sum() / a.square().sum() if scale else 1.0)
+    if all_points:
+        return a @ turn + old.mean(0)
+    centre = known.mean(0) if middle == "common" else new.mean(0)
+    return (new - centre) @ turn + (old.mean(0) if middle != "none" else 0)
+
+
+LAY = Exercise(
+    id="09-lay",
+    title="New pictures on an old map",
+    kind="extend",
+    difficulty=3,
+    minutes=12,
+    hint="Find the rotation R from the common points alone, both sets centred: R = U Vᵀ with U S Vᵀ = AᵀB. Then move all points: "
+    "take the common points' mean away, turn, add the old map's mean.",
+    cases=_pairs_of_maps,
+    reference=_lay,
+    mistakes=(
+        Mistake(
+            "scaled",
+            lambda new, old, common: _lay(new, old, common, scale=True),
+            "the new map was made smaller or larger as well. Then a collapse could not be seen any more: turn, mirror, shift.",
+        ),
+        Mistake(
+            "no mirror",
+            lambda new, old, common: _lay(new, old, common, mirror=False),
+            "right for a turned map; one that is a mirror image stays so. U Vᵀ as it comes allows both.",
+        ),
+        Mistake(
+            "the wrong middle",
+            lambda new, old, common: _lay(new, old, common, middle="all"),
+            "the middle that goes to the old map's middle is that of the common points, not of all.",
+        ),
+        Mistake(
+            "the common points only",
+            lambda new, old, common: _lay(new, old, common, all_points=True),
+            "the points that the old map lacks are missing: the turn is found from the common ones, and applied to all.",
+        ),
+    ),
+    praise="right: Procrustes on what both maps know. `embed.align` is the case in which they know the same points.",
+)
+
+EXERCISES = (PCA, FIRST, KEPT, COLLAPSE, MEMBERSHIP, TIGHT, LAY)

@@ -1,0 +1,102 @@
+"""Maps as a lesson shows them: several side by side, in the colours of the embedding film."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..figures import Picture
+from ..shapes import tint
+
+# As in the film. Ten colours cannot all be told apart by everybody: the film's legend switches classes off and on.
+CLASS_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#B8A800",
+    "#7F5CC9",
+    "#8C564B",
+    "#7F7F7F",
+)
+PANEL = 1.85  # inches a side
+
+
+def by_class(labels: Tensor) -> list[str]:
+    """A colour for each label, int64 (N,)."""
+    return [CLASS_COLOURS[c % len(CLASS_COLOURS)] for c in labels.tolist()]
+
+
+def by_hue(hue: Tensor) -> Tensor:
+    """The tint of each hue in [0, 1), float (N,), as "shapes" are drawn with: (N, 3) in [0, 1]."""
+    return tint(hue, luma=0.5).clamp(0, 1)
+
+
+def show_maps(
+    rows: Sequence[dict[str, Tensor]],
+    colours: Sequence,
+    classes: Sequence[str] = (),
+    headings: Sequence[str] = (),
+    same_unit: Sequence[bool] = (),
+    alt: str = "",
+) -> Picture:
+    """Maps in rows and columns.
+
+    Args:
+        rows: for each row, title -> points (N, 2).
+        colours: one entry for all rows, or one a row, each as by_class or by_hue gave it.
+        classes: names for a legend of CLASS_COLOURS.
+        headings: what to write left of each row.
+        same_unit: for each row, whether its panels share their unit of length, for maps that have one, as PCA's do.
+            Default: each map fills its panel.
+        alt: what is to be seen.
+    """
+    per_row = colours if len(colours) == len(rows) else [colours[0]] * len(rows)
+    columns = max(len(row) for row in rows)
+    titles = ", ".join(dict.fromkeys(name for row in rows for name in row))
+    picture = Picture(
+        PANEL * columns + (0.3 if headings else 0) + (1.0 if classes else 0), (PANEL + 0.2) * len(rows),
+        alt or f"Maps in {len(rows)} rows: {titles}",
+    )  # fmt: skip
+    grid = picture.subplots(len(rows), columns, squeeze=False)
+    for i, row in enumerate(rows):
+        shared = i < len(same_unit) and same_unit[i]
+        reach = [float((m - middle(m)).abs().max()) for m in row.values()]
+        for axes in grid[i][len(row) :]:
+            axes.set_visible(False)
+        for axes, (title, points), own in zip(grid[i], row.items(), reach, strict=False):
+            half = 1.08 * max(reach if shared else [own])
+            x, y = middle(points).tolist()
+            axes.scatter(points[:, 0], points[:, 1], s=3.5, c=per_row[i], linewidths=0)
+            axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal", xticks=[], yticks=[])
+            axes.spines[:].set_color("#bbbbbb")
+            axes.set_title(title, fontsize=9)
+        if i < len(headings):
+            grid[i][0].set_ylabel(headings[i], fontsize=9)
+    if classes:
+        from matplotlib.lines import Line2D
+
+        keys = [
+            Line2D([], [], marker="o", linestyle="", markersize=5, color=CLASS_COLOURS[c % 10])
+            for c in range(len(classes))
+        ]
+        picture.legend(keys, classes, loc="outside right center", frameon=False, fontsize=8)
+    return picture
+
+
+def middle(points: Tensor) -> Tensor:
+    """Centre of the box around points (N, 2)."""
+    return (points.amax(0) + points.amin(0)) / 2
+
+
+def class_centres(points: Tensor, labels: Tensor) -> Tensor:
+    """Mean of each class: (N, D), int64 (N,) -> (classes, D)."""
+    return torch.stack([points[labels == c].mean(0) for c in labels.unique()])
+
+
+def class_radius(points: Tensor, labels: Tensor, c: int) -> float:
+    """Median distance of the points of class c from their mean."""
+    own = points[labels == c]
+    return float((own - own.mean(0)).norm(dim=1).median())
