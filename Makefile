@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: lab test notebooks student teacher constraints bench clean
+.PHONY: lab test book serve-book notebooks student teacher constraints bench clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
@@ -15,6 +15,18 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests $(ARGS)
+
+# The course as a static site in build/html: it opens from any server, and from a disk. BYOL_SCALE=smoke for a quick look,
+# BYOL_EDITION=teacher for answers to the questions. What was executed is kept, as long as library and pages are the same.
+book: .venv/installed
+	rm -rf build/book/_build/html build/book/_build/.doctrees
+	BYOL_STATIC=1 TQDM_DISABLE=1 OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/jupyter-book build . \
+	    --config book/_config.yml --toc book/_toc.yml --path-output build/book -W -n --keep-going $(ARGS)
+	rm -rf build/html && cp -r build/book/_build/html build/html
+
+serve-book:
+	$(if $(wildcard build/html/index.html),,$(error there is no book yet: make book))
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/html 8000
 
 # The .md files are what one edits; this writes the .ipynb beside each.
 notebooks: .venv/installed
@@ -34,7 +46,7 @@ bench: .venv/installed
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
 
 # Written anew from what is installed, after an upgrade.

@@ -112,7 +112,7 @@ class BYOL(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """f, which training is for: carry it elsewhere."""
+        """f, which training is for; carry it elsewhere."""
         return self.online.encoder
 
     @property

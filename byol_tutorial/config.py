@@ -214,12 +214,12 @@ class Config:
 
     @property
     def step_lr(self) -> float:
-        """The learning rate after warm-up: base lr · B / 256, B the images of a whole step (section 3.3)."""
+        """The learning rate after warm-up, base lr · B / 256 with B the images of a whole step (section 3.3)."""
         return self.lr * self.step_images / 256
 
     @property
     def step_images(self) -> int:
-        """Images whose gradients go into one optimiser step: the effective batch."""
+        """Images whose gradients go into one optimiser step, the effective batch."""
         return self.batch_size * self.accumulation_steps
 
 

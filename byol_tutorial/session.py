@@ -190,7 +190,7 @@ class Session:
 
     @property
     def config(self) -> Config:
-        """The config as it stands: changes that were carried out included."""
+        """The config as it stands, with the changes that were carried out."""
         return self._snapshot.config
 
     def snapshot(self) -> Snapshot:

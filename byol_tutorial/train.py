@@ -99,7 +99,7 @@ class Trainer(Stepper):
 
     @property
     def has_labels(self) -> bool:
-        """Whether knn() is possible: there are test images, and labels for both sets."""
+        """Whether knn() is possible, that is, there are test images, and labels for both sets."""
         return self.test is not None and self.test.labels is not None and self.train.labels is not None
 
     def _status(self) -> str:

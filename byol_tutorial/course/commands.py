@@ -70,3 +70,11 @@ def _edition(kind: str, what: str):
 
 _edition("student", "without solutions")
 _edition("teacher", "with solutions unfolded")
+
+
+@course.command()
+def board():
+    """Train the runs of the hyperparameter board anew and keep them with the library; some minutes."""
+    from .board import train_all
+
+    train_all(click.echo)

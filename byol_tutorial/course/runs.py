@@ -57,7 +57,7 @@ class Result:
 
     @property
     def encoder(self) -> nn.Module:
-        """f after the run, in evaluation mode: for features, probes, maps."""
+        """f after the run, in evaluation mode, for features, probes, maps."""
         return self.network.encoder.eval()
 
     def random_encoder(self) -> nn.Module:

@@ -5,23 +5,30 @@
     bt.widgets.laboratory(train, test)        tables 5a and 5b as small multiples
     bt.widgets.film(recording)                the embedding through training
     bt.widgets.phase_plane()                  why a predictor keeps BYOL from collapsing
+    bt.widgets.board()                        a grid of runs, trained beforehand, behind sliders
+    bt.widgets.strip(images)                  one augmentation at a time, at every strength
 
 Every function returns a widget that also works without a front end. Needs `pip install 'byol-tutorial[notebooks]'`.
 """
 
+from .board import Board, board
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer
 from .film import Film, film
 from .laboratory import LaboratoryBox, laboratory
 from .phase import PhasePlane, phase_plane
 from .static import save_html, static_html
+from .strip import Strip, strip
 
 __all__ = [
+    "Board",
     "Cockpit",
     "Explorer",
     "Film",
     "LaboratoryBox",
     "PhasePlane",
+    "Strip",
+    "board",
     "cockpit",
     "explorer",
     "film",
@@ -29,4 +36,5 @@ __all__ = [
     "phase_plane",
     "save_html",
     "static_html",
+    "strip",
 ]

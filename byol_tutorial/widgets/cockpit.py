@@ -22,7 +22,7 @@ from ..session import Session
 from ..snapshot import Snapshot
 from ..state import fingerprint
 from .film import hue_circle
-from .panel import Panel, source
+from .panel import HERE, Panel, source
 
 FRAME = 0.5  # seconds between two pictures while nothing but steps happens; a change is shown at once
 POINTS = 800  # a curve has at most so many; longer runs are averaged in blocks
@@ -99,7 +99,7 @@ class Cockpit(Panel):
     before: the curves of the run before the last reset, drawn pale behind the new ones.
     """
 
-    _esm = source("cockpit", "js")
+    _esm = source("plots", "js") + (HERE / "cockpit.js").read_text(encoding="utf-8")
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)
@@ -248,6 +248,13 @@ class Cockpit(Panel):
         return {
             k: {"guess": guess, "seen": seen.get(k), "text": QUESTIONS[k][0]} for k, guess in self.prediction.items()
         }
+
+    def rehearse(self, steps: int = 400) -> None:
+        """Train a little, if nobody has: for a page that shows the last picture."""
+        s = self.session.snapshot()
+        if s.step == 0:
+            self.session.run(steps=min(steps, s.total_steps // 4))
+            self._draw(self.session.snapshot())
 
     # --- its end ---------------------------------------------------------------------------------
 

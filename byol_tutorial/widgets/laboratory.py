@@ -23,6 +23,7 @@ from ..laboratory import Cell, Laboratory, LaboratoryError
 from ..presets import preset
 from .cockpit import Cockpit, cockpit
 from .panel import Panel, source
+from .static import as_page, bundle
 
 POINTS = 160  # a curve has at most so many; longer runs are averaged in blocks
 RATES = (None, 20.0, 5.0, 1.0)  # steps a second that the panel offers
@@ -90,6 +91,17 @@ class LaboratoryBox(ipywidgets.VBox):
     @property
     def findings(self) -> Findings:
         return self.lab.findings
+
+    def rehearse(self, seconds: float = 60.0) -> None:
+        """Train for so long, or until all runs are over: for a page that shows the last picture."""
+        over = threading.Event()
+        self.lab.subscribe(lambda lab: over.set() if lab.state in ("done", "failed") else None)
+        self.play()
+        if not over.wait(seconds):
+            self.pause()
+
+    def _repr_mimebundle_(self, **options):
+        return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
     def open(self, cell: str | None = None) -> Cockpit | None:
         """A cockpit for one run, from where it stands; see Laboratory.session. The laboratory's own run goes its way.

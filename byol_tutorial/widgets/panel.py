@@ -51,6 +51,12 @@ class Panel(anywidget.AnyWidget):
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
         lifecycle.adopt(self)
 
+    def _repr_mimebundle_(self, **options):
+        """What a notebook shows."""
+        from .static import as_page, bundle  # which needs this module
+
+        return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
+
     def show(self, **traits) -> None:
         """Set traits, from any thread. Bytes arrive in the browser as one DataView each."""
         with self._lock:

@@ -10,6 +10,7 @@ import hashlib
 import html
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..checkpoint import CheckpointError, write_atomically
 from ..config import UserError
 from .panel import HERE
 
+_page: set[str] = set()  # modules that the page which this kernel makes has already
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
 
 
@@ -56,6 +58,20 @@ def static_html(panel, height: int | None = None, shipped: set[str] | None = Non
     return "\n".join([*parts, f'<script type="module">\n{host}</script>'])
 
 
+def as_page() -> bool:
+    """Whether notebooks show panels as a page without kernel has them: where BYOL_STATIC is set, as the book's build does."""
+    return bool(os.environ.get("BYOL_STATIC"))
+
+
+def bundle(panel) -> dict[str, str]:
+    """What a cell's output holds then: a panel that needs a kernel has been used a little, to have a picture."""
+    for one in (panel, *_panels(panel)):
+        if hasattr(one, "rehearse"):
+            one.rehearse()
+            break
+    return {"text/html": static_html(panel, shipped=_page), "text/plain": f"{type(panel).__name__}"}
+
+
 def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
     """Write a page that shows one panel, or several below each other. It opens from a disk, without kernel or network.
 
@@ -89,12 +105,16 @@ def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
 
 
 def _panels(widget) -> list[AnyWidget]:
+    found = _within(widget)
+    if not found:
+        raise UserError(f"{type(widget).__name__} is not a panel: give what a function of bt.widgets returned")
+    return found
+
+
+def _within(widget) -> list[AnyWidget]:
     if isinstance(widget, AnyWidget):
         return [widget]
-    inside = [panel for child in getattr(widget, "children", ()) for panel in _panels(child)]
-    if not inside:
-        raise UserError(f"{type(widget).__name__} is not a panel: give what a function of bt.widgets returned")
-    return inside
+    return [panel for child in getattr(widget, "children", ()) for panel in _within(child)]
 
 
 def _traits(panel: AnyWidget) -> dict:

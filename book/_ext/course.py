@@ -1,0 +1,146 @@
+"""What the course's book needs of Sphinx: everything served from the book itself, and two editions.
+
+- MathJax comes from a package, as one file that draws with SVG: no fonts to load, so it works from file:// too.
+- Pages are executed again when the library has changed, not only when their own code has.
+- ```{panel} and ```{overview} put the library's own pictures into pages that run no code.
+- ```{teacher} is shown in the teacher edition only (BYOL_EDITION=teacher).
+- A link whose title is a key of the bibliography gets the reference's own title.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from pybtex.database import parse_file
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).parents[2]
+MATHJAX = "tex-svg-full.js"
+
+# Of the theme's: icons as fonts, which may not be loaded from file://, beside the same as SVG; and a kernel in the cloud.
+UNWANTED = re.compile(
+    r"<link[^>]*(?:fontawesome|sphinx-thebe)[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
+    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>",
+    re.DOTALL,
+)
+
+
+def library() -> str:
+    """A digest of all that the pages import, and of the scale they run at."""
+    digest = hashlib.sha256(os.environ.get("BYOL_SCALE", "laptop").encode())
+    for file in sorted((ROOT / "byol_tutorial").rglob("*")):
+        if file.suffix in (".py", ".js", ".css", ".toml", ".json"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def settle(app: Sphinx, config) -> None:
+    config.mathjax_path = MATHJAX
+    config.nb_execution_cache_path = str(Path(app.outdir).parent / "executed" / library())
+
+
+def mark_lessons(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Lessons are notebooks in MyST text, to MyST-NB too."""
+    if source[0].startswith("---\nkernelspec:"):
+        source[0] = source[0].replace("---\n", "---\nfile_format: mystnb\n", 1)
+
+
+class Panel(SphinxDirective):
+    """```{panel} board: a panel of bt.widgets that needs no kernel, on a page that is no notebook."""
+
+    required_arguments = 1
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        import byol_tutorial as bt
+
+        makers = {
+            "board": bt.widgets.board,
+            "phase_plane": bt.widgets.phase_plane,
+            "strip": lambda: bt.widgets.strip(bt.load("shapes", limit=64)),
+        }
+        shipped = self.env.temp_data.setdefault("panels", set())
+        return [nodes.raw("", bt.widgets.static_html(makers[self.arguments[0]](), shipped=shipped), format="html")]
+
+
+class Overview(SphinxDirective):
+    """```{overview}: BYOL on one page, drawn by the library."""
+
+    def run(self) -> list[nodes.Node]:
+        from byol_tutorial.course.overview import overview
+
+        return [nodes.raw("", overview()._repr_html_(), format="html")]
+
+
+class Teacher(SphinxDirective):
+    """Content for the teacher edition; for others it is not there at all."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        if os.environ.get("BYOL_EDITION") != "teacher":
+            return []
+        box = nodes.admonition("", classes=["teacher"])
+        box += nodes.title("", "Answer")
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def keep_tables(_app, _what, _name, _object, _options, lines: list[str]) -> None:
+    """Docstrings list attributes in two columns; keep these as they are."""
+    text = "\n".join(lines)
+    kept = []
+    for block in re.split(r"\n\s*\n", text):
+        rows = block.split("\n")
+        if sum(bool(re.match(r"\S+(,? \S+)*\s{2,}\S", row)) for row in rows) >= 2:
+            block = "::\n\n" + "\n".join(f"    {row}" for row in rows)
+        else:
+            block = block.replace("|", r"\|")  # of an absolute value, not of a substitution
+        kept.append(block)
+    lines[:] = [*"\n\n".join(kept).split("\n"), ""]
+
+
+def name_references(app: Sphinx, doctree: nodes.document, _docname: str) -> None:
+    for link in doctree.findall(nodes.reference):
+        entry = app.env.course_bibliography.get(link.get("reftitle"))
+        if entry is not None:
+            people = entry.persons.get("author", [])
+            names = " ".join(people[0].last_names) + (" et al." if len(people) > 2 else "")
+            link["reftitle"] = (
+                f"{names} {entry.fields['year']}: {entry.fields['title'].translate({123: None, 125: None})}"
+            )
+
+
+def read_bibliography(app: Sphinx, *_) -> None:
+    app.env.course_bibliography = dict(parse_file(ROOT / "book" / "references.bib").entries)
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Copy MathJax, and leave out what no page reads."""
+    if error is not None or app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+    shutil.copy(package / "static" / "mathjax" / MATHJAX, static / MATHJAX)
+    for file in [*static.rglob("*.map"), *static.rglob("webfonts/*"), *static.glob("sphinx-thebe.*")]:
+        file.unlink()
+    for page in Path(app.outdir).rglob("*.html"):
+        page.write_text(UNWANTED.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_directive("teacher", Teacher)
+    app.add_directive("panel", Panel)
+    app.add_directive("overview", Overview)
+    app.connect("config-inited", settle, priority=100)  # before MyST-NB reads its settings
+    app.connect("source-read", mark_lessons)
+    app.connect("autodoc-process-docstring", keep_tables, priority=100)  # before Napoleon
+    app.connect("env-updated", read_bibliography)
+    app.connect("doctree-resolved", name_references)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,112 @@
+"""Slides from the lessons: python book/slides/make.py OUT, after `make book` has executed them.
+
+One deck a lesson, one slide a section: its first words, its equations, its first picture or table as the book has it;
+all of its text as the speaker's notes (press S). Static HTML, with reveal.js and MathJax beside it.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from jupyter_cache import get_cache
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+EXECUTED = ROOT / "build" / "book" / "_build" / "executed"
+WORDS = 45  # of a section's text on its slide; the notes have all of it
+
+
+def lessons() -> list[Path]:
+    """The lessons' texts, in the order of the book."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [ROOT / f"{file}.md" for file in files if re.match(r"notebooks/\d", file)]
+
+
+def executed() -> dict[str, list[dict]]:
+    """Lesson's name -> its cells with outputs, of the newest build."""
+    folders = sorted(EXECUTED.glob("*"), key=lambda folder: folder.stat().st_mtime)
+    if not folders:
+        sys.exit("no executed lessons: make book first")
+    cache = get_cache(folders[-1])
+    records = sorted(cache.list_cache_records(), key=lambda record: record.pk)
+    return {Path(record.uri).stem: cache.get_cache_bundle(record.pk).nb.cells for record in records}
+
+
+def sections(cells: list[dict]) -> list[tuple[str, str, list[dict]]]:
+    """(heading, text, outputs) of each section; solutions are left out."""
+    found: list[tuple[str, list[str], list[dict]]] = []
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            for part in re.split(r"(?m)^(?=##? )", cell["source"]):
+                heading = re.match(r"##? (.+)\n?", part)
+                if heading:
+                    found.append((heading[1], [], []))
+                    part = part[heading.end() :]
+                if found:
+                    found[-1][1].append(part)
+        elif cell["cell_type"] == "code" and found and "solution" not in cell["metadata"].get("tags", []):
+            found[-1][2].extend(cell.get("outputs", []))
+    return [(heading, "\n".join(texts).strip(), outputs) for heading, texts, outputs in found]
+
+
+def slide(heading: str, text: str, outputs: list[dict], first: bool) -> str:
+    equations = re.findall(r"(?s)^\$\$.*?^\$\$", text, re.M)
+    lists = re.findall(r"(?m)(?:^[-*] .+(?:\n[ ]+.+)*\n?)+", text)
+    tables = re.findall(r"(?m)(?:^\|.+\|\n?){3,}", text)
+    plain = re.sub(r"(?s)^\$\$.*?^\$\$|```.*?```", "", text, flags=re.M)
+    paragraphs = [p for p in re.split(r"\n\s*\n", plain) if p.strip() and not re.match(r"[|*\-+#(]|\d\.", p.strip())]
+    body = []
+    if heading in ("Summary", "What to read next") or (first and not paragraphs):
+        body += lists[:1] or [text]
+    elif paragraphs:
+        words = paragraphs[0].split()
+        end = next((i + 1 for i, w in enumerate(words[:WORDS]) if i > 12 and w.endswith((".", "?", ":"))), WORDS)
+        body.append(" ".join(words[:end]) + ("" if end >= len(words) or words[end - 1][-1] in ".?:" else " …"))
+    body += equations[:2] or tables[:1]
+    picture = next(filter(None, map(shown, outputs)), None)
+    if picture and len(equations) < 2:
+        body.append(f"```{{raw}} html\n{picture}\n```")
+    notes = re.sub(r"(?m)^#+ ", "", re.sub(r"(?s)```.*?```|^\$\$.*?^\$\$", "", text, flags=re.M)).strip()
+    notes = f"\n```{{revealjs-notes}}\n{notes}\n```\n" if notes and "[" not in heading else ""
+    return f"{'#' if first else '##'} {unlinked(heading)}\n\n" + unlinked("\n\n".join(body)) + "\n" + unlinked(notes)
+
+
+def shown(output: dict) -> str | None:
+    """A picture or a table among a cell's outputs; panels stay in the lesson."""
+    html = output.get("data", {}).get("text/html", "")
+    html = "".join(html)
+    return html if ("<img" in html or "<table" in html) and "bt-static" not in html else None
+
+
+def unlinked(text: str) -> str:
+    """Without links to other pages, which a deck has not beside it."""
+    return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+def main(out: Path) -> None:
+    source = ROOT / "build" / "slides"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    shutil.copy(HERE / "conf.py", source)
+    shutil.copy(HERE / "slides.css", source)
+    cells, names = executed(), []
+    for lesson in lessons():
+        if lesson.stem not in cells:
+            sys.exit(f"{lesson.name} is not executed: make book first")
+        parts = [slide(*part, first=not i) for i, part in enumerate(sections(cells[lesson.stem]))]
+        (source / f"{lesson.stem}.md").write_text("\n".join(parts), encoding="utf-8")
+        names.append(lesson.stem)
+    entries = "\n".join(f"- [{name}](./{name}.md)" for name in names)
+    toc = "```{toctree}\n:hidden:\n" + "\n".join(names) + "\n```"
+    (source / "index.md").write_text(f"# Slides\n\n{entries}\n\n{toc}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs", str(source), str(out)]
+    shutil.rmtree(out, ignore_errors=True)
+    sys.exit(subprocess.run(command).returncode)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

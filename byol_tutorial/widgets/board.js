@@ -1,0 +1,87 @@
+// The hyperparameter board: which run the controls choose, its curves beside BYOL's, its map and what it means.
+
+const BOARD_HEALTHY = 0.5, BOARD_COLLAPSED = 0.1; // √d·std, as in diagnose.py
+
+function render({model, el}) {
+  const data = model.get("runs");
+  const taus = [...new Set(data.places.map((p) => p[0]))];
+  const start = {tau: 0.95, predictor: true, stop: true, colour: true};
+  let place = {...start}, colourBy = "class";
+  const indexAt = (q) => data.places.find((p) => p[0] === q.tau && p[1] === q.predictor && p[2] === q.stop && p[3] === q.colour)[4];
+  const byol = data.runs[indexAt(start)];
+  const run = () => data.runs[indexAt(place)];
+
+  // --- controls
+  const move = (change) => { place = {...place, ...change}; show(); };
+  const tau = btSlider({label: "decay rate τ", low: 0, high: taus.length - 1, step: 1, help: "ξ ← τ ξ + (1 − τ) θ; 0: the online network itself, 1: a fixed random network",
+                        format: (i) => ({0: "0, online", 1: "1, fixed"})[taus[i]] ?? String(taus[i])},
+                       taus.indexOf(start.tau), (i) => move({tau: taus[i]}));
+  const predictor = btSwitch({label: "predictor", help: "q: without it p = z"}, true, (v) => move({predictor: v}));
+  const stop = btSwitch({label: "stop-gradient", help: "Without it the gradient passes through both branches, and ξ = θ"}, true, (v) => move({stop: v}));
+  const colour = btSwitch({label: "colour changes", help: "Jitter and grayscale in T and T′"}, true, (v) => move({colour: v}));
+  const reset = btButton("BYOL", () => { tau.set(taus.indexOf(start.tau)); for (const s of [predictor, stop, colour]) s.set(true); move(start); },
+                         {title: "All settings back to BYOL's"});
+
+  // --- views
+  const series = (name, r) => name === "knn" ? pairs(r.knn) : {x: r[name].map((_, i) => Math.min((i + 0.5) * r.block, r.epoch * data.epochs)), y: r[name]};
+  const plots = Object.fromEntries([["loss", "loss", {low: 0, high: 4.2}], ["std", "spread √d·std of z", {low: 0, high: 1.05}], ["knn", "kNN accuracy", {low: 0, high: 1, dots: true}]]
+    .map(([name, title, options]) => [name, btPlot(title, () => ({
+      now: series(name, run()), before: run() === byol ? null : series(name, byol), base: name === "knn" ? run().start_knn : null,
+      frame: {step: run().epoch * data.epochs, epoch: run().epoch, total: run().epoch * data.epochs, changes: []}, beforeEnd: 0}), options)]));
+  const map = btCanvas(260, "Map of the projections", drawMap);
+  const colouring = btChoice({label: "colour by"}, colourBy, ["class", "hue"], (v) => { colourBy = v; map.redraw(); });
+  const verdict = h("div", {class: "bt-verdict", role: "status"});
+  const numbers = h("p", {class: "bt-quiet bt-numbers"});
+
+  const root = h("div", {class: "bt bt-board", role: "region", "aria-label": "Hyperparameter board"},
+    h("div", {class: "bt-row bt-spread"}, h("strong", {}, "Choose a run"), reset),
+    h("div", {class: "bt-choose"}, tau.element, predictor.element, stop.element, colour.element),
+    verdict, numbers,
+    h("div", {class: "bt-views"}, h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
+      h("div", {}, colouring.element, map.element)),
+    h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`));
+  el.append(root);
+  show();
+
+  function words(r) {
+    if (r.spread < BOARD_COLLAPSED) return ["collapse", `collapse: every image gets nearly the same direction (√d·std ${r.spread.toFixed(3)})`];
+    if (r.spread < BOARD_HEALTHY) return ["partial collapse", `partial collapse: few directions are left (√d·std ${r.spread.toFixed(2)})`];
+    return ["healthy", `the directions are spread out (√d·std ${r.spread.toFixed(2)})`];
+  }
+  function show() {
+    const r = run(), [kind, text] = words(r);
+    verdict.dataset.kind = kind;
+    verdict.textContent = text;
+    tau.input.disabled = !place.stop;
+    const last = r.knn.at(-1)[1];
+    numbers.textContent = `linear probe ${r.linear.toFixed(2)}, kNN ${last.toFixed(2)} (untrained ${r.start_knn.toFixed(2)}, chance ${(1 / data.classes.length).toFixed(2)})`
+      + (place.stop ? "" : "; without stop-gradient τ has no part");
+    plots.loss.redraw(`at last ${btNumber(r.loss.at(-1))}`);
+    plots.std.redraw(`at last ${r.std.at(-1).toFixed(2)}`);
+    plots.knn.redraw(`at last ${last.toFixed(2)}`);
+    map.alt(`Map of the projections, two principal components of ${data.labels.length} test images: ${text}`);
+    map.redraw();
+  }
+  function drawMap(context, width, height, theme) {
+    const bytes = Uint8Array.from(atob(run().map), (c) => c.charCodeAt(0));
+    const points = new Int16Array(bytes.buffer), side = Math.min(width, height) - 16, x0 = width / 2, y0 = height / 2;
+    context.strokeStyle = theme.line;
+    context.beginPath();
+    context.arc(x0, y0, side / 2, 0, 2 * Math.PI);
+    context.stroke();
+    context.globalAlpha = 0.8;
+    data.labels.forEach((k, i) => {
+      context.fillStyle = colourBy === "class" ? BT_COLOURS[k % 10] : data.circle[Math.floor(data.hue[i] * data.circle.length) % data.circle.length];
+      context.beginPath();
+      context.arc(x0 + points[2 * i] / data.full * side / 2, y0 - points[2 * i + 1] / data.full * side / 2, 3, 0, 2 * Math.PI);
+      context.fill();
+    });
+    context.globalAlpha = 1;
+    context.fillStyle = theme.quiet;
+    context.font = theme.font;
+    context.fillText("circle: the unit sphere’s size", 4, height - 4);
+  }
+  return () => { map.close(); for (const plot of Object.values(plots)) plot.close(); };
+}
+
+export default {render};

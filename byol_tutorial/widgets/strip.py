@@ -1,0 +1,115 @@
+"""The augmentation strip: one operation at a time, at every strength, drawn beforehand.
+
+The pictures are the library's own views (augment.Views), so the strip cannot differ from what training sees. All of
+them are one image: it works in a static page.
+"""
+
+import io
+
+import numpy as np
+import torch
+import traitlets
+from PIL import Image
+
+from ..augment import Views
+from ..config import Config, UserError
+from ..data import ImageSet
+from .panel import Panel, source
+
+LEVELS = 9  # strengths of an operation, the first is none
+MOST, LARGEST = 8, 96  # pictures, and their side in pixels, at most
+NONE = {"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip_p": 0.0, "jitter_p": 1.0, "brightness": 0.0,
+        "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "grayscale_p": 0.0, "blur_p": 0.0, "solarize_p": 0.0}  # fmt: skip
+
+# operation: what its strength means, from 0 to the last, and the fields of Config that it sets
+OPERATIONS = {
+    "random resized crop": ("smallest area", (1.0, 0.08), lambda x: {"crop_area": (x, 1.0), "crop_ratio": (0.75, 4 / 3) if x < 1 else (1.0, 1.0)}),
+    "brightness": ("factor in 1 ±", (0.0, 0.8), lambda x: {"brightness": x}),
+    "contrast": ("factor in 1 ±", (0.0, 0.8), lambda x: {"contrast": x}),
+    "saturation": ("factor in 1 ±", (0.0, 0.8), lambda x: {"saturation": x}),
+    "hue": ("turn of the circle, ±", (0.0, 0.5), lambda x: {"hue": x}),
+    "grayscale": ("probability", (0.0, 1.0), lambda x: {"grayscale_p": x}),
+    "Gaussian blur": ("sigma in pixels", (0.0, 3.0), lambda x: {"blur_p": 1.0, "blur_sigma": (x, x)} if x else {}),
+    "solarize": ("probability", (0.0, 1.0), lambda x: {"solarize_p": x}),
+    "horizontal flip": ("probability", (0.0, 1.0), lambda x: {"flip_p": x}),
+}  # fmt: skip
+
+
+def strip(images: ImageSet, count: int = 8, seed: int = 0) -> "Strip":
+    """Two views of each of some images, under one operation of your choice, with a slider for its strength.
+
+    >>> bt.widgets.strip(bt.load("shapes"))
+
+    The random numbers stay the same while the slider moves, so one sees what the strength does and not another draw.
+
+    Args:
+        images: the first `count` are shown.
+        count: 1 to 8.
+
+    Raises:
+        UserError: a count that is not allowed; images larger than 96 pixels a side.
+
+    Accessible names, for whoever drives the panel by them: region "Augmentation strip"; choice "operation"; slider
+    "strength"; images "Image and its two views ...".
+    """
+    if not 1 <= count <= min(MOST, len(images)):
+        raise UserError(f"count={count}: give a whole number from 1 to {min(MOST, len(images))}")
+    height, width = images.image_size
+    if max(height, width) > LARGEST:
+        raise UserError(f"images of {height}×{width} pixels: at most {LARGEST} a side; load them with size={LARGEST}")
+    return Strip(images, count, seed)
+
+
+class Strip(Panel):
+    """See `strip`. about: names and numbers. sheet: WebP without loss, a row of tiles for each operation and level."""
+
+    _esm = source("strip", "js")
+    _css = source("strip", "css")
+    about = traitlets.Dict().tag(sync=True)
+    sheet = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, images: ImageSet, count: int, seed: int):
+        originals = images.images[:count]
+        rows = [tiles(originals, seed, name, level) for name in OPERATIONS for level in range(LEVELS)]
+        values = {
+            name: [float(f"{x:.3g}") for x in np.linspace(*ends, LEVELS)] for name, (_, ends, _) in OPERATIONS.items()
+        }
+        names = [] if images.labels is None else [images.classes[k] for k in images.labels[:count]]
+        super().__init__(
+            about={
+                "operations": [{"name": n, "unit": unit, "values": values[n]} for n, (unit, _, _) in OPERATIONS.items()],
+                "count": count, "size": rows[0].shape[0], "names": names,
+            },
+            sheet=webp(np.concatenate([originals_row(originals, rows[0].shape[0]), *rows])),
+        )  # fmt: skip
+
+
+def config_of(operation: str, level: int) -> Config:
+    """This operation alone, at level 0 (none) to LEVELS − 1."""
+    _, (first, last), fields = OPERATIONS[operation]
+    return Config(**(NONE | fields(first + (last - first) * level / (LEVELS - 1))))
+
+
+def tiles(images: torch.Tensor, seed: int, operation: str, level: int) -> np.ndarray:
+    """Both views of uint8 images (n, 3, s, s) as one row: uint8 (s, 2 n s, 3)."""
+    views = Views(config_of(operation, level), (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(seed))
+    both = torch.stack(views(images), dim=1)  # (n, 2, 3, s, s)
+    return as_row(both.flatten(0, 1))
+
+
+def originals_row(images: torch.Tensor, size: int) -> np.ndarray:
+    """The images themselves, each where its first view will be: uint8 (size, 2 n size, 3)."""
+    views = Views(Config(**NONE, view_size=size), (0.0,) * 3, (1.0,) * 3)(images)
+    return as_row(torch.stack(views, dim=1).flatten(0, 1))
+
+
+def as_row(pictures: torch.Tensor) -> np.ndarray:
+    """float (n, 3, s, s) in [0, 1] side by side: uint8 (s, n s, 3)."""
+    rounded = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    return rounded.permute(2, 0, 3, 1).flatten(1, 2).numpy()
+
+
+def webp(sheet: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()
