@@ -1,0 +1,320 @@
+"""Exercises of lesson 04, the predictor and the stop-gradient."""
+
+import torch
+import torch.nn.functional as F
+
+from .record import Exercise, Mistake
+
+LEARNS = ("learns", "learns nothing")
+
+# --- five predictors ----------------------------------------------------------------------------
+
+PREDICTORS = Exercise(
+    id="04-predictors",
+    title="Five predictors",
+    kind="predict",
+    difficulty=2,
+    minutes=4,
+    hint="A predictor can only help if it answers to what the online network gives it at this moment. Which of the four can "
+    "follow while the online network changes, and how fast?",
+    questions={"none": LEARNS, "linear": LEARNS, "fixed": LEARNS, "optimal": LEARNS},
+    reference={"none": "learns nothing", "linear": "learns nothing", "fixed": "learns nothing", "optimal": "learns"},
+    mistakes=(
+        Mistake(
+            "any predictor will do",
+            {"none": "learns nothing", "linear": "learns", "fixed": "learns", "optimal": "learns"},
+            "the two sides then differ, but that is not enough: a predictor that does not keep up with the online network is a "
+            "detour on the way to the constant.",
+        ),
+        Mistake(
+            "the target is enough",
+            {"none": "learns", "linear": "learns", "fixed": "learns", "optimal": "learns"},
+            "the target follows the online network. If both may give the constant, they walk there together, only more slowly.",
+        ),
+    ),
+    praise="right: what counts is whether the predictor keeps up.",
+)
+
+
+# --- an alignment -------------------------------------------------------------------------------
+
+
+def _alignment_by(direction, absolute=True):
+    def alignment(W, C, k):
+        _, u = torch.linalg.eigh(C)
+        found = [F.cosine_similarity(W @ direction(u, j), direction(u, j), dim=0) for j in range(k)]
+        return sum(c.abs() if absolute else c for c in found) / k
+
+    return alignment
+
+
+_alignment = _alignment_by(lambda u, j: u[:, -1 - j])
+
+
+def _correlations():
+    """(W, C, k): W with C's eigenvectors, one of its eigenvalues negative; then a random W; then W = C with a gap."""
+    g = torch.Generator().manual_seed(4)
+    u = torch.linalg.qr(torch.randn(6, 6, generator=g)).Q
+    C = (u * torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.1])) @ u.T
+    same = (u * torch.tensor([3.0, -2.0, 1.0, 0.5, 0.2, 0.1])) @ u.T
+    return [(same, C, 3), (torch.randn(6, 6, generator=g), C, 2), (torch.randn(6, 6, generator=g), C, 4)]
+
+
+ALIGNMENT = Exercise(
+    id="04-alignment",
+    title="A measure that never says 1",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="torch.linalg.eigh gives C = u @ diag(s) @ u.T. Is an eigenvector a row of u, or a column? Try it: C @ v must be a "
+    "multiple of v.",
+    cases=_correlations,
+    reference=_alignment,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            _alignment_by(lambda u, j: u[-1 - j]),
+            "for a W with exactly the eigenvectors of C it gives less than 1. Are the directions that it takes eigenvectors at "
+            "all?",
+        ),
+        Mistake(
+            "the smallest directions",
+            _alignment_by(lambda u, j: u[:, j]),
+            "these are eigenvectors now, but those of the *smallest* eigenvalues: eigh gives them in ascending order.",
+        ),
+        Mistake(
+            "rows, and the smallest",
+            _alignment_by(lambda u, j: u[j]),
+            "still rows of u, and now from the other end.",
+        ),
+        Mistake(
+            "the sign counts",
+            _alignment_by(lambda u, j: u[:, -1 - j], absolute=False),
+            "a W that turns a direction round keeps it in place, too: the given code took the absolute value.",
+        ),
+    ),
+    praise="right: columns. For W with the eigenvectors of C it is 1, for a random W small.",
+)
+
+
+# --- DirectPred ---------------------------------------------------------------------------------
+
+
+def _direct(C, epsilon, root=True, relative=True, inside=False, turned=False):
+    s, u = torch.linalg.eigh(C)
+    s = s.clamp(min=0)
+    s = s / s.max() if relative else s
+    if inside:
+        s = s + epsilon
+    p = s.sqrt() if root else s
+    p = p if inside else p + epsilon
+    return (u.T * p) @ u if turned else (u * p) @ u.T
+
+
+def _direct_cases():
+    g = torch.Generator().manual_seed(6)
+    z = torch.randn(40, 5, generator=g) * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.1])
+    z = z @ torch.linalg.qr(torch.randn(5, 5, generator=g)).Q
+    flat = z[:, :1] @ torch.randn(1, 4, generator=g)  # of rank 1: eigenvalues of 0, or just below by rounding
+    return [(z.T @ z / 40, 0.1), (z.T @ z / 40, 0.3), (flat.T @ flat / 40, 0.1)]
+
+
+DIRECTPRED = Exercise(
+    id="04-directpred",
+    title="A predictor without training",
+    kind="implement",
+    difficulty=2,
+    minutes=10,
+    hint="s, u = torch.linalg.eigh(C), and s.clamp(min=0), since rounding may make an eigenvalue slightly negative. Make the "
+    "vector p from s; then U diag(p) Uᵀ is (u * p) @ u.T.",
+    cases=_direct_cases,
+    reference=_direct,
+    tolerance=1e-3,
+    mistakes=(
+        Mistake(
+            "no root",
+            lambda C, e: _direct(C, e, root=False),
+            "the root is missing: p_j goes with √s_j. Without it, small directions are answered far too weakly.",
+        ),
+        Mistake(
+            "not relative",
+            lambda C, e: _direct(C, e, relative=False),
+            "s was not divided by the largest eigenvalue: W would grow with the projections.",
+        ),
+        Mistake(
+            "ε inside the root",
+            lambda C, e: _direct(C, e, inside=True),
+            "ε was added before the root was taken; it is added to the root.",
+        ),
+        Mistake("no ε", lambda C, e: _direct(C, 0.0), "ε is missing: a direction with s = 0 could never come back."),
+        Mistake(
+            "turned round",
+            lambda C, e: _direct(C, e, turned=True),
+            "the eigenvalues of W are right, but not its eigenvectors: C = U diag(s) Uᵀ with the eigenvectors in the "
+            "*columns* of U.",
+        ),
+        Mistake(
+            "the correlation itself",
+            lambda C, e: C,
+            "that is C itself. Take it apart, change its eigenvalues, put it together again.",
+        ),
+    ),
+    praise="right: aligned by construction, and nothing of it was learned.",
+)
+
+
+# --- the dynamics -------------------------------------------------------------------------------
+
+
+def _velocity(p, s, tau, eta, alpha, noise):
+    pull = tau - (1 + noise) * p
+    return alpha * s * pull - eta * p, 2 * p * s * pull - 2 * eta * s
+
+
+def _with(change):
+    """The velocity after `change`, a function of all its arguments that gives others."""
+    return lambda *args: _velocity(*change(*args))
+
+
+def _no_two(p, s, tau, eta, alpha, noise):
+    pull = tau - (1 + noise) * p
+    return alpha * s * pull - eta * p, p * s * pull - eta * s
+
+
+def _eta_once(p, s, tau, eta, alpha, noise):
+    pull = tau - (1 + noise) * p
+    return alpha * s * pull - eta * p, 2 * p * s * pull - eta * s
+
+
+def _no_p(p, s, tau, eta, alpha, noise):
+    pull = tau - (1 + noise) * p
+    return alpha * s * pull - eta * p, 2 * s * pull - 2 * eta * s
+
+
+def _growing(p, s, tau, eta, alpha, noise):
+    pull = tau - (1 + noise) * p
+    return alpha * s * pull + eta * p, 2 * p * s * pull + 2 * eta * s
+
+
+def _noise_on_target(p, s, tau, eta, alpha, noise):
+    pull = tau * (1 + noise) - p
+    return alpha * s * pull - eta * p, 2 * p * s * pull - 2 * eta * s
+
+
+def _alpha_on_both(p, s, tau, eta, alpha, noise):
+    dp, _ = _velocity(p, s, tau, eta, alpha, noise)
+    return dp, 2 * alpha * p * s * (tau - (1 + noise) * p) - 2 * eta * s
+
+
+DYNAMICS = Exercise(
+    id="04-dynamics",
+    title="One direction's way",
+    kind="implement",
+    difficulty=1,
+    minutes=6,
+    hint="Both contain the bracket; compute it once: pull = tau − (1 + noise)·p.",
+    cases=lambda: [
+        (0.3, 0.8, 1.0, 0.05, 1.0, 0.1),
+        (0.9, 0.2, 0.7, 0.2, 5.0, 0.5),
+        (torch.linspace(0, 1, 4), torch.full((4,), 0.5), 1.0, 0.1, 2.0, 0.2),
+    ],
+    observe=lambda velocity, *args: list(velocity(*args)),
+    reference=_velocity,
+    mistakes=(
+        Mistake("no factor 2", _no_two, "dp/dt is right; ds/dt has a factor 2 before both of its terms."),
+        Mistake("weight decay once", _eta_once, "the weight decay of s is 2 η s: s is quadratic in the weights."),
+        Mistake("without p", _no_p, "the pull on s is multiplied by p: where nothing is predicted, nothing grows."),
+        Mistake("weight decay that grows", _growing, "weight decay pulls towards 0: both its terms have a minus."),
+        Mistake(
+            "noise on the target",
+            _noise_on_target,
+            "the noise σ² belongs to p, not to τ̂: it makes the input of the predictor larger than what can be predicted.",
+        ),
+        Mistake(
+            "the noise is missing",
+            _with(lambda p, s, tau, eta, alpha, noise: (p, s, tau, eta, alpha, 0.0)),
+            "the bracket is τ̂ − (1 + σ²) p; σ² was not used.",
+        ),
+        Mistake("α on both", _alpha_on_both, "α is the predictor's rate: it stands before the change of p only."),
+        Mistake(
+            "the other way round",
+            lambda *args: _velocity(*args)[::-1],
+            "the two are exchanged: first the change of p, then that of s.",
+        ),
+    ),
+    praise="right. Where does s stand still, if it is not 0?",
+)
+
+
+# --- table 21 -----------------------------------------------------------------------------------
+
+TABLE_21 = Exercise(
+    id="04-table-21",
+    title="Without a moving average",
+    kind="predict",
+    difficulty=2,
+    minutes=3,
+    hint="The same question as for the five predictors: which of these predictors keeps up with the online network? You have "
+    "seen one that does not learn at all.",
+    questions={"rate_0": LEARNS, "rate_1": LEARNS, "rate_10": LEARNS},
+    reference={"rate_0": "learns nothing", "rate_1": "learns", "rate_10": "learns"},
+    mistakes=(
+        Mistake(
+            "the paper's answer",
+            {"rate_0": "learns nothing", "rate_1": "learns nothing", "rate_10": "learns"},
+            "that is what the paper found on ImageNet: 5.5 % for the usual rate. Here, as in SimSiam, the usual rate is enough.",
+        ),
+        Mistake(
+            "nothing without a moving average",
+            {"rate_0": "learns nothing", "rate_1": "learns nothing", "rate_10": "learns nothing"},
+            "the moving average is not what makes the gradient leave the spread alone; the predictor and the stop-gradient are.",
+        ),
+    ),
+    praise="right: a predictor that keeps up, and a stop-gradient.",
+)
+
+
+# --- beyond the lesson --------------------------------------------------------------------------
+
+
+def _limit(tau, noise):
+    return tau**2 / (4 * (1 + noise))
+
+
+LIMIT = Exercise(
+    id="04-limit",
+    title="Too much weight decay",
+    kind="extend",
+    difficulty=3,
+    minutes=15,
+    hint="With s > 0, ds/dt = 0 means p (τ̂ − (1 + σ²) p) = η. The left side is a parabola in p: how high is its top?",
+    cases=lambda: [(1.0, 0.0), (1.0, 0.5), (0.6, 0.2)],
+    reference=_limit,
+    mistakes=(
+        Mistake(
+            "where the top is",
+            lambda tau, noise: tau / (2 * (1 + noise)),
+            "that is the p at which the parabola has its top. How high is it there?",
+        ),
+        Mistake(
+            "where the pull ends",
+            lambda tau, noise: tau / (1 + noise),
+            "that is the p at which the pull is 0. With weight decay, s needs a pull that is larger than nothing.",
+        ),
+        Mistake(
+            "noise forgotten",
+            lambda tau, noise: tau**2 / 4,
+            "right without noise. With it, the parabola is p (τ̂ − (1 + σ²) p).",
+        ),
+        Mistake(
+            "factor 2",
+            lambda tau, noise: tau**2 / (2 * (1 + noise)),
+            "twice as much: put p = τ̂ / (2 (1 + σ²)) into p (τ̂ − (1 + σ²) p) once more.",
+        ),
+        Mistake("noise squared", lambda tau, noise: tau**2 / (4 * (1 + noise) ** 2), "1 + σ² comes in once, not squared."),
+    ),
+    praise="right: above it no direction survives, wherever it starts. Compare with the slider of the panel.",
+)
+
+
+EXERCISES = (PREDICTORS, ALIGNMENT, DIRECTPRED, DYNAMICS, TABLE_21, LIMIT)
