@@ -1,0 +1,136 @@
+"""Five bugs that people report, in one training loop: each is one line, beside the line as it should be.
+
+    healthy, broken = train_with(None, config, train, test), train_with(SHARED, config, train, test)
+    broken.history["loss"], broken.knn, broken.linear
+
+The loop is that of lesson 03, on the library's networks, views and optimisers. It is no second Trainer: no resume, no GPU,
+no live changes.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ..augment import Views
+from ..byol import BYOL, byol_loss, tau_at
+from ..config import Config, UserError
+from ..diagnose import spread
+from ..evaluate import features, knn_accuracy, linear_probe
+from ..feed import seed_at
+from ..optim import build_optimizer, lr_factor_at, set_hyperparameters
+from ..randomness import OwnGenerator
+from ..train import KNN_BANK, KNN_QUERIES
+from . import cache
+
+ADAM = "lr of LARS, with Adam"
+AVERAGED = "averaged loss"
+TARGET = "target in the optimiser"
+SHARED = "batch-shared views"
+CONSTANT = "constant τ"
+BUGS = (ADAM, AVERAGED, TARGET, SHARED, CONSTANT)
+LARS_LR = 1.6  # base learning rate that suits LARS on "shapes": the ledger's runs with it
+
+
+@dataclass
+class Run:
+    """What happened: `loss`, `std` and `target_std` (√d·std of z and of z′) and `tau` of every step, `knn` as [(step, accuracy)].
+
+    knn, linear: accuracy on the test images after the last step, in [0, 1]; 0 where the run diverged.
+    """
+
+    bug: str | None
+    history: dict
+    knn: float
+    linear: float
+    steps_per_epoch: int
+    encoder: nn.Module = field(repr=False)
+
+
+def train_with(bug: str | None, config: Config, train, test) -> Run:
+    """Train BYOL by this config with one of BUGS, or with none, and judge it; kept like a run.
+
+    Raises:
+        UserError: a bug that is not in BUGS.
+    """
+    if bug is not None and bug not in BUGS:
+        raise UserError(f"bug={bug!r}: choose None or one of {', '.join(BUGS)}")
+    key = cache.key_of(kind="bug", bug=bug, config=config, train=train, test=test)
+    state = cache.kept(key)
+    if state is None:
+        model, history = loop(bug, config, train, test)
+        y, y_test = features(model.encoder, train), features(model.encoder, test)
+        known = (y, train.labels, y_test, test.labels)
+        finite = bool(y.isfinite().all() and y_test.isfinite().all())
+        state = {
+            "encoder": model.encoder.state_dict(),
+            "history": history,
+            "knn": knn_accuracy(*known) if finite else 0.0,
+            "linear": linear_probe(*known).accuracy if finite else 0.0,
+        }
+        cache.keep("bug", key, state)
+    encoder = BYOL(config, min(train.image_size)).encoder
+    encoder.load_state_dict(state["encoder"])
+    per_epoch = len(train) // config.batch_size
+    return Run(bug, state["history"], state["knn"], state["linear"], per_epoch, encoder.eval())
+
+
+def loop(bug: str | None, config: Config, train, test) -> tuple[BYOL, dict]:
+    """The training loop, with one line wrong, or none."""
+    per_epoch, mean_and_std = len(train) // config.batch_size, train.statistics()
+    K = per_epoch * config.epochs
+    if bug == ADAM:
+        config = config.replace(optimizer="adamw", lr=LARS_LR)
+    with OwnGenerator(config.seed):
+        model = BYOL(config, min(train.image_size), *mean_and_std)
+    online, predictor, target = model.online, model.predictor, model.target
+    generator = torch.Generator()
+    views = Views(config, *mean_and_std, generator)
+
+    optimizer = build_optimizer(model, config)  # of online network and predictor
+    if bug == TARGET:
+        target.requires_grad_(True)
+        optimizer.add_param_group({"params": list(target.parameters()), "name": "target", "decays": False})
+
+    history = {"loss": [], "std": [], "target_std": [], "tau": [], "knn": []}
+    for k in range(K):
+        set_hyperparameters(optimizer, config, lr_factor_at(k, K, round(config.warmup_epochs * per_epoch)))
+        generator.manual_seed(seed_at(config, k))
+        if k % per_epoch == 0:
+            order = torch.randperm(len(train), generator=generator)
+        images = train.images[order[k % per_epoch * config.batch_size :][: config.batch_size]]
+        n = len(images)
+
+        drawn = views.draw(n, *images.shape[2:])  # 2n rows: a draw for each view of each image
+        if bug == SHARED:
+            drawn = drawn[torch.tensor([0, n]).repeat_interleave(n)]  # one for all v, one for all v′
+        v1, v2 = views.carry_out(images, drawn)
+
+        model.train()
+        z1, z2 = online(v1), online(v2)
+        with torch.set_grad_enabled(bug == TARGET):  # else no gradient reaches the target
+            t1, t2 = target(v1), target(v2)
+        loss = byol_loss(predictor(z1), t2) + byol_loss(predictor(z2), t1)
+        if bug == AVERAGED:
+            loss = loss / 2
+
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        tau = config.tau_base if bug == CONSTANT else tau_at(k + 1, K, config.tau_base)
+        model.update_target(tau)
+
+        for name, value in (("loss", loss), ("std", spread(z1)), ("target_std", spread(t2))):
+            history[name].append(value.item())
+        history["tau"].append(tau)
+        if (k + 1) % per_epoch == 0:
+            history["knn"].append((k + 1, _knn(model.encoder, train, test)))
+    return model, history
+
+
+def _knn(encoder, train, test) -> float:
+    bank, queries = train.sample(KNN_BANK), test.sample(KNN_QUERIES)
+    y, y_test = features(encoder, bank.images), features(encoder, queries.images)
+    if not (y.isfinite().all() and y_test.isfinite().all()):
+        return 0.0
+    return knn_accuracy(y, bank.labels, y_test, queries.labels)

@@ -1,0 +1,337 @@
+"""Exercises of lesson 07, training for real."""
+
+import copy
+
+import torch
+from torch import nn
+
+from ...byol import byol_loss, tau_at
+from ...config import Config
+from ...presets import preset
+from .record import Exercise, Mistake
+
+# --- LARS ---------------------------------------------------------------------------------------
+
+
+def _layers():
+    g = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    return [
+        (3 * draw(4, 5), draw(4, 5), draw(4, 5), 0.5, 0.9, 0.1, 0.02),
+        (draw(6, 3), 0.01 * draw(6, 3), torch.zeros(6, 3), 2.0, 0.9, 0.0, 0.001),
+        (draw(7), draw(7), draw(7), 0.5, 0.9, 0.1, 0.02),
+    ]
+
+
+def _lars(w, g, m, lr, momentum, weight_decay, eta, decay="inside", late=True, upside_down=False, all_alike=False):
+    u = g
+    if w.ndim > 1 or all_alike:
+        u = g + weight_decay * w if decay == "inside" else g
+        ratio = eta * u.norm() / w.norm() if upside_down else eta * w.norm() / u.norm()
+        u = u * ratio + (weight_decay * w if decay == "after" else 0)
+    m = momentum * m + (u if late else lr * u)
+    return w - (lr * m if late else m), m
+
+
+LARS = Exercise(
+    id="07-lars",
+    title="A step of LARS",
+    kind="implement",
+    difficulty=2,
+    minutes=12,
+    hint="For w.ndim > 1: u = g + λw, then u = u · η‖w‖/‖u‖. For w.ndim == 1: u = g. Then m = μm + u and w − lr·m, for both.",
+    cases=_layers,
+    reference=_lars,
+    mistakes=(
+        Mistake(
+            "weight decay after the ratio",
+            lambda *a: _lars(*a, decay="after"),
+            "the weight decay is added after the scaling; in the paper it is a part of what is scaled.",
+        ),
+        Mistake(
+            "no weight decay",
+            lambda *a: _lars(*a, decay="none"),
+            "where is the weight decay? λw belongs to u, before its length is measured.",
+        ),
+        Mistake(
+            "biases like weights",
+            lambda *a: _lars(*a, all_alike=True),
+            "right for matrices. Parameters of one dimension, biases and those of normalisation, have neither trust ratio nor "
+            "weight decay.",
+        ),
+        Mistake(
+            "ratio upside down",
+            lambda *a: _lars(*a, upside_down=True),
+            "the ratio is upside down: a layer with large weights may move far, one with a large gradient need not.",
+        ),
+        Mistake(
+            "learning rate inside the momentum",
+            lambda *a: _lars(*a, late=False),
+            "the learning rate is inside the momentum. It multiplies after it: w − lr·m, so that a change of lr acts at once.",
+        ),
+    ),
+    praise="right. Whatever the scale of the loss, a matrix moves by about lr · η of its own length: the loss may be halved, "
+    "and only biases and normalisation notice.",
+)
+
+
+# --- a batch that shares its draw ---------------------------------------------------------------
+
+
+def _views_of(kind):
+    def views(images):
+        g = torch.Generator().manual_seed(0)
+        n = len(images)
+        draws = {"healthy": (n, n), "shared": (1, 1), "half": (n, 1)}[kind]
+        factor = [0.5 + torch.rand(d, 1, 1, 1, generator=g).expand(n, 1, 1, 1) for d in draws]
+        return images * factor[0], images * factor[1]
+
+    return views
+
+
+def _image():
+    return torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def _differ(views, image):
+    batch = image.expand(8, -1, -1, -1)
+    return all(len(v.flatten(1).unique(dim=0)) == len(v) for v in views(batch))
+
+
+DIFFER = Exercise(
+    id="07-views",
+    title="A test for views",
+    kind="implement",
+    difficulty=2,
+    minutes=6,
+    hint="Make a batch of one image, eight times: image.expand(8, -1, -1, -1). If each has a draw of its own, no two of the eight "
+    "views v are equal; nor of the v′.",
+    cases=lambda: [(_views_of(kind), _image()) for kind in ("healthy", "shared", "half")],
+    reference=_differ,
+    mistakes=(
+        Mistake(
+            "v against v′",
+            lambda views, image: not torch.equal(*views(image.expand(8, -1, -1, -1))),
+            "this says True even where all images share a draw. v and v′ differ there, too: compare the views of the batch with each "
+            "other, and give it more than one.",
+        ),
+        Mistake(
+            "v only",
+            lambda views, image: len(views(image.expand(8, -1, -1, -1))[0].flatten(1).unique(dim=0)) == 8,
+            "the views v are tested, the views v′ are not.",
+        ),
+        Mistake(
+            "the wrong way round",
+            lambda views, image: not _differ(views, image),
+            "the wrong way round: True is for views that are as they should be.",
+        ),
+    ),
+    praise="right: three lines that find a bug which no loss curve shows.",
+)
+
+
+# --- what a checkpoint must hold ----------------------------------------------------------------
+
+
+class TinyRun:
+    """A run small enough to follow: linear networks, SGD with momentum, six steps in all."""
+
+    TOTAL = 6
+
+    def __init__(self, seed: int = 0):
+        g = torch.Generator().manual_seed(seed)
+        self.online, self.predictor, self.target = (nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(4, 3))
+        with torch.no_grad():
+            for p in (*self.online.parameters(), *self.predictor.parameters(), *self.target.parameters()):
+                p.copy_(torch.randn(p.shape, generator=g))
+        self.target.requires_grad_(False)
+        learned = [*self.online.parameters(), *self.predictor.parameters()]
+        self.optimizer = torch.optim.SGD(learned, lr=0.1, momentum=0.9)
+        self.steps_done = 0
+
+    def step(self) -> None:
+        g = torch.Generator().manual_seed(self.steps_done)  # batches and views are decided by the step, too
+        v1, v2 = torch.randn(2, 8, 4, generator=g)
+        loss = byol_loss(self.predictor(self.online(v1)), self.target(v2))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.steps_done += 1
+        tau = tau_at(self.steps_done, self.TOTAL, 0.5)
+        with torch.no_grad():
+            for xi, theta in zip(self.target.parameters(), self.online.parameters(), strict=True):
+                xi.lerp_(theta, 1 - tau)
+
+    def restore(self, state: dict) -> None:
+        for name, value in state.items():
+            if name == "steps_done":
+                self.steps_done = value
+            else:
+                getattr(self, name).load_state_dict(value)
+
+
+def _resumed(my_state):
+    run = TinyRun()
+    for _ in range(3):
+        run.step()
+    state = my_state(run)
+    if not isinstance(state, dict):
+        return state
+    for _ in range(3):
+        run.step()
+    again = TinyRun(seed=1)
+    again.restore(state)
+    for _ in range(3):
+        again.step()
+    flat = lambda network: torch.cat([p.flatten() for p in network.parameters()])  # noqa: E731
+    return {"steps done": again.steps_done, "online network": flat(again.online), "target network": flat(again.target)}
+
+
+PARTS = ("online", "predictor", "target", "optimizer")
+
+
+def _state(run, parts=PARTS, step=True, copied=True):
+    state = {name: getattr(run, name).state_dict() for name in parts}
+    state |= {"steps_done": run.steps_done} if step else {}
+    return copy.deepcopy(state) if copied else state
+
+
+RESUME = Exercise(
+    id="07-resume",
+    title="A run that goes on as another",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="What does a step read that the step before has written? Go through TinyRun.step line by line.",
+    observe=_resumed,
+    reference=_state,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            lambda run: _state(run, ("online", "predictor"), copied=False),
+            "this is the code as it was given: the run goes on, and ends elsewhere than the uncut one. What does a step read that "
+            "is not kept? And does what is kept stay as it was?",
+        ),
+        Mistake(
+            "two parts missing",
+            lambda run: _state(run, ("online", "predictor")),
+            "what you keep stays as it was now. But a step reads more than online network, predictor and step.",
+        ),
+        Mistake(
+            "without momentum",
+            lambda run: _state(run, ("online", "predictor", "target")),
+            "networks and step are right, and yet the weights drift away: SGD remembers past gradients. Where?",
+        ),
+        Mistake(
+            "without the target",
+            lambda run: _state(run, ("online", "predictor", "optimizer")),
+            "the target is missing. It is not the online network; it is what that was, on average.",
+        ),
+        Mistake(
+            "without the step",
+            lambda run: _state(run, step=False),
+            "everything but the step: schedules begin anew, τ with them, and the first batches come again.",
+        ),
+        Mistake(
+            "not copied",
+            lambda run: _state(run, copied=False),
+            "all is there, but state_dict() gives the tensors themselves, and training writes into them: what you kept has "
+            "changed with the run. Copy them (torch.save does).",
+        ),
+    ),
+    praise="right. In the library the random state is there as well, though batches and views are decided by seed and step.",
+)
+
+
+# --- the five bugs ------------------------------------------------------------------------------
+
+_NAMES = ("adam", "averaged", "target", "shared", "constant")
+
+BUGS = Exercise(
+    id="07-bugs",
+    title="Five bugs, six curves",
+    kind="predict",
+    difficulty=2,
+    minutes=4,
+    hint="Which bug lets the networks make the loss small without looking at the picture?",
+    questions={"lowest_loss": _NAMES, "lowest_accuracy": _NAMES},
+    reference={"lowest_loss": "target", "lowest_accuracy": "target"},
+    mistakes=(
+        Mistake(
+            "the half is the lowest",
+            {"lowest_loss": "averaged", "lowest_accuracy": "target"},
+            "an averaged loss is half as large. A collapse goes to 0.",
+        ),
+        Mistake(
+            "a low loss is a good sign",
+            {"lowest_loss": "target", "lowest_accuracy": "adam"},
+            "the lowest loss was rightly guessed. But in BYOL the lowest loss there is belongs to the constant answer.",
+        ),
+    ),
+    praise="right: the one that can reach 0 has learned nothing.",
+)
+
+
+# --- a recipe of one's own ----------------------------------------------------------------------
+
+
+def _recipe_wrong(config) -> str | None:
+    if not isinstance(config, Config):
+        return f"give a Config, not {type(config).__name__}"
+    if config.batch_size > 32:
+        return f"batch_size={config.batch_size}: no more than 32 images fit on the card"
+    if config.step_images != 256:
+        return f"a step has {config.step_images} images: 256 are asked for"
+    if max(config.flip_p) > 0:
+        return f"flip_p={config.flip_p}: a mirrored left hand is a right hand"
+    if not config.encoder.startswith("resnet"):
+        return f"encoder={config.encoder!r}: a ResNet is asked for"
+    if min(config.jitter_p) == 0 or min(config.brightness) == 0 or min(config.contrast) == 0:
+        return "brightness and contrast no longer change: the exposure would be a shortcut"
+    return None
+
+
+_RIGHT = {"encoder": "resnet18", "batch_size": 32, "accumulation_steps": 8, "flip_p": 0.0}
+
+RECIPE = Exercise(
+    id="07-recipe",
+    title="Hands",
+    kind="extend",
+    difficulty=2,
+    minutes=8,
+    hint='Start from bt.preset("photos", ...). What must two views of one hand have in common, and what may differ? And: '
+    "batch_size · accumulation_steps is the number of images in a step.",
+    reference=preset("photos", **_RIGHT),
+    accept=_recipe_wrong,
+    mistakes=(
+        Mistake(
+            "mirrored",
+            preset("photos", **(_RIGHT | {"flip_p": 0.5})),
+            "left hands and right hands are two classes here, and the flip makes the one of the other: BYOL would learn to "
+            "ignore the difference.",
+            when=lambda seen, wanted: max(seen[0].flip_p) > 0,
+        ),
+        Mistake(
+            "too large for the card",
+            preset("photos", **(_RIGHT | {"batch_size": 256, "accumulation_steps": 1})),
+            "256 images do not fit on the card at once. Which field makes one step of several forward passes?",
+            when=lambda seen, wanted: seen[0].batch_size > 32,
+        ),
+        Mistake(
+            "steps of 32",
+            preset("photos", **(_RIGHT | {"accumulation_steps": 1})),
+            "the step is as small as the card. Which field makes one step of several forward passes?",
+            when=lambda seen, wanted: seen[0].step_images < 256,
+        ),
+        Mistake(
+            "the exposure is a shortcut",
+            preset("photos", **(_RIGHT | {"jitter_p": 0.0})),
+            "no two X-rays are exposed alike, and the two views of one always are: without jitter, brightness alone tells which "
+            "image a view is of.",
+            when=lambda seen, wanted: min(*seen[0].jitter_p, *seen[0].brightness, *seen[0].contrast) == 0,
+        ),
+    ),
+    praise="right. BatchNorm still sees 32 images at a time: accumulation makes the gradient of a large batch, not its statistics.",
+)
+
+EXERCISES = (LARS, RESUME, BUGS, DIFFER, RECIPE)
