@@ -1,0 +1,295 @@
+"""Exercises of lesson 08, what a representation is worth, and how to be wrong about it."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from .record import Exercise, Mistake
+
+# --- kNN ----------------------------------------------------------------------------------------
+
+
+def _banks():
+    g = torch.Generator().manual_seed(8)
+    cases = []
+    for n, q, d, k, t in ((40, 12, 3, 5, 0.1), (30, 10, 3, 9, 0.5)):
+        bank, query = torch.randn(n, d, generator=g) * torch.rand(n, 1, generator=g) * 4, torch.randn(q, d, generator=g)
+        cases.append((bank, torch.randint(3, (n,), generator=g), query, k, t, 3))
+    return cases
+
+
+def _knn(bank, labels, query, k, temperature, classes, normalise=True, weigh=True, largest=True):
+    if normalise:
+        bank, query = F.normalize(bank, dim=1), F.normalize(query, dim=1)
+    similarity, index = (query @ bank.T).topk(k, dim=1, largest=largest)
+    weight = ((similarity - similarity.max()) / temperature).exp() if weigh else torch.ones_like(similarity)
+    return torch.zeros(len(query), classes).scatter_add_(1, labels[index], weight).argmax(1)
+
+
+def _times_temperature(bank, labels, query, k, temperature, classes):
+    return _knn(bank, labels, query, k, 1 / temperature, classes)
+
+
+def _nearest_only(bank, labels, query, k, temperature, classes):
+    return _knn(bank, labels, query, 1, temperature, classes)
+
+
+KNN = Exercise(
+    id="08-knn",
+    title="A vote of the neighbours",
+    kind="implement",
+    difficulty=2,
+    minutes=10,
+    hint="Cosines of all queries with all of the bank: F.normalize both, then query @ bank.T. `.topk(k, dim=1)` gives values and "
+    "positions; labels[positions] the classes. Then torch.zeros(Q, classes).scatter_add_(1, classes_of_neighbours, weights).",
+    cases=_banks,
+    reference=_knn,
+    mistakes=(
+        Mistake(
+            "one neighbour",
+            _nearest_only,
+            "only the nearest neighbour is asked. Let k of them vote.",
+        ),
+        Mistake(
+            "every vote the same",
+            lambda *case: _knn(*case, weigh=False),
+            "all k votes count the same. A neighbour's vote weighs exp(cosine / temperature), so near ones count more.",
+        ),
+        Mistake(
+            "no normalisation",
+            lambda *case: _knn(*case, normalise=False),
+            "these are products, not cosines: long vectors of the bank come out near to everything.",
+        ),
+        Mistake(
+            "times the temperature",
+            _times_temperature,
+            "multiplied by the temperature instead of divided: then all k votes weigh nearly the same.",
+        ),
+        Mistake(
+            "the farthest",
+            lambda *case: _knn(*case, largest=False),
+            "these are the k farthest. A large cosine is near.",
+        ),
+    ),
+    praise="right: it has no parameters that are fitted, and two that are chosen, k and the temperature. More of that below.",
+)
+
+
+# --- a baseline ---------------------------------------------------------------------------------
+
+
+def _high_enough(answer: dict) -> str | None:
+    if answer["random_encoder"] < 0.75:
+        return (
+            "random_encoder: it draws other features than shapes need, but pictures of digits, centred and upright, are easy to "
+            "tell apart. What would the raw pixels give?"
+        )
+    return None
+
+
+BASELINE = Exercise(
+    id="08-baseline",
+    title="Digits, by an encoder of shapes",
+    kind="predict",
+    difficulty=1,
+    minutes=3,
+    hint="The digits are 8 × 8 pixels, all of one size, upright and in the middle. Think of the pixels themselves as features.",
+    questions={"byol_encoder": (0.0, 1.0), "random_encoder": (0.0, 1.0)},
+    reference={"byol_encoder": 0.95, "random_encoder": 0.9},
+    accept=_high_enough,
+    mistakes=(
+        Mistake(
+            "chance without training",
+            {"byol_encoder": 0.9, "random_encoder": 0.1},
+            "an encoder without training is not a constant: it is a fixed function of the picture, and a linear probe is trained on "
+            "top. Chance is what you get without looking.",
+        ),
+        Mistake(
+            "as on shapes",
+            {"byol_encoder": 0.9, "random_encoder": 0.3},
+            "on shapes the random encoder is poor, as rotation and colour change what it sees. Digits stand upright.",
+        ),
+    ),
+    praise="right: most of the accuracy was there before training. A number without this baseline says little.",
+)
+
+
+# --- leakage ------------------------------------------------------------------------------------
+
+
+def _with_bug(image_of, share, seed):
+    order = torch.randperm(len(image_of), generator=torch.Generator().manual_seed(seed))
+    n = round(share * len(order))
+    return order[n:], order[:n]
+
+
+def _by_image(image_of, share, seed):
+    images = image_of.unique()
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(image_of, images[order[: round(share * len(images))]])
+    return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+
+
+def _drops_shared(image_of, share, seed):
+    train, test = _with_bug(image_of, share, seed)
+    return train[~torch.isin(image_of[train], image_of[test])], test
+
+
+def _first_images(image_of, share, seed):
+    last = image_of.unique()[-round(share * len(image_of.unique())) :]
+    held = torch.isin(image_of, last)
+    return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+
+
+def _split(split, image_of, share):
+    (train, test), (_, again), (_, other) = (split(image_of, share, seed) for seed in (0, 0, 1))
+    n_test, n_images = len(image_of[test].unique()), len(image_of.unique())
+    return {
+        "every picture is in one of the two parts, once": sorted([*train.tolist(), *test.tolist()])
+        == list(range(len(image_of))),
+        "no image is in both": not set(image_of[train].tolist()) & set(image_of[test].tolist()),
+        "so many images are in the test part": abs(n_test - round(share * n_images)) <= 1,
+        "the same seed gives the same split, another gives another": set(test.tolist()) == set(again.tolist())
+        and set(test.tolist()) != set(other.tolist()),
+    }
+
+
+LEAK = Exercise(
+    id="08-leak",
+    title="Copies on both sides",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="Draw among image_of.unique(), not among the pictures; then torch.isin(image_of, drawn) marks all copies of those images.",
+    cases=lambda: [(torch.arange(30).repeat(4), 0.3), (torch.arange(20).repeat_interleave(3), 0.25)],
+    observe=_split,
+    reference=_by_image,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            _with_bug,
+            "as it was given: most images of the test part have copies in the train part. Print the image numbers of both.",
+        ),
+        Mistake(
+            "pictures thrown away",
+            _drops_shared,
+            "no image is in both now, but pictures were thrown away for it, nearly all of the train part.",
+        ),
+        Mistake(
+            "always the same images",
+            _first_images,
+            "the split is clean, but it does not depend on the seed: it is always the same images, in the order of the files. A "
+            "folder is often sorted by class.",
+        ),
+    ),
+    praise="right: split what is independent. That may be the patient, the video or the day, rather than the picture.",
+)
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+def _scores():
+    g = torch.Generator().manual_seed(9)
+    return [(torch.rand(12, generator=g), torch.rand(12, generator=g)) for _ in range(4)]
+
+
+CHOOSE = Exercise(
+    id="08-choose",
+    title="What may be reported",
+    kind="implement",
+    difficulty=1,
+    minutes=3,
+    hint="Two steps: which setting is best on the held-out train images (argmax)? And what has *that* setting on the test images?",
+    cases=_scores,
+    reference=lambda held, test: test[held.argmax()],
+    mistakes=(
+        Mistake(
+            "chosen on the test images",
+            lambda held, test: test.max(),
+            "this is the best test score, so the test images made the choice. They may only be looked at after it.",
+        ),
+        Mistake(
+            "the held-out score",
+            lambda held, test: held.max(),
+            "this is the held-out score of the chosen setting. It made the choice, and so is too high itself; report the test score.",
+        ),
+        Mistake(
+            "mean of all settings",
+            lambda held, test: test.mean(),
+            "the mean over all settings: a choice is to be made, by the held-out images.",
+        ),
+        Mistake(
+            "best of both",
+            lambda held, test: test[(held + test).argmax()],
+            "the test images have half a vote in the choice. They must have none.",
+        ),
+    ),
+    praise="right: the held-out images choose, the test images judge, once.",
+)
+
+
+# --- is A better than B? ------------------------------------------------------------------------
+
+
+def _runs():
+    g = torch.Generator().manual_seed(10)
+    hard = torch.randn(6, generator=g) * 0.05  # a seed draws pictures too: some are harder, for both
+    return [
+        (0.8 + hard + 0.01 * torch.randn(6, generator=g), 0.82 + hard + 0.01 * torch.randn(6, generator=g)),
+        (torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0.92, 0.81, 0.75])),
+    ]
+
+
+def _paired(a, b):
+    d = b - a
+    return torch.stack((d.mean(), d.std() / math.sqrt(len(d))))
+
+
+def _unpaired(a, b):
+    return torch.stack((b.mean() - a.mean(), ((a.var() + b.var()) / len(a)).sqrt()))
+
+
+DIFFERENCE = Exercise(
+    id="08-difference",
+    title="Is the one better than the other?",
+    kind="extend",
+    difficulty=3,
+    minutes=10,
+    hint="Seed i gives a pair. Take the differences first, one for each seed: d = b − a. Then their mean, and the standard error of "
+    "that mean: the standard deviation (with n − 1) over √n.",
+    cases=_runs,
+    reference=_paired,
+    mistakes=(
+        Mistake(
+            "not paired",
+            _unpaired,
+            "the difference is right, but its error is that of unrelated runs. Both had the same pictures for the same seed: take "
+            "the difference seed by seed, and what is hard for both drops out.",
+        ),
+        Mistake(
+            "the wrong way round",
+            lambda a, b: _paired(b, a),
+            "the sign: b − a, how much the second is better.",
+        ),
+        Mistake(
+            "spread instead of error",
+            lambda a, b: torch.stack(((b - a).mean(), (b - a).std())),
+            "that is the spread of single differences. A mean of n is surer than one: divide by √n.",
+        ),
+        Mistake(
+            "n instead of n − 1",
+            lambda a, b: torch.stack(((b - a).mean(), (b - a).std(correction=0) / math.sqrt(len(a)))),
+            "divided by n within the standard deviation: with so few seeds n − 1 matters.",
+        ),
+        Mistake(
+            "best against best",
+            lambda a, b: torch.stack((b.max() - a.max(), (b - a).std() / math.sqrt(len(a)))),
+            "the best seed of the one against the best of the other: with more seeds both grow, whatever the methods.",
+        ),
+    ),
+    praise="right. A difference of less than twice its error should not be called one.",
+)
+
+EXERCISES = (KNN, BASELINE, LEAK, CHOOSE, DIFFERENCE)
