@@ -311,7 +311,9 @@ LIMIT = Exercise(
             lambda tau, noise: tau**2 / (2 * (1 + noise)),
             "twice as much: put p = τ̂ / (2 (1 + σ²)) into p (τ̂ − (1 + σ²) p) once more.",
         ),
-        Mistake("noise squared", lambda tau, noise: tau**2 / (4 * (1 + noise) ** 2), "1 + σ² comes in once, not squared."),
+        Mistake(
+            "noise squared", lambda tau, noise: tau**2 / (4 * (1 + noise) ** 2), "1 + σ² comes in once, not squared."
+        ),
     ),
     praise="right: above it no direction survives, wherever it starts. Compare with the slider of the panel.",
 )

@@ -1,0 +1,273 @@
+"""Exercises of lesson 05, the moving average and the kinds of collapse."""
+
+import torch
+import torch.nn.functional as F
+
+from .record import Exercise, Mistake
+
+# --- the sweep ----------------------------------------------------------------------------------
+
+LEVELS = ("learns nothing", "learns less", "learns as well")
+
+TAU = Exercise(
+    id="05-tau",
+    title="How fast should the target follow?",
+    kind="predict",
+    difficulty=2,
+    minutes=4,
+    hint="A target with τ looks back about 1/(1 − τ) steps. How many steps has this run? And of τ = 0 you have seen a run already, "
+    "if you did lesson 4.",
+    questions={"tau_1": LEVELS, "tau_0999": LEVELS, "tau_0": LEVELS},
+    reference={"tau_1": "learns less", "tau_0999": "learns less", "tau_0": "learns as well"},
+    mistakes=(
+        Mistake(
+            "the paper's table",
+            {"tau_1": "learns less", "tau_0999": "learns as well", "tau_0": "learns nothing"},
+            "so it is on ImageNet. But 1,000 steps are little of that run and more than this whole one; and τ = 0 learns here, "
+            "as it does in SimSiam.",
+        ),
+        Mistake(
+            "a fixed target teaches nothing",
+            {"tau_1": "learns nothing", "tau_0999": "learns less", "tau_0": "learns as well"},
+            "lesson 1: to predict a random network already teaches something. It only never gets better.",
+        ),
+        Mistake(
+            "nothing without a moving average",
+            {"tau_1": "learns less", "tau_0999": "learns less", "tau_0": "learns nothing"},
+            "the stop-gradient and a predictor that keeps up are enough here, as for SimSiam on ImageNet.",
+        ),
+    ),
+    praise="right: here a slow target costs more than none.",
+)
+
+
+# --- the same memory ----------------------------------------------------------------------------
+
+MEMORY = Exercise(
+    id="05-memory",
+    title="The same memory in another run",
+    kind="implement",
+    difficulty=2,
+    minutes=8,
+    hint="Over a whole run of K steps the first target keeps the weight τ^K. What must τ′ be, so that τ′^K′ is the same?",
+    cases=lambda: [(0.99, 1000, 100), (0.996, 1000, 8000), (0.9, 500, 1000)],
+    reference=lambda tau, steps, other: tau ** (steps / other),
+    mistakes=(
+        Mistake(
+            "the other way round",
+            lambda tau, steps, other: tau ** (other / steps),
+            "with more steps, the target must follow more slowly in each: τ′ nearer 1. Yours goes the other way.",
+        ),
+        Mistake(
+            "1/(1 − τ) in proportion",
+            lambda tau, steps, other: 1 - (1 - tau) * steps / other,
+            "near 1 that is nearly the same. But for τ = 0.99 and a tenth of the steps it gives 0.9, where ten steps of 0.99 leave "
+            "more than 0.9; and with few enough steps it falls below 0.",
+        ),
+        Mistake(
+            "τ in proportion",
+            lambda tau, steps, other: tau * other / steps,
+            "that can exceed 1. What is passed on in each step multiplies: τ · τ · τ ...",
+        ),
+        Mistake(
+            "the same τ",
+            lambda tau, steps, other: tau,
+            "the same τ in fewer steps is a target that remembers more of the run.",
+        ),
+        Mistake(
+            "the weight of the first target",
+            lambda tau, steps, other: tau**steps,
+            "that is what is left of the first target at the end. Now choose τ′ so that τ′^K′ equals it.",
+        ),
+    ),
+    praise="right. The paper's own settings for smaller batches follow it, as the next cell shows.",
+)
+
+
+# --- clouds -------------------------------------------------------------------------------------
+
+CLOUDS = Exercise(
+    id="05-clouds",
+    title="Three clouds",
+    kind="predict",
+    difficulty=2,
+    minutes=4,
+    hint="√d·std asks how far each coordinate varies, a mean over coordinates. Turned at random, does a circle vary in few coordinates, or a "
+    "little in all?",
+    questions={
+        "point_spread": ("near 0", "near 1"),
+        "circle_spread": ("near 0", "near 1"),
+        "circle_rank": ("about 2", "about 64"),
+    },
+    reference={"point_spread": "near 0", "circle_spread": "near 1", "circle_rank": "about 2"},
+    mistakes=(
+        Mistake(
+            "few directions, little spread",
+            {"point_spread": "near 0", "circle_spread": "near 0", "circle_rank": "about 2"},
+            "points on a circle are as far apart as points on the sphere. The spread does not count directions.",
+        ),
+        Mistake(
+            "the spread tells all",
+            {"point_spread": "near 0", "circle_spread": "near 1", "circle_rank": "about 64"},
+            "all 64 coordinates vary, but together: two numbers tell all of them.",
+        ),
+    ),
+    praise="right: a dimensional collapse does not show in the spread.",
+)
+
+
+# --- rank ---------------------------------------------------------------------------------------
+
+
+def _rank(z, power=1.0, centre=True, entropy=True):
+    z = F.normalize(z.double(), dim=-1)
+    z = z - z.mean(dim=0) if centre else z
+    eigenvalues = torch.linalg.svdvals(z) ** 2 / len(z)
+    v = eigenvalues.sum()
+    share = eigenvalues / v
+    count = (-(share * share.clamp(min=1e-12).log()).sum()).exp() if entropy else (share > 0.01).sum()
+    return float(count * v**power)
+
+
+def _clouds():
+    g = torch.Generator().manual_seed(3)
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=g)).Q
+    noise = torch.randn(200, 16, generator=g)
+    return [(noise,), (basis[0] + 0.001 * noise,), (noise[:, :2] @ basis[:2],), (basis[0] + 0.3 * noise,)]
+
+
+RANK = Exercise(
+    id="05-rank",
+    title="Full rank, and yet collapsed",
+    kind="find the bug",
+    difficulty=2,
+    minutes=8,
+    hint="The shares are of the variance, whatever it is. Of a cloud in one point, what is the variance? How large is it for unit "
+    "vectors at most? Multiply by something.",
+    cases=_clouds,
+    reference=_rank,
+    tolerance=1e-3,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            lambda z: _rank(z, power=0.0),
+            "for points that are all but the same it counts 16 of 16 directions. They do vary in all of them, by rounding noise: "
+            "equally, and by next to nothing.",
+        ),
+        Mistake(
+            "times the standard deviation",
+            lambda z: _rank(z, power=0.5),
+            "that sees a collapse, too. But the rank here is to be in proportion to the variance, not to its root.",
+        ),
+        Mistake(
+            "not centred",
+            lambda z: _rank(z, centre=False),
+            "without taking away the mean, a collapsed cloud has one direction: the mean itself, which tells no two images apart. It "
+            "is to have none.",
+        ),
+        Mistake(
+            "divided by the variance",
+            lambda z: _rank(z, power=-1.0),
+            "the wrong way: the smaller the variance, the more directions you count.",
+        ),
+        Mistake(
+            "a threshold on the shares",
+            lambda z: _rank(z, power=0.0, entropy=False),
+            "a threshold on shares of the variance has the same fault: in a collapsed cloud all shares are equal, and pass.",
+        ),
+    ),
+    praise="right: a count of directions that sees the variance vanish.",
+)
+
+
+# --- lag ----------------------------------------------------------------------------------------
+
+LAG = Exercise(
+    id="05-lag",
+    title="What goes first?",
+    kind="predict",
+    difficulty=3,
+    minutes=4,
+    hint="Where is the spread measured, and what does kNN look at? Between them lies a projector.",
+    questions={
+        "spread_no_predictor": ("halved", "kept"),
+        "knn_no_predictor": ("rises", "falls"),
+        "knn_no_stop_gradient": ("rises", "falls"),
+    },
+    reference={"spread_no_predictor": "halved", "knn_no_predictor": "rises", "knn_no_stop_gradient": "falls"},
+    mistakes=(
+        Mistake(
+            "accuracy follows the spread",
+            {"spread_no_predictor": "halved", "knn_no_predictor": "falls", "knn_no_stop_gradient": "falls"},
+            "the spread is that of z, but accuracy is judged on y. The projector can shrink everything while the encoder still learns.",
+        ),
+        Mistake(
+            "a trained network stays",
+            {"spread_no_predictor": "kept", "knn_no_predictor": "rises", "knn_no_stop_gradient": "rises"},
+            "that a network has learned does not protect it: the constant costs less than what it does now.",
+        ),
+    ),
+    praise="right. And you would have seen the first only by looking at the spread.",
+)
+
+
+# --- beyond the lesson --------------------------------------------------------------------------
+
+
+def _round_spread(z):
+    z = F.normalize(z, dim=-1)
+    return z.var(dim=0).sum().sqrt()
+
+
+def _of_clouds():
+    g = torch.Generator().manual_seed(8)
+    z = torch.randn(60, 8, generator=g)
+    flat = torch.cat((z[:, :2], torch.zeros(60, 6)), dim=1)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=g)).Q
+    return [(z,), (flat,), (flat @ turn,), (5 * flat + 20 * turn[0],)]
+
+
+ROTATION = Exercise(
+    id="05-rotation",
+    title="A spread that no rotation changes",
+    kind="extend",
+    difficulty=3,
+    minutes=12,
+    hint="The sum of all coordinates' variances is the trace of the covariance. A rotation does not change a trace. For unit vectors, how "
+    "large is it at most?",
+    cases=_of_clouds,
+    reference=_round_spread,
+    tolerance=0.02,  # N or N − 1
+    mistakes=(
+        Mistake(
+            "√d · mean of the standard deviations",
+            lambda z: F.normalize(z, dim=-1).std(dim=0).mean() * z.shape[1] ** 0.5,
+            "that is the usual measure: a flat circle gets less than the same circle turned. Which mean of the standard deviations "
+            "does not depend on the axes?",
+        ),
+        Mistake(
+            "the variance",
+            lambda z: F.normalize(z, dim=-1).var(dim=0).sum(),
+            "the sum of the variances is right; it is asked for on the scale of a standard deviation.",
+        ),
+        Mistake(
+            "lengths count",
+            lambda z: z.var(dim=0).sum().sqrt(),
+            "the rows must be brought to length 1 first: only directions count.",
+        ),
+        Mistake(
+            "a mean over coordinates",
+            lambda z: F.normalize(z, dim=-1).var(dim=0).mean().sqrt(),
+            "right up to a factor √d: with it, it is near 1 for points all around.",
+        ),
+        Mistake(
+            "the largest direction",
+            lambda z: F.normalize(z, dim=-1).sub(F.normalize(z, dim=-1).mean(0)).svd().S[0] / len(z) ** 0.5,
+            "no rotation changes the largest singular value, true, but it is one direction's spread. Take all.",
+        ),
+    ),
+    praise="right: the root mean square of the distance from the mean. It equals √(1 − ‖mean‖²), so it measures the mean's length only.",
+)
+
+
+EXERCISES = (TAU, MEMORY, CLOUDS, RANK, LAG, ROTATION)
