@@ -3,26 +3,37 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: lab test book serve-book notebooks student teacher constraints bench clean
+.PHONY: lab test verify book slides serve-book notebooks student teacher constraints bench clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
 
 # One process a core, one thread each, so that tests which train do not fight over the cores. Notebooks apart: in one
-# process with browser tests, two event loops would meet.
+# process with browser tests, two event loops would meet. The book is built first, strictly and from nothing.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests $(ARGS)
+	rm -rf build/test && $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
+	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)
+
+# Every notebook as a reader runs it, at laptop scale; about twenty minutes on two cores.
+verify: .venv/installed
+	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 notebooks $(ARGS)
 
 # The course as a static site in build/html: it opens from any server, and from a disk. BYOL_SCALE=smoke for a quick look,
 # BYOL_EDITION=teacher for answers to the questions. What was executed is kept, as long as library and pages are the same.
+SITE ?= build/html
+WORK ?= build/book
 book: .venv/installed
-	rm -rf build/book/_build/html build/book/_build/.doctrees
-	BYOL_STATIC=1 TQDM_DISABLE=1 OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/jupyter-book build . \
-	    --config book/_config.yml --toc book/_toc.yml --path-output build/book -W -n --keep-going $(ARGS)
-	rm -rf build/html && cp -r build/book/_build/html build/html
+	rm -rf $(WORK)/_build/html $(WORK)/_build/.doctrees
+	BYOL_STATIC=1 TQDM_DISABLE=1 BYOL_SCALE=$(BYOL_SCALE) $(BIN)/jupyter-book build . \
+	    --config book/_config.yml --toc book/_toc.yml --path-output $(WORK) -W -n --keep-going
+	rm -rf $(SITE) && cp -r $(WORK)/_build/html $(SITE)
+
+# One deck of slides a lesson, in build/slides-html.
+slides: book
+	$(BIN)/python book/slides/make.py $(WORK) build/slides-html
 
 serve-book:
 	$(if $(wildcard build/html/index.html),,$(error there is no book yet: make book))

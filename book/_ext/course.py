@@ -29,6 +29,13 @@ UNWANTED = re.compile(
     re.DOTALL,
 )
 
+# Of the theme's and of Sphinx's, what a screen reader stumbles over.
+MENDED = {
+    r'<summary><span class="toctree-toggle"': '<summary aria-label="pages of this part"><span class="toctree-toggle"',
+    r"<th[^>e]*>\s*(?:<p></p>)?\s*</th>": "<td></td>",
+    r' role="(?:doc-biblioentry|list)"': "",
+}
+
 
 def library() -> str:
     """A digest of all that the pages import, and of the scale they run at."""
@@ -130,7 +137,12 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     for file in [*static.rglob("*.map"), *static.rglob("webfonts/*"), *static.glob("sphinx-thebe.*")]:
         file.unlink()
     for page in Path(app.outdir).rglob("*.html"):
-        page.write_text(UNWANTED.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = UNWANTED.sub("", page.read_text(encoding="utf-8"))
+        for wrong, right in MENDED.items():
+            text = re.sub(wrong, right, text)
+        page.write_text(text, encoding="utf-8")
+    for template in static.glob("*macros.html"):
+        template.unlink()
 
 
 def setup(app: Sphinx) -> dict:

@@ -1,6 +1,6 @@
-"""Slides from the lessons: python book/slides/make.py OUT, after `make book` has executed them.
+"""Slides from the lessons: python book/slides/make.py WORK OUT, after `make book` has executed them.
 
-One deck a lesson, one slide a section: its first words, its equations, its first picture or table as the book has it;
+One deck a lesson, one slide a section: its first words, its equations, its first picture, table or code as the book has it;
 all of its text as the speaker's notes (press S). Static HTML, with reveal.js and MathJax beside it.
 """
 
@@ -10,13 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import yaml
 from jupyter_cache import get_cache
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-EXECUTED = ROOT / "build" / "book" / "_build" / "executed"
-WORDS = 45  # of a section's text on its slide; the notes have all of it
+WORDS, LINES = 45, 18  # of a section's text, and of code, on its slide; the notes have all of the text
 
 
 def lessons() -> list[Path]:
@@ -26,34 +26,41 @@ def lessons() -> list[Path]:
     return [ROOT / f"{file}.md" for file in files if re.match(r"notebooks/\d", file)]
 
 
-def executed() -> dict[str, list[dict]]:
-    """Lesson's name -> its cells with outputs, of the newest build."""
-    folders = sorted(EXECUTED.glob("*"), key=lambda folder: folder.stat().st_mtime)
-    if not folders:
-        sys.exit("no executed lessons: make book first")
-    cache = get_cache(folders[-1])
-    records = sorted(cache.list_cache_records(), key=lambda record: record.pk)
-    return {Path(record.uri).stem: cache.get_cache_bundle(record.pk).nb.cells for record in records}
+def executed(lesson: Path, work: Path) -> list[dict]:
+    """The lesson's cells, the code with its outputs from the newest build."""
+    folders = sorted((work / "_build" / "executed").glob("*"), key=lambda folder: folder.stat().st_mtime)
+    cache = get_cache(folders[-1]) if folders else None
+    records = [r for r in cache.list_cache_records() if Path(r.uri).stem == lesson.stem] if cache else []
+    if not records:
+        sys.exit(f"{lesson.name} is not executed: make book first")
+    outputs = iter(cache.get_cache_bundle(max(r.pk for r in records)).nb.cells)  # the cache keeps code cells only
+    cells = jupytext.read(lesson).cells
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = next(outputs)["outputs"]
+    return cells
 
 
-def sections(cells: list[dict]) -> list[tuple[str, str, list[dict]]]:
-    """(heading, text, outputs) of each section; solutions are left out."""
-    found: list[tuple[str, list[str], list[dict]]] = []
+def sections(cells: list[dict]) -> list[tuple[str, str, list[dict], str]]:
+    """(heading, text, outputs, its first short piece of code) of each section; solutions are left out."""
+    found: list[tuple[str, list[str], list[dict], list[str]]] = []
     for cell in cells:
         if cell["cell_type"] == "markdown":
             for part in re.split(r"(?m)^(?=##? )", cell["source"]):
                 heading = re.match(r"##? (.+)\n?", part)
                 if heading:
-                    found.append((heading[1], [], []))
+                    found.append((heading[1], [], [], []))
                     part = part[heading.end() :]
                 if found:
                     found[-1][1].append(part)
         elif cell["cell_type"] == "code" and found and "solution" not in cell["metadata"].get("tags", []):
             found[-1][2].extend(cell.get("outputs", []))
-    return [(heading, "\n".join(texts).strip(), outputs) for heading, texts, outputs in found]
+            if cell["source"].count("\n") < LINES and "bt.exercises" not in cell["source"]:
+                found[-1][3].append(cell["source"])
+    return [(heading, "\n".join(texts).strip(), outputs, (code or [""])[0]) for heading, texts, outputs, code in found]
 
 
-def slide(heading: str, text: str, outputs: list[dict], first: bool) -> str:
+def slide(heading: str, text: str, outputs: list[dict], code: str, first: bool) -> str:
     equations = re.findall(r"(?s)^\$\$.*?^\$\$", text, re.M)
     lists = re.findall(r"(?m)(?:^[-*] .+(?:\n[ ]+.+)*\n?)+", text)
     tables = re.findall(r"(?m)(?:^\|.+\|\n?){3,}", text)
@@ -63,16 +70,27 @@ def slide(heading: str, text: str, outputs: list[dict], first: bool) -> str:
     if heading in ("Summary", "What to read next") or (first and not paragraphs):
         body += lists[:1] or [text]
     elif paragraphs:
-        words = paragraphs[0].split()
-        end = next((i + 1 for i, w in enumerate(words[:WORDS]) if i > 12 and w.endswith((".", "?", ":"))), WORDS)
-        body.append(" ".join(words[:end]) + ("" if end >= len(words) or words[end - 1][-1] in ".?:" else " …"))
+        body.append(first_words(paragraphs[0]))
     body += equations[:2] or tables[:1]
     picture = next(filter(None, map(shown, outputs)), None)
     if picture and len(equations) < 2:
         body.append(f"```{{raw}} html\n{picture}\n```")
+    elif code and not equations and not tables:
+        body.append(f"```python\n{code}\n```")
     notes = re.sub(r"(?m)^#+ ", "", re.sub(r"(?s)```.*?```|^\$\$.*?^\$\$", "", text, flags=re.M)).strip()
     notes = f"\n```{{revealjs-notes}}\n{notes}\n```\n" if notes and "[" not in heading else ""
     return f"{'#' if first else '##'} {unlinked(heading)}\n\n" + unlinked("\n\n".join(body)) + "\n" + unlinked(notes)
+
+
+def first_words(paragraph: str) -> str:
+    """Whole sentences, up to WORDS words or the first of them."""
+    sentences = re.split(r"(?<=[.?!:])(?<!al\.)\s+(?=[A-Z*`])", " ".join(paragraph.split()))
+    taken = sentences[:1]
+    for sentence in sentences[1:]:
+        if len(" ".join([*taken, sentence]).split()) > WORDS:
+            break
+        taken.append(sentence)
+    return " ".join(taken)
 
 
 def shown(output: dict) -> str | None:
@@ -87,17 +105,15 @@ def unlinked(text: str) -> str:
     return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 
-def main(out: Path) -> None:
+def main(work: Path, out: Path) -> None:
     source = ROOT / "build" / "slides"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     shutil.copy(HERE / "conf.py", source)
     shutil.copy(HERE / "slides.css", source)
-    cells, names = executed(), []
+    names = []
     for lesson in lessons():
-        if lesson.stem not in cells:
-            sys.exit(f"{lesson.name} is not executed: make book first")
-        parts = [slide(*part, first=not i) for i, part in enumerate(sections(cells[lesson.stem]))]
+        parts = [slide(*part, first=not i) for i, part in enumerate(sections(executed(lesson, work)))]
         (source / f"{lesson.stem}.md").write_text("\n".join(parts), encoding="utf-8")
         names.append(lesson.stem)
     entries = "\n".join(f"- [{name}](./{name}.md)" for name in names)
@@ -109,4 +125,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

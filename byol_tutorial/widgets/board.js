@@ -1,9 +1,7 @@
 // The hyperparameter board: which run the controls choose, its curves beside BYOL's, its map and what it means.
 
-const BOARD_HEALTHY = 0.5, BOARD_COLLAPSED = 0.1; // √d·std, as in diagnose.py
-
 function render({model, el}) {
-  const data = model.get("runs");
+  const data = model.get("runs"), [collapsed, partial] = data.limits; // of √d·std
   const taus = [...new Set(data.places.map((p) => p[0]))];
   const start = {tau: 0.95, predictor: true, stop: true, colour: true};
   let place = {...start}, colourBy = "class";
@@ -44,8 +42,8 @@ function render({model, el}) {
   show();
 
   function words(r) {
-    if (r.spread < BOARD_COLLAPSED) return ["collapse", `collapse: every image gets nearly the same direction (√d·std ${r.spread.toFixed(3)})`];
-    if (r.spread < BOARD_HEALTHY) return ["partial collapse", `partial collapse: few directions are left (√d·std ${r.spread.toFixed(2)})`];
+    if (r.spread < collapsed) return ["collapse", `collapse: every image gets nearly the same direction (√d·std ${r.spread.toFixed(3)})`];
+    if (r.spread < partial) return ["partial collapse", `partial collapse: few directions are left (√d·std ${r.spread.toFixed(2)})`];
     return ["healthy", `the directions are spread out (√d·std ${r.spread.toFixed(2)})`];
   }
   function show() {

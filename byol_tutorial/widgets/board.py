@@ -6,6 +6,7 @@ Everything is in the browser, so it answers at once, in a static page too.
 import traitlets
 
 from ..course import board as grid
+from ..diagnose import COLLAPSED, PARTIAL
 from .film import hue_circle
 from .panel import HERE, Panel, source
 
@@ -20,7 +21,7 @@ def board() -> "Board":
     Accessible names, for whoever drives the panel by them: region "Hyperparameter board"; slider "decay rate τ"; check
     boxes "predictor", "stop-gradient" and "colour changes"; choice "colour by"; image "Map of the projections ...".
     """
-    return Board(runs=grid.recorded() | {"circle": hue_circle(24), "full": grid.FULL})
+    return Board(runs=grid.recorded() | {"circle": hue_circle(24), "full": grid.FULL, "limits": [COLLAPSED, PARTIAL]})
 
 
 class Board(Panel):

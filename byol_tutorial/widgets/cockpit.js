@@ -235,17 +235,19 @@ function render({model, el}) {
   model.on("change:frame", onFrame);
   model.on("change:before", onBefore);
   model.on("change:problem", onProblem);
+  const orders = () => [...root.querySelectorAll("button, input, select")]
+    .filter((control) => !control.closest(".bt-map") && control !== copy && control !== code); // what only a kernel can do
   const alive = btPulse(model, (now) => {
     pulse.hidden = now;
     pulse.textContent = model.recorded ? "a recorded picture: run the notebook for live controls"
       : "not live: no kernel answers; run the cell again";
-    for (const control of root.querySelectorAll("button, input, select"))
-      if (!control.closest(".bt-map") && control !== copy && control !== code) control.toggleAttribute("data-off", !now);
+    for (const control of orders()) control.toggleAttribute("data-off", !now);
   });
   model.on("change:frame", alive.heard);
   onBefore();
   onFrame();
   onProblem();
+  if (model.recorded) for (const control of orders()) control.disabled = true;
   return () => {
     alive.close();
     for (const [event, handler] of [["frame", onFrame], ["frame", alive.heard], ["before", onBefore], ["problem", onProblem]])

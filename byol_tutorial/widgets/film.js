@@ -65,7 +65,7 @@ function render({model, el}) {
   strip.element.addEventListener("pointermove", (event) => { if (strip.element.hasPointerCapture(event.pointerId)) scrubTo(event); });
   const side = h("div", {class: "bt-look", "aria-live": "polite"});
 
-  const root = h("div", {class: "bt bt-film", role: "region", "aria-label": "Embedding film"},
+  const root = h("div", {class: "bt bt-film", role: "region", "aria-label": `Embedding film of ${about.name}, ${about.kind}`},
     h("div", {class: "bt-row"}, play, scrub.element, tempo.element, options.length ? colouring.element : null),
     h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
     h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`

@@ -30,7 +30,7 @@ def film(recording: Recording) -> "Film":
     Play and scrub; colour by class or by a factor; rest on a point to see its picture and two views of it; press it,
     or Enter, to see what lies nearest in the space that is mapped; switch classes off in the legend.
 
-    Accessible names, for whoever drives the panel by them: region "Embedding film"; buttons "play", "pause", and each
+    Accessible names, for whoever drives the panel by them: region "Embedding film of ..."; buttons "play", "pause", and each
     class; sliders "epoch"; choices "speed" and "colour by"; image "Map by ...", on which arrow keys go from point to
     point and Enter shows neighbours.
     """

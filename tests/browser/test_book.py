@@ -59,7 +59,7 @@ def opened(page, address: str):
 
 def violations(page) -> list[str]:
     """What axe-core finds, in one line each."""
-    options = {"rules": {rule: {"enabled": False} for rule in AXE_OFF}}
+    options = {"preload": False, "rules": {rule: {"enabled": False} for rule in AXE_OFF}}
     found = Axe().run(page, options=options).response["violations"]
     return [
         f"{v['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for v in found for node in v["nodes"]
