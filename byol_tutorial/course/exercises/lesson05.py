@@ -190,21 +190,26 @@ LAG = Exercise(
     minutes=4,
     hint="Where is the spread measured, and what does kNN look at? Between them lies a projector.",
     questions={
-        "spread_no_predictor": ("halved", "kept"),
-        "knn_no_predictor": ("rises", "falls"),
-        "knn_no_stop_gradient": ("rises", "falls"),
+        "spread_no_predictor": ("falls", "stays"),
+        "spread_no_stop_gradient": ("falls", "stays"),
+        "knn_no_predictor": ("falls", "rises"),
     },
-    reference={"spread_no_predictor": "halved", "knn_no_predictor": "rises", "knn_no_stop_gradient": "falls"},
+    reference={"spread_no_predictor": "falls", "spread_no_stop_gradient": "falls", "knn_no_predictor": "rises"},
     mistakes=(
         Mistake(
             "accuracy follows the spread",
-            {"spread_no_predictor": "halved", "knn_no_predictor": "falls", "knn_no_stop_gradient": "falls"},
+            {"spread_no_predictor": "falls", "spread_no_stop_gradient": "falls", "knn_no_predictor": "falls"},
             "the spread is that of z, but accuracy is judged on y. The projector can shrink everything while the encoder still learns.",
         ),
         Mistake(
             "a trained network stays",
-            {"spread_no_predictor": "kept", "knn_no_predictor": "rises", "knn_no_stop_gradient": "rises"},
+            {"spread_no_predictor": "stays", "spread_no_stop_gradient": "stays", "knn_no_predictor": "rises"},
             "that a network has learned does not protect it: the constant costs less than what it does now.",
+        ),
+        Mistake(
+            "the moving average holds it",
+            {"spread_no_predictor": "stays", "spread_no_stop_gradient": "falls", "knn_no_predictor": "rises"},
+            "without predictor, the target draws the projections together though no gradient passes through it; it follows them in turn.",
         ),
     ),
     praise="right. And you would have seen the first only by looking at the spread.",
