@@ -13,6 +13,7 @@ import ipywidgets
 import pytest
 import traitlets
 
+import byol_tutorial as bt
 from byol_tutorial.checkpoint import CheckpointError
 from byol_tutorial.config import UserError
 from byol_tutorial.widgets.panel import Panel
@@ -132,3 +133,55 @@ def test_a_wheel_holds_the_panels_sources(tmp_path):
     assert len(sources) > 15
     for file in sources:
         assert str(file.relative_to(ROOT)) in inside
+
+
+# --- notebooks shown as pages --------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_page(monkeypatch):
+    monkeypatch.setenv("BYOL_STATIC", "1")
+    monkeypatch.setattr("byol_tutorial.widgets.static._page", set())
+
+
+def shown(panel) -> dict:
+    found = panel._repr_mimebundle_()
+    return found[0] if isinstance(found, tuple) else found
+
+
+def test_a_notebook_shows_a_live_widget():
+    panel = bt.widgets.phase_plane()
+    assert "application/vnd.jupyter.widget-view+json" in shown(panel)
+    panel.close()
+
+
+def test_a_notebook_of_the_book_shows_the_page_and_each_module_once(as_page):
+    first, second = bt.widgets.phase_plane(), bt.widgets.phase_plane()
+    found = [shown(first), shown(second)]
+    assert all(set(f) == {"text/html", "text/plain"} for f in found)
+    assert ["data-bt-source" in f["text/html"].split('<script type="module"')[0] for f in found] == [True, False]
+    first.close()
+    second.close()
+
+
+def test_a_cockpit_of_the_book_has_trained_a_little(as_page):
+    images = bt.load("shapes", limit=64)
+    panel = bt.widgets.cockpit(
+        bt.Config(width=4, hidden_dim=16, projection_dim=8, batch_size=8, epochs=4), images, images, "cpu"
+    )
+    shown(panel)
+    assert panel.session.snapshot().step == 8  # a quarter of its 32
+    assert panel.frame["step"] == 8
+    shown(panel)
+    assert panel.session.snapshot().step == 8
+    panel.close()
+
+
+@pytest.mark.training
+def test_a_laboratory_of_the_book_has_run(as_page, monkeypatch):
+    monkeypatch.setenv("BYOL_SCALE", "smoke")
+    box = bt.widgets.laboratory(cells=["τ = 0"])
+    html = shown(box)["text/html"]
+    assert box.lab.state == "done"
+    assert "data-bt-module" in html
+    box.close()

@@ -22,17 +22,18 @@ from sphinx.util.docutils import SphinxDirective
 ROOT = Path(__file__).parents[2]
 MATHJAX = "tex-svg-full.js"
 
-# Of the theme's: icons as fonts, which may not be loaded from file://, beside the same as SVG; and a kernel in the cloud.
+# Of the theme's: icons as fonts, which may not be loaded from file://, beside the same as SVG; a kernel in the cloud, and widgets' state.
 UNWANTED = re.compile(
     r"<link[^>]*(?:fontawesome|sphinx-thebe)[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
-    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>",
+    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>|"
+    r'<script type="application/vnd.jupyter.widget-state\+json">.*?</script>',
     re.DOTALL,
 )
 
 # Of the theme's and of Sphinx's, what a screen reader stumbles over.
 MENDED = {
     r'<summary><span class="toctree-toggle"': '<summary aria-label="pages of this part"><span class="toctree-toggle"',
-    r"<th[^>e]*>\s*(?:<p></p>)?\s*</th>": "<td></td>",
+    r"<th(?:\s[^>]*)?>\s*(?:<p>\s*</p>)?\s*</th>": "<td></td>",
     r' role="(?:doc-biblioentry|list)"': "",
 }
 

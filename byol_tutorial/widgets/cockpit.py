@@ -36,6 +36,7 @@ CONTROLS = (
     ("Algorithm", "target", "target network", {}),
     ("Algorithm", "stop_gradient", "stop-gradient", {}),
     ("Algorithm", "symmetric", "symmetric loss", {}),
+    ("Algorithm", "negatives_weight", "negatives β", {}),
     ("Optimiser", "lr", "learning rate", {"scale": "log", "low": 0.001, "high": 10}),
     ("Optimiser", "predictor_lr_multiplier", "predictor's rate, times", {"scale": "log", "low": 0.01, "high": 100, "zero": True}),
     ("Optimiser", "weight_decay", "weight decay", {"scale": "log", "low": 1e-6, "high": 0.1, "zero": True}),

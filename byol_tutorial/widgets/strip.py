@@ -86,8 +86,8 @@ class Strip(Panel):
 
 def config_of(operation: str, level: int) -> Config:
     """This operation alone, at level 0 (none) to LEVELS − 1."""
-    _, (first, last), fields = OPERATIONS[operation]
-    return Config(**(NONE | fields(first + (last - first) * level / (LEVELS - 1))))
+    _, ends, fields = OPERATIONS[operation]
+    return Config(**(NONE | fields(float(np.linspace(*ends, LEVELS)[level]))))
 
 
 def tiles(images: torch.Tensor, seed: int, operation: str, level: int) -> np.ndarray:

@@ -71,10 +71,11 @@ def test_page(page, site, name):
     """The page fixture fails it for requests to other hosts and for errors on the console."""
     loaded = []
     page.on("response", lambda r: loaded.append(int(r.headers.get("content-length", 0))))
-    opened(page, f"{site}/{name}")
-    if name in ("index.html",):  # leads on to book/index.html
+    if name == "index.html":  # leads on
+        page.goto(f"{site}/{name}")
         page.wait_for_url("**/book/index.html*")
         return
+    opened(page, f"{site}/{name}")
     assert (
         page.evaluate(
             "() => [...document.images].filter((i) => !i.hasAttribute('alt') || !i.complete || !i.naturalWidth).length"
@@ -184,15 +185,15 @@ def moved(page, region, slider: str, picture: str, keys: str = "ArrowLeft"):
 def test_the_board_follows_its_controls(page, site):
     opened(page, f"{site}/book/play.html")
     board = page.get_by_role("region", name="Hyperparameter board")
-    expect(board.get_by_role("status")).to_contain_text("spread out")
+    expect(board.locator(".bt-verdict")).to_contain_text("spread out")
     moved(page, board, "decay rate τ", "canvas")
     moved(page, board, "decay rate τ", "canvas[aria-label^='Map']", "End")
     board.get_by_role("button", name="BYOL").click()
     board.get_by_label("predictor").uncheck()
-    expect(board.get_by_role("status")).to_contain_text("collapse")
+    expect(board.locator(".bt-verdict")).to_contain_text("collapse")
     board.get_by_label("predictor").check()
     board.get_by_label("stop-gradient").uncheck()
-    expect(board.get_by_role("status")).to_contain_text("collapse")
+    expect(board.locator(".bt-verdict")).to_contain_text("collapse")
     expect(board.get_by_role("slider", name="decay rate τ")).to_be_disabled()
 
 

@@ -1,0 +1,119 @@
+"""The book's Sphinx extension and its slides, piece by piece; the built book is tested in browser/test_book.py."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def module(path: str):
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+course, slides = module("book/_ext/course.py"), module("book/slides/make.py")
+
+
+def test_the_book_has_every_lesson_and_no_page_twice():
+    files = re.findall(r"file: (\S+)", (ROOT / "book" / "_toc.yml").read_text())
+    files += re.findall(r"root: (\S+)", (ROOT / "book" / "_toc.yml").read_text())
+    assert len(files) == len(set(files))
+    assert {f for f in files if f.startswith("notebooks/")} == {
+        f"notebooks/{p.stem}" for p in (ROOT / "notebooks").glob("*.md") if p.stem != "README"
+    }
+    assert {f for f in files if f.startswith("book/")} == {
+        str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").rglob("*.md")
+    }
+
+
+def test_lessons_are_told_to_be_notebooks_and_other_pages_are_not():
+    for text, wanted in (
+        ("---\nkernelspec:\n  name: x\n---\n# A", "---\nfile_format: mystnb\nkernelspec:"),
+        ("# A", "# A"),
+    ):
+        source = [text]
+        course.mark_lessons(None, "page", source)
+        assert source[0].startswith(wanted)
+
+
+def test_what_the_library_is_decides_what_is_executed_again(monkeypatch, tmp_path):
+    (tmp_path / "byol_tutorial").mkdir()
+    file = tmp_path / "byol_tutorial" / "a.py"
+    file.write_text("x = 1")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setenv("BYOL_SCALE", "smoke")
+    first = course.library()
+    assert course.library() == first
+    monkeypatch.setenv("BYOL_SCALE", "laptop")
+    other_scale = course.library()
+    file.write_text("x = 2")
+    assert len({first, other_scale, course.library()}) == 3
+
+
+def test_two_columns_of_a_docstring_stay_two_columns():
+    lines = ["A result.", "", "name     what it is called", "verdict  in words", "", "|x| is its size."]
+    course.keep_tables(None, "class", "x", None, None, lines)
+    text = "\n".join(lines)
+    assert "::\n\n    name     what it is called\n    verdict  in words" in text
+    assert r"\|x\| is its size." in text
+
+
+def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
+    page = (
+        '<link rel="preload" href="vendor/fontawesome/a.woff2" /><link rel="stylesheet" href="book.css" />'
+        '<script>const THEBE_JS_URL = "https://x"; </script><script>kernelName = 1</script><script src="a.js"></script>'
+        '<script type="application/vnd.jupyter.widget-state+json">{"a": 1}</script><p>text</p>'
+    )
+    assert (
+        course.UNWANTED.sub("", page)
+        == '<link rel="stylesheet" href="book.css" /><script src="a.js"></script><p>text</p>'
+    )
+
+
+# --- slides --------------------------------------------------------------------------------------
+
+CELLS = [
+    {"cell_type": "markdown", "source": "# Title\n\n**You will see** it.\n\n## One\n\nFirst words here. More of them.\n\n$$\nx^2\n$$"},
+    {"cell_type": "code", "source": "a = 1", "metadata": {}, "outputs": [{"data": {"text/html": "<img alt='x'>"}}]},
+    {"cell_type": "code", "source": "b = 2", "metadata": {"tags": ["solution"]}, "outputs": [{"data": {"text/html": "<img alt='no'>"}}]},
+    {"cell_type": "markdown", "source": "## Two\n\nSee [this](01_the_idea.md) and [that](https://x.org)."},
+    {"cell_type": "code", "source": "c = 3", "metadata": {}, "outputs": []},
+]  # fmt: skip
+
+
+def test_sections_have_their_text_their_outputs_and_no_solution():
+    found = slides.sections(CELLS)
+    assert [heading for heading, *_ in found] == ["Title", "One", "Two"]
+    assert found[1][2] == CELLS[1]["outputs"]
+    assert found[2][3] == "c = 3"
+
+
+def test_a_slide_has_words_equation_and_picture_or_code():
+    title, one, two = [slides.slide(*part, first=not i) for i, part in enumerate(slides.sections(CELLS))]
+    assert title.startswith("# Title\n\n**You will see** it.")
+    assert one.startswith("## One\n\nFirst words here. More of them.\n\n$$\nx^2\n$$")
+    assert "<img alt='x'>" in one
+    assert "alt='no'" not in one
+    assert "See this and [that](https://x.org)." in two
+    assert "```python\nc = 3\n```" in two
+    assert "revealjs-notes" in one
+
+
+def test_panels_stay_in_the_lesson():
+    assert slides.shown({"data": {"text/html": '<div class="bt-static"><img></div>'}}) is None
+    assert slides.shown({"data": {"text/plain": "1"}}) is None
+
+
+def test_first_words_are_whole_sentences():
+    text = "One (section 4.1) by Grill et al. 2020 here. Many " + "words " * 50 + "end. More."
+    assert slides.first_words(text) == "One (section 4.1) by Grill et al. 2020 here."
+
+
+def test_slides_without_an_executed_book_say_what_to_do(tmp_path):
+    with pytest.raises(SystemExit, match="make book first"):
+        slides.executed(ROOT / "notebooks" / "00_start_here.md", tmp_path)
