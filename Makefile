@@ -14,7 +14,7 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
-	rm -rf build/test && $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
+	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
 	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)
 
 # Every notebook as a reader runs it, at laptop scale; about twenty minutes on two cores.
