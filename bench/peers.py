@@ -64,7 +64,9 @@ def ours(images: torch.Tensor, config: bt.Config, device: str) -> Iterator[None]
 
 
 def encoder_of(config: bt.Config, device: str) -> nn.Module:
-    return Branch(config, config.view_size, (0.5,) * 3, (0.25,) * 3).encoder.to(device, memory_format=torch.channels_last)
+    return Branch(config, config.view_size, (0.5,) * 3, (0.25,) * 3).encoder.to(
+        device, memory_format=torch.channels_last
+    )
 
 
 def with_lightly(images: torch.Tensor, config: bt.Config, device: str, workers: int) -> Iterator[None]:

@@ -113,6 +113,7 @@ def linear_probe(
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     x, y = train_features.double().numpy(), train_labels.numpy()
     classes = np.unique(y)
@@ -125,7 +126,8 @@ def linear_probe(
 
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
-    with warnings.catch_warnings():
+    # One thread for NumPy's BLAS: thousands of small products, for which helpers take ten times as long beside torch's.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many iterations are the protocol
         scores = {}
         # From the strongest penalty to the weakest, each fit starts where the one before ended.

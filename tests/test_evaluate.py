@@ -162,3 +162,27 @@ def test_compare_without_labels_says_what_to_do(encoder):
     train = bt.load("shapes", limit=50)
     with pytest.raises(bt.DataError, match="no labels: put the images in one sub-folder a class"):
         bt.compare({}, replace(train, labels=None), train)
+
+
+def test_the_linear_probe_leaves_numpys_threads_as_they_were_and_takes_one(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen, fit = [], LogisticRegression.fit
+
+    def watched(self, *arguments):
+        seen.append(threads())
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    x, y = torch.randn(60, 4), torch.arange(60) % 3
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        bt.linear_probe(x, y, x, y)
+        assert threads() == before
+    assert set(before) == {2}
+    assert seen
+    assert all(n == 1 for pools in seen for n in pools)

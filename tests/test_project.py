@@ -42,6 +42,11 @@ def test_constraints_are_plain_pins_of_every_direct_requirement():
             assert name in pins
 
 
+def test_no_word_is_misspelt():
+    end = subprocess.run([sys.executable, "-m", "codespell_lib", "."], cwd=ROOT, capture_output=True, text=True)
+    assert (end.returncode, end.stdout) == (0, "")
+
+
 def test_import_pulls_in_nothing_heavy():
     """What makes the import slow, or needs an optional package, is imported where it is used."""
     code = (

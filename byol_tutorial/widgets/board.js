@@ -27,7 +27,8 @@ function render({model, el}) {
       now: series(name, run()), before: run() === byol ? null : series(name, byol), base: name === "knn" ? run().start_knn : null,
       frame: {step: run().epoch * data.epochs, epoch: run().epoch, total: run().epoch * data.epochs, changes: []}, beforeEnd: 0}), options)]));
   const map = btCanvas(260, "Map of the projections", drawMap);
-  const colouring = btChoice({label: "colour by"}, colourBy, ["class", "hue"], (v) => { colourBy = v; map.redraw(); });
+  const colouring = btChoice({label: "colour by"}, colourBy, ["class", "hue"], (v) => { colourBy = v; legend.hidden = v !== "class"; map.redraw(); });
+  const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...data.classes.map((name, k) => h("span", {}, h("i", {style: `background:${BT_COLOURS[k % 10]}`}), name)));
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const numbers = h("p", {class: "bt-quiet bt-numbers"});
 
@@ -36,7 +37,7 @@ function render({model, el}) {
     h("div", {class: "bt-choose"}, tau.element, predictor.element, stop.element, colour.element),
     verdict, numbers,
     h("div", {class: "bt-views"}, h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
-      h("div", {}, colouring.element, map.element)),
+      h("div", {}, colouring.element, map.element, legend)),
     h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`));
   el.append(root);
   show();
