@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy
 import rich_click as click
 import torch
 from rich.console import Console
@@ -13,6 +14,8 @@ from . import __version__, distributed, runfolder, stream
 from .config import FIELDS, Pair, UserError
 from .course import commands
 from .distributed import process
+from .embed import KINDS, pca_embedding, umap_embedding
+from .evaluate import features
 from .presets import PRESETS, preset
 from .protocols import PROTOCOLS
 from .train import DivergedError, Trainer, resolve_device
@@ -240,6 +243,44 @@ def evaluate(run, protocols, data, seed, device, workers):
         images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
         console.print(repr(images))
     run_protocols(protocols, trainer, images, test, seed, run, console)
+
+
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(KINDS), default="umap", help="how to bring them to two dimensions [umap]")
+@click.option("--split", type=click.Choice(["train", "test"]), help="which images [test, if there are any]")
+@click.option("--data", help="other images than the run's own, resized to its size")
+@click.option("--limit", type=click.IntRange(4), default=5000, help="at most so many images [5000]")
+@click.option("--seed", type=int, default=0, help="of the map, and of which images [0]")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]")
+def embed(run, kind, split, data, limit, seed, device):
+    """The representations of images, and a map of them, by the encoder in run folder RUN.
+
+    Writes RUN/embeddings.npz: features (N, D) and map (N, 2), float32; labels (N,), -1 where unknown; classes. Read
+    it with numpy.load. And RUN/figures/map.png.
+    """
+    from .course.maps import by_class, show_maps
+
+    resolve_device(device)
+    trainer, images, test = runfolder.open_run(run, device)
+    if data is not None:
+        images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
+    if split == "test" and test is None:
+        raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
+    chosen = images if split == "train" or test is None else test
+    chosen = chosen if len(chosen) <= limit else chosen.sample(limit, seed)
+    y = features(trainer.model.encoder, chosen)
+    points = pca_embedding(y) if kind == "pca" else umap_embedding(y, seed)
+    labels = torch.full((len(y),), -1) if chosen.labels is None else chosen.labels
+    content = {"features": y.numpy(), "map": points.numpy(), "labels": labels.numpy(), "classes": list(chosen.classes)}
+    runfolder.write_atomically(run / "embeddings.npz", lambda file: numpy.savez(file, **content))
+    title = {"pca": "PCA", "umap": "UMAP"}[kind]
+    picture = show_maps(
+        [{f"{title} of {len(y):,} images": points}], [by_class(labels.clamp(min=0))], chosen.classes[:10], inches=5.0,
+        alt=f"{title} of the representations of {len(y):,} images of {chosen.name!r}, coloured by class",
+    )  # fmt: skip
+    runfolder.write_atomically(run / "figures" / "map.png", lambda file: file.write(picture.png()))
+    console.print(f"{run}: {chosen!r}; features {tuple(y.shape)} and their map in {run / 'embeddings.npz'}")
 
 
 app.add_command(commands.claims)

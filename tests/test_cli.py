@@ -19,6 +19,8 @@ from byol_tutorial import cli, data, judge, stream
 from byol_tutorial.checkpoint import load as load_checkpoint
 from byol_tutorial.checkpoint import load_encoder
 from byol_tutorial.config import FIELDS, Config, Pair
+from byol_tutorial.embed import pca_embedding
+from byol_tutorial.evaluate import features
 from byol_tutorial.presets import PRESETS
 from byol_tutorial.train import Trainer
 
@@ -193,6 +195,47 @@ def test_shapes_are_the_default_and_run_folders_are_numbered(tmp_path, monkeypat
     assert f"all of it is in {Path('runs') / 'shapes-002'}" in out
     assert files(tmp_path / "runs" / "shapes-002") == FILES
     assert read(tmp_path / "runs" / "shapes-002" / "results.json")["table"].keys() >= {"BYOL"}
+
+
+# --- embed --------------------------------------------------------------------------------------
+
+
+def test_embed_writes_the_encoders_features_their_map_and_a_picture(trained, world, monkeypatch, capsys):
+    shutil.copytree(world / "run", world / "embedded")
+    monkeypatch.chdir(world)
+    assert main("embed", "embedded", "--kind", "pca", "--split", "train") == 0
+    kept = np.load(world / "embedded" / "embeddings.npz")
+    images = data.load("folder:images", split="train")
+    wanted = features(load_encoder(world / "embedded" / "encoder.safetensors"), images)
+    np.testing.assert_allclose(kept["features"], wanted.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kept["map"], pca_embedding(wanted).numpy(), rtol=1e-3, atol=1e-5)
+    assert kept["labels"].tolist() == images.labels.tolist()
+    assert kept["classes"].tolist() == ["cat", "horse"]
+    assert min(Image.open(world / "embedded" / "figures" / "map.png").size) > 100
+    assert "8 images" in capsys.readouterr().out
+    assert files(world / "embedded") == FILES | {"embeddings.npz", "figures/map.png"}
+
+
+def test_embed_other_images_by_umap(trained, world, monkeypatch):
+    shutil.copytree(world / "run", world / "other")
+    monkeypatch.chdir(world)
+    assert main("embed", "other", "--data", "shapes", "--limit", "40", "--seed", "2") == 0
+    kept = np.load(world / "other" / "embeddings.npz")
+    assert kept["features"].shape == (40, 16)
+    assert kept["map"].shape == (40, 2)
+    assert np.isfinite(kept["map"]).all()
+
+
+def test_embed_says_what_it_cannot_do(trained, world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.runfolder, "load_data", lambda _: (data.load("folder:images"), None))
+        assert main("embed", "run", "--split", "test", "--data", "folder:images") == 1
+    assert "has no test images; leave it out" in capsys.readouterr().err
+    assert main("embed", "nowhere") == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert main("embed", "run", "--kind", "tsne") == 2
+    assert files(world / "run") == FILES
 
 
 # --- data without a table -----------------------------------------------------------------------

@@ -142,6 +142,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         for wrong, right in MENDED.items():
             text = re.sub(wrong, right, text)
         page.write_text(text, encoding="utf-8")
+    (Path(app.outdir) / ".nojekyll").touch()  # else GitHub Pages leaves _static out
     for template in static.glob("*macros.html"):
         template.unlink()
 

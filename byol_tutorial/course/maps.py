@@ -41,6 +41,7 @@ def show_maps(
     headings: Sequence[str] = (),
     same_unit: Sequence[bool] = (),
     alt: str = "",
+    inches: float = PANEL,
 ) -> Picture:
     """Maps in rows and columns.
 
@@ -52,12 +53,13 @@ def show_maps(
         same_unit: for each row, whether its panels share their unit of length, for maps that have one, as PCA's do.
             Default: each map fills its panel.
         alt: what is to be seen.
+        inches: a side of a panel.
     """
     per_row = colours if len(colours) == len(rows) else [colours[0]] * len(rows)
     columns = max(len(row) for row in rows)
     titles = ", ".join(dict.fromkeys(name for row in rows for name in row))
     picture = Picture(
-        PANEL * columns + (0.3 if headings else 0) + (1.0 if classes else 0), (PANEL + 0.2) * len(rows),
+        inches * columns + (0.3 if headings else 0) + (1.0 if classes else 0), (inches + 0.2) * len(rows),
         alt or f"Maps in {len(rows)} rows: {titles}",
     )  # fmt: skip
     grid = picture.subplots(len(rows), columns, squeeze=False)
