@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: lab test verify book slides serve-book notebooks student teacher constraints bench clean
+.PHONY: lab test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
@@ -48,9 +48,15 @@ student teacher: .venv/installed
 	rm -rf build/$@
 	$(BIN)/byol-tutorial course $@ build/$@
 
-# Measured results in bench/results; about a quarter of an hour on two cores.
-bench: .venv/installed
-	$(BIN)/python bench/shapes.py
+# Measured results in bench/results; about a quarter of an hour on two cores. QUICK=--quick only sees whether they run.
+bench: bench-peers
+	$(BIN)/python bench/step.py $(QUICK)
+	$(BIN)/python bench/peers.py $(QUICK)
+	$(BIN)/python bench/growth.py $(QUICK)
+	$(if $(QUICK),,$(BIN)/python bench/shapes.py)
+
+bench-peers: .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group peers
 
 # TORCH=cpu takes torch's builds without CUDA.
 .venv/installed: pyproject.toml constraints.txt
