@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 
 from .config import Config, ConfigError, UserError
+from .presets import PRESETS
 
 PAPER_RANDOM = 1.4  # top-1 of the untrained encoder (section 3)
 PAPER_BEST = 72.5  # of BYOL in both tables
@@ -22,6 +23,7 @@ LEVELS = ("learns nothing", "learns something", "learns as well as the best")
 
 NO_TARGET = {"target": "online", "stop_gradient": False}
 NO_PREDICTOR = {"predictor": "identity"}
+NO_SHARPENING = {"teacher_temperature": 0.1, "teacher_temperature_start": 0.1}  # as soft as the student
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,23 @@ ROWS = (
     Row("no target", "5b", "predictor, β = 0", NO_TARGET, 0.3),
     Row("no predictor", "5b", "target, β = 0", NO_PREDICTOR, 0.2),
     Row("no predictor, no target", "5b", "β = 0", NO_PREDICTOR | NO_TARGET, 0.1),
+    *(Row(f"{name}{without}", "family", about, recipe | changes) for name, recipe, without, about, changes in (
+        ("BYOL", {}, " as it is", "guard: predictor and a target that follows", {}),
+        ("BYOL", {}, " without predictor", "target alone", NO_PREDICTOR),
+        ("SimCLR", PRESETS["simclr"](), " as it is", "guard: negatives", {}),
+        ("SimCLR", PRESETS["simclr"](), " without negatives", "only the pull of the positive pair", {"negatives": False}),
+        ("SimSiam", PRESETS["simsiam"](), " as it is", "guard: predictor and stop-gradient", {}),
+        ("SimSiam", PRESETS["simsiam"](), " without stop-gradient", "the gradient through both branches", {"stop_gradient": False}),
+        ("SimSiam", PRESETS["simsiam"](), " without predictor", "stop-gradient alone", NO_PREDICTOR),
+        ("DINO", PRESETS["dino"](), " as it is", "guard: centring and sharpening", {}),
+        ("DINO", PRESETS["dino"](), " without centring", "sharpening alone: one prototype takes all", {"centering": "none"}),
+        ("DINO", PRESETS["dino"](), " without sharpening", "centring alone: all prototypes take the same", NO_SHARPENING),
+    )),
 )  # fmt: skip
 TABLES = {
     "5a": "Table 5a: how fast the target follows",
     "5b": "Table 5b: predictor, target network, negatives (β)",
+    "family": "The family: what keeps each method from collapsing, and the method without it",
 }
 
 

@@ -75,20 +75,26 @@ class Views:
         self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p])
         self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue])
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def per_image(self) -> int:
+        """How many views an image gets."""
+        return self._chances.shape[1]
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         """uint8, or float in [0, 1], (N, 3, H, W) -> v, v′, each float32 (N, 3, size, size), normalised."""
         n, _, height, width = images.shape
         return self.carry_out(images, self.draw(n, height, width, images.device))
 
-    def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, Tensor]:
+    def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, ...]:
         """The views of n images for a Draw of 2n rows: those of v, then those of v′."""
-        both = as_float(images).repeat(2, 1, 1, 1)
+        both = as_float(images).repeat(self.per_image, 1, 1, 1)
         both = apply(both, drawn, self.config.view_size or images.shape[2], self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
         """The random numbers of 2n views of n images: the first n rows from T, the other n from T′."""
-        u = torch.rand(2 * n, 12, generator=self.generator, device=device)
+        views = self.per_image * n
+        u = torch.rand(views, 12, generator=self.generator, device=device)
         chances = self._chances.to(device).T.repeat_interleave(n, 0)
         strengths = self._strengths.to(device).T.repeat_interleave(n, 0)
         flip, jitter, grayscale, blur, solarize = (u[:, :5] < chances).unbind(1)
@@ -97,7 +103,7 @@ class Views:
         order = ORDERS.to(device)[(u[:, 9] * len(ORDERS)).long()]
         low, high = self.config.blur_sigma
         sigma = low + u[:, 10] * (high - low)
-        crop = self._draw_crop(2 * n, height, width, device)
+        crop = self._draw_crop(views, height, width, device)
         return Draw(*crop, flip, jitter, factors, order, grayscale, blur, sigma, solarize)
 
     def _draw_crop(self, n: int, height: int, width: int, device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -114,6 +120,21 @@ class Views:
         h = torch.where(fits.any(1), heights.gather(1, first)[:, 0], height)
         w = torch.where(fits.any(1), widths.gather(1, first)[:, 0], width)
         return (height - h) * place[0], (width - w) * place[1], h, w
+
+
+class LocalCrops(Views):
+    """DINO's small views: config.local_crops of each image, from T and T′ in turn, of config.local_crop_area.
+
+    >>> crops = LocalCrops(config, view_size=32)(images)      # each float32 (N, 3, 16, 16)
+
+    view_size: pixels a side of the global views.
+    """
+
+    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
+        local = config.replace(view_size=config.local_size(view_size), crop_area=config.local_crop_area, local_crops=0)
+        super().__init__(local, mean, std, generator)
+        kinds = torch.arange(config.local_crops) % 2
+        self._chances, self._strengths = self._chances[:, kinds], self._strengths[:, kinds]
 
 
 def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> Tensor:

@@ -16,7 +16,6 @@ paper's finding, and which parts are needed for it is what the switches of Confi
 
 import copy
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from .config import Config
 from .distributed import all_rows, mean_over_processes, process
 from .networks import Branch, build_predictor
+from .objective import Objective, Output
 
 
 def byol_loss(p: Tensor, z: Tensor, normalization: str = "l2") -> Tensor:
@@ -83,17 +83,7 @@ def tau_at(step: int, total_steps: int, tau_base: float) -> float:
     return 1 - (1 - tau_base) * (math.cos(math.pi * step / total_steps) + 1) / 2
 
 
-class Output(NamedTuple):
-    """What one forward pass gives: the loss, and of the first direction, detached, float (N, D),
-    the online network's projections z and predictions p, and the target's projections z′."""
-
-    loss: Tensor
-    z: Tensor
-    p: Tensor
-    target: Tensor
-
-
-class BYOL(nn.Module):
+class BYOL(Objective):
     """Online network, predictor and target network.
 
     The target starts as a copy of the online network; with `target="random"` as another random one.
@@ -102,8 +92,7 @@ class BYOL(nn.Module):
     """
 
     def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.online = Branch(config, view_size, mean, std)
         self.predictors = build_predictor(config)
         random = config.target == "random"
@@ -111,17 +100,11 @@ class BYOL(nn.Module):
         self.target.requires_grad_(False)
 
     @property
-    def encoder(self) -> nn.Module:
-        """f, which training is for; carry it elsewhere."""
-        return self.online.encoder
-
-    @property
-    def projector(self) -> nn.Module:
-        return self.online.projector
-
-    @property
     def predictor(self) -> nn.Module:
         return self.predictors[self.config.predictor]
+
+    def learned(self) -> dict[str, nn.Module]:
+        return {"online": self.online, "predictor": self.predictors}
 
     def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
         """z′ of the other view: the target network's, without gradient.

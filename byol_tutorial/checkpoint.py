@@ -97,11 +97,12 @@ def load(path: str | Path) -> dict:
 
 
 def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size: int) -> None:
-    """Write the encoder's weights as safetensors: names and shapes of torchvision's ResNet, without `fc`.
+    """Write the encoder's weights as safetensors: names and shapes of torchvision's ResNet without `fc`, or of timm's
+    VisionTransformer without `head`.
 
     Standardised weights (norm gn_ws) are written as they act, so a plain convolution computes the same.
     The file's metadata has what it takes to build the network and to prepare its input: encoder, width,
-    norm, view_size, pixel_mean and pixel_std.
+    patch_size, norm, view_size, pixel_mean and pixel_std.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
@@ -120,6 +121,7 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
     about = {
         "encoder": config.encoder,
         "width": config.width,
+        "patch_size": config.patch_size,
         "norm": config.norm,
         "view_size": view_size,
         "stem": "3x3" if view_size <= SMALL_STEM_UP_TO or config.encoder == "small" else "7x7",
@@ -149,7 +151,8 @@ def load_encoder(path: str | Path) -> nn.Module:
                 raise CheckpointError(foreign)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         about = {name: json.loads(value) for name, value in metadata.items()}
-        config = Config(encoder=about["encoder"], width=about["width"], norm=about["norm"])
+        network = {name: about[name] for name in ("encoder", "width", "patch_size", "norm") if name in about}
+        config = Config(**network)
         encoder = build_encoder(config, about["view_size"], about["pixel_mean"], about["pixel_std"])
         encoder.load_state_dict(state | {name: getattr(encoder, name) for name in ("pixel_mean", "pixel_std")})
     except SafetensorError as error:

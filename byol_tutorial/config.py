@@ -13,7 +13,13 @@ from difflib import get_close_matches
 from typing import Any
 
 Pair = tuple[float, float]  # one value for T, one for T'
-RANGES = ("crop_area", "crop_ratio", "blur_sigma")  # pairs that are a smallest and a largest value, of T and T' alike
+RANGES = (
+    "crop_area",
+    "crop_ratio",
+    "blur_sigma",
+    "local_crop_area",
+    "mask_ratio",
+)  # pairs that are a smallest and a largest value, of T and T' alike
 
 
 class UserError(ValueError):
@@ -24,22 +30,29 @@ class ConfigError(UserError):
     """A value that cannot be used: the message names it, what is allowed, and what to do next."""
 
 
-def option(default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False) -> Any:
+METHODS = ("byol", "simclr", "simsiam", "dino")
+TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # with a target network that follows; with a predictor
+
+
+def option(
+    default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False, of=METHODS
+) -> Any:
     """A dataclass field with what is needed to check, explain and present it.
 
-    `low` and `high` are inclusive bounds, `above` an exclusive lower one.
+    `low` and `high` are inclusive bounds, `above` an exclusive lower one. `of`: the methods in which it acts.
     """
     meta = {"group": group, "help": help, "low": low, "high": high, "above": above, "choices": choices, "live": live}
+    meta["of"] = of
     return field(default=default, metadata=meta)
 
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
-HARDWARE, VIEWS = "Hardware", "Views T and T′"
+HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
 
 
 @dataclass(frozen=True)
 class Config:
-    """One run of BYOL. The defaults are the recipe for "shapes"; `preset(name)` gives the others.
+    """One run of BYOL, or of a relative of it. The defaults are the recipe for "shapes"; `preset(name)` gives the others.
 
     A field of type Pair holds one value for each view distribution, (T, T′); a single number given
     for it is used for both. Those named in RANGES hold the ends of a range that both views draw from.
@@ -49,6 +62,12 @@ class Config:
         ConfigError: a value out of its range, NaN, of the wrong type, or two that exclude each other.
     """
 
+    method: str = option(
+        "byol",
+        RUN,
+        "what is trained: BYOL, SimCLR (negatives), SimSiam (no moving average), DINO (sorting into prototypes)",
+        choices=METHODS,
+    )
     seed: int = option(0, RUN, "decides weights, batches and views; same seed, same run", low=0, high=2**31 - 1)
     epochs: int = option(12, RUN, "passes over the training images", low=1)
     batch_size: int = option(32, RUN, "images per forward pass; each gives two views", low=2)
@@ -64,14 +83,18 @@ class Config:
         "fixed random one (τ = 1)",
         choices=("ema", "online", "random"),
         live=True,
+        of=("byol",),
     )
-    tau_base: float = option(0.95, ALGORITHM, "τ at the first step: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True)
+    tau_base: float = option(
+        0.95, ALGORITHM, "τ at the first step: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
+    )
     tau_schedule: str = option(
         "cosine",
         ALGORITHM,
         "τ rises from tau_base to 1 along a cosine, or stays constant",
         choices=("cosine", "constant"),
         live=True,
+        of=TARGETED,
     )
     predictor: str = option(
         "mlp",
@@ -80,16 +103,35 @@ class Config:
         "map that the correlation of the projections calls for (DirectPred)",
         choices=("mlp", "linear", "identity", "fixed", "optimal"),
         live=True,
+        of=PREDICTING,
     )
     stop_gradient: bool = option(
-        True, ALGORITHM, "no gradient through z′; off: ξ = θ, and the gradient passes through both branches", live=True
+        True,
+        ALGORITHM,
+        "no gradient through z′; off: ξ = θ, and the gradient passes through both branches",
+        live=True,
+        of=PREDICTING,
     )
-    symmetric: bool = option(True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True)
+    symmetric: bool = option(
+        True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True, of=("byol",)
+    )
     negatives_weight: float = option(
-        0.0, ALGORITHM, "β, weight of the negatives: 0 is BYOL, 1 InfoNCE (table 5b)", low=0, high=1, live=True
+        0.0,
+        ALGORITHM,
+        "β, weight of the negatives: 0 is BYOL, 1 InfoNCE (table 5b)",
+        low=0,
+        high=1,
+        live=True,
+        of=("byol",),
     )
     temperature: float = option(
-        0.1, ALGORITHM, "α of the negatives: cosines are divided by it", low=0.001, high=10, live=True
+        0.1,
+        ALGORITHM,
+        "α of the negatives: cosines are divided by it",
+        low=0.001,
+        high=10,
+        live=True,
+        of=("byol", "simclr"),
     )
     loss_normalization: str = option(
         "l2",
@@ -97,6 +139,63 @@ class Config:
         "how p and z′ are normalised before their squared distance",
         choices=("l2", "layernorm", "batchnorm", "none"),
         live=True,
+        of=("byol",),
+    )
+
+    negatives: bool = option(
+        True, ALGORITHM, "SimCLR: push the batch's other images away; off: pull alone", live=True, of=("simclr",)
+    )
+
+    prototypes: int = option(256, DINO, "K, the groups that views are sorted into", low=2, of=("dino",))
+    student_temperature: float = option(
+        0.1, DINO, "τ_s, of the student's softmax", low=0.001, high=10, live=True, of=("dino",)
+    )
+    teacher_temperature: float = option(
+        0.04,
+        DINO,
+        "τ_t, of the teacher's: lower than τ_s it sharpens",
+        low=0.001,
+        high=10,
+        live=True,
+        of=("dino",),
+    )
+    teacher_temperature_start: float = option(
+        0.04, DINO, "τ_t at the first step", low=0.001, high=10, live=True, of=("dino",)
+    )
+    teacher_warmup_epochs: float = option(0.0, DINO, "epochs from there to τ_t", low=0, live=True, of=("dino",))
+    centering: str = option(
+        "mean",
+        DINO,
+        "what keeps one prototype from taking all: subtract the mean score, Sinkhorn-Knopp as in DINOv2, or nothing",
+        choices=("mean", "sinkhorn", "none"),
+        live=True,
+        of=("dino",),
+    )
+    center_momentum: float = option(0.9, DINO, "m: c ← m c + (1−m) mean score", low=0, high=1, live=True, of=("dino",))
+    local_crops: int = option(
+        0, DINO, "small views besides the two global ones; the student alone sees them", low=0, high=32, of=("dino",)
+    )
+    local_view_size: int = option(
+        0, DINO, "pixels a side of a local view; 0: half of a global one", low=0, high=1024, of=("dino",)
+    )
+    local_crop_area: Pair = option(
+        (0.1, 0.5),
+        DINO,
+        "smallest and largest local crop, fraction of area",
+        low=0.001,
+        high=1,
+        live=True,
+        of=("dino",),
+    )
+    ibot_weight: float = option(
+        0.0, DINO, "weight of iBOT's loss at hidden patches; needs a ViT", low=0, high=100, of=("dino",)
+    )
+    mask_ratio: Pair = option(
+        (0.1, 0.5), DINO, "smallest and largest share of patches to hide", low=0.01, high=0.99, live=True, of=("dino",)
+    )
+    mask_p: float = option(0.5, DINO, "P(patches of a view are hidden)", low=0, high=1, live=True, of=("dino",))
+    koleo_weight: float = option(
+        0.0, DINO, "weight of KoLeo, which keeps neighbours apart", low=0, high=100, live=True, of=("dino",)
     )
 
     optimizer: str = option(
@@ -119,15 +218,16 @@ class Config:
         4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
     )
     predictor_lr_multiplier: float = option(
-        1.0, OPTIMISER, "predictor's learning rate, times the others'", low=0, high=1000, live=True
+        1.0, OPTIMISER, "predictor's learning rate, times the others'", low=0, high=1000, live=True, of=PREDICTING
     )
 
     encoder: str = option(
         "small",
         NETWORK,
-        "encoder f: four convolutions, or a torchvision ResNet (3×3 stem for views up to 64 px)",
-        choices=("small", "resnet18", "resnet34", "resnet50"),
+        "encoder f: four convolutions, a torchvision ResNet (3×3 stem for views up to 64 px), or a vision transformer",
+        choices=("small", "resnet18", "resnet34", "resnet50", "vit_nano", "vit_tiny", "vit_small"),
     )
+    patch_size: int = option(4, NETWORK, "pixels a side of a vision transformer's patch", low=1, high=256)
     width: int = option(16, NETWORK, "channels of the small encoder's first layer; y has 4 × width", low=4, high=1024)
     norm: str = option(
         "bn",
@@ -139,8 +239,10 @@ class Config:
     projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
     projector_depth: int = option(2, NETWORK, "linear layers of projector g", low=1, high=8)
     output_norm: bool = option(False, NETWORK, "normalise z too, as SimSiam does; BYOL does not")
-    predictor_hidden_dim: int = option(0, NETWORK, "hidden units of predictor q; 0: as the projector", low=0)
-    predictor_depth: int = option(2, NETWORK, "linear layers of predictor q", low=1, high=8)
+    predictor_hidden_dim: int = option(
+        0, NETWORK, "hidden units of predictor q; 0: as the projector", low=0, of=PREDICTING
+    )
+    predictor_depth: int = option(2, NETWORK, "linear layers of predictor q", low=1, high=8, of=PREDICTING)
 
     precision: str = option(
         "float32",
@@ -196,6 +298,18 @@ class Config:
                 "negatives_weight=0"
             )
 
+        if self.method != "dino":
+            return
+        if self.local_crops and self.local_crop_area[1] > self.crop_area[1]:
+            raise ConfigError(
+                f"local_crop_area=({self.local_crop_area[0]:g}, {self.local_crop_area[1]:g}): local crops are no larger "
+                f"than the global ones, crop_area=({self.crop_area[0]:g}, {self.crop_area[1]:g}); lower the second number"
+            )
+        if self.ibot_weight > 0 and not self.encoder.startswith("vit"):
+            raise ConfigError(
+                f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; give a vit, or 0"
+            )
+
     def replace(self, **changes) -> "Config":
         """A copy with these fields changed, checked again. Unknown names raise ConfigError."""
         refuse_unknown(changes)
@@ -211,6 +325,10 @@ class Config:
     def from_dict(cls, values: dict) -> "Config":
         refuse_unknown(values)
         return cls(**values)
+
+    def local_size(self, view_size: int) -> int:
+        """Pixels a side of a local view, beside global ones of this size."""
+        return self.local_view_size or view_size // 2
 
     @property
     def step_lr(self) -> float:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .vit import vit
 
 SMALL_STEM_UP_TO = 64  # views up to this many pixels a side get the 3×3 stem
 
@@ -173,6 +174,8 @@ def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.2
     """
     if config.encoder == "small":
         encoder = SmallEncoder(config.width, config.norm)
+    elif config.encoder.startswith("vit"):
+        encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm
     else:
         encoder = resnet(config.encoder, view_size, config.norm)
     encoder.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))

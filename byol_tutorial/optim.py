@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from .byol import BYOL
 from .config import Config
+from .objective import Objective
 
 
 def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
@@ -102,14 +102,14 @@ class LARS(torch.optim.Optimizer):
         torch._foreach_add_(params, buffers, alpha=-group["lr"])
 
 
-def build_optimizer(model: BYOL, config: Config) -> torch.optim.Optimizer:
+def build_optimizer(model: Objective, config: Config) -> torch.optim.Optimizer:
     """LARS, SGD or AdamW over the online network and the predictor; never over the target.
 
     Two groups for each, with weight decay and without it: biases and normalisation parameters, the
     1-dimensional ones, have none. A predictor that stays fixed is in no group.
     """
     groups = []
-    for name, module in (("online", model.online), ("predictor", model.predictors)):
+    for name, module in model.learned().items():
         parameters = [p for p in module.parameters() if p.requires_grad]
         groups.append({"params": [p for p in parameters if p.ndim > 1], "name": name, "decays": True})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "name": name, "decays": False})

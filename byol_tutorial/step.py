@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .augment import Views
-from .byol import BYOL, Output, tau_at
-from .config import Config
+from .augment import LocalCrops, Views
+from .byol import tau_at
+from .config import TARGETED, Config, ConfigError
 from .data import ImageSet, StreamedSet
 from .diagnose import cosines, spread
 from .distributed import mean_over_processes, process
 from .feed import Feed, seed_at
 from .hardware import TrainingError, memory_errors, resolve_device, resolve_precision
 from .history import History
+from .methods import build_model
+from .objective import Objective, Output
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .randomness import OwnGenerator
 from .state import fingerprint
@@ -46,6 +48,11 @@ class Stepper:
         self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
         self.mean, self.std = train.statistics()
+        if config.method == "dino" and config.prototypes < len(train.classes):
+            raise ConfigError(
+                f"prototypes={config.prototypes}: fewer than the {len(train.classes)} classes of {train.name!r}, which "
+                f"could then not be told apart; give {len(train.classes)} at least"
+            )
         self.fingerprint = fingerprint(train)  # now, for a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
@@ -62,10 +69,10 @@ class Stepper:
         self._views_generator = torch.Generator(self.device)
         self._set_config(config)
 
-    def _build(self, config: Config) -> BYOL:
+    def _build(self, config: Config) -> Objective:
         """The model at step 0. Torch's global random state is neither used nor changed."""
         with OwnGenerator(config.seed):
-            return BYOL(config, self.view_size, self.mean, self.std)
+            return build_model(config, self.view_size, self.mean, self.std)
 
     def _wrap(self, config: Config) -> Callable:
         """The model as it is called: shared among processes, compiled."""
@@ -78,6 +85,9 @@ class Stepper:
     def _set_config(self, config: Config) -> None:
         self.config = self.model.config = config
         self.views = Views(config, self.mean, self.std, self._views_generator)
+        local = config.method == "dino" and config.local_crops > 0
+        crops = [LocalCrops(config, self.view_size, self.mean, self.std, self._views_generator)] if local else []
+        self._kinds = [self.views, *crops]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,6 +123,7 @@ class Stepper:
         lr = set_hyperparameters(self.optimizer, self.config, factor)
 
         self.model.train()
+        self.model.epoch.fill_(self.epoch)
         self.optimizer.zero_grad()
         where = (
             f"on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of {self.view_size} px"
@@ -146,13 +157,13 @@ class Stepper:
 
     def _accumulate(self, k: int, m: int) -> Tensor:
         """Forward and backward pass m of step k; loss, √d·std, positive and negative cosine, on the device."""
-        v1, v2 = self._next_views(k, m)
+        views, extra = self._next_views(k, m)
         passes = self.config.accumulation_steps
         # gradients are exchanged between processes once, with the last pass
         waits = m < passes - 1 and isinstance(self._forward, DistributedDataParallel)
         with self._forward.no_sync() if waits else nullcontext():
             with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                output: Output = self._forward(v1, v2)
+                output: Output = self._forward(*views, **extra)
             self.scaler.scale(output.loss / passes).backward()
         return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
@@ -161,8 +172,8 @@ class Stepper:
         stop = torch.tensor(float(self._stop is not None and self._stop.is_set()), device=norm.device)
         return mean_over_processes(torch.cat((measures, torch.stack((norm, stop))))).tolist()
 
-    def _next_views(self, k: int, m: int = 0) -> tuple[Tensor, Tensor]:
-        """The views of forward pass m of step k.
+    def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The views of forward pass m of step k, and what else the method draws.
 
         The numbers of all the step's views are drawn, and this pass takes its rows: however a step is cut
         into passes and processes, an image gets the same views.
@@ -170,18 +181,24 @@ class Stepper:
         images = self.feed.batch(k, m)
         total, rows = self.config.step_images, self.feed.rows(m)
         self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
-        drawn = self.views.draw(total, *images.shape[2:], self.device)
-        if len(images) < total:
-            both = torch.arange(2 * total, device=self.device).view(2, total)
-            drawn = drawn[both[:, rows].flatten()]
-        v1, v2 = self.views.carry_out(images, drawn)
-        return v1.contiguous(memory_format=torch.channels_last), v2.contiguous(memory_format=torch.channels_last)
+        result = []
+        for kind in self._kinds:
+            drawn = kind.draw(total, *images.shape[2:], self.device)
+            if len(images) < total:
+                place = torch.arange(kind.per_image * total, device=self.device).view(-1, total)
+                drawn = drawn[place[:, rows].flatten()]
+            result += kind.carry_out(images, drawn)
+        more = self.model.draw(total, self._views_generator)
+        extra = {} if more is None else {"drawn": more[rows]}
+        return [v.contiguous(memory_format=torch.channels_last) for v in result], extra
 
     def _tau(self, k: int) -> float:
         """The decay rate of update k of K (τ_0 belongs to the start, before any update)."""
-        if self.config.target == "online" or not self.config.stop_gradient:
+        if self.config.method not in TARGETED:
             return 0.0
-        if self.config.target == "random":
+        if self.config.method == "byol" and (self.config.target == "online" or not self.config.stop_gradient):
+            return 0.0
+        if self.config.method == "byol" and self.config.target == "random":
             return 1.0
         if self.config.tau_schedule == "constant":
             return self.config.tau_base

@@ -9,8 +9,7 @@ import torch
 
 from . import checkpoint
 from .augment import Views
-from .byol import BYOL
-from .config import LIVE, Config, ConfigError, refuse_unknown
+from .config import FIELDS, LIVE, Config, ConfigError, refuse_unknown
 from .data import ImageSet, StreamedSet
 from .diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
 from .evaluate import features, knn_accuracy
@@ -18,6 +17,7 @@ from .feed import seed_at
 from .hardware import TrainingError, resolve_device, resolve_precision
 from .history import History
 from .interrupt import stop_flag
+from .objective import Objective
 from .state import refuse_other_config, refuse_other_images, restore, state_of
 from .step import DivergedError, Stepper
 
@@ -139,7 +139,7 @@ class Trainer(Stepper):
         h = self.history
         return diagnose(h.loss, h.gradient_norm, h.std, z.cpu(), p.cpu(), target.cpu())
 
-    def _copy(self) -> BYOL:
+    def _copy(self) -> Objective:
         """The model in training mode, with buffers of its own."""
         model = copy.deepcopy(self.model)
         model.config = self.config.replace(negatives_weight=0.0, symmetric=False)
@@ -158,6 +158,11 @@ class Trainer(Stepper):
             if name not in LIVE:
                 raise ConfigError(
                     f"{name!r} cannot change while training: build a new Trainer with config.replace({name}=...)"
+                )
+            of = FIELDS[name].metadata["of"]
+            if self.config.method not in of:
+                raise ConfigError(
+                    f"{name!r} has no part in method {self.config.method!r}; it belongs to {', '.join(of)}"
                 )
         self._set_config(self.config.replace(**fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))

@@ -26,7 +26,7 @@ from .processes import read_images, serve
 from .train import Trainer
 
 STEPS, SECONDS = 4, 0.15  # a turn has so many steps at most, and as many as the slowest run makes in so long
-ENCODER = ("seed", "encoder", "width", "norm", "view_size")  # what decides the untrained encoder
+ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size")  # what decides the untrained encoder
 
 
 def main(folder: str) -> None:

@@ -172,8 +172,7 @@ def test_probabilities_zero_and_one_are_exact(name, p):
 def test_the_papers_defaults_differ_only_in_blur_and_solarize():
     config = bt.Config(**bt.presets.PAPER_VIEWS)
     pairs = {n: getattr(config, n) for n, f in bt.config.FIELDS.items() if f.type is bt.config.Pair}
-    ranges = {"crop_area", "crop_ratio", "blur_sigma"}
-    assert {n for n, (a, b) in pairs.items() if a != b} - ranges == {"blur_p", "solarize_p"}
+    assert {n for n, (a, b) in pairs.items() if a != b} - set(bt.config.RANGES) == {"blur_p", "solarize_p"}
 
 
 def test_no_draw_is_shared_by_the_batch_or_by_the_two_views():

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byol_tutorial as bt
+from byol_tutorial.ablations import tables
 from byol_tutorial.byol import BYOL
+from byol_tutorial.methods import build_model
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
 
@@ -236,7 +238,8 @@ def nt_xent(z1, z2, temperature):
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 def test_beta_one_without_predictor_and_target_is_simclr(temperature):
     """Each direction is 2 + 2α · (its half of NT-Xent), so the sum of both is 4 + 4α · NT-Xent; gradients too."""
-    model = bt.BYOL(bt.preset("simclr", temperature=temperature, **TINY), view_size=16)
+    config = tables("SimCLR")["SimCLR"].config(bt.Config(temperature=temperature, **TINY))
+    model = bt.BYOL(config, view_size=16)
     v1, v2 = views()
     loss = model(v1, v2).loss
     loss.backward()
@@ -334,6 +337,6 @@ def test_depth_and_width_of_the_heads(changes, dims):
 
 
 def test_simsiams_projector_normalises_its_output():
-    model = bt.BYOL(bt.preset("simsiam", **TINY), view_size=16).train()
+    model = build_model(bt.preset("simsiam", **TINY), view_size=16).train()
     z = model.online(views()[0])
     torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-5, rtol=0)

@@ -11,7 +11,7 @@ import pytest
 from ipywidgets.widgets import widget as registry
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS, LIVE
+from byol_tutorial.config import FIELDS, LIVE, METHODS
 from byol_tutorial.session import SessionError
 from byol_tutorial.widgets.cockpit import CONTROLS, PRESETS, QUESTIONS, Cockpit, _blocks, cockpit, judged
 
@@ -57,9 +57,14 @@ def test_play_pause_step_and_reset(panel):
     assert (panel.frame["state"], panel.frame["step"]) == ("idle", 0)
 
 
-@pytest.mark.parametrize("row", CONTROLS, ids=lambda row: row[1])
-def test_every_control_changes_the_config_or_begins_anew(panel, row):
-    _, name, _, _ = row
+EACH = [(method, row[1]) for method in METHODS for row in CONTROLS if method in FIELDS[row[1]].metadata["of"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [(m, n) for m, n in EACH if m == "byol" or "byol" not in FIELDS[n].metadata["of"]]
+)
+def test_every_control_changes_the_config_or_begins_anew(images, method, name):
+    panel = cockpit(bt.Config(method=method, **TINY), *images, device="cpu")
     spec = next(c for c in panel.setup["controls"] if c["name"] == name)
     others = [o for o in spec["options"] if o != spec["value"] and (name != "batch_size" or o <= 44)]
     value = {"switch": lambda: not spec["value"], "choice": lambda: others[0]}.get(
@@ -78,6 +83,24 @@ def test_every_control_changes_the_config_or_begins_anew(panel, row):
         assert panel.session.snapshot().step == 0
     assert spec["live"] == (name in LIVE)
     assert spec["help"] == FIELDS[name].metadata["help"]
+    panel.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_has_the_controls_presets_and_questions_that_mean_something_in_it(images, method):
+    panel = cockpit(bt.preset(method if method != "byol" else "shapes", **TINY), *images, device="cpu")
+    try:
+        assert [c["name"] for c in panel.setup["controls"]] == [name for m, name in EACH if m == method]
+        assert list(panel.setup["questions"]) == [q for q in QUESTIONS if q != "loss" or method == "byol"]
+        for name in panel.setup["presets"]:
+            say(panel, do="preset", name=name, prediction={"knn": "stays near it"})
+            say(panel, do="pause")
+            assert panel.problem == ""
+            assert panel.frame["name"] == name
+            expected = bt.preset(method if method != "byol" else "shapes", **TINY).replace(**panel.presets[name])
+            assert panel.session.config == expected
+    finally:
+        panel.close()
 
 
 def test_the_crop_slider_moves_the_smallest_area_alone(panel):

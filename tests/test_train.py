@@ -14,7 +14,7 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial import checkpoint, stream
-from byol_tutorial.config import LIVE
+from byol_tutorial.config import FIELDS, LIVE, METHODS
 from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
 from byol_tutorial.train import TrainingError
 
@@ -234,10 +234,16 @@ def test_structural_and_bad_changes_are_refused_and_leave_the_run_alone(train):
 
 
 def test_every_live_field_can_change(train):
-    trainer = tiny(train)
-    for name in sorted(LIVE):
-        trainer.change(**{name: getattr(trainer.config, name)})
-    assert math.isfinite(trainer.step())
+    for method in METHODS:
+        trainer = tiny(train, method=method)
+        for name in sorted(LIVE):
+            value = {name: getattr(trainer.config, name)}
+            if method in FIELDS[name].metadata["of"]:
+                trainer.change(**value)
+            else:
+                with pytest.raises(bt.ConfigError, match=f"'{name}' has no part in method '{method}'; it belongs to "):
+                    trainer.change(**value)
+        assert math.isfinite(trainer.step())
 
 
 # --- faults -------------------------------------------------------------------------------------
@@ -379,7 +385,7 @@ def test_images_without_labels_train(train):
 
 def test_views_of_another_size_than_the_images(train):
     trainer = tiny(train, view_size=24)
-    assert trainer._next_views(0)[0].shape == (8, 3, 24, 24)
+    assert trainer._next_views(0)[0][0].shape == (8, 3, 24, 24)
     assert math.isfinite(trainer.step())
 
 

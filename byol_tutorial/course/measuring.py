@@ -144,12 +144,12 @@ def _alignment(network, config: Config, train) -> float:
 
 def _before(result: Result):
     """The run's network as it was before the first step."""
-    from ..byol import BYOL
+    from ..methods import build_model
 
     f = result.encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(result.config.seed)
-        return BYOL(result.config, result.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
+        return build_model(result.config, result.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
 
 
 def processor() -> str:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..byol import BYOL
 from ..config import Config, UserError
 from ..evaluate import features, knn_accuracy, linear_probe
+from ..methods import build_model
+from ..objective import Objective
 from ..train import History, Trainer
 from . import cache
 from .track import TRACKS, measure
@@ -53,7 +54,7 @@ class Result:
     tracked: dict[str, Tensor] = field(repr=False)
     seconds: float
     from_cache: bool
-    network: BYOL = field(repr=False)
+    network: Objective = field(repr=False)
 
     @property
     def encoder(self) -> nn.Module:
@@ -65,7 +66,7 @@ class Result:
         f = self.encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            fresh = BYOL(self.config, self.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
+            fresh = build_model(self.config, self.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
         return fresh.encoder.eval()
 
 
@@ -191,7 +192,7 @@ class Job:
         return min(per_epoch * c.epochs, round(epochs * per_epoch))
 
 
-def train_and_judge(job: Job, train, test, target: BYOL | None, on_step: Callable[[Trainer], None]) -> dict:
+def train_and_judge(job: Job, train, test, target: Objective | None, on_step: Callable[[Trainer], None]) -> dict:
     """The work of one run, in whichever process: the state to keep."""
     o = job.options
     trainer = Trainer(job.config, train, test)
@@ -234,17 +235,14 @@ def train_and_judge(job: Job, train, test, target: BYOL | None, on_step: Callabl
         "rank": report.rank,
         "verdict": report.verdict,
         "tracked": {name: torch.stack(rows) for name, rows in tracked.items() if rows},
-        "online": copy.deepcopy(model.online.state_dict()),
-        "predictors": copy.deepcopy(model.predictors.state_dict()),
-        "target": copy.deepcopy(model.target.state_dict()),
+        "model": copy.deepcopy(model.state_dict()),
     }
 
 
 def _result(name: str, job: Job, state: dict, from_cache: bool) -> Result:
     with torch.random.fork_rng(devices=[]):
-        network = BYOL(job.config, state["view_size"]).requires_grad_(False)
-    for part in ("online", "predictors", "target"):
-        getattr(network, part).load_state_dict(state[part])
+        network = build_model(job.config, state["view_size"]).requires_grad_(False)
+    network.load_state_dict(state["model"])
     network.view_size = state["view_size"]
     history = History(**state["history"])
     numbers = {key: state[key] for key in ("steps_per_epoch", "knn", "linear", "std", "rank", "verdict", "tracked")}

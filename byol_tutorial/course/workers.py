@@ -177,9 +177,9 @@ def main(place: Path) -> None:
     train, test = (data[k] and ImageSet(**data[k]) for k in ("train", "test"))
     target = None
     if data["target"] is not None:
-        from ..byol import BYOL
+        from ..methods import build_model
 
-        target = BYOL(Config.from_dict(data["target"]["config"]), data["target"]["view_size"])
+        target = build_model(Config.from_dict(data["target"]["config"]), data["target"]["view_size"])
         target.load_state_dict(data["target"]["state"])
     for line in sys.stdin:
         task = torch.load(place / line.strip(), weights_only=True)

@@ -60,7 +60,7 @@ function render({model, el}) {
   const problem = h("div", {class: "bt-problem", role: "alert"});
   const log = h("ol", {class: "bt-log", "aria-label": "Changes made to this run"});
   const plots = {
-    loss: btPlot("loss", () => series("loss"), {low: 0}),
+    loss: btPlot("loss", () => series("loss"), {low: setup.loss_low}),
     std: btPlot("spread √d·std of z", () => series("std"), {low: 0, high: 1.05}),
     rank: btPlot("rank of z", () => series("ranks"), {low: 0, dots: true}),
     knn: btPlot("kNN accuracy", () => series("knn"), {low: 0, high: 1, dots: true}),

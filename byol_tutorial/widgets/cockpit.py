@@ -14,6 +14,7 @@ import time
 import numpy as np
 import traitlets
 
+from ..ablations import NO_SHARPENING
 from ..config import FIELDS, LIVE, Config, Pair
 from ..data import ImageSet, StreamedSet, load
 from ..experiment import Experiment
@@ -37,6 +38,13 @@ CONTROLS = (
     ("Algorithm", "stop_gradient", "stop-gradient", {}),
     ("Algorithm", "symmetric", "symmetric loss", {}),
     ("Algorithm", "negatives_weight", "negatives β", {}),
+    ("Algorithm", "negatives", "negatives", {}),
+    ("Algorithm", "temperature", "temperature α", {"scale": "log", "low": 0.02, "high": 2}),
+    ("Algorithm", "centering", "centring", {}),
+    ("Algorithm", "center_momentum", "momentum m of the centre", {}),
+    ("Algorithm", "teacher_temperature", "temperature τ_t, teacher", {"scale": "log", "low": 0.002, "high": 0.2}),
+    ("Algorithm", "student_temperature", "temperature τ_s, student", {"scale": "log", "low": 0.02, "high": 1}),
+    ("Algorithm", "koleo_weight", "weight of KoLeo", {"low": 0, "high": 1}),
     ("Optimiser", "lr", "learning rate", {"scale": "log", "low": 0.001, "high": 10}),
     ("Optimiser", "predictor_lr_multiplier", "predictor's rate, times", {"scale": "log", "low": 0.01, "high": 100, "zero": True}),
     ("Optimiser", "weight_decay", "weight decay", {"scale": "log", "low": 1e-6, "high": 0.1, "zero": True}),
@@ -55,13 +63,25 @@ CONTROLS = (
 )  # fmt: skip
 LOWER_ONLY = {"crop_area"}  # a pair (low, high), of which the slider moves the first
 
-PRESETS: dict[str, dict] = {
+PRESETS: dict[str, dict] = {  # of BYOL; of its relatives PRESETS_OF
     "healthy": {},
     "no predictor": {"predictor": "identity"},
     "no stop-gradient": {"stop_gradient": False},
     "τ = 1": {"target": "random"},
     "τ = 0": {"target": "online"},
     "colour shortcut": {"jitter_p": 0.0, "grayscale_p": 0.0},
+}
+
+PRESETS_OF = {
+    "byol": PRESETS,
+    "simclr": {"healthy": {}, "no negatives": {"negatives": False}, "colour shortcut": PRESETS["colour shortcut"]},
+    "simsiam": {name: PRESETS[name] for name in ("healthy", "no predictor", "no stop-gradient", "colour shortcut")},
+    "dino": {
+        "healthy": {},
+        "no centring": {"centering": "none"},
+        "no sharpening": NO_SHARPENING,
+        "colour shortcut": PRESETS["colour shortcut"],
+    },
 }
 
 QUESTIONS = {
@@ -109,6 +129,11 @@ class Cockpit(Panel):
     def __init__(self, session: Session):
         self.session = session
         self.start = session.snapshot().first_config
+        method = self.start.method
+        self.presets = PRESETS_OF[method]
+        # the loss of a relative has its own least value, and says less
+        self.questions = {key: q for key, q in QUESTIONS.items() if key != "loss" or method == "byol"}
+        self.controls = [row for row in CONTROLS if method in FIELDS[row[1]].metadata["of"]]
         self.name = "your settings"
         self.prediction: dict | None = None
         self.note = ""
@@ -147,19 +172,19 @@ class Cockpit(Panel):
             value = int(value) if isinstance(value, str) or float(value).is_integer() else value
         if name in LOWER_ONLY:
             value = (value, max(value, getattr(config, name)[1]))
-        if self.name in PRESETS and name != "seed":
+        if self.name in self.presets and name != "seed":
             self.name = f"{self.name}, changed"
         self._watch(self.session.change(**{name: value}))
 
     def do_preset(self, name: str, prediction: dict | None = None) -> None:
         """Begin a new run with one part of the first config changed, and play it."""
-        if name not in PRESETS:
-            raise ValueError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
-        changes = PRESETS[name] | {"seed": self.session.config.seed}
+        if name not in self.presets:
+            raise ValueError(f"preset {name!r}: choose one of {', '.join(self.presets)}")
+        changes = self.presets[name] | {"seed": self.session.config.seed}
         begun = self.session.reset(self.start, **changes)
         begun.add_done_callback(lambda _: setattr(self, "name", name))
         self._watch(begun)
-        self.prediction = {k: v for k, v in (prediction or {}).items() if k in QUESTIONS and v} or None
+        self.prediction = {k: v for k, v in (prediction or {}).items() if k in self.questions and v} or None
         self._watch(self.session.start())
 
     def _watch(self, future) -> None:
@@ -208,9 +233,10 @@ class Cockpit(Panel):
         labels = np.zeros(len(shown), np.uint8) if shown.labels is None else shown.labels.numpy().astype(np.uint8)
         factors = {} if shown.factors is None else {"hue": shown.factors.hue.numpy().astype(np.float32).tobytes()}
         return {
-            "controls": [_control(*row, self.start) for row in CONTROLS],
-            "presets": list(PRESETS),
-            "questions": {key: {"text": text, "answers": list(answers)} for key, (text, answers) in QUESTIONS.items()},
+            "controls": [_control(*row, self.start) for row in self.controls],
+            "presets": list(self.presets),
+            "questions": {key: {"text": text, "answers": list(answers)} for key, (text, answers) in self.questions.items()},
+            "loss_low": -1 if self.start.method == "simsiam" else 0,
             "classes": list(source.classes or ()) if shown.labels is not None else [],
             "labels": labels.tobytes(),
             "factors": factors,
@@ -230,7 +256,7 @@ class Cockpit(Panel):
             "name": self.name,
             "verdict": s.verdict,
             "note": self.note,
-            "values": {name: _shown(s.config, name) for _, name, _, _ in CONTROLS} | {"seed": s.config.seed},
+            "values": {name: _shown(s.config, name) for _, name, _, _ in self.controls} | {"seed": s.config.seed},
             "changes": [[step, _words(fields)] for step, fields in s.changes],
             "curves": np.stack((steps, loss, std)).astype(np.float32).tobytes(),
             "knn": [list(pair) for pair in s.knn],
