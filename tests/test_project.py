@@ -55,6 +55,7 @@ def test_import_pulls_in_nothing_heavy():
     new = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {
         "torchvision",
+        "timm",
         "matplotlib",
         "sklearn",
         "scipy",
@@ -75,7 +76,7 @@ def test_imports_run_downwards_only():
         {"config", "shapes", "diagnose", "distributed", "history", "interrupt", "openmp", "randomness"},
         {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes",
          "orders"},
-        {"folders", "stream", "checkpoint"}, {"data"}, {"byol", "evaluate", "embed", "feed"},
+        {"folders", "stream", "checkpoint"}, {"data", "weights"}, {"byol", "evaluate", "embed", "feed", "guests"},
         {"optim", "result", "state"}, {"tuning"}, {"protocols"}, {"step"}, {"train"},
         {"runfolder", "recording", "snapshot", "session", "experiment", "shared", "laboratory", "turns", "crew"},
         {"judge"}, {"course", "cli"}, {"__main__"},
