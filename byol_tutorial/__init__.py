@@ -13,6 +13,7 @@ from .diagnose import collapse_report
 from .embed import pca_embedding, umap_embedding
 from .evaluate import compare, factor_probe, features, knn_accuracy, linear_probe
 from .experiment import Experiment, rebuild
+from .guests import guest
 from .optim import LARS
 from .presets import preset
 from .protocols import PROTOCOLS
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "factor_probe",
     "features",
+    "guest",
     "knn_accuracy",
     "linear_probe",
     "load",

@@ -1,6 +1,7 @@
 """byol-tutorial: train and evaluate from the command line. Options, help and ranges are Config's own."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from .course import commands
 from .distributed import process
 from .embed import KINDS, pca_embedding, umap_embedding
 from .evaluate import features
+from .guests import Guest, guest
 from .presets import PRESETS, preset
 from .protocols import PROTOCOLS
 from .train import DivergedError, Trainer, resolve_device
@@ -76,6 +78,13 @@ WORKERS = {
     "type": click.IntRange(min=0),
     "help": "processes that decode a folder which is streamed; 0 none [one less than cores, from 1 to 8]",
 }
+GUESTS = {
+    "multiple": True,
+    "metavar": "NAME=FILE",
+    "help": "an encoder of torchvision (resnet50) or timm (timm:vit_small_patch14_dinov2.lvd142m) with weights from "
+    "FILE, or NAME=download, or NAME=random; several are possible",
+}
+GUEST_SIZE = {"type": click.IntRange(min=8), "help": "pixels a side that guests see images at [each guest's own]"}
 DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
 
 
@@ -219,30 +228,51 @@ def go_on(trainer: Trainer, test, out: Path) -> None:
     help=f"{', '.join(PROTOCOLS)}; several are possible [none: verdict and table]",
 )
 @click.option("--data", help="judge the encoder by the protocols on this data instead of the run's own")
+@click.option("--guest", "guests", **GUESTS)
+@click.option("--guest-size", **GUEST_SIZE)
 @click.option("--seed", type=int, default=0, help="decides splits, batches and crops of the protocols [0]")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]")
 @click.option("--workers", **WORKERS)
-def evaluate(run, protocols, data, seed, device, workers):
+def evaluate(run, protocols, data, guests, guest_size, seed, device, workers):
     """Judge the run in folder RUN again: verdict, kNN and linear probe beside the baselines; or by protocols.
 
     knn, linear: quick, on frozen features. sgd-linear: the paper's linear evaluation. few-labels-1, -10:
     fine-tuning on 1 % or 10 % of the labels. transfer: another data set, with --data. factors: what is left
     of each factor of "shapes". The random encoder goes through the same, and stands beside.
+
+    Guests are encoders that others trained. They see the same images, brought to the size they are made for.
     """
     from .judge import check_protocols, judge, run_protocols
 
     stream.set_workers(workers)
     check_protocols(protocols, data)
-    resolve_device(device)
+    guests = invite(guests, guest_size, resolve_device(device))
     trainer, images, test = runfolder.open_run(run, device)
     console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:
-        judge(trainer, test, run, trainer.diagnosis(), console)
+        judge(trainer, test, run, trainer.diagnosis(), console, guests)
         return
     if data is not None:
         images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
         console.print(repr(images))
-    run_protocols(protocols, trainer, images, test, seed, run, console)
+    run_protocols(protocols, trainer, images, test, seed, run, console, guests)
+
+
+def invite(asked: tuple[str, ...], size: int | None, device) -> dict[str, Guest]:
+    """Guests asked for as NAME=FILE, NAME=download or NAME=random, by name; of one name twice, with the file's too."""
+    if size and not asked:
+        raise UserError(f"--guest-size {size}: it is for guests; name one with --guest")
+    pairs = [each.partition("=")[::2] for each in asked]
+    found: dict[str, Guest] = {}
+    for name, source in pairs:
+        if not name or not source:
+            raise UserError(f"--guest {name}: write NAME=FILE, NAME=download (asks the network) or NAME=random")
+        who = name if sum(name == other for other, _ in pairs) == 1 else f"{name} ({Path(source).name})"
+        if who in found:
+            raise UserError(f"--guest {name}={source}: there is another of this name and file name; leave one out")
+        how = {source: True} if source in ("download", "random") else {"weights": source}
+        found[who] = guest(name, size=size, **how).to(device)
+    return found
 
 
 @app.command()
@@ -251,17 +281,21 @@ def evaluate(run, protocols, data, seed, device, workers):
 @click.option("--split", type=click.Choice(["train", "test"]), help="which images [test, if there are any]")
 @click.option("--data", help="other images than the run's own, resized to its size")
 @click.option("--limit", type=click.IntRange(4), default=5000, help="at most so many images [5000]")
+@click.option("--guest", "guests", **GUESTS)
+@click.option("--guest-size", **GUEST_SIZE)
 @click.option("--seed", type=int, default=0, help="of the map, and of which images [0]")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [auto]")
-def embed(run, kind, split, data, limit, seed, device):
+def embed(run, kind, split, data, limit, guests, guest_size, seed, device):
     """The representations of images, and a map of them, by the encoder in run folder RUN.
 
     Writes RUN/embeddings.npz: features (N, D) and map (N, 2), float32; labels (N,), -1 where unknown; classes. Read
     it with numpy.load. And RUN/figures/map.png.
+
+    With guests, theirs instead, of the same images: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
     from .course.maps import by_class, show_maps
 
-    resolve_device(device)
+    guests = invite(guests, guest_size, resolve_device(device))
     trainer, images, test = runfolder.open_run(run, device)
     if data is not None:
         images, test = runfolder.load_data({"name": data, "size": images.image_size[0]})
@@ -269,18 +303,25 @@ def embed(run, kind, split, data, limit, seed, device):
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
     chosen = images if split == "train" or test is None else test
     chosen = chosen if len(chosen) <= limit else chosen.sample(limit, seed)
-    y = features(trainer.model.encoder, chosen)
-    points = pca_embedding(y) if kind == "pca" else umap_embedding(y, seed)
-    labels = torch.full((len(y),), -1) if chosen.labels is None else chosen.labels
-    content = {"features": y.numpy(), "map": points.numpy(), "labels": labels.numpy(), "classes": list(chosen.classes)}
-    runfolder.write_atomically(run / "embeddings.npz", lambda file: numpy.savez(file, **content))
     title = {"pca": "PCA", "umap": "UMAP"}[kind]
-    picture = show_maps(
-        [{f"{title} of {len(y):,} images": points}], [by_class(labels.clamp(min=0))], chosen.classes[:10], inches=5.0,
-        alt=f"{title} of the representations of {len(y):,} images of {chosen.name!r}, coloured by class",
-    )  # fmt: skip
-    runfolder.write_atomically(run / "figures" / "map.png", lambda file: file.write(picture.png()))
-    console.print(f"{run}: {chosen!r}; features {tuple(y.shape)} and their map in {run / 'embeddings.npz'}")
+    labels = torch.full((len(chosen),), -1) if chosen.labels is None else chosen.labels
+    for who, encoder in (guests or {"": trainer.model.encoder}).items():
+        y = features(encoder, chosen)
+        points = pca_embedding(y) if kind == "pca" else umap_embedding(y, seed)
+        content = {"features": y.numpy(), "map": points.numpy(), "labels": labels.numpy()}
+        content["classes"] = list(chosen.classes)
+        suffix = "-" + re.sub(r"[^\w.-]+", "-", who).strip("-") if who else ""
+        file = run / f"embeddings{suffix}.npz"
+        runfolder.write_atomically(file, lambda opened, content=content: numpy.savez(opened, **content))
+        of = f"the representations of {len(y):,} images of {chosen.name!r}" + (f" by {who}" if who else "")
+        picture = show_maps(
+            [{f"{title} of {len(y):,} images": points}], [by_class(labels.clamp(min=0))], chosen.classes[:10],
+            inches=5.0, alt=f"{title} of {of}, coloured by class",
+        )  # fmt: skip
+        runfolder.write_atomically(
+            run / "figures" / f"map{suffix}.png", lambda opened, picture=picture: opened.write(picture.png())
+        )
+        console.print(f"{who or run}: {chosen!r}; features {tuple(y.shape)} and their map in {file}")
 
 
 app.add_command(commands.claims)

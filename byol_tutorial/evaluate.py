@@ -167,8 +167,10 @@ class Comparison:
     rows: dict[str, tuple[float, float]]  # name: (kNN, linear probe)
 
     def __str__(self) -> str:
-        lines = [f"{'':<16}{'kNN':>8}{'linear':>8}"]
-        return "\n".join(lines + [f"{name:<16}{knn:>8.3f}{linear:>8.3f}" for name, (knn, linear) in self.rows.items()])
+        width = max([16, *(len(name) + 2 for name in self.rows)])
+        lines = [f"{'':<{width}}{'kNN':>8}{'linear':>8}"]
+        lines += [f"{name:<{width}}{knn:>8.3f}{linear:>8.3f}" for name, (knn, linear) in self.rows.items()]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         body = "".join(f"<tr><th>{n}</th><td>{k:.3f}</td><td>{p:.3f}</td></tr>" for n, (k, p) in self.rows.items())

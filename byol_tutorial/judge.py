@@ -1,6 +1,7 @@
 """Judge a run: the verdict in words, the table beside the baselines, figures, protocols. Into its run folder."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,17 +13,27 @@ from .config import UserError
 from .data import ImageSet, StreamedSet
 from .diagnose import Diagnosis
 from .evaluate import compare, features, nearest, pixels
+from .guests import Guest, guest
 from .protocols import PROTOCOLS
 from .train import Trainer
 
 MOST_JUDGED = 50_000  # images of the table; of a larger set, so many are drawn
 NEIGHBOURS_AMONG = 2000
+NOBODY: Mapping[str, Guest] = {}
 
 
-def judge(trainer: Trainer, test: ImageSet | StreamedSet | None, out: Path, found: Diagnosis, console: Console) -> None:
+def judge(
+    trainer: Trainer,
+    test: ImageSet | StreamedSet | None,
+    out: Path,
+    found: Diagnosis,
+    console: Console,
+    guests: Mapping[str, Guest] = NOBODY,
+) -> None:
     """Print the verdict and the table; write results.json and the figures.
 
     found: what `trainer.diagnosis()` said; it is made apart, since several processes make it together.
+    guests: encoders to be judged beside the run's own, by the name they go under.
     """
     images = trainer.train
     console.print(str(found))
@@ -30,7 +41,7 @@ def judge(trainer: Trainer, test: ImageSet | StreamedSet | None, out: Path, foun
     results |= {"std": found.report.std, "rank": found.report.rank, "alarm_step": found.alarm_step}
     results |= {"positive_cosine": found.positive_cosine, "negative_cosine": found.negative_cosine}
     results |= {"alignment": found.alignment}
-    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
+    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder} | dict(guests)
     labelled = images.labels is not None and test is not None and test.labels is not None
     if labelled and len(images.labels.unique()) > 1:
         bank, queries = (s if len(s) <= MOST_JUDGED else s.sample(MOST_JUDGED) for s in (images, test))
@@ -75,9 +86,19 @@ def check_protocols(names: tuple[str, ...], data: str | None) -> None:
 
 
 def run_protocols(
-    names: tuple[str, ...], trainer: Trainer, train, test, seed: int, out: Path, console: Console
+    names: tuple[str, ...],
+    trainer: Trainer,
+    train,
+    test,
+    seed: int,
+    out: Path,
+    console: Console,
+    guests: Mapping[str, Guest] = NOBODY,
 ) -> None:
-    """Run protocols on the trained encoder and on the random one; print each result and add it to results.json."""
+    """Run protocols on the trained encoder and on the random one; print each result and add it to results.json.
+
+    And on each guest, beside the same architecture with random weights.
+    """
     if test is None:
         raise UserError(f"{train.name!r} has no test images, and every protocol needs some: add a test/ folder")
     for name in names:
@@ -85,6 +106,11 @@ def run_protocols(
         console.print(str(result))
         key = name if train.name == trainer.train.name else f"{name} on {train.name}"
         _write_results(out, {"protocols": {key: result.to_dict()}})
+        for who, visitor in guests.items():
+            untrained = guest(visitor.name, random=True, size=visitor.size[0], seed=seed).to(trainer.device)
+            result = PROTOCOLS[name](visitor, untrained, train, test, seed=seed)
+            console.print(f"{who}: {result}")
+            _write_results(out, {"protocols": {f"{key}, {who}": result.to_dict()}})
 
 
 def _write_results(out: Path, new: dict) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from byol_tutorial import cli, data, judge, stream
@@ -20,8 +21,10 @@ from byol_tutorial.checkpoint import load as load_checkpoint
 from byol_tutorial.checkpoint import load_encoder
 from byol_tutorial.config import FIELDS, Config, Pair
 from byol_tutorial.embed import pca_embedding
-from byol_tutorial.evaluate import features
+from byol_tutorial.evaluate import compare, features
+from byol_tutorial.guests import guest
 from byol_tutorial.presets import PRESETS
+from byol_tutorial.protocols import PROTOCOLS
 from byol_tutorial.train import Trainer
 
 COMMAND = [str(Path(sys.executable).parent / "byol-tutorial")]
@@ -236,6 +239,108 @@ def test_embed_says_what_it_cannot_do(trained, world, monkeypatch, capsys):
     assert "does not exist" in capsys.readouterr().err
     assert main("embed", "run", "--kind", "tsne") == 2
     assert files(world / "run") == FILES
+
+
+# --- guests -------------------------------------------------------------------------------------
+
+VISITOR = "shufflenet_v2_x0_5"
+
+
+@pytest.fixture(scope="module")
+def weights(world) -> Path:
+    """The weights of a small network of torchvision, `visitor.pth`."""
+    torch.manual_seed(5)
+    torch.save(torchvision.models.get_model(VISITOR, weights=None).state_dict(), world / "visitor.pth")
+    return world / "visitor.pth"
+
+
+def test_evaluate_puts_guests_into_table_and_figure(trained, world, weights, monkeypatch, capsys):
+    shutil.copytree(world / "run", world / "visited")
+    monkeypatch.chdir(world)
+    two = [f"--guest={VISITOR}=visitor.pth", "--guest=timm:test_vit.r160_in1k=random"]
+    assert main("evaluate", "visited", *two, "--guest-size", "32") == 0
+    table = read(world / "visited" / "results.json")["table"]
+    assert list(table) == ["raw pixels", "random encoder", "BYOL", VISITOR, "timm:test_vit.r160_in1k"]
+    own = read(world / "run" / "results.json")["table"]
+    assert {name: table[name] for name in own} == own
+    train, test = (data.load("folder:images", split=s) for s in ("train", "test"))
+    knn, linear = compare({"guest": guest(VISITOR, weights, size=32)}, train, test).rows["guest"]
+    assert table[VISITOR] == {"knn": knn, "linear": linear}
+    assert f"{knn:.3f}" in re.search(rf"{VISITOR}[^\n]*", capsys.readouterr().out)[0]
+    width = [Image.open(world / run / "figures" / "neighbours.png").size[0] for run in ("run", "visited")]
+    assert width[1] > 1.4 * width[0]  # five encoders for three
+    assert files(world / "visited") == FILES
+
+
+def test_one_guest_with_two_files_goes_under_their_names(trained, world, weights, monkeypatch):
+    shutil.copytree(world / "run", world / "twice")
+    shutil.copy(weights, world / "other.pth")
+    monkeypatch.chdir(world)
+    two = [f"--guest={VISITOR}={file}" for file in ("visitor.pth", "other.pth")]
+    assert main("evaluate", "twice", *two, "--guest-size=32") == 0
+    table = read(world / "twice" / "results.json")["table"]
+    assert table[f"{VISITOR} (visitor.pth)"] == table[f"{VISITOR} (other.pth)"]
+
+
+def test_protocols_judge_guests_beside_their_own_random_weights(trained, world, weights, monkeypatch, capsys):
+    shutil.copytree(world / "run", world / "protocols")
+    monkeypatch.chdir(world)
+    more = ["--protocol=knn", f"--guest={VISITOR}=visitor.pth", "--guest-size=32"]
+    assert main("evaluate", "protocols", *more) == 0
+    found = read(world / "protocols" / "results.json")["protocols"]
+    assert list(found) == ["knn", f"knn, {VISITOR}"]
+    train, test = (data.load("folder:images", split=s) for s in ("train", "test"))
+    pair = guest(VISITOR, weights, size=32), guest(VISITOR, random=True, size=32)
+    assert found[f"knn, {VISITOR}"] == PROTOCOLS["knn"](*pair, train, test).to_dict()
+    assert f"{VISITOR}: knn: " in capsys.readouterr().out
+
+
+def test_embed_maps_guests_and_leaves_the_runs_own_map(trained, world, weights, monkeypatch, capsys):
+    shutil.copytree(world / "run", world / "mapped")
+    monkeypatch.chdir(world)
+    assert main("embed", "mapped", "--kind=pca", "--split=train") == 0
+    before = content(world / "mapped")
+    two = [f"--guest={VISITOR}=visitor.pth", "--guest=timm:test_vit.r160_in1k=random", "--guest-size=32"]
+    assert main("embed", "mapped", "--kind=pca", "--split=train", *two) == 0
+    after = content(world / "mapped")
+    assert {name: after[name] for name in before} == before
+    new = {f"{start}{who}.{end}" for who in (VISITOR, "timm-test_vit.r160_in1k")
+           for start, end in (("embeddings-", "npz"), ("figures/map-", "png"))}  # fmt: skip
+    assert after.keys() - before.keys() == new
+    kept = np.load(world / "mapped" / f"embeddings-{VISITOR}.npz")
+    wanted = features(guest(VISITOR, weights, size=32), data.load("folder:images"))
+    np.testing.assert_allclose(kept["features"], wanted.numpy(), rtol=1e-4, atol=1e-5)
+    assert kept["map"].shape == (8, 2)
+    assert f"{VISITOR}: " in capsys.readouterr().out
+
+
+GUEST_FAULTS = [
+    (["--guest=resnet19=visitor.pth"], ["resnet19", "did you mean", "resnet18"]),
+    (["--guest=resnet18"], ["--guest resnet18", "NAME=FILE", "NAME=download"]),
+    (["--guest=resnet18="], ["--guest resnet18", "NAME=FILE"]),
+    (["--guest==visitor.pth"], ["--guest", "NAME=FILE"]),
+    (["--guest=resnet18=gone.pth"], ["gone.pth", "do not exist"]),
+    (["--guest=resnet18=visitor.pth"], ["visitor.pth", "do not fit", "conv1.weight", "resnet18"]),
+    (["--guest=resnet18=run/encoder.safetensors"], ["of a run of this library", "bt.load_encoder"]),
+    ([f"--guest={VISITOR}=visitor.pth"] * 2, ["visitor.pth", "leave one out"]),
+    (["--guest-size=64"], ["--guest-size 64", "name one with --guest"]),
+    ([f"--guest={VISITOR}=visitor.pth", "--guest-size=4"], ["--guest-size", "4", "x>=8"]),
+]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "embed"])
+@pytest.mark.parametrize(("options", "named"), GUEST_FAULTS)
+def test_a_bad_guest_is_turned_away_before_any_work(
+    trained, world, weights, monkeypatch, capsys, command, options, named
+):
+    def opened(*_):
+        raise AssertionError("the run was opened before its guests")
+
+    monkeypatch.chdir(world)
+    monkeypatch.setattr(cli.runfolder, "open_run", opened)
+    before = content(world / "run")
+    check_error(main(command, "run", *options), *capsys.readouterr(), named)
+    assert content(world / "run") == before
 
 
 # --- data without a table -----------------------------------------------------------------------
