@@ -2,7 +2,9 @@
 
     picture → patches of P × P pixels → one vector each, plus its place → [class token, patches] → blocks → y
 
-Its parameters have timm's names, so a saved encoder loads into timm's own model.
+vit_tiny and vit_small are DeiT's and DINO's, and their parameters have timm's names, so a saved encoder loads into
+timm's own model. A plain transformer learns next to nothing from some thousand pictures in a minute. So vit_nano, ours,
+makes its patches by convolutions (Xiao et al. 2021, arXiv 2106.14881), which see a little beyond a patch's border.
 """
 
 from functools import partial
@@ -19,17 +21,20 @@ CONVOLUTIONAL = {"vit_nano"}  # their patches are made by convolutions
 def vit(name: str, view_size: int, patch_size: int) -> nn.Module:
     """timm's VisionTransformer without classifier: (N, 3, H, W) -> y, the class token, (N, dim).
 
-    Views of another size than `view_size` have their places interpolated, as DINO's local crops need it. vit_tiny
-    and vit_small are DeiT's and DINO's sizes; vit_nano is ours, for a laptop.
+    Views of another size than `view_size` have their places interpolated, as DINO's local crops need it.
 
     Raises:
-        ConfigError: patches do not tile the view.
+        ConfigError: patches do not tile the view, or convolutions cannot make them.
     """
     from timm.layers import HybridEmbed  # here, since timm takes long to import
     from timm.models.vision_transformer import VisionTransformer
     from timm.models.vision_transformer_hybrid import ConvStem
 
     check_patches(view_size, patch_size)
+    if name in CONVOLUTIONAL and patch_size & (patch_size - 1):
+        raise ConfigError(
+            f"patch_size={patch_size}: {name}'s patches are made by convolutions that halve; give a power of 2"
+        )
     dim, depth, heads = SIZES[name]
     stem = {}
     if name in CONVOLUTIONAL:

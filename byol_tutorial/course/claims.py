@@ -26,6 +26,8 @@ PAPERS = {
     "grill2020byol": ("Grill et al. 2020", "https://arxiv.org/abs/2006.07733"),
     "richemond2020byol": ("Richemond et al. 2020", "https://arxiv.org/abs/2010.10241"),
     "chen2020simsiam": ("Chen & He 2020", "https://arxiv.org/abs/2011.10566"),
+    "caron2021dino": ("Caron et al. 2021", "https://arxiv.org/abs/2104.14294"),
+    "oquab2023dinov2": ("Oquab et al. 2023", "https://arxiv.org/abs/2304.07193"),
     "tian2021understanding": ("Tian et al. 2021", "https://arxiv.org/abs/2102.06810"),
 }
 
@@ -125,7 +127,8 @@ def experiments() -> dict[str, Experiment]:
     found = {}
     for name, changes in _source()["experiments"].items():
         changes = dict(changes)
-        found[name] = Experiment(name, epochs_run=changes.pop("epochs_run", None), changes=changes)
+        epochs_run, recipe = changes.pop("epochs_run", None), changes.pop("preset", "shapes")
+        found[name] = Experiment(name, changes, epochs_run, recipe)
     return found
 
 
@@ -191,7 +194,7 @@ computed from it and the means. A row that differs stays.
 
 Accuracies here are of ten classes and lie between 0 and 1: `linear` is a linear probe, `knn` a vote of neighbours, `hue`
 a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are spread out, 0 in a
-collapse. The experiments are settings of the preset `shapes`, in `byol_tutorial/course/claims.toml`; each has a
+collapse. The experiments are settings of the preset `shapes`, or of a relative's, in `byol_tutorial/course/claims.toml`; each has a
 data file in `byol_tutorial/course/measured`, which names the command that made it: `byol-tutorial claims --run`.
 
 Small pictures and short runs can show the shape of a claim, not its size. Where a row differs, read it as "not at

@@ -36,19 +36,20 @@ BINS = 8  # of the hue, of equal frequency: chance is 1/8
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run of the preset "shapes" with `changes`, stopped after `epochs_run` epochs; 0 is the encoder untrained."""
+    """A run of a preset with `changes`, stopped after `epochs_run` epochs; 0 is the encoder untrained."""
 
     name: str
     changes: dict
     epochs_run: int | None = None
+    recipe: str = "shapes"
 
     def config(self, seed: int) -> Config:
-        return preset("shapes", seed=seed, **self.changes)
+        return preset(self.recipe, seed=seed, **self.changes)
 
     @property
     def settings(self) -> dict:
         """What decides the outcome, besides the seed and the code."""
-        return {"preset": "shapes", "changes": self.changes, "epochs_run": self.epochs_run}
+        return {"preset": self.recipe, "changes": self.changes, "epochs_run": self.epochs_run}
 
     @property
     def path(self) -> Path:

@@ -235,7 +235,9 @@ class Cockpit(Panel):
         return {
             "controls": [_control(*row, self.start) for row in self.controls],
             "presets": list(self.presets),
-            "questions": {key: {"text": text, "answers": list(answers)} for key, (text, answers) in self.questions.items()},
+            "questions": {
+                key: {"text": text, "answers": list(answers)} for key, (text, answers) in self.questions.items()
+            },
             "loss_low": -1 if self.start.method == "simsiam" else 0,
             "classes": list(source.classes or ()) if shown.labels is not None else [],
             "labels": labels.tobytes(),

@@ -1,0 +1,276 @@
+"""Exercises of lesson 10, DINO and its relatives."""
+
+import torch
+
+from ...dino import dino_loss
+from .record import Exercise, Mistake
+
+# --- centring and sharpening --------------------------------------------------------------------
+
+
+def _teachers():
+    g = torch.Generator().manual_seed(10)
+    return [
+        (torch.randn(n, k, generator=g) / 3 + 0.2, torch.randn(k, generator=g) / 5, t, m)
+        for n, k, t, m in ((6, 5, 0.1, 0.9), (3, 8, 0.04, 0.6))
+    ]
+
+
+def _sort(scores, center, temperature, momentum):
+    return ((scores - center) / temperature).softmax(1), momentum * center + (1 - momentum) * scores.mean(0)
+
+
+SORT = Exercise(
+    id="10-sort",
+    title="Centring and sharpening",
+    kind="implement",
+    difficulty=1,
+    minutes=6,
+    hint="((scores - center) / temperature).softmax(dim=1), and momentum * center + (1 - momentum) * scores.mean(dim=0).",
+    cases=_teachers,
+    reference=_sort,
+    mistakes=(
+        Mistake(
+            "centre added",
+            lambda s, c, t, m: (((s + c) / t).softmax(1), _sort(s, c, t, m)[1]),
+            "the centre is added: what all pictures agree on grows instead of being taken away.",
+        ),
+        Mistake(
+            "not centred",
+            lambda s, c, t, m: ((s / t).softmax(1), _sort(s, c, t, m)[1]),
+            "the centre plays no part in the probabilities.",
+        ),
+        Mistake(
+            "centre outside of the temperature",
+            lambda s, c, t, m: ((s / t - c).softmax(1), _sort(s, c, t, m)[1]),
+            "the centre is subtracted after dividing by the temperature; it is a mean of scores, so both are divided.",
+        ),
+        Mistake(
+            "softmax over the batch",
+            lambda s, c, t, m: (((s - c) / t).softmax(0), _sort(s, c, t, m)[1]),
+            "columns sum to 1, not rows: the softmax goes over the prototypes, dim=1.",
+        ),
+        Mistake(
+            "multiplied by the temperature",
+            lambda s, c, t, m: (((s - c) * t).softmax(1), _sort(s, c, t, m)[1]),
+            "multiplied by the temperature: a low one would soften. Divide.",
+        ),
+        Mistake(
+            "momentum the wrong way",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], (1 - m) * c + m * s.mean(0)),
+            "m and 1 − m are exchanged: the centre would follow the last batch.",
+        ),
+        Mistake(
+            "the new centre already",
+            lambda s, c, t, m: (_sort(s, _sort(s, c, t, m)[1], t, m)[0], _sort(s, c, t, m)[1]),
+            "this batch is centred by a centre that it has changed itself. The paper uses the old one, and moves it afterwards.",
+        ),
+    ),
+    praise="right. The next cells look at what such a teacher makes of the pictures.",
+)
+
+
+# --- the two collapses --------------------------------------------------------------------------
+
+_IN_USE = ("about one", "some", "nearly all")
+_LOSS = ("near 0", "between", "near ln K")
+_BOTH = {
+    "no_centring_in_use": "about one",
+    "no_centring_loss": "near 0",
+    "no_sharpening_in_use": "nearly all",
+    "no_sharpening_loss": "near ln K",
+}
+
+COLLAPSE = Exercise(
+    id="10-collapse",
+    title="One force alone",
+    kind="predict",
+    difficulty=2,
+    minutes=5,
+    hint="Sharpening makes the largest score larger still, whosever it is. Centring takes away what all share, and adds nothing. "
+    "The cross entropy of two equal distributions is their entropy: 0 for one prototype, ln K for all alike.",
+    questions={
+        "no_centring_in_use": _IN_USE,
+        "no_centring_loss": _LOSS,
+        "no_sharpening_in_use": _IN_USE,
+        "no_sharpening_loss": _LOSS,
+    },
+    reference=_BOTH,
+    mistakes=(
+        Mistake(
+            "exchanged",
+            {
+                "no_centring_in_use": "nearly all",
+                "no_centring_loss": "near ln K",
+                "no_sharpening_in_use": "about one",
+                "no_sharpening_loss": "near 0",
+            },
+            "the other way round: sharpening, left alone, puts all weight on one prototype; centring, left alone, evens out.",
+        ),
+        Mistake(
+            "the loss of a collapse is always small",
+            _BOTH | {"no_sharpening_loss": "near 0"},
+            "all prototypes alike is agreement, but it is not free: the cross entropy of two even distributions is ln K.",
+        ),
+        Mistake(
+            "the loss of a collapse is always large",
+            _BOTH | {"no_centring_loss": "near ln K"},
+            "all weight on one prototype, for teacher and student: the cross entropy of that is 0.",
+        ),
+    ),
+    praise="right: two opposite collapses, and each force holds the other back.",
+)
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def _views():
+    g = torch.Generator().manual_seed(11)
+    return [
+        ([torch.randn(n, k, generator=g).softmax(1) for _ in range(2)],
+         [torch.randn(n, k, generator=g).log_softmax(1) for _ in range(2 + local)])
+        for n, k, local in ((5, 6, 3), (4, 3, 0))
+    ]  # fmt: skip
+
+
+def _every_pair(teacher, log_student):
+    pairs = [(t, s) for t in teacher for s in log_student]
+    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+
+
+def _local_only(teacher, log_student):
+    pairs = [(t, s) for t in teacher for s in log_student[len(teacher) :]] or [(teacher[0], log_student[1])]
+    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+
+
+SAME_VIEW = Exercise(
+    id="10-same-view",
+    title="Which views are compared",
+    kind="find the bug",
+    difficulty=1,
+    minutes=6,
+    hint="The first of the teacher's views and the first of the student's are the same picture, cut and coloured alike. "
+    "What can be learned from that pair? enumerate() both.",
+    cases=_views,
+    reference=dino_loss,
+    mistakes=(
+        Mistake(
+            "unchanged",
+            _every_pair,
+            "as it was given: each global view is compared with itself, too, and two of the pairs ask for nothing that views "
+            "have in common.",
+        ),
+        Mistake(
+            "divided by all pairs",
+            lambda teacher, student: dino_loss(teacher, student) * (1 - 1 / len(student)),
+            "the pairs are right, but the sum is divided by the number of all of them, those of a view with itself included.",
+        ),
+        Mistake(
+            "local views alone",
+            _local_only,
+            "the two global views are compared with each other as well, crosswise.",
+        ),
+        Mistake(
+            "a sum",
+            lambda teacher, student: dino_loss(teacher, student) * len(teacher) * (len(student) - 1),
+            "a sum over the pairs; with more local views the steps would grow. The mean.",
+        ),
+    ),
+    praise="right: G · (G + L − 1) pairs.",
+)
+
+
+# --- Sinkhorn-Knopp -----------------------------------------------------------------------------
+
+
+def _scores():
+    g = torch.Generator().manual_seed(12)
+    return [(torch.randn(n, k, generator=g) / 4, t, i) for n, k, t, i in ((8, 4, 0.2, 3), (5, 6, 0.1, 2))]
+
+
+def _sinkhorn(scores, temperature, iterations, columns=True, rows=True, rows_first=False, share=True):
+    q = ((scores - scores.max()) / temperature).exp()
+    n, k = q.shape
+    for _ in range(iterations):
+        for step in ("rows", "columns") if rows_first else ("columns", "rows"):
+            if step == "columns" and columns:
+                q = q / q.sum(0) * (n / k if share else 1)
+            if step == "rows" and rows:
+                q = q / q.sum(1, keepdim=True)
+    return q
+
+
+SINKHORN = Exercise(
+    id="10-sinkhorn",
+    title="Sinkhorn-Knopp",
+    kind="extend",
+    difficulty=2,
+    minutes=10,
+    hint="q = (scores / temperature).exp(). Then, so often: divide each column by its sum and multiply by N/K, "
+    "q / q.sum(dim=0) * (n / k); divide each row by its sum, q / q.sum(dim=1, keepdim=True).",
+    cases=_scores,
+    reference=_sinkhorn,
+    mistakes=(
+        Mistake(
+            "a softmax",
+            lambda s, t, i: (s / t).softmax(1),
+            "that is a softmax of each row: rows sum to 1, but nothing asks of the columns that they are even.",
+        ),
+        Mistake(
+            "rows first",
+            lambda s, t, i: _sinkhorn(s, t, i, rows_first=True),
+            "columns come last, so rows do not sum to 1, and are no probabilities. Columns first, rows last.",
+        ),
+        Mistake(
+            "columns alone",
+            lambda s, t, i: _sinkhorn(s, t, i, rows=False),
+            "only the columns are scaled: a row does not sum to 1.",
+        ),
+        Mistake(
+            "once",
+            lambda s, t, i: _sinkhorn(s, t, 1),
+            "one turn, whatever `iterations` says: scaling the rows has spoilt the columns again, so it is repeated.",
+        ),
+    ),
+    praise="right. Rows sum to 1 exactly, columns to N/K the better, the more turns.",
+)
+
+
+# --- counting -----------------------------------------------------------------------------------
+
+
+def _count(G, L):
+    return G * (G + L - 1), G * L / (G * (G + L - 1))
+
+
+COUNT = Exercise(
+    id="10-count",
+    title="How many pairs",
+    kind="implement",
+    difficulty=1,
+    minutes=4,
+    hint="Each of the teacher's G views meets all G + L views of the student's, except itself. Of those, L are local.",
+    cases=lambda: [(2, 8), (2, 0), (3, 4)],
+    reference=_count,
+    mistakes=(
+        Mistake(
+            "a view with itself",
+            lambda G, L: (G * (G + L), L / (G + L)),
+            "a view is not compared with itself: G + L − 1 for each of the teacher's.",
+        ),
+        Mistake(
+            "pairs without order",
+            lambda G, L: ((G + L) * (G + L - 1) // 2, 1 - G * (G - 1) / ((G + L) * (G + L - 1))),
+            "those are all pairs of views. The teacher does not see the local ones.",
+        ),
+        Mistake(
+            "the number of local pairs",
+            lambda G, L: (G * (G + L - 1), G * L),
+            "that is how many pairs have a local view; the share of them was asked for.",
+        ),
+    ),
+    praise="right: with the paper's 2 and 8 most of the comparisons are from a part to the whole.",
+)
+
+EXERCISES = (SORT, COLLAPSE, SAME_VIEW, SINKHORN, COUNT)
