@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from . import __version__, distributed, runfolder, stream
-from .config import FIELDS, Pair, UserError
+from .config import FIELDS, Config, Pair, UserError
 from .course import commands
 from .distributed import process
 from .embed import KINDS, pca_embedding, umap_embedding
@@ -71,7 +71,7 @@ def config_options(command):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="byol-tutorial")
 def app():
-    """Train BYOL (Grill et al. 2020) on drawn shapes, on known data sets or on your own images, and judge it."""
+    """Train BYOL (Grill et al. 2020), or a relative, on drawn shapes, on known data sets or on your own images; judge it."""
 
 
 WORKERS = {
@@ -117,7 +117,7 @@ DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:
 @click.option("--workers", panel="Run", **WORKERS)
 @config_options
 def train(data, out, resume, preset_name, size, limit, corrupt, streamed, device, threads, workers, **fields):
-    """Train BYOL and judge it.
+    """Train BYOL, or another --method, and judge it.
 
     Writes a run folder and ends with a table: raw pixels, the encoder before training, and after it, by kNN
     and by linear probe. Ctrl-C and SIGTERM stop after a whole step and keep what was learned; --resume goes on.
@@ -146,7 +146,7 @@ def started(out: Path | None, preset_name: str | None, source: dict, given: dict
     # First what costs nothing to check: a typing error must not cost a download.
     data = source["name"] = source["name"] or "shapes"
     source["corrupt"] = source["corrupt"] or "refuse"
-    config = preset(preset_name or PRESET_OF.get(data, "photos"), **given)
+    config = recipe(data, preset_name, given)
     resolve_device(device)
     out = out or runfolder.new_path(data.removeprefix("folder:").rstrip("/\\").replace("\\", "/").split("/")[-1])
     if process().is_main:
@@ -167,6 +167,13 @@ def started(out: Path | None, preset_name: str | None, source: dict, given: dict
         runfolder.create(out)
         runfolder.write_settings(out, config, source)
     return trainer, test, out
+
+
+def recipe(data: str, preset_name: str | None, given: dict) -> Config:
+    """The preset named, else that of the data, else, on "shapes", that of the method; with what was given changed."""
+    if preset_name is None and data == "shapes" and given.get("method") in PRESETS:
+        preset_name = given["method"]
+    return preset(preset_name or PRESET_OF.get(data, "photos"), **given)
 
 
 def stored_size(view_size: int, data: str) -> int | None:

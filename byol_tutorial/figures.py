@@ -99,7 +99,7 @@ def curves(runs: dict[str, dict], steps_per_epoch: int = 1) -> Picture:
             panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, color=colour, marker="o", markersize=3.5)
     for axes, title in zip(panels, ("loss", "spread √d·std of z", "kNN accuracy"), strict=False):
         _plain(axes, title, xlabel=unit)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min(0, *(min(run["loss"], default=0) for run in runs.values())))  # SimSiam's goes to −1
     panels[1].set_ylim(0, 1.05)
     if has_knn:
         panels[2].set_ylim(0, 1.02)

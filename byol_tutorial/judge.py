@@ -14,6 +14,7 @@ from .data import ImageSet, StreamedSet
 from .diagnose import Diagnosis
 from .evaluate import compare, features, nearest, pixels
 from .guests import Guest, guest
+from .methods import TITLES
 from .protocols import PROTOCOLS
 from .train import Trainer
 
@@ -41,7 +42,10 @@ def judge(
     results |= {"std": found.report.std, "rank": found.report.rank, "alarm_step": found.alarm_step}
     results |= {"positive_cosine": found.positive_cosine, "negative_cosine": found.negative_cosine}
     results |= {"alignment": found.alignment}
-    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder} | dict(guests)
+    encoders = {
+        "random encoder": trainer.initial_encoder(),
+        TITLES[trainer.config.method]: trainer.model.encoder,
+    } | dict(guests)
     labelled = images.labels is not None and test is not None and test.labels is not None
     if labelled and len(images.labels.unique()) > 1:
         bank, queries = (s if len(s) <= MOST_JUDGED else s.sample(MOST_JUDGED) for s in (images, test))
@@ -67,7 +71,7 @@ def judge(
     near |= {n: nearest(features(f, queries.images), features(f, bank.images), 6) for n, f in encoders.items()}
     pictures = {
         "views": figures.view_pairs(few, v1, v2),
-        "curves": figures.curves({"BYOL": trainer.history.to_dict()}, trainer.steps_per_epoch),
+        "curves": figures.curves({TITLES[trainer.config.method]: trainer.history.to_dict()}, trainer.steps_per_epoch),
         "neighbours": figures.neighbours(queries.images, {n: bank.images[i] for n, i in near.items()}),
     }
     for name, picture in pictures.items():

@@ -9,6 +9,7 @@ from .simsiam import SimSiam
 from .vit import check_patches
 
 METHODS: dict[str, type[Objective]] = {"byol": BYOL, "simclr": SimCLR, "simsiam": SimSiam, "dino": DINO}
+TITLES = {name: method.__name__ for name, method in METHODS.items()}  # as papers spell them
 
 
 def build_model(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)) -> Objective:

@@ -28,7 +28,7 @@ REPORTED = 512  # images that report() and diagnosis() look at
 
 
 class Trainer(Stepper):
-    """Trains BYOL on an ImageSet or a StreamedSet.
+    """Trains BYOL, or what else Config.method names, on an ImageSet or a StreamedSet.
 
     >>> trainer = Trainer(Config(), load("shapes"), test=load("shapes", "test"))
     >>> trainer.run()

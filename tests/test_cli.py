@@ -24,6 +24,7 @@ from byol_tutorial.embed import pca_embedding
 from byol_tutorial.evaluate import compare, features
 from byol_tutorial.guests import guest
 from byol_tutorial.presets import PRESETS
+from byol_tutorial.presets import preset as bt_preset
 from byol_tutorial.protocols import PROTOCOLS
 from byol_tutorial.train import Trainer
 
@@ -198,6 +199,53 @@ def test_shapes_are_the_default_and_run_folders_are_numbered(tmp_path, monkeypat
     assert f"all of it is in {Path('runs') / 'shapes-002'}" in out
     assert files(tmp_path / "runs" / "shapes-002") == FILES
     assert read(tmp_path / "runs" / "shapes-002" / "results.json")["table"].keys() >= {"BYOL"}
+
+
+METHODS = [
+    ("SimCLR", ["--method", "simclr"]),
+    ("SimSiam", ["--method", "simsiam"]),
+    ("DINO", ["--method", "dino", "--prototypes", "12", "--local-crops", "2"]),
+    ("DINO", ["--preset", "dinov2", "--prototypes", "12", "--local-crops", "2", "--local-view-size", "16"]),
+]
+
+
+@pytest.mark.parametrize(("title", "arguments"), METHODS, ids=["simclr", "simsiam", "dino", "dinov2"])
+def test_each_method_is_trained_resumed_judged_and_mapped(tmp_path, monkeypatch, capsys, title, arguments):
+    monkeypatch.chdir(tmp_path)
+    shapes = ["--limit", "40", "--epochs", "2", "--batch-size", "10", *TINY, *arguments, "--seed", "2"]
+    assert main("train", "--out", "uncut", *shapes) == 0
+    monkeypatch.setattr(Trainer, "total_steps", 4)
+    assert main("train", "--out", "cut", *shapes) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert main("train", "--resume", "cut") == 0
+    assert [len(read(tmp_path / run / "history.json")["loss"]) for run in ("uncut", "cut")] == [8, 8]
+    table = read(tmp_path / "uncut" / "results.json")["table"]
+    assert list(table) == ["raw pixels", "random encoder", title]
+    config = Config.from_dict(read(tmp_path / "uncut" / "settings.json")["config"])
+    assert config.method == title.lower()
+    assert main("evaluate", "uncut", "--protocol", "knn") == 0
+    assert main("embed", "uncut", "--kind", "pca") == 0
+    assert title in capsys.readouterr().out
+
+
+def test_a_method_takes_its_own_recipe_on_shapes():
+    for name in ("simclr", "simsiam", "dino"):
+        options = cli.train.make_context("train", ["--method", name]).params
+        given = {field: options[field] for field in FIELDS if options[field] is not None}
+        assert cli.recipe("shapes", None, given) == bt_preset(name)
+    assert cli.recipe("shapes", None, {"tau_base": 0.5}) == bt_preset("shapes", tau_base=0.5)
+    assert cli.recipe("shapes", "shapes", {"method": "dino"}) == bt_preset("shapes", method="dino")
+    assert cli.recipe("folder:x", None, {"method": "dino"}) == bt_preset("photos", method="dino")
+    assert cli.recipe("digits", None, {}) == bt_preset("digits")
+
+
+def test_an_unknown_method_is_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main("train", "--method", "moco") == 1
+    error = capsys.readouterr().err
+    assert error == "error: method='moco': choose one of byol, simclr, simsiam, dino\n"
+    assert not (tmp_path / "runs").exists()
 
 
 # --- embed --------------------------------------------------------------------------------------

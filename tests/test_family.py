@@ -441,7 +441,9 @@ def test_every_method_has_diagnosis_report_session_and_recording(train, name):
     assert 0 <= trainer.report().std < 2
     assert 0 <= trainer.knn() <= 1
     session.close()
-    recording = bt.record(bt.Trainer(config.replace(epochs=1), train, test, "cpu"), test, kind="pca", space="z", progress=False)
+    recording = bt.record(
+        bt.Trainer(config.replace(epochs=1), train, test, "cpu"), test, kind="pca", space="z", progress=False
+    )
     assert len(recording.epochs) >= 2
     assert torch.isfinite(recording.maps).all()
 
