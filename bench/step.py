@@ -35,7 +35,7 @@ def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
     """Name -> a function that does this part of a step, on the same batch each time."""
     model, optimizer = trainer.model.train(), trainer.optimizer
     half = torch.autocast(trainer.device.type, trainer.precision, enabled=trainer.precision != torch.float32)
-    v1, v2 = trainer._next_views(0)
+    (v1, v2), _ = trainer._next_views(0)
 
     def online():
         with half:

@@ -26,9 +26,10 @@ from .objective import Objective, Output
 from .vit import tokens
 
 
-def teacher_temperature_at(epoch: float, config: Config) -> float:
-    """τ_t: linearly from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
-    done = 1.0 if config.teacher_warmup_epochs == 0 else min(epoch / config.teacher_warmup_epochs, 1.0)
+def teacher_temperature_at(epoch: Tensor, config: Config) -> Tensor:
+    """τ_t, a scalar: linearly from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
+    warmup = config.teacher_warmup_epochs
+    done = (epoch / warmup).clamp(max=1) if warmup > 0 else torch.ones_like(epoch)
     return config.teacher_temperature_start * (1 - done) + config.teacher_temperature * done
 
 
@@ -55,8 +56,12 @@ class SortingBranch(Branch):
             self.mask_token = nn.Parameter(torch.zeros(self.encoder.feature_dim))
 
     def scores(self, z: Tensor) -> Tensor:
-        """Cosine of each projection with each prototype: (..., D) -> (..., K), float32 in [−1, 1]."""
-        return F.linear(F.normalize(z.float(), dim=-1), F.normalize(self.prototypes.weight.float(), dim=1))
+        """Cosine of each projection with each prototype: (..., D) -> (..., K), float32 in [−1, 1].
+
+        Never in half precision: divided by a temperature of 0.01, its rounding would sort by itself.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            return F.linear(F.normalize(z.float(), dim=-1), F.normalize(self.prototypes.weight.float(), dim=1))
 
 
 class DINO(Objective):
@@ -78,7 +83,7 @@ class DINO(Objective):
     @torch.no_grad()
     def sort(self, scores: Tensor, center: Tensor) -> Tensor:
         """The teacher's probabilities: scores (N, K), centred and sharpened. While training the centre follows."""
-        temperature = teacher_temperature_at(float(self.epoch), self.config)
+        temperature = teacher_temperature_at(self.epoch, self.config)
         match self.config.centering:
             case "sinkhorn":
                 return sinkhorn(scores, temperature)

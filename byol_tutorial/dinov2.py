@@ -15,7 +15,7 @@ ITERATIONS = 3  # of Sinkhorn-Knopp, as SwAV and DINOv2
 
 
 @torch.no_grad()
-def sinkhorn(scores: Tensor, temperature: float, iterations: int = ITERATIONS) -> Tensor:
+def sinkhorn(scores: Tensor, temperature: float | Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Assign N views to K prototypes, evenly: scores (N, K) -> probabilities (N, K).
 
     exp(scores / temperature), its columns and its rows scaled in turn (Sinkhorn-Knopp; SwAV, Caron et al. 2020,

@@ -2,6 +2,7 @@
 runs by BYOL's switches, what must sum to one, what is drawn, what is refused."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -210,8 +211,9 @@ def test_dino_as_a_whole_against_its_equations(train):
 @pytest.mark.parametrize(("epoch", "expected"), [(0, 0.02), (2, 0.035), (4, 0.05), (9, 0.05)])
 def test_the_teachers_temperature_rises_along_a_line(epoch, expected):
     config = bt.Config(teacher_temperature_start=0.02, teacher_temperature=0.05, teacher_warmup_epochs=4.0)
-    assert dino.teacher_temperature_at(epoch, config) == pytest.approx(expected)
-    assert dino.teacher_temperature_at(0, config.replace(teacher_warmup_epochs=0.0)) == pytest.approx(0.05)
+    assert dino.teacher_temperature_at(torch.tensor(float(epoch)), config).item() == pytest.approx(expected)
+    at_once = config.replace(teacher_warmup_epochs=0.0)
+    assert dino.teacher_temperature_at(torch.zeros(()), at_once).item() == pytest.approx(0.05)
 
 
 def test_the_warm_up_of_the_temperature_arrives_in_the_run(train):
@@ -426,6 +428,24 @@ def test_a_resumed_run_equals_the_uncut_one_bit_for_bit(train, tmp_path, name):
     assert again.history.loss == uncut.history.loss
     for (key, a), (_, b) in zip(uncut.model.state_dict().items(), again.model.state_dict().items(), strict=True):
         assert torch.equal(a, b), key
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_half_precision_is_close_to_float32(train, name):
+    config = bt.Config(**(TINY | {"prototypes": 12} | CASES[name]))
+    full, half = (bt.Trainer(config.replace(precision=p), train, device="cpu") for p in ("float32", "bfloat16"))
+    assert half.step() == pytest.approx(full.step(), rel=0.03, abs=0.02)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("name", ["simclr", "simsiam", "dino", "dinov2"])
+def test_a_compiled_run_is_the_plain_one(train, monkeypatch, name):
+    """With the compiler's front end alone, which is what could go wrong."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    config = bt.Config(**(TINY | {"prototypes": 12} | CASES[name]))
+    plain, compiled = (bt.Trainer(config.replace(compile=c), train, device="cpu") for c in (False, True))
+    for _ in range(3):
+        assert compiled.step() == pytest.approx(plain.step(), rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", CASES)

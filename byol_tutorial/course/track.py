@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..augment import Views
 from ..diagnose import effective_rank, eigenspace_alignment
@@ -66,7 +66,8 @@ def measure(trainer: Trainer, names: tuple[str, ...]) -> dict[str, Tensor]:
     images = trainer.train.sample(REPORTED).images.to(trainer.device)
     generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
     v1, _ = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
-    online, predictor = copy.deepcopy((trainer.model.online, trainer.model.predictor))
+    # a method without predictor compares z itself
+    online, predictor = copy.deepcopy((trainer.model.online, getattr(trainer.model, "predictor", nn.Identity())))
     z = online.train()(v1)
     p = predictor.train()(z)
     return {name: TRACKS[name](trainer, z.float().cpu(), p.float().cpu()) for name in names}
