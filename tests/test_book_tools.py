@@ -75,6 +75,11 @@ def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
     )
 
 
+def test_what_several_panels_bring_stays_once():
+    one, two = (f'<script type="application/json" data-bt-source="{n}">"{n}"</script>' for n in ("a1", "b2"))
+    assert course.once(f"<p>{one}{two}<b>{one}\n</b>{two}") == f"<p>{one}{two}<b></b>"
+
+
 # --- slides --------------------------------------------------------------------------------------
 
 CELLS = [

@@ -172,6 +172,19 @@ def test_it_opens_from_a_disk(page, name):
     expect(page.locator("#search-results li a").first).to_be_visible()
 
 
+def test_what_panels_have_in_common_is_in_a_page_once():
+    """Modules and bytes: each that a panel names is there, and none is there twice."""
+    for name in PAGES:
+        text = (BOOK / name).read_text(encoding="utf-8")
+        sources = re.findall(r'data-bt-source="(\w+)">', text)
+        named = re.findall(r'data-bt-module="(\w+)"|"bytes": "(\w+)"', text)
+        assert len(sources) == len(set(sources)), name
+        assert {a or b for a, b in named} == set(sources), name
+    films = re.findall(r'"atlas": \{"bytes": "(\w+)"', (BOOK / "notebooks/09_see_it_umap.html").read_text("utf-8"))
+    assert len(films) == 2
+    assert len(set(films)) == 1
+
+
 # --- panels without a kernel ---------------------------------------------------------------------
 
 
