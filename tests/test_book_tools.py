@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,7 @@ def module(path: str):
 
 
 course, slides = module("book/_ext/course.py"), module("book/slides/make.py")
+icons = module("book/_ext/icons.py")
 
 
 def test_the_book_has_every_lesson_and_no_page_twice():
@@ -65,7 +67,7 @@ def test_two_columns_of_a_docstring_stay_two_columns():
 
 def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
     page = (
-        '<link rel="preload" href="vendor/fontawesome/a.woff2" /><link rel="stylesheet" href="book.css" />'
+        '<link rel="stylesheet" href="sphinx-thebe.css" /><link rel="stylesheet" href="book.css" />'
         '<script>const THEBE_JS_URL = "https://x"; </script><script>kernelName = 1</script><script src="a.js"></script>'
         '<script type="application/vnd.jupyter.widget-state+json">{"a": 1}</script><p>text</p>'
     )
@@ -78,6 +80,22 @@ def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
 def test_what_several_panels_bring_stays_once():
     one, two = (f'<script type="application/json" data-bt-source="{n}">"{n}"</script>' for n in ("a1", "b2"))
     assert course.once(f"<p>{one}{two}<b>{one}\n</b>{two}") == f"<p>{one}{two}<b></b>"
+
+
+# --- icons ---------------------------------------------------------------------------------------
+
+RULES = r'.fa-lg{font-size:2em}.fa-sun:before,.fa-day:before{content:"\f185"}.fa-x:before{content:"X"}.fa-moon:before{content:"\f186"}'
+
+
+def test_icons_of_pages_scripts_and_style_sheets_are_kept():
+    found = icons.used(RULES, '<i class="fas fa-day fa-lg">', '"fa-solid fa-x"', '.a{content:"\\f107"}.b{--i:"\uf05a"}')
+    assert found == {0xF185, ord("X"), 0xF107, 0xF05A}
+
+
+@pytest.mark.parametrize("name", ["fa-solid fa-no-such", "fa-brands fa-sun", "fab fa-sun"])
+def test_an_icon_that_the_font_has_not_ends_the_build(name):
+    with pytest.raises(ExtensionError, match="icons that the book's font has not: fa"):
+        icons.used(RULES + ".fa-solid{}.fa-brands{}", f'<i class="theme {name}">', "", "")
 
 
 # --- slides --------------------------------------------------------------------------------------

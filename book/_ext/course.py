@@ -21,11 +21,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
-MATHJAX = "tex-svg-full.js"
+MATHJAX = "tex-svg.js"
 
-# Of the theme's: icons as fonts, which may not be loaded from file://, beside the same as SVG; a kernel in the cloud, and widgets' state.
+# Of the theme's: a kernel in the cloud, and widgets' state.
 UNWANTED = re.compile(
-    r"<link[^>]*(?:fontawesome|sphinx-thebe)[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
+    r"<link[^>]*sphinx-thebe[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
     r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>|"
     r'<script type="application/vnd.jupyter.widget-state\+json">.*?</script>',
     re.DOTALL,
@@ -150,7 +150,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     static = Path(app.outdir) / "_static"
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / "static" / "mathjax" / MATHJAX, static / MATHJAX)
-    for file in [*static.rglob("*.map"), *static.rglob("webfonts/*"), *static.glob("sphinx-thebe.*")]:
+    for file in [*static.rglob("*.map"), *static.glob("sphinx-thebe.*")]:
         file.unlink()
     for page in Path(app.outdir).rglob("*.html"):
         text = once(UNWANTED.sub("", page.read_text(encoding="utf-8")))

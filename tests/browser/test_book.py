@@ -172,6 +172,44 @@ def test_it_opens_from_a_disk(page, name):
     expect(page.locator("#search-results li a").first).to_be_visible()
 
 
+SCHEMES = ("light", "dark")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("where", ["server", "disk"])
+def test_icons_show(page, site, scheme, where):
+    """Each is drawn, and by the book's own font: another would give all of them the same box."""
+    page.emulate_media(color_scheme=scheme)
+    name = "notebooks/03_build_byol.html"
+    opened(page, f"{site}/{name}" if where == "server" else (BOOK / name).as_uri())
+    page.wait_for_function("() => document.fonts.ready.then(() => true)")
+    icons = page.evaluate(
+        """() => [...document.querySelectorAll('[class*="fa-"]')].map((e) => {
+          const style = getComputedStyle(e, "::before"), glyph = style.content.slice(1, -1);
+          const draw = (family) => {
+            const c = Object.assign(document.createElement("canvas"), {width: 60, height: 60}).getContext("2d");
+            c.font = `${style.fontWeight} 40px ${family}`;
+            c.fillText(glyph, 5, 45);
+            return c.canvas.toDataURL();
+          };
+          return {name: e.className, glyph, visible: e.checkVisibility() && e.getBoundingClientRect().width > 4,
+            own: draw(style.fontFamily), other: draw("sans-serif"), ink: style.color,
+            hidden: e.closest('[aria-hidden="true"]') !== null};
+        })"""
+    )
+    assert len(icons) > 8
+    for icon in icons:
+        assert len(icon["glyph"]) == 1, icon
+        assert icon["own"] != icon["other"], icon
+        assert icon["hidden"], icon
+    assert len({icon["own"] for icon in icons}) == len({icon["glyph"] for icon in icons}) > 6
+    shown = [icon for icon in icons if icon["visible"]]
+    assert {"fa-bars", "fa-expand", "fa-circle-half-stroke"} <= {n for icon in shown for n in icon["name"].split()}
+    for icon in shown:
+        light = sum(map(int, re.findall(r"\d+", icon["ink"])[:3])) / 3 > 127
+        assert light == (scheme == "dark"), icon
+
+
 def test_what_panels_have_in_common_is_in_a_page_once():
     """Modules and bytes: each that a panel names is there, and none is there twice."""
     for name in PAGES:
