@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +20,7 @@ def module(path: str):
 
 
 course, slides = module("book/_ext/course.py"), module("book/slides/make.py")
-icons = module("book/_ext/icons.py")
+icons, terms = module("book/_ext/icons.py"), module("book/_ext/terms.py")
 
 
 def test_the_book_has_every_lesson_and_no_page_twice():
@@ -96,6 +98,67 @@ def test_icons_of_pages_scripts_and_style_sheets_are_kept():
 def test_an_icon_that_the_font_has_not_ends_the_build(name):
     with pytest.raises(ExtensionError, match="icons that the book's font has not: fa"):
         icons.used(RULES + ".fa-solid{}.fa-brands{}", f'<i class="theme {name}">', "", "")
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+def paragraph(*children) -> nodes.paragraph:
+    return nodes.paragraph("", "", *(nodes.Text(c) if isinstance(c, str) else c for c in children))
+
+
+def test_a_definition_is_its_first_sentence_without_links():
+    cited = nodes.reference("", "Grill et al. 2020", refuri="https://x")
+    found = terms.first_sentence(paragraph("A map, 0.5 wide (", cited, ") of ", nodes.math("", "z"), ". And more."))
+    assert found.astext() == "A map, 0.5 wide (Grill et al. 2020) of z."
+    assert not [*found.findall(nodes.reference)]
+    assert [*found.findall(nodes.math)]
+
+
+def test_the_first_use_of_a_term_leads_to_its_definition():
+    glossary = {
+        "t-ema": (["EMA", "moving average"], None),
+        "t-net": (["target network"], None),
+        "t-v": (["view"], None),
+    }
+    glossary["t-shape"] = (["shape"], None)
+    document = new_document("page")
+    document += nodes.title("", "Views")
+    document += paragraph(
+        nodes.strong("", "view"), nodes.literal("", "view"), " Views of a preview; a moving\naverage, EMA, two-view "
+    )
+    document += paragraph("views; a shape; the target networks")
+    terms.link_terms(document, glossary, "../g.html")
+    found = {link.astext(): link["refuri"] for link in document.findall(nodes.reference)}
+    assert found == {
+        "Views": "../g.html#t-v",
+        "moving\naverage": "../g.html#t-ema",
+        "target networks": "../g.html#t-net",
+    }
+    assert document.astext().split() == [
+        "Views",
+        "viewview",
+        "Views",
+        "of",
+        "a",
+        "preview;",
+        "a",
+        "moving",
+        "average,",
+        "EMA,",
+        "two-view",
+        "views;",
+        "a",
+        "shape;",
+        "the",
+        "target",
+        "networks",
+    ]
+
+
+def test_everyday_words_are_words_of_the_glossary():
+    entries = re.findall(r"^(\S.*)$", (ROOT / "book" / "glossary.md").read_text("utf-8").split(":sorted:")[1], re.M)
+    assert set(entries) >= terms.EVERYDAY
 
 
 # --- slides --------------------------------------------------------------------------------------

@@ -223,6 +223,64 @@ def test_what_panels_have_in_common_is_in_a_page_once():
     assert len(set(films)) == 1
 
 
+# --- terms -------------------------------------------------------------------------------------------
+
+
+def term(page, place: str):
+    return page.locator(f"article a[href$='glossary.html#term-{place}']").first, page.locator(f"#about-term-{place}")
+
+
+def test_a_term_says_what_it_means_to_pointer_and_keyboard(page, site):
+    opened(page, f"{site}/notebooks/00_start_here.html")
+    link, text = term(page, "predictor")
+    expect(link).to_have_accessible_description(re.compile("a small network that only the online side has"))
+    expect(text).to_be_hidden()
+    link.hover()
+    expect(text).to_be_visible()
+    text.hover()  # from the word to its definition, without losing it
+    page.wait_for_timeout(400)
+    expect(text).to_be_visible()
+    page.mouse.move(0, 0)
+    expect(text).to_be_hidden()
+    link.evaluate("(e) => { const a = document.createElement('button'); a.id = 'before'; e.before(a); a.focus(); }")
+    page.keyboard.press("Tab")
+    expect(link).to_be_focused()
+    expect(text).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(text).to_be_hidden()
+    link.press("Enter")
+    page.wait_for_url("**/book/glossary.html#term-predictor")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_definition_fits_and_is_readable(page, scheme):
+    """On a phone, from a disk, with an equation in it."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 740})
+    opened(page, (BOOK / "notebooks/00_start_here.html").as_uri())
+    link, text = term(page, "predictor")
+    link.scroll_into_view_if_needed()
+    link.focus()
+    expect(text.locator("mjx-container").first).to_be_visible()
+    box = text.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 740
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    assert violations(page) == []
+
+
+def test_every_lesson_leads_to_the_glossary_and_no_heading_does():
+    for name in PAGES:
+        if re.match(r"notebooks/\d", name):
+            text = (BOOK / name).read_text(encoding="utf-8")
+            places = re.findall(r'<a class="[^"]*" href="[./]*book/glossary.html#(term-[\w-]+)"', text)
+            assert len(places) == len(set(places)) >= 5, name
+            assert {f"about-{place}" for place in places} == set(re.findall(r'id="(about-[\w-]+)"', text)), name
+            assert not re.search(r"<h\d[^>]*>(?:(?!</h\d>).)*glossary.html#term", text, re.S), name
+
+
 # --- panels without a kernel ---------------------------------------------------------------------
 
 
