@@ -183,6 +183,9 @@ def test_icons_show(page, site, scheme, where):
     name = "notebooks/03_build_byol.html"
     opened(page, f"{site}/{name}" if where == "server" else (BOOK / name).as_uri())
     page.wait_for_function("() => document.fonts.ready.then(() => true)")
+    page.wait_for_function(
+        "() => document.getAnimations().every((a) => a.playState !== 'running')"
+    )  # the theme's colours fade
     icons = page.evaluate(
         """() => [...document.querySelectorAll('[class*="fa-"]')].map((e) => {
           const style = getComputedStyle(e, "::before"), glyph = style.content.slice(1, -1);
