@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +20,7 @@ def module(path: str):
 
 
 course, slides = module("book/_ext/course.py"), module("book/slides/make.py")
+icons, terms = module("book/_ext/icons.py"), module("book/_ext/terms.py")
 
 
 def test_the_book_has_every_lesson_and_no_page_twice():
@@ -65,7 +69,7 @@ def test_two_columns_of_a_docstring_stay_two_columns():
 
 def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
     page = (
-        '<link rel="preload" href="vendor/fontawesome/a.woff2" /><link rel="stylesheet" href="book.css" />'
+        '<link rel="stylesheet" href="sphinx-thebe.css" /><link rel="stylesheet" href="book.css" />'
         '<script>const THEBE_JS_URL = "https://x"; </script><script>kernelName = 1</script><script src="a.js"></script>'
         '<script type="application/vnd.jupyter.widget-state+json">{"a": 1}</script><p>text</p>'
     )
@@ -73,6 +77,88 @@ def test_what_is_not_wanted_is_taken_out_of_pages_and_nothing_else():
         course.UNWANTED.sub("", page)
         == '<link rel="stylesheet" href="book.css" /><script src="a.js"></script><p>text</p>'
     )
+
+
+def test_what_several_panels_bring_stays_once():
+    one, two = (f'<script type="application/json" data-bt-source="{n}">"{n}"</script>' for n in ("a1", "b2"))
+    assert course.once(f"<p>{one}{two}<b>{one}\n</b>{two}") == f"<p>{one}{two}<b></b>"
+
+
+# --- icons ---------------------------------------------------------------------------------------
+
+RULES = r'.fa-lg{font-size:2em}.fa-sun:before,.fa-day:before{content:"\f185"}.fa-x:before{content:"X"}.fa-moon:before{content:"\f186"}'
+
+
+def test_icons_of_pages_scripts_and_style_sheets_are_kept():
+    found = icons.used(RULES, '<i class="fas fa-day fa-lg">', '"fa-solid fa-x"', '.a{content:"\\f107"}.b{--i:"\uf05a"}')
+    assert found == {0xF185, ord("X"), 0xF107, 0xF05A}
+
+
+@pytest.mark.parametrize("name", ["fa-solid fa-no-such", "fa-brands fa-sun", "fab fa-sun"])
+def test_an_icon_that_the_font_has_not_ends_the_build(name):
+    with pytest.raises(ExtensionError, match="icons that the book's font has not: fa"):
+        icons.used(RULES + ".fa-solid{}.fa-brands{}", f'<i class="theme {name}">', "", "")
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+def paragraph(*children) -> nodes.paragraph:
+    return nodes.paragraph("", "", *(nodes.Text(c) if isinstance(c, str) else c for c in children))
+
+
+def test_a_definition_is_its_first_sentence_without_links():
+    cited = nodes.reference("", "Grill et al. 2020", refuri="https://x")
+    found = terms.first_sentence(paragraph("A map, 0.5 wide (", cited, ") of ", nodes.math("", "z"), ". And more."))
+    assert found.astext() == "A map, 0.5 wide (Grill et al. 2020) of z."
+    assert not [*found.findall(nodes.reference)]
+    assert [*found.findall(nodes.math)]
+
+
+def test_the_first_use_of_a_term_leads_to_its_definition():
+    glossary = {
+        "t-ema": (["EMA", "moving average"], None),
+        "t-net": (["target network"], None),
+        "t-v": (["view"], None),
+    }
+    glossary["t-shape"] = (["shape"], None)
+    document = new_document("page")
+    document += nodes.title("", "Views")
+    document += paragraph(
+        nodes.strong("", "view"), nodes.literal("", "view"), " Views of a preview; a moving\naverage, EMA, two-view "
+    )
+    document += paragraph("views; a shape; the target networks")
+    terms.link_terms(document, glossary, "../g.html")
+    found = {link.astext(): link["refuri"] for link in document.findall(nodes.reference)}
+    assert found == {
+        "Views": "../g.html#t-v",
+        "moving\naverage": "../g.html#t-ema",
+        "target networks": "../g.html#t-net",
+    }
+    assert document.astext().split() == [
+        "Views",
+        "viewview",
+        "Views",
+        "of",
+        "a",
+        "preview;",
+        "a",
+        "moving",
+        "average,",
+        "EMA,",
+        "two-view",
+        "views;",
+        "a",
+        "shape;",
+        "the",
+        "target",
+        "networks",
+    ]
+
+
+def test_everyday_words_are_words_of_the_glossary():
+    entries = re.findall(r"^(\S.*)$", (ROOT / "book" / "glossary.md").read_text("utf-8").split(":sorted:")[1], re.M)
+    assert set(entries) >= terms.EVERYDAY
 
 
 # --- slides --------------------------------------------------------------------------------------

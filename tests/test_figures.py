@@ -1,5 +1,7 @@
 """Figures hold what they were given, say so in words, and draw without pyplot."""
 
+import base64
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -41,6 +43,22 @@ def test_notebooks_get_alt_text(picture):
     assert html.startswith('<img alt="')
     assert len(picture.alt) > 10
     assert 'src="data:image/png;base64,' in html
+
+
+def test_the_book_gets_the_same_pixels_in_fewer_bytes(picture, monkeypatch):
+    def shown():
+        html = picture._repr_html_()
+        data = re.search(r'src="data:image/(\w+);base64,([^"]+)"', html)
+        return html[: data.start()], data[1], base64.b64decode(data[2])
+
+    picture.set_layout_engine("none")  # which may move things a little at every drawing
+    around, kind, png = shown()
+    monkeypatch.setenv("BYOL_STATIC", "1")
+    book_around, book_kind, webp = shown()
+    assert (around, kind, book_kind) == (book_around, "png", "webp")
+    assert len(webp) < len(png)
+    first, second = (np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in (png, webp))
+    assert (first == second).all()
 
 
 def test_alt_text_is_escaped():

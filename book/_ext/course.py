@@ -4,6 +4,7 @@
 - Pages are executed again when the library has changed, not only when their own code has.
 - ```{panel} and ```{overview} put the library's own pictures into pages that run no code.
 - ```{teacher} is shown in the teacher edition only (BYOL_EDITION=teacher).
+- What several panels of a page have in common stands in it once.
 - A link whose title is a key of the bibliography gets the reference's own title.
 """
 
@@ -20,15 +21,17 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
-MATHJAX = "tex-svg-full.js"
+MATHJAX = "tex-svg.js"
 
-# Of the theme's: icons as fonts, which may not be loaded from file://, beside the same as SVG; a kernel in the cloud, and widgets' state.
+# Of the theme's: a kernel in the cloud, and widgets' state.
 UNWANTED = re.compile(
-    r"<link[^>]*(?:fontawesome|sphinx-thebe)[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
+    r"<link[^>]*sphinx-thebe[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
     r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>|"
     r'<script type="application/vnd.jupyter.widget-state\+json">.*?</script>',
     re.DOTALL,
 )
+
+SOURCE = re.compile(r'<script type="application/json" data-bt-source="(\w+)">[^<]*</script>\n?')
 
 # Of the theme's and of Sphinx's, what a screen reader stumbles over.
 MENDED = {
@@ -128,6 +131,18 @@ def read_bibliography(app: Sphinx, *_) -> None:
     app.env.course_bibliography = dict(parse_file(ROOT / "book" / "references.bib").entries)
 
 
+def once(page: str) -> str:
+    """Without what several panels of a page bring: a module, or bytes. Here, since cells do not know what a page leaves out."""
+    seen: set[str] = set()
+
+    def keep(script: re.Match) -> str:
+        known = script[1] in seen
+        seen.add(script[1])
+        return "" if known else script[0]
+
+    return SOURCE.sub(keep, page)
+
+
 def finish(app: Sphinx, error: Exception | None) -> None:
     """Copy MathJax, and leave out what no page reads."""
     if error is not None or app.builder.format != "html":
@@ -135,10 +150,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     static = Path(app.outdir) / "_static"
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / "static" / "mathjax" / MATHJAX, static / MATHJAX)
-    for file in [*static.rglob("*.map"), *static.rglob("webfonts/*"), *static.glob("sphinx-thebe.*")]:
+    for file in [*static.rglob("*.map"), *static.glob("sphinx-thebe.*")]:
         file.unlink()
     for page in Path(app.outdir).rglob("*.html"):
-        text = UNWANTED.sub("", page.read_text(encoding="utf-8"))
+        text = once(UNWANTED.sub("", page.read_text(encoding="utf-8")))
         for wrong, right in MENDED.items():
             text = re.sub(wrong, right, text)
         page.write_text(text, encoding="utf-8")

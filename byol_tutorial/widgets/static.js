@@ -3,10 +3,14 @@
 
 const btModules = (globalThis.btModules ??= new Map()); // one import for all panels of a kind
 
+function btSource(name) {
+  return JSON.parse(document.querySelector(`script[data-bt-source="${name}"]`).textContent);
+}
+
 function btRead(value) {
   if (Array.isArray(value)) return value.map(btRead);
   if (value === null || typeof value !== "object") return value;
-  if (typeof value.base64 === "string") return new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer);
+  if (typeof value.bytes === "string") return new DataView(Uint8Array.from(atob(btSource(value.bytes)), (c) => c.charCodeAt(0)).buffer);
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, btRead(item)]));
 }
 
@@ -27,7 +31,7 @@ function btRecorded(traits) {
 }
 
 async function btImport(name) {
-  const {js, css} = JSON.parse(document.querySelector(`script[data-bt-source="${name}"]`).textContent);
+  const {js, css} = btSource(name);
   const style = document.createElement("style");
   style.textContent = css;
   document.head.append(style);
@@ -43,12 +47,12 @@ for (const place of document.querySelectorAll(".bt-static")) {
   if (place.hasAttribute("data-bt-shown")) continue; // by another fragment's copy of this script, perhaps meanwhile
   place.setAttribute("data-bt-shown", "");
   const name = place.getAttribute("data-bt-module"), script = place.querySelector("script");
-  const traits = btRead(JSON.parse(script.textContent));
+  const traits = JSON.parse(script.textContent);
   script.remove();
   try {
     if (!btModules.has(name)) btModules.set(name, btImport(name));
     const panel = await btModules.get(name);
-    await panel.render({model: btRecorded(traits), el: place});
+    await panel.render({model: btRecorded(btRead(traits)), el: place});
   } catch (error) {
     place.append(`This panel could not be shown: ${error.message ?? error}`);
     throw error;

@@ -1,8 +1,9 @@
 """Panels in a page without kernel and network: the same ES module, the traits as they are now, a stand-in for the model.
 
-A fragment of HTML has three parts: a place with the panel's traits (JSON, bytes in base64), its module (once for all
-panels of a kind, if the caller keeps count), and static.js, which brings them together. It is the same for the same
-traits, so a book that is built twice does not change.
+A fragment of HTML has three parts: a place with the panel's traits (JSON), the sources it names by their digest (its
+module, and traits that are bytes, in base64), and static.js, which brings them together. Equal sources may stand in a
+page once: a caller that writes a page keeps count, and the book takes out what its cells brought twice. A fragment is
+the same for the same traits, so a book that is built twice does not change.
 """
 
 import base64
@@ -20,7 +21,6 @@ from ..checkpoint import CheckpointError, write_atomically
 from ..config import UserError
 from .panel import HERE
 
-_page: set[str] = set()  # modules that the page which this kernel makes has already
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
 
 
@@ -34,8 +34,8 @@ def static_html(panel, height: int | None = None, shipped: set[str] | None = Non
     Args:
         panel: a panel of this package, or a box of them.
         height: pixels to keep free while the page loads, so that nothing below it jumps.
-        shipped: modules that the page has already. Give the same set for all panels of one page, and each module is in
-            it once. Default: the fragment brings its own.
+        shipped: sources that the page has already. Give the same set for all panels of one page, and each module, and
+            equal bytes, are in it once. Default: the fragment brings its own.
 
     Raises:
         UserError: something that is not a panel.
@@ -43,17 +43,18 @@ def static_html(panel, height: int | None = None, shipped: set[str] | None = Non
     shipped = set() if shipped is None else shipped
     parts = []
     for one in _panels(panel):
-        module = {"js": str(one._esm), "css": str(one._css)}
-        name = hashlib.sha256(json.dumps(module).encode()).hexdigest()[:16]
+        sources: dict[str, str] = {}
+        name = _source({"js": str(one._esm), "css": str(one._css)}, sources)
+        traits = _json(_plain(_traits(one), sources))
         space = "" if height is None else f' style="min-height:{int(height)}px"'
         parts.append(
             f'<div class="bt-static" data-bt-module="{name}"{space}>'
-            f'<script type="application/json">{_json(_traits(one))}</script>'
+            f'<script type="application/json">{traits}</script>'
             "<noscript>This panel needs JavaScript.</noscript></div>"
         )
-        if name not in shipped:
-            shipped.add(name)
-            parts.append(f'<script type="application/json" data-bt-source="{name}">{_json(module)}</script>')
+        for name in [name for name in sources if name not in shipped]:
+            parts.append(f'<script type="application/json" data-bt-source="{name}">{sources[name]}</script>')
+        shipped.update(sources)
     host = (HERE / "static.js").read_text(encoding="utf-8")
     return "\n".join([*parts, f'<script type="module">\n{host}</script>'])
 
@@ -69,7 +70,7 @@ def bundle(panel) -> dict[str, str]:
         if hasattr(one, "rehearse"):
             one.rehearse()
             break
-    return {"text/html": static_html(panel, shipped=_page), "text/plain": f"{type(panel).__name__}"}
+    return {"text/html": static_html(panel), "text/plain": f"{type(panel).__name__}"}
 
 
 def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
@@ -122,17 +123,26 @@ def _traits(panel: AnyWidget) -> dict:
 
 
 def _json(value) -> str:
-    """JSON that may stand in a script element: without "<", and with bytes as {"base64": ...}."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    """JSON that may stand in a script element: without "<"."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
-def _plain(value):
+def _source(value, sources: dict[str, str]) -> str:
+    """The name under which `sources` has the value from now on."""
+    text = _json(value)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    sources[name] = text
+    return name
+
+
+def _plain(value, sources: dict[str, str]):
+    """The value as JSON can hold it: bytes are a source, {"bytes": its name}."""
     if isinstance(value, bytes | bytearray | memoryview):
-        return {"base64": base64.b64encode(value).decode()}
+        return {"bytes": _source(base64.b64encode(value).decode(), sources)}
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _plain(item, sources) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, sources) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no NaN
     return value

@@ -172,6 +172,118 @@ def test_it_opens_from_a_disk(page, name):
     expect(page.locator("#search-results li a").first).to_be_visible()
 
 
+SCHEMES = ("light", "dark")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("where", ["server", "disk"])
+def test_icons_show(page, site, scheme, where):
+    """Each is drawn, and by the book's own font: another would give all of them the same box."""
+    page.emulate_media(color_scheme=scheme)
+    name = "notebooks/03_build_byol.html"
+    opened(page, f"{site}/{name}" if where == "server" else (BOOK / name).as_uri())
+    page.wait_for_function("() => document.fonts.ready.then(() => true)")
+    page.wait_for_function(
+        "() => document.getAnimations().every((a) => a.playState !== 'running')"
+    )  # the theme's colours fade
+    icons = page.evaluate(
+        """() => [...document.querySelectorAll('[class*="fa-"]')].map((e) => {
+          const style = getComputedStyle(e, "::before"), glyph = style.content.slice(1, -1);
+          const draw = (family) => {
+            const c = Object.assign(document.createElement("canvas"), {width: 60, height: 60}).getContext("2d");
+            c.font = `${style.fontWeight} 40px ${family}`;
+            c.fillText(glyph, 5, 45);
+            return c.canvas.toDataURL();
+          };
+          return {name: e.className, glyph, visible: e.checkVisibility() && e.getBoundingClientRect().width > 4,
+            own: draw(style.fontFamily), other: draw("sans-serif"), ink: style.color,
+            hidden: e.closest('[aria-hidden="true"]') !== null};
+        })"""
+    )
+    assert len(icons) > 8
+    for icon in icons:
+        assert len(icon["glyph"]) == 1, icon
+        assert icon["own"] != icon["other"], icon
+        assert icon["hidden"], icon
+    assert len({icon["own"] for icon in icons}) == len({icon["glyph"] for icon in icons}) > 6
+    shown = [icon for icon in icons if icon["visible"]]
+    assert {"fa-bars", "fa-expand", "fa-circle-half-stroke"} <= {n for icon in shown for n in icon["name"].split()}
+    for icon in shown:
+        light = sum(map(int, re.findall(r"\d+", icon["ink"])[:3])) / 3 > 127
+        assert light == (scheme == "dark"), icon
+
+
+def test_what_panels_have_in_common_is_in_a_page_once():
+    """Modules and bytes: each that a panel names is there, and none is there twice."""
+    for name in PAGES:
+        text = (BOOK / name).read_text(encoding="utf-8")
+        sources = re.findall(r'data-bt-source="(\w+)">', text)
+        named = re.findall(r'data-bt-module="(\w+)"|"bytes": "(\w+)"', text)
+        assert len(sources) == len(set(sources)), name
+        assert {a or b for a, b in named} == set(sources), name
+    films = re.findall(r'"atlas": \{"bytes": "(\w+)"', (BOOK / "notebooks/09_see_it_umap.html").read_text("utf-8"))
+    assert len(films) == 2
+    assert len(set(films)) == 1
+
+
+# --- terms -------------------------------------------------------------------------------------------
+
+
+def term(page, place: str):
+    return page.locator(f"article a[href$='glossary.html#term-{place}']").first, page.locator(f"#about-term-{place}")
+
+
+def test_a_term_says_what_it_means_to_pointer_and_keyboard(page, site):
+    opened(page, f"{site}/notebooks/00_start_here.html")
+    link, text = term(page, "predictor")
+    expect(link).to_have_accessible_description(re.compile("a small network that only the online side has"))
+    expect(text).to_be_hidden()
+    link.hover()
+    expect(text).to_be_visible()
+    text.hover()  # from the word to its definition, without losing it
+    page.wait_for_timeout(400)
+    expect(text).to_be_visible()
+    page.mouse.move(0, 0)
+    expect(text).to_be_hidden()
+    link.evaluate("(e) => { const a = document.createElement('button'); a.id = 'before'; e.before(a); a.focus(); }")
+    page.keyboard.press("Tab")
+    expect(link).to_be_focused()
+    expect(text).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(text).to_be_hidden()
+    link.press("Enter")
+    page.wait_for_url("**/book/glossary.html#term-predictor")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_definition_fits_and_is_readable(page, scheme):
+    """On a phone, from a disk, with an equation in it."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 740})
+    opened(page, (BOOK / "notebooks/00_start_here.html").as_uri())
+    link, text = term(page, "predictor")
+    link.scroll_into_view_if_needed()
+    link.focus()
+    expect(text.locator("mjx-container").first).to_be_visible()
+    box = text.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 740
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    assert violations(page) == []
+
+
+def test_every_lesson_leads_to_the_glossary_and_no_heading_does():
+    for name in PAGES:
+        if re.match(r"notebooks/\d", name):
+            text = (BOOK / name).read_text(encoding="utf-8")
+            places = re.findall(r'<a class="[^"]*" href="[./]*book/glossary.html#(term-[\w-]+)"', text)
+            assert len(places) == len(set(places)) >= 5, name
+            assert {f"about-{place}" for place in places} == set(re.findall(r'id="(about-[\w-]+)"', text)), name
+            assert not re.search(r"<h\d[^>]*>(?:(?!</h\d>).)*glossary.html#term", text, re.S), name
+
+
 # --- panels without a kernel ---------------------------------------------------------------------
 
 
