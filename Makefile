@@ -53,6 +53,7 @@ bench: bench-peers
 	$(BIN)/python bench/step.py $(QUICK)
 	$(BIN)/python bench/peers.py $(QUICK)
 	$(BIN)/python bench/growth.py $(QUICK)
+	$(BIN)/python bench/learn.py $(QUICK)
 	$(if $(QUICK),,$(BIN)/python bench/shapes.py)
 
 bench-peers: .venv/installed

@@ -1,6 +1,7 @@
 """How long until something happens: python bench/startup.py [--quick]
 
-Imports are timed in fresh processes, torch alone and byol_tutorial in turns, and compared by their medians.
+Imports are timed in fresh processes, torch alone and byol_tutorial in turns, and compared by their medians. So are the first step
+of a run, and the first picture of a notebook: views of ten images, drawn and encoded, imports included.
 """
 
 import argparse
@@ -17,6 +18,25 @@ from byol_tutorial import shapes
 def seconds_to_import(module: str) -> float:
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+FIRST = {
+    "first step": "trainer = bt.Trainer(bt.preset('shapes'), train, device='cpu'); trainer.step()",
+    "first picture": (
+        "from byol_tutorial import figures; "
+        "v = bt.augment.Views(bt.preset('shapes'), (0.,) * 3, (1.,) * 3)(train.images[:10]); "
+        "figures.view_pairs(train.images[:10], *v).png()"
+    ),
+}
+
+
+def seconds_to_first(what: str) -> float:
+    """From the interpreter's first line, in a fresh process."""
+    code = f"import time; t = time.perf_counter(); import byol_tutorial as bt; train = bt.load('shapes'); {FIRST[what]}"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "; print(time.perf_counter() - t)"], capture_output=True, text=True
+    )
+    return float(done.stdout.split()[-1])
 
 
 def main() -> None:
@@ -36,8 +56,14 @@ def main() -> None:
     ratio = medians["byol_tutorial"] / medians["torch"]
     print(f"import: torch {medians['torch']:.2f} s, byol_tutorial {medians['byol_tutorial']:.2f} s, ratio {ratio:.3f}")
     print(f"4,096 shapes drawn in {drawn:.2f} s, the first in this process")
+    first = {what: [seconds_to_first(what) for _ in range(1 if options.quick else 5)] for what in FIRST}
+    for what, seconds in first.items():
+        print(f"{what}, from the import: {statistics.median(seconds):.2f} s")
     if not options.quick:
-        common.write("startup", {"import_seconds": times, "import_ratio": ratio, "draw_4096_seconds": drawn})
+        common.write(
+            "startup",
+            {"first_seconds": first, "import_seconds": times, "import_ratio": ratio, "draw_4096_seconds": drawn},
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ BENCH = Path(__file__).parents[1] / "bench"
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", ["step", "growth", "peers"])
+@pytest.mark.parametrize("name", ["step", "growth", "learn", "peers"])
 def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
     if name == "peers":
         for peer in ("byol_pytorch", "kornia"):

@@ -1,0 +1,70 @@
+"""How long until "shapes" is learned: python bench/learn.py [--seeds 3] [--quick]
+
+Seconds of training until the linear probe is at 0.90, looked at after every epoch. Looking is not counted. The schedule is the
+preset's own, so the last epochs, in which the rate falls to 0, are mostly needed. And the ablation grid of the course: eight
+runs, two at a time.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+
+import common
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.ablations import tables
+from byol_tutorial.course import run_all
+
+GOAL = 0.90
+
+
+def seconds_to_learn(config: bt.Config, seed: int, limit: int | None) -> dict:
+    """Seconds of steps and epochs until the goal; the probe of the end, and seconds of all steps."""
+    train, test = bt.load("shapes", seed=seed, limit=limit), bt.load("shapes", "test", seed=seed, limit=limit)
+    trainer = bt.Trainer(config.replace(seed=seed, knn_every=0), train, test, device="cpu")
+    found = {"seed": seed, "seconds": None, "epochs": None}
+    for epoch in range(1, config.epochs + 1):
+        trainer.run(epochs=1, progress=False)
+        y = bt.features(trainer.model.encoder, train), bt.features(trainer.model.encoder, test)
+        accuracy = bt.linear_probe(y[0], train.labels, y[1], test.labels).accuracy
+        if accuracy >= GOAL and found["seconds"] is None:
+            found |= {"seconds": trainer.history.seconds, "epochs": epoch}
+    return found | {"linear": accuracy, "seconds_in_all": trainer.history.seconds}
+
+
+def seconds_of_the_grid(quick: bool) -> float:
+    """Wall time of table 5b's eight rows with whole schedules and judgement, by the course's runner, nothing kept before."""
+    limit, changes = (128, {"epochs": 1}) if quick else (None, {})
+    train, test = bt.load("shapes", limit=limit), bt.load("shapes", "test", limit=limit)
+    configs = {name: row.config(bt.preset("shapes", **changes)) for name, row in tables("5b").items()}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BYOL_CACHE"] = folder
+        start = time.perf_counter()
+        run_all(configs, train, test, progress=False)
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="so many seeds, from 0")
+    parser.add_argument("--device", default="cpu", choices=["cpu"], help="this bench is of the CPU")
+    parser.add_argument("--quick", action="store_true", help="one epoch, few images, nothing written: does it run?")
+    options = parser.parse_args()
+    seeds, limit, epochs = (range(1), 128, 1) if options.quick else (range(options.seeds), None, 12)
+
+    runs = []
+    for seed in seeds:
+        runs.append(seconds_to_learn(bt.preset("shapes", epochs=epochs), seed, limit))
+        print(f"{len(bt.load('shapes', limit=limit))} images, " + ", ".join(f"{k} {v}" for k, v in runs[-1].items()))
+    grid = seconds_of_the_grid(options.quick)
+    print(f"eight runs of table 5b: {grid:.0f} s")
+    if not options.quick:
+        common.write(
+            "learn", {"goal": GOAL, "threads": torch.get_num_threads(), "runs": runs, "grid_of_8_seconds": grid}
+        )
+
+
+if __name__ == "__main__":
+    main()
