@@ -64,7 +64,7 @@ ROWS = (
     Row("no target", "5b", "predictor, β = 0", NO_TARGET, 0.3),
     Row("no predictor", "5b", "target, β = 0", NO_PREDICTOR, 0.2),
     Row("no predictor, no target", "5b", "β = 0", NO_PREDICTOR | NO_TARGET, 0.1),
-    *(Row(f"{name}{without}", "family", about, recipe | changes) for name, recipe, without, about, changes in (
+    *(Row(f"{name}{without}", "family", about, {"method": "byol", "optimizer": "sgd"} | recipe | changes) for name, recipe, without, about, changes in (
         ("BYOL", {}, " as it is", "guard: predictor and a target that follows", {}),
         ("BYOL", {}, " without predictor", "target alone", NO_PREDICTOR),
         ("SimCLR", PRESETS["simclr"](), " as it is", "guard: negatives", {}),
@@ -102,8 +102,18 @@ def own_rows(configs: Mapping[str, Config]) -> dict[str, Row]:
     return {name: Row(name, "", "", config.to_dict()) for name, config in configs.items()}
 
 
-def differences(base: Config, data: str, steps: int) -> tuple[list[str], list[str]]:
+def differences(base: Config, data: str, steps: int, table: str = "5a") -> tuple[list[str], list[str]]:
     """What these runs have in common with the paper's, and what not, a sentence each. steps: of one run."""
+    if table == "family":
+        same = [
+            "Each method's loss, and what keeps it from collapsing; views, encoder and optimiser are the same for all."
+        ]
+        other = [
+            f"Images: {data}. So compare a method with itself without its guard, not the methods with each other.",
+            f"Steps: {steps:,}. The settings are those found for BYOL, and for DINO its temperatures.",
+            "One run for each row, with one seed. The row that is named “as it is” has the guard.",
+        ]
+        return same, other
     path = "rises along a cosine to 1 while training" if base.tau_schedule == "cosine" else "stays as it is"
     same = [
         "The algorithm and the switch or two that make each row.",

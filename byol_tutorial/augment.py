@@ -88,7 +88,7 @@ class Views:
     def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, ...]:
         """The views of n images for a Draw of 2n rows: those of v, then those of v′."""
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
-        both = apply(both, drawn, self.config.view_size or images.shape[2], self.config.colour_form)
+        both = apply(both, drawn, self.config.view_size or min(images.shape[2:]), self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:

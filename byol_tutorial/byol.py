@@ -70,7 +70,8 @@ def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, fi
         first_row: position of p's first row among the M.
     """
     p, own, other = (normalise(x, "l2") for x in (p, own, other))
-    to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
+    with torch.autocast(p.device.type, enabled=False):  # half precision would round what is divided by α
+        to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
     row = torch.arange(len(p), device=p.device)
     itself = torch.zeros_like(to_own, dtype=torch.bool)
     itself[row, first_row + row] = True

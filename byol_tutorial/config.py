@@ -52,7 +52,8 @@ HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
 
 @dataclass(frozen=True)
 class Config:
-    """One run of BYOL, or of a relative of it. The defaults are the recipe for "shapes"; `preset(name)` gives the others.
+    """One run of BYOL, or of a relative of it. The defaults are BYOL's recipe for "shapes"; `preset(name)` gives the others,
+    and with `method` the heads that suit the method.
 
     A field of type Pair holds one value for each view distribution, (T, T′); a single number given
     for it is used for both. Those named in RANGES hold the ends of a range that both views draw from.
@@ -72,7 +73,12 @@ class Config:
     epochs: int = option(12, RUN, "passes over the training images", low=1)
     batch_size: int = option(32, RUN, "images per forward pass; each gives two views", low=2)
     accumulation_steps: int = option(
-        1, RUN, "forward passes whose gradients are averaged into one optimiser step", low=1, high=65536
+        1,
+        RUN,
+        "forward passes whose gradients are averaged into one optimiser step; what looks at a batch, as BatchNorm, negatives, "
+        "Sinkhorn-Knopp and KoLeo, sees one pass",
+        low=1,
+        high=65536,
     )
     knn_every: int = option(1, RUN, "epochs between kNN checks while training; 0 never", low=0, live=True)
 
@@ -146,12 +152,12 @@ class Config:
         True, ALGORITHM, "SimCLR: push the batch's other images away; off: pull alone", live=True, of=("simclr",)
     )
 
-    prototypes: int = option(256, DINO, "K, the groups that views are sorted into", low=2, of=("dino",))
+    prototypes: int = option(1024, DINO, "K, the groups that views are sorted into", low=2, of=("dino",))
     student_temperature: float = option(
         0.1, DINO, "τ_s, of the student's softmax", low=0.001, high=10, live=True, of=("dino",)
     )
     teacher_temperature: float = option(
-        0.04,
+        0.01,
         DINO,
         "τ_t, of the teacher's: lower than τ_s it sharpens",
         low=0.001,
@@ -160,7 +166,7 @@ class Config:
         of=("dino",),
     )
     teacher_temperature_start: float = option(
-        0.04, DINO, "τ_t at the first step", low=0.001, high=10, live=True, of=("dino",)
+        0.01, DINO, "τ_t at the first step", low=0.001, high=10, live=True, of=("dino",)
     )
     teacher_warmup_epochs: float = option(0.0, DINO, "epochs from there to τ_t", low=0, live=True, of=("dino",))
     centering: str = option(

@@ -150,27 +150,36 @@ class Diagnosis:
     alarm_step: int | None
 
     def __str__(self) -> str:
+        aligned = "" if math.isnan(self.alignment) else f", eigenspace alignment {self.alignment:.2f}"
         alarm = "" if self.alarm_step is None else f"; alarm since step {self.alarm_step}"
         return (
             f"{self.verdict}: {self.reason} (√d·std {self.report.std:.3f}, rank {self.report.rank:.1f} of "
             f"{self.report.dimensions}, cosine of positive pairs {self.positive_cosine:.2f}, of negative pairs "
-            f"{self.negative_cosine:.2f}, eigenspace alignment {self.alignment:.2f}{alarm})"
+            f"{self.negative_cosine:.2f}{aligned}{alarm})"
         )
 
 
 def diagnose(
-    loss: Sequence[float], gradient_norm: Sequence[float], std: Sequence[float], z: Tensor, p: Tensor, target: Tensor
+    loss: Sequence[float],
+    gradient_norm: Sequence[float],
+    std: Sequence[float],
+    z: Tensor,
+    p: Tensor,
+    target: Tensor,
+    predictor: bool = True,
 ) -> Diagnosis:
     """Tell apart healthy, partial collapse, collapse, divergence and a frozen loss.
 
     Args:
         loss, gradient_norm, std: one value per step, as in History; may be empty.
         z, p, target: float (N, d), projections, predictions and the target's projections of the other view.
+        predictor: off: the method has none, so there is nothing to align.
     """
     report = collapse_report(z)
     positive, negative = cosines(p, target) if report.verdict != "not finite" else (math.nan, math.nan)
     verdict, reason = _judge(loss, gradient_norm, report)
-    alignment = math.nan if report.verdict == "not finite" else eigenspace_alignment(z, p)
+    aligned = predictor and report.verdict != "not finite"
+    alignment = eigenspace_alignment(z, p) if aligned else math.nan
     return Diagnosis(verdict, reason, report, float(positive), float(negative), alignment, alarm_step(std))
 
 
@@ -178,16 +187,17 @@ def _judge(loss: Sequence[float], gradient_norm: Sequence[float], report: Collap
     if report.verdict == "not finite" or not all(map(math.isfinite, loss)):
         return "divergence", "numbers are no longer finite; lower lr or lengthen the warm-up"
     if report.verdict == "collapse":
-        return "collapse", "every image gets nearly the same direction; the small loss means nothing"
+        return "collapse", "every image gets nearly the same direction; the loss means nothing"
     if len(loss) >= 2 * WINDOW:
         first, last = torch.tensor(loss[:WINDOW]).double(), torch.tensor(loss[-WINDOW:]).double()
         change = float(last.mean() - first.mean())
         error = float(((first.var() + last.var()) / WINDOW).sqrt())  # of that change, if steps were independent
-        if change > max(5 * error, 0.1 * float(first.mean())):
+        size = abs(float(first.mean()))  # a loss may be negative: SimSiam's is
+        if change > max(5 * error, 0.1 * size):
             return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
         if max(gradient_norm[-WINDOW:], default=1.0) == 0:
             return "frozen loss", "no gradient arrives; is something detached, or the learning rate 0?"
-        if abs(change) < max(3 * error, 0.005 * float(first.mean())):
+        if abs(change) < max(3 * error, 0.005 * size):
             return "frozen loss", f"the loss stands at {last.mean():.2f} as in the beginning; raise lr"
     if report.verdict == "partial collapse":
         return "partial collapse", "few directions are left"

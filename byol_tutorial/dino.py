@@ -73,6 +73,8 @@ class DINO(Objective):
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.register_buffer("center", torch.zeros(config.prototypes))
         self.register_buffer("patch_center", torch.zeros(config.prototypes))
+        self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow when it is done
+        self.begin_step(0.0)
         self.patches = (view_size // config.patch_size) ** 2
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
@@ -80,19 +82,22 @@ class DINO(Objective):
         c = self.config
         return draw_masks((n, 2, self.patches), c.mask_ratio, c.mask_p, generator) if c.ibot_weight > 0 else None
 
+    def begin_step(self, epoch: float) -> None:
+        super().begin_step(epoch)
+        self.noted = {"center": [], "patch_center": []}
+
     @torch.no_grad()
-    def sort(self, scores: Tensor, center: Tensor) -> Tensor:
-        """The teacher's probabilities: scores (N, K), centred and sharpened. While training the centre follows."""
+    def sort(self, scores: Tensor, center: str = "center") -> Tensor:
+        """The teacher's probabilities: scores (N, K), centred and sharpened. While training their mean is noted."""
         temperature = teacher_temperature_at(self.epoch, self.config)
         match self.config.centering:
             case "sinkhorn":
                 return sinkhorn(scores, temperature)
             case "none":
                 return (scores / temperature).softmax(1)
-        sorted_ = ((scores - center) / temperature).softmax(1)
         if self.training:
-            center.lerp_(mean_over_processes(scores.mean(0)), 1 - self.config.center_momentum)
-        return sorted_
+            self.noted[center].append(scores.mean(0))
+        return ((scores - getattr(self, center)) / temperature).softmax(1)
 
     def forward(self, v1: Tensor, v2: Tensor, *local_crops: Tensor, drawn: Tensor | None = None) -> Output:
         """The loss of a batch: two global views (N, 3, H, W) and any number of local ones (N, 3, h, w), h ≤ H."""
@@ -101,7 +106,7 @@ class DINO(Objective):
         with torch.no_grad():
             teacher_y = self.target.encoder(both) if mask is None else tokens(self.target.encoder, both)
             teacher_z = self.target.projector(teacher_y if mask is None else teacher_y[:, 0])
-            teacher = self.sort(self.target.scores(teacher_z), self.center)
+            teacher = self.sort(self.target.scores(teacher_z))
         if mask is None:
             y = self.online.encoder(both)
         else:
@@ -127,13 +132,17 @@ class DINO(Objective):
         """iBOT's loss. Patches go through the same projector and prototypes as the class token. y: (2N, P, dim)."""
         with torch.no_grad():
             scores = self.target.scores(self.target.projector(teacher_y.flatten(0, 1)))
-            teacher = self.sort(scores, self.patch_center).view(*mask.shape, -1)
+            teacher = self.sort(scores, "patch_center").view(*mask.shape, -1)
         log_student = self._log_student(self.online.projector(y.flatten(0, 1))).view(*mask.shape, -1)
         return ibot_loss(teacher, log_student, mask)
 
     @torch.no_grad()
     def update_target(self, tau: float) -> None:
-        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step."""
+        """ξ ← τ ξ + (1 − τ) θ, and c ← m c + (1 − m) (mean score of the step), once per optimiser step."""
+        for center, means in self.noted.items():
+            if means:
+                mean = mean_over_processes(torch.stack(means).mean(0))
+                getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - tau)
 
 

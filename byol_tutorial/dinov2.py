@@ -34,12 +34,15 @@ def sinkhorn(scores: Tensor, temperature: float | Tensor, iterations: int = ITER
 
 
 def koleo(y: Tensor) -> Tensor:
-    """−mean_i ln min_{j≠i} ‖y_i/‖y_i‖ − y_j/‖y_j‖‖, a scalar (Sablayrolles et al. 2018; DINOv2, section 4).
+    """−mean_i ln min_{j≠i} ‖y_i/‖y_i‖ − y_j/‖y_j‖‖, a scalar (Sablayrolles et al. 2019; DINOv2, section 4).
 
     Least when the batch is spread evenly over the sphere. y: float (N, D), N at least 2.
     """
     y = F.normalize(y.float(), dim=1)
-    with torch.no_grad():
+    with (
+        torch.no_grad(),
+        torch.autocast(y.device.type, enabled=False),
+    ):  # near a collapse half precision sees no neighbour
         nearest = (y @ y.T).fill_diagonal_(-2).argmax(1)
     return -F.pairwise_distance(y, y[nearest], eps=1e-8).clamp(min=1e-8).log().mean()
 
@@ -52,7 +55,7 @@ def ibot_loss(teacher: Tensor, log_student: Tensor, mask: Tensor) -> Tensor:
         log_student: log probabilities (N, P, K), of the view with patches hidden.
         mask: bool (N, P), the hidden ones. None at all: 0.
 
-    iBOT (Zhou et al. 2022, arXiv 2111.07832), section 3.1.
+    iBOT (Zhou et al. 2022, arXiv 2111.07832), section 3.1; there the mean is over all views, so it falls with mask_p.
     """
     entropy = -(teacher * log_student).sum(2) * mask  # (N, P)
     hidden = mask.sum(1)
@@ -62,10 +65,10 @@ def ibot_loss(teacher: Tensor, log_student: Tensor, mask: Tensor) -> Tensor:
 def draw_masks(views: tuple[int, ...], share: tuple[float, float], p: float, generator: torch.Generator) -> Tensor:
     """Which patches to hide: bool of shape `views` = (..., P). With probability p a share drawn from this range.
 
-    At random, where iBOT hides blocks: a grid of 4 × 4 or 8 × 8 has few blocks.
+    One at least and never all. At random, where iBOT hides blocks: a grid of 4 × 4 or 8 × 8 has few blocks.
     """
     *shape, patches = views
     u = torch.rand(views, generator=generator, device=generator.device)
     chosen, place = torch.rand(2, *shape, 1, generator=generator, device=generator.device)
-    count = ((share[0] + place * (share[1] - share[0])) * patches).round().clamp(min=1)
+    count = ((share[0] + place * (share[1] - share[0])) * patches).round().clamp(1, patches - 1)
     return (u.argsort(-1).argsort(-1) < count) & (chosen < p)

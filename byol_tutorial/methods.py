@@ -18,7 +18,7 @@ def build_model(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25,
     Raises:
         ConfigError: local crops larger than the views, or patches that do not tile them.
     """
-    if config.local_crops > 0:
+    if config.method == "dino" and config.local_crops > 0:
         local = config.local_size(view_size)
         if local > view_size:
             raise ConfigError(

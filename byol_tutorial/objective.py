@@ -52,5 +52,9 @@ class Objective(nn.Module):
         """What else is random in the loss of n images, a row for each; forward gets its rows as `drawn`."""
         return None
 
+    def begin_step(self, epoch: float) -> None:
+        """Called before the forward passes of an optimiser step, `epoch` epochs into the run."""
+        self.epoch.fill_(epoch)
+
     def update_target(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, once per optimiser step; nothing where there is no target."""

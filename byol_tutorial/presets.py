@@ -24,6 +24,12 @@ PAPER_VIEWS = {
 }
 PAPER_HEADS = {"hidden_dim": 4096, "projection_dim": 256}  # of projector and predictor (section 3.3)
 
+HEADS = {  # what a method needs to learn from some thousand images
+    "simclr": {"temperature": 0.5},
+    "simsiam": {"projection_dim": 256, "projector_depth": 3, "output_norm": True, "predictor_hidden_dim": 64},
+    "dino": {"projection_dim": 256, "projector_depth": 3},
+}
+
 PRESETS: dict[str, Callable[[], dict]] = {}
 
 
@@ -35,6 +41,8 @@ def _recipe(function: Callable[[], dict]) -> Callable[[], dict]:
 def preset(name: str, **changes) -> Config:
     """The named recipe, with any field changed: `preset("shapes", tau_base=0.9)`. PRESETS lists them.
 
+    With `method`, of another method than the recipe's, the recipe gets that method's heads and temperatures, HEADS.
+
     In a run of fewer epochs than the recipe's warm-up has, the warm-up is all of it, unless it is given too.
 
     Raises:
@@ -44,6 +52,8 @@ def preset(name: str, **changes) -> Config:
         raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
     refuse_unknown(changes)
     recipe = PRESETS[name]()
+    if changes.get("method", recipe.get("method", "byol")) != recipe.get("method", "byol"):
+        recipe |= HEADS.get(changes["method"], {})
     usual, epochs = recipe.get("warmup_epochs", Config.warmup_epochs), changes.get("epochs")
     if isinstance(epochs, int) and 0 < epochs < usual:
         recipe["warmup_epochs"] = float(epochs)
@@ -190,6 +200,27 @@ def cifar10_lars() -> dict:
     )
 
 
+@_recipe
+def cifar10_simclr() -> dict:
+    """As `cifar10`, by SimCLR at α 0.5. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    return cifar10() | {"method": "simclr", "temperature": 0.5, "hidden_dim": 512, "projection_dim": 128}
+
+
+@_recipe
+def cifar10_simsiam() -> dict:
+    """As `cifar10`, by SimSiam with its heads. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    heads = {"hidden_dim": 2048, "projection_dim": 2048, "projector_depth": 3, "output_norm": True}
+    return cifar10() | {"method": "simsiam", "predictor_hidden_dim": 512} | heads
+
+
+@_recipe
+def cifar10_dino() -> dict:
+    """As `cifar10`, by DINO with 2,048 prototypes. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    heads = {"hidden_dim": 2048, "projection_dim": 256, "projector_depth": 3, "prototypes": 2048}
+    temperatures = {"teacher_temperature": 0.04, "teacher_temperature_start": 0.04}
+    return cifar10() | {"method": "dino"} | heads | temperatures
+
+
 # --- relatives, on "shapes" ---------------------------------------------------------------------
 
 
@@ -200,36 +231,26 @@ def simclr() -> dict:
     The other settings are those of "shapes". BYOL's switches can make the same run (table 5b: "no, no, 1"): its loss
     is 4 + 4α · NT-Xent, so with α 0.5 the rate here is twice BYOL's, and the decay, which the rate multiplies, half.
     """
-    return {"method": "simclr", "temperature": 0.5, "lr": 1.6, "weight_decay": 2e-4}
+    return {"method": "simclr", "lr": 1.6, "weight_decay": 2e-4} | HEADS["simclr"]
 
 
 @_recipe
 def simsiam() -> dict:
     """SimSiam: no moving average, the stop-gradient alone. Source: Chen & He 2020, arXiv 2011.10566, section 3.
 
-    Its heads: a projector of three layers with a normalised output, and a predictor with a bottleneck of a
-    quarter. The other settings are those of "shapes"; its loss is a quarter of BYOL's sum, so four times the rate
+    Its heads, an eighth as wide: a projector of three layers with a normalised output, and a predictor whose hidden layer is a
+    quarter of z. The other settings are those of "shapes"; its loss is a quarter of BYOL's sum, so four times the rate
     and a quarter of the decay make the steps of BYOL with target "online".
     """
-    heads = {"projector_depth": 3, "output_norm": True, "predictor_hidden_dim": 64}
-    return {"method": "simsiam", "lr": 3.2, "weight_decay": 1e-4} | heads
+    return {"method": "simsiam", "lr": 3.2, "weight_decay": 1e-4} | HEADS["simsiam"]
 
 
-DINO_ON_SHAPES = {
-    "method": "dino",
-    "projector_depth": 3,
-    "projection_dim": 256,
-    "lr": 0.4,
-    "tau_base": 0.99,
-    "prototypes": 1024,
-    "teacher_temperature": 0.01,
-    "teacher_temperature_start": 0.01,
-}
+DINO_ON_SHAPES = {"method": "dino", "lr": 0.4, "tau_base": 0.99} | HEADS["dino"]
 
 
 @_recipe
 def dino() -> dict:
-    """DINO with a convolutional encoder. Source: Caron et al. 2021, arXiv 2104.14294; temperatures: bench/family.py.
+    """DINO with a convolutional encoder, 1,024 prototypes. Source: Caron et al. 2021, arXiv 2104.14294; temperatures, rate and τ: this project.
 
     The paper's τ_t of 0.04 to 0.07 goes with 65,536 prototypes and 1024 images a step. With 1,024 and 32, scores differ
     too little for it: all views end in all groups alike, unless the teacher sharpens more.
@@ -242,7 +263,7 @@ VIT = {"encoder": "vit_nano", "patch_size": 8, "optimizer": "adamw", "lr": 0.008
 
 @_recipe
 def dino_vit() -> dict:
-    """DINO with a small vision transformer. Source: as `dino`; rate and centring: this project, measured in the ledger.
+    """DINO with a small vision transformer. Source: as `dino`; rate and centring: this project.
 
     Within a minute or two it learns with Sinkhorn-Knopp; with the mean for a centre it takes several times as long.
     """

@@ -31,7 +31,8 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, negatives: bool = True) 
     if not negatives:
         return -(z1 * z2).sum(1).mean() / temperature
     all1, all2 = all_rows(z1), all_rows(z2)  # (M, D), M = N × processes
-    scores = torch.cat((z1, z2)) @ torch.cat((all1, all2)).T / temperature  # (2N, 2M)
+    with torch.autocast(z1.device.type, enabled=False):  # rounding would count: it is divided by α
+        scores = torch.cat((z1, z2)) @ torch.cat((all1, all2)).T / temperature  # (2N, 2M)
     m, row = len(all1), process().rank * len(z1) + torch.arange(len(z1), device=z1.device)
     itself, partner = torch.cat((row, m + row)), torch.cat((m + row, row))
     scores = scores.scatter(1, itself[:, None], -torch.inf)

@@ -76,7 +76,7 @@ class Snapshot:
         std = sum(recent) / len(recent)
         if std < COLLAPSED:
             return (
-                f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the small loss means nothing"
+                f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the loss means nothing"
             )
         if std < PARTIAL:
             return f"partial collapse: few directions are left (√d·std {std:.2f})"

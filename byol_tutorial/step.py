@@ -24,6 +24,7 @@ from .objective import Objective, Output
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .randomness import OwnGenerator
 from .state import fingerprint
+from .vit import synchronise_batchnorm
 
 
 class DivergedError(TrainingError):
@@ -58,7 +59,7 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
         if self.process.world_size > 1 and self.device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+            synchronise_batchnorm(self.model)
         self.optimizer = build_optimizer(self.model, config)
         self._forward = self._wrap(config)
         self.steps_done = 0
@@ -123,7 +124,7 @@ class Stepper:
         lr = set_hyperparameters(self.optimizer, self.config, factor)
 
         self.model.train()
-        self.model.epoch.fill_(self.epoch)
+        self.model.begin_step(self.epoch)
         self.optimizer.zero_grad()
         where = (
             f"on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of {self.view_size} px"

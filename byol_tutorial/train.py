@@ -9,7 +9,7 @@ import torch
 
 from . import checkpoint
 from .augment import Views
-from .config import FIELDS, LIVE, Config, ConfigError, refuse_unknown
+from .config import FIELDS, LIVE, PREDICTING, Config, ConfigError, refuse_unknown
 from .data import ImageSet, StreamedSet
 from .diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
 from .evaluate import features, knn_accuracy
@@ -24,6 +24,11 @@ from .step import DivergedError, Stepper
 __all__ = ["DivergedError", "History", "Trainer", "TrainingError", "resolve_device", "resolve_precision"]
 
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
+# fields by which a loss becomes another one: its rise or fall at their change says nothing of the run
+SCALES = frozenset(
+    {"symmetric", "negatives_weight", "negatives", "temperature", "loss_normalization", "stop_gradient", "student_temperature",
+     "teacher_temperature", "teacher_temperature_start", "centering", "ibot_weight", "koleo_weight"}
+)  # fmt: skip
 REPORTED = 512  # images that report() and diagnosis() look at
 
 
@@ -136,8 +141,15 @@ class Trainer(Stepper):
         model = self._copy()
         with torch.no_grad():
             _, z, p, target = model(v1, v2)
-        h = self.history
-        return diagnose(h.loss, h.gradient_norm, h.std, z.cpu(), p.cpu(), target.cpu())
+        h, first = self.history, self._same_loss_since()
+        predicts = self.config.method in PREDICTING
+        return diagnose(h.loss[first:], h.gradient_norm[first:], h.std, z.cpu(), p.cpu(), target.cpu(), predicts)
+
+    def _same_loss_since(self) -> int:
+        """The step from which losses may be compared: none of the fields that set their scale has moved since."""
+        changed = [step for step, fields in self.history.changes if SCALES.intersection(fields)]
+        warm = self.config.teacher_warmup_epochs if self.config.method == "dino" else 0
+        return max([round(warm * self.steps_per_epoch), *changed])
 
     def _copy(self) -> Objective:
         """The model in training mode, with buffers of its own."""

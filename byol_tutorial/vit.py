@@ -31,9 +31,9 @@ def vit(name: str, view_size: int, patch_size: int) -> nn.Module:
     from timm.models.vision_transformer_hybrid import ConvStem
 
     check_patches(view_size, patch_size)
-    if name in CONVOLUTIONAL and patch_size & (patch_size - 1):
+    if name in CONVOLUTIONAL and (patch_size < 2 or patch_size & (patch_size - 1)):
         raise ConfigError(
-            f"patch_size={patch_size}: {name}'s patches are made by convolutions that halve; give a power of 2"
+            f"patch_size={patch_size}: {name}'s patches are made by convolutions that halve; give 2, 4, 8 or another power of 2"
         )
     dim, depth, heads = SIZES[name]
     stem = {}
@@ -62,6 +62,18 @@ def check_patches(view_size: int, patch_size: int) -> None:
             f"patch_size={patch_size}: views of {view_size} px are not tiled by it, two a side at least; give a "
             "divisor, or another view_size or local_view_size"
         )
+
+
+def synchronise_batchnorm(model: nn.Module) -> None:
+    """Make BatchNorm layers see the batches of all processes, in place.
+
+    timm's stems have BatchNorm and ReLU in one layer, which torch's own converter would rob of its ReLU.
+    """
+    if any(type(m).__module__.startswith("timm.") for m in model.modules()):
+        from timm.layers import convert_sync_batchnorm as convert
+    else:
+        convert = nn.SyncBatchNorm.convert_sync_batchnorm
+    convert(model)
 
 
 def tokens(encoder: nn.Module, v: Tensor, mask: Tensor | None = None, mask_token: Tensor | None = None) -> Tensor:

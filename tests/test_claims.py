@@ -226,6 +226,7 @@ SAMPLE = {
     "tau-zero": 6,
     "dino-learns": 6,
     "dino-centring": 4,
+    "simclr-no-negatives": 4,
 }  # row: epochs, at least those it needs
 
 

@@ -10,15 +10,21 @@ import torch.nn.functional as F
 
 import byol_tutorial as bt
 from byol_tutorial import dino, dinov2, vit
+from byol_tutorial.ablations import tables
 from byol_tutorial.augment import LocalCrops
 from byol_tutorial.config import METHODS
-from byol_tutorial.methods import build_model
+from byol_tutorial.methods import TITLES, build_model
 from byol_tutorial.simclr import nt_xent
 from byol_tutorial.simsiam import negative_cosine
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 2, "warmup_epochs": 0.0}
 TINY_DINO = TINY | {"method": "dino", "prototypes": 12}
 TINY_VIT = TINY_DINO | {"encoder": "vit_nano", "patch_size": 8, "norm": "none"}
+
+
+@pytest.fixture(autouse=True)
+def the_same_weights_each_time():
+    torch.manual_seed(0)
 
 
 def randn(*shape, seed=0):
@@ -115,17 +121,18 @@ def test_simsiams_stop_gradient_decides_where_the_gradient_goes(stop_gradient):
     """With it the gradient with respect to z is that of a constant z′, by central differences in float64."""
     model = build_model(bt.Config(method="simsiam", stop_gradient=stop_gradient, **TINY), 16).double().eval()
     v1, v2 = randn(4, 3, 16, 16).double(), randn(4, 3, 16, 16, seed=1).double()
-    weight, at, step = model.projector[-1].weight, (2, 3), 1e-5
+    weight, step = model.projector[-1].weight, 1e-5
+    direction = randn(*weight.shape, seed=2).double()
     model(v1, v2).loss.backward()
-    ours = weight.grad[at].item()
+    ours = (weight.grad * direction).sum().item()
 
     def loss(shift_online, shift_target):
         values = []
         for shift in (shift_online, shift_target):
             with torch.no_grad():
-                weight[at] += shift
+                weight += shift * direction
                 values.append([model.online(v) for v in (v1, v2)])
-                weight[at] -= shift
+                weight -= shift * direction
         (z1, z2), (t1, t2) = values
         p1, p2 = model.predictor(z1), model.predictor(z2)
         return -(F.cosine_similarity(p1, t2).mean() + F.cosine_similarity(p2, t1).mean()).item() / 2
@@ -162,10 +169,12 @@ def test_dino_loss_is_lightlys_with_the_centre_after_several_batches(lightly_los
     )  # fmt: skip
     for batch in range(3):
         scores = [randn(6, 12, seed=100 * batch + s) / 4 for s in range(6)]
-        teacher = model.sort(torch.cat(scores[:2]), model.center).split(6)
+        model.begin_step(0.0)
+        teacher = model.sort(torch.cat(scores[:2])).split(6)
         log_student = [(s / 0.1).log_softmax(1) for s in scores[2:]]
         theirs = peer(scores[:2], scores[2:], epoch=5)
         assert dino.dino_loss(list(teacher), log_student).item() == pytest.approx(theirs.item(), rel=1e-4)
+        model.update_target(1.0)
 
 
 def test_the_centre_is_a_moving_average_of_the_mean_score(train):
@@ -494,6 +503,108 @@ def test_a_vits_weights_leave_and_come_back(train, tmp_path, encoder):
         theirs.body.load_state_dict(load_file(tmp_path / "encoder.safetensors"))  # timm's own names
 
 
+# --- what an independent look found ---------------------------------------------------------------
+
+
+def test_synchronised_batchnorm_leaves_the_vits_stem_its_relu():
+    """torch's own converter drops the activation that timm keeps in the same layer."""
+    net = torch.nn.Sequential(vit.vit("vit_nano", 32, 8))
+    x = randn(4, 3, 32, 32)
+    for _ in range(3):
+        net.train()(x)
+    expected = net.eval()(x)
+    vit.synchronise_batchnorm(net)
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in net.modules())
+    torch.testing.assert_close(net.eval()(x), expected)
+
+
+def test_a_step_that_is_not_carried_out_leaves_the_centre_alone(train):
+    trainer = trained(train, **TINY_DINO)
+    center, sound = trainer.model.center.clone(), trainer._next_views
+
+    def damaged(k, m=0):
+        (v1, v2), extra = sound(k, m)
+        v1[0, 0, 0, 0] = float("nan")
+        return [v1, v2], extra
+
+    trainer._next_views = damaged
+    with pytest.raises(bt.train.DivergedError):
+        trainer.step()
+    assert torch.equal(trainer.model.center, center)
+
+
+@pytest.mark.parametrize("changes", [{}, {"local_crops": 2}])
+def test_accumulated_batches_make_the_step_of_one_large_batch(train, changes):
+    """With the mean for a centre, which moves once a step; Sinkhorn-Knopp and KoLeo see one pass."""
+    changes = TINY_DINO | {"norm": "gn_ws", "lr": 0.5} | changes
+    one = trained(train, **(changes | {"batch_size": 16}))
+    two = trained(train, **(changes | {"batch_size": 8, "accumulation_steps": 2}))
+    torch.testing.assert_close(two.model.center, one.model.center, rtol=1e-4, atol=1e-6)
+    assert two.history.loss == pytest.approx(one.history.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(("warmup", "verdict"), [(8.0, "frozen loss"), (0.0, "divergence")])
+def test_a_loss_that_rises_with_the_temperature_is_not_called_divergence(train, warmup, verdict):
+    """It contains the teacher's entropy. Here it rises by a half during the warm-up's 40 steps, and then stands."""
+    config = bt.Config(**(TINY_DINO | {"epochs": 40}), teacher_warmup_epochs=warmup)
+    trainer = bt.Trainer(config, train, device="cpu")
+    rise = torch.cat((torch.linspace(4, 6, 40), 6 + 0.01 * randn(160)))
+    trainer.history.loss = rise.tolist()
+    trainer.history.gradient_norm = trainer.history.std = [1.0] * 200
+    trainer._copy = lambda: lambda v1, v2: (None, randn(64, 8), randn(64, 8), randn(64, 8))
+    assert trainer._same_loss_since() == warmup * 5
+    assert trainer.diagnosis().verdict == verdict
+
+
+def test_losses_from_before_a_change_of_scale_are_not_compared(train):
+    trainer = trained(train, **TINY)
+    trainer.change(lr=0.1)
+    assert trainer._same_loss_since() == 0
+    trainer.change(negatives_weight=0.5)
+    assert trainer._same_loss_since() == 3
+
+
+@pytest.mark.parametrize("level", [-0.9, 0.9])
+def test_a_verdict_does_not_depend_on_the_sign_of_the_loss(level):
+    """A rise by 2 % is none of 10 %, wherever zero lies."""
+    noise = 0.01 * randn(200)
+    loss = (torch.cat((torch.full((100,), level), torch.full((100,), level + 0.02))) + noise).tolist()
+    z = randn(64, 8)
+    assert bt.diagnose.diagnose(loss, [1.0] * 200, [1.0] * 200, z, z, z).verdict == "healthy"
+
+
+def test_where_there_is_no_predictor_none_is_judged(train):
+    simclr, byol = (trained(train, **TINY, method=m).diagnosis() for m in ("simclr", "byol"))
+    assert math.isnan(simclr.alignment)
+    assert "alignment" not in str(simclr)
+    assert "eigenspace alignment" in str(byol)
+
+
+def test_the_rows_of_the_family_are_of_their_method_whatever_the_base():
+    for name, row in tables("family").items():
+        assert row.config(bt.preset("dino")).method == name.split()[0].lower()
+    labels = {name for name in tables("family") if "as it is" in name}
+    assert labels == {f"{title} as it is" for title in TITLES.values()}
+
+
+def test_another_method_brings_its_heads_to_a_recipe():
+    photos = bt.preset("photos", method="dino")
+    assert (photos.projector_depth, photos.projection_dim, photos.lr) == (3, 256, bt.preset("photos").lr)
+    assert bt.preset("photos", method="dino", projection_dim=32).projection_dim == 32
+    assert bt.preset("photos", method="byol") == bt.preset("photos")
+
+
+def test_a_view_is_never_hidden_whole():
+    masks = dinov2.draw_masks((500, 2, 4), (0.9, 0.99), 1.0, torch.Generator().manual_seed(0))
+    assert masks.sum(2).max() == 3
+
+
+def test_pictures_that_are_not_square(train):
+    images = torch.randint(0, 255, (24, 3, 48, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    trainer = bt.Trainer(bt.Config(**TINY_VIT, ibot_weight=1.0), bt.ImageSet("tall", "train", images), device="cpu")
+    assert math.isfinite(trainer.step())
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
@@ -505,6 +616,7 @@ def test_a_vits_weights_leave_and_come_back(train, tmp_path, encoder):
         ({"encoder": "vit_nano", "patch_size": 5}, "patch_size=5: views of 32 px are not tiled by it"),
         ({"encoder": "vit_nano", "patch_size": 32}, "patch_size=32: views of 32 px are not tiled by it, two a side at least"),
         ({"encoder": "vit_tiny", "patch_size": 16, "local_crops": 2}, "patch_size=16: views of 16 px are not tiled by it"),
+        ({"encoder": "vit_nano", "patch_size": 1}, "patch_size=1: vit_nano's patches are made by convolutions"),
         ({"encoder": "vit_nano", "patch_size": 6, "view_size": 24}, "patch_size=6: vit_nano's patches are made by convolutions"),
     ],
 )  # fmt: skip

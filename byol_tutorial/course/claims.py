@@ -81,7 +81,13 @@ class Claim:
 
     @property
     def measured(self) -> dict[str, tuple[float, float]]:
-        """term -> mean, and standard deviation over seeds."""
+        """term -> mean, and standard deviation over seeds.
+
+        Raises:
+            UserError: not all is measured.
+        """
+        if not self.complete:
+            raise UserError(f"claim {self.id!r} is {MISSING}: byol-tutorial claims --run {self.id}")
         rows = {f"{m}({name})": experiments()[name].values(m) for m, name in self.terms}
         return {term: (statistics.fmean(v), statistics.stdev(v)) for term, v in rows.items()}
 

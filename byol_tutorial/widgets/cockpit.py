@@ -134,6 +134,8 @@ class Cockpit(Panel):
         # the loss of a relative has its own least value, and says less
         self.questions = {key: q for key, q in QUESTIONS.items() if key != "loss" or method == "byol"}
         self.controls = [row for row in CONTROLS if method in FIELDS[row[1]].metadata["of"]]
+        if self.start.encoder != "small":
+            self.controls = [row for row in self.controls if row[1] != "width"]
         self.name = "your settings"
         self.prediction: dict | None = None
         self.note = ""

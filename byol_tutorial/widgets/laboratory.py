@@ -42,7 +42,7 @@ def laboratory(
     Args:
         train, test: images in memory. Default: "shapes"; at BYOL_SCALE=smoke a few of them.
         config: what the rows of the tables change. Default: the recipe for "shapes"; at smoke scale a tiny one.
-        cells: "5a", "5b", names of rows, or several of these; or runs of your own, {name: Config}.
+        cells: "5a", "5b", "family", names of rows, or several of these; or runs of your own, {name: Config}.
         workers: processes. Default: one a core, at most 8, at most one a run.
 
     Raises:
@@ -204,8 +204,8 @@ class LaboratoryPanel(Panel):
         first = next(iter(lab.cells.values())).snapshot
         data = f"{len(lab.train):,} images of {lab.train.name!r}"
         classes = "" if not lab.train.classes else f", {len(lab.train.classes)} classes"
-        same, other = differences(lab.base, data + classes, first.total_steps)
         in_tables = [table for table in TABLES if any(row.table == table for row in lab.rows.values())]
+        same, other = differences(lab.base, data + classes, first.total_steps, in_tables[0] if in_tables else "")
         return {
             "cells": [self._cell_setup(name, cell) for name, cell in lab.cells.items()],
             "tables": {table: TABLES[table] for table in in_tables},
