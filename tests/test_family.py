@@ -130,9 +130,9 @@ def test_simsiams_stop_gradient_decides_where_the_gradient_goes(stop_gradient):
         values = []
         for shift in (shift_online, shift_target):
             with torch.no_grad():
-                weight += shift * direction
+                weight.add_(shift * direction)
                 values.append([model.online(v) for v in (v1, v2)])
-                weight -= shift * direction
+                weight.sub_(shift * direction)
         (z1, z2), (t1, t2) = values
         p1, p2 = model.predictor(z1), model.predictor(z2)
         return -(F.cosine_similarity(p1, t2).mean() + F.cosine_similarity(p2, t1).mean()).item() / 2
