@@ -61,7 +61,9 @@ def config_options(command):
         if meta["choices"]:
             kind = click.STRING  # Config checks it, and says what is allowed
         names = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
-        metavar = "|".join(meta["choices"]) if meta["choices"] else None
+        metavar = "|".join(meta["choices"] or ()) or None
+        if metavar and len(metavar) > 30:
+            metavar = metavar.replace("|", " | ")  # so that a line breaks between two of them
         text = f"{meta['help']} [{_shown(field.default)}]"
         kwargs = {} if field.type is bool else {"type": kind, "metavar": metavar}
         command = click.option(names, name, default=None, help=text, panel=meta["group"], **kwargs)(command)

@@ -75,9 +75,7 @@ class Snapshot:
         recent = self.series("std")[-ALARM_STEPS:]
         std = sum(recent) / len(recent)
         if std < COLLAPSED:
-            return (
-                f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the loss means nothing"
-            )
+            return f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the loss means nothing"
         if std < PARTIAL:
             return f"partial collapse: few directions are left (√d·std {std:.2f})"
         return f"healthy: the directions are spread out (√d·std {std:.2f})"
