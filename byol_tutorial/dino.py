@@ -12,7 +12,6 @@ local crops, and must say from a part what the teacher says of the whole.
 """
 
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
@@ -144,8 +143,3 @@ class DINO(Objective):
                 mean = mean_over_processes(torch.stack(means).mean(0))
                 getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - tau)
-
-
-def uniform_entropy(prototypes: int) -> float:
-    """ln K: the teacher's entropy where all views are sorted alike into all groups, and the loss where nothing is told apart."""
-    return math.log(prototypes)

@@ -28,6 +28,7 @@ from .history import History
 from .orders import Orders
 from .pictures import ImageSet
 from .processes import Worker, cores
+from .progress import hidden
 from .session import Session
 from .snapshot import Snapshot
 from .state import fingerprint, random_states, restore
@@ -154,7 +155,7 @@ class Laboratory:
 
         arrived: Future = Future()
         total = sum(self._cells[name].snapshot.total_steps for name in self._chosen)
-        with tqdm(total=total, unit="step", disable=not progress, mininterval=0.3) as bar:
+        with tqdm(total=total, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
             try:
                 self._orders.order(lambda: self._start(arrived)).result()
                 while not wait([arrived], timeout=0.5).done:

@@ -18,6 +18,7 @@ from .hardware import TrainingError, resolve_device, resolve_precision
 from .history import History
 from .interrupt import stop_flag
 from .objective import Objective
+from .progress import hidden
 from .state import refuse_other_config, refuse_other_images, restore, state_of
 from .step import DivergedError, Stepper
 
@@ -77,7 +78,7 @@ class Trainer(Stepper):
         if epochs is not None:
             end = min(end, self.steps_done + round(epochs * self.steps_per_epoch))
         shown = progress and self.process.is_main
-        bar = tqdm(total=end, initial=self.steps_done, unit="step", disable=not shown, mininterval=0.3)
+        bar = tqdm(total=end, initial=self.steps_done, unit="step", disable=hidden(shown), mininterval=0.3)
         self.interrupted, self.stop_signal = False, None
         try:
             with bar, stop_flag(stop_signals) as self._stop:

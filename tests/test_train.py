@@ -507,3 +507,15 @@ def test_initial_weights_are_those_of_the_seed_and_use_no_global_random_numbers(
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in expected.items():
         assert "pixel" in name or torch.equal(model[name], value), name
+
+
+@pytest.mark.parametrize(("value", "shown"), [("", True), ("0", True), ("1", False)])
+def test_the_environment_hides_progress_bars_in_notebooks_too(train, monkeypatch, value, shown):
+    """tqdm's own look at TQDM_DISABLE misses a bar that is asked for explicitly."""
+    import tqdm.auto
+
+    monkeypatch.setenv("TQDM_DISABLE", value)
+    asked, bar = [], tqdm.auto.tqdm
+    monkeypatch.setattr(tqdm.auto, "tqdm", lambda *a, disable, **k: asked.append(disable) or bar(*a, disable=True, **k))
+    tiny(train).run(epochs=1)
+    assert asked == [not shown]

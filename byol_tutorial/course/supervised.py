@@ -13,6 +13,7 @@ from ..evaluate import features, knn_accuracy, linear_probe
 from ..feed import Feed, seed_at
 from ..networks import build_encoder
 from ..optim import lr_factor_at
+from ..progress import hidden
 from ..randomness import OwnGenerator
 from ..train import resolve_device
 from . import cache
@@ -81,7 +82,7 @@ def _trained(config: Config, train, test, progress: bool) -> dict:
     optimizer = torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
     total = feed.steps_per_epoch * config.epochs
     losses = []
-    for k in tqdm(range(total), desc="supervised", unit="step", disable=not progress, mininterval=0.3):
+    for k in tqdm(range(total), desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3):
         factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
         for group in optimizer.param_groups:
             group["lr"] = config.step_lr * factor

@@ -21,6 +21,7 @@ import torch
 from .. import checkpoint
 from ..config import Config, UserError
 from ..pictures import ImageSet
+from ..progress import hidden
 from ..train import resolve_device
 from . import cache
 from .runs import Job, Result, train_and_judge
@@ -42,7 +43,7 @@ def carry_out(jobs: list[tuple[str, Job]], train, test, target: Result | None, s
     in_memory = all(isinstance(images, ImageSet) for images in (train, test) if images is not None)
     workers = min(len(jobs), cores(), 8)
     side_by_side = workers > 1 and in_memory and work >= WORTH and resolve_device("auto").type == "cpu"
-    with tqdm(total=steps, unit="step", disable=not progress, mininterval=0.3) as bar:
+    with tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
         if side_by_side:
             _side_by_side(jobs, train, test, target, states, workers, bar)
         else:
