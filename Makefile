@@ -30,6 +30,8 @@ book: .venv/installed
 	BYOL_STATIC=1 TQDM_DISABLE=1 BYOL_SCALE=$(BYOL_SCALE) $(BIN)/jupyter-book build . \
 	    --config book/_config.yml --toc book/_toc.yml --path-output $(WORK) -W -n --keep-going
 	rm -rf $(SITE) && cp -r $(WORK)/_build/html $(SITE)
+	@printf '%s\n' '<!doctype html><html lang="en"><meta charset="utf-8"><title>BYOL</title>' \
+	    '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=book/index.html">' > $(SITE)/index.html
 
 # One deck of slides a lesson, in build/slides-html.
 slides: book
