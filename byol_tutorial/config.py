@@ -2,49 +2,22 @@
 
 Each field says what it is, what it may be, and whether a running Trainer can change it ("live") or
 only a new one ("structural"). The command line's options, their help and their ranges are read from
-here, and so are the bounds of any slider.
+here, and so are the bounds of any slider. How a value is checked: option.py.
 """
 
 import dataclasses
 import json
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
-Pair = tuple[float, float]  # one value for T, one for T'
-RANGES = (
-    "crop_area",
-    "crop_ratio",
-    "blur_sigma",
-    "local_crop_area",
-    "mask_ratio",
-)  # pairs that are a smallest and a largest value, of T and T' alike
+from .option import METHODS, ConfigError, Pair, UserError, checked, option
 
+__all__ = ["FIELDS", "LIVE", "METHODS", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Config", "ConfigError", "Pair",
+           "UserError", "refuse_unknown"]  # fmt: skip
 
-class UserError(ValueError):
-    """Something a user can mend. One line: what it is about, what is allowed, what to do next."""
-
-
-class ConfigError(UserError):
-    """A value that cannot be used: the message names it, what is allowed, and what to do next."""
-
-
-METHODS = ("byol", "simclr", "simsiam", "dino")
+# pairs that are a smallest and a largest value, of T and T' alike
+RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
 TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # with a target network that follows; with a predictor
-
-
-def option(
-    default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False, of=METHODS
-) -> Any:
-    """A dataclass field with what is needed to check, explain and present it.
-
-    `low` and `high` are inclusive bounds, `above` an exclusive lower one. `of`: the methods in which it acts.
-    """
-    meta = {"group": group, "help": help, "low": low, "high": high, "above": above, "choices": choices, "live": live}
-    meta["of"] = of
-    return field(default=default, metadata=meta)
-
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
 HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
@@ -289,7 +262,7 @@ class Config:
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+            object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
         for name in RANGES:
             low, high = getattr(self, name)
             if low > high:
@@ -358,46 +331,3 @@ def refuse_unknown(names) -> None:
             near = get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(FIELDS)}"
             raise ConfigError(f"{name!r} is not a field of Config: {hint}")
-
-
-def _checked(f: dataclasses.Field, value):
-    """The value as the field's type, or ConfigError."""
-    meta = f.metadata
-    if meta["choices"]:
-        if value not in meta["choices"]:
-            raise ConfigError(f"{f.name}={value!r}: choose one of {', '.join(meta['choices'])}")
-        return value
-    if f.type is bool:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{f.name}={value!r}: give True or False")
-        return value
-    if f.type is Pair:
-        both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-        if len(both) != 2:
-            raise ConfigError(f"{f.name}={value!r}: give one number, or two: for T and for T′")
-        return tuple(_number(f, v) for v in both)
-    return _number(f, value)
-
-
-def _number(f: dataclasses.Field, value):
-    meta = f.metadata
-    whole = f.type is int
-    expected = "a whole number" if whole else "a number"
-    bounds = [
-        f"{sign} {meta[key]:g}"
-        for key, sign in (("low", "at least"), ("above", "above"), ("high", "at most"))
-        if meta[key] is not None
-    ]
-    allowed = f"give {expected} {' and '.join(bounds)}".rstrip()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{f.name}={value!r}: {allowed}")
-    out_of_range = (
-        not math.isfinite(value)
-        or (whole and value % 1)
-        or (meta["low"] is not None and value < meta["low"])
-        or (meta["above"] is not None and value <= meta["above"])
-        or (meta["high"] is not None and value > meta["high"])
-    )
-    if out_of_range:
-        raise ConfigError(f"{f.name}={value:g}: {allowed}")
-    return int(value) if whole else float(value)

@@ -8,8 +8,8 @@ from .simclr import SimCLR
 from .simsiam import SimSiam
 from .vit import check_patches
 
-METHODS: dict[str, type[Objective]] = {"byol": BYOL, "simclr": SimCLR, "simsiam": SimSiam, "dino": DINO}
-TITLES = {name: method.__name__ for name, method in METHODS.items()}  # as papers spell them
+OBJECTIVES: dict[str, type[Objective]] = {"byol": BYOL, "simclr": SimCLR, "simsiam": SimSiam, "dino": DINO}
+TITLES = {name: method.__name__ for name, method in OBJECTIVES.items()}  # as papers spell them
 
 
 def build_model(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)) -> Objective:
@@ -27,4 +27,4 @@ def build_model(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25,
             )
         if config.encoder.startswith("vit"):
             check_patches(local, config.patch_size)
-    return METHODS[config.method](config, view_size, mean, std)
+    return OBJECTIVES[config.method](config, view_size, mean, std)

@@ -265,7 +265,7 @@ VIT = {"encoder": "vit_nano", "patch_size": 8, "optimizer": "adamw", "lr": 0.008
 def dino_vit() -> dict:
     """DINO with a small vision transformer. Source: as `dino`; rate and centring: this project.
 
-    Within a minute or two it learns with Sinkhorn-Knopp; with the mean for a centre it takes several times as long.
+    With Sinkhorn-Knopp, since with the mean for a centre it is behind after as many epochs (the ledger has both).
     """
     return DINO_ON_SHAPES | VIT | {"centering": "sinkhorn"}
 

@@ -3,8 +3,8 @@
     picture → patches of P × P pixels → one vector each, plus its place → [class token, patches] → blocks → y
 
 vit_tiny and vit_small are DeiT's and DINO's, and their parameters have timm's names, so a saved encoder loads into
-timm's own model. A plain transformer learns next to nothing from some thousand pictures in a minute. So vit_nano, ours,
-makes its patches by convolutions (Xiao et al. 2021, arXiv 2106.14881), which see a little beyond a patch's border.
+timm's own model. From some thousand pictures a plain transformer learns slowly. So vit_nano, ours, makes its patches by
+convolutions (Xiao et al. 2021, arXiv 2106.14881), which see a little beyond a patch's border.
 """
 
 from functools import partial

@@ -26,7 +26,8 @@ SORT = Exercise(
     kind="implement",
     difficulty=1,
     minutes=6,
-    hint="((scores - center) / temperature).softmax(dim=1), and momentum * center + (1 - momentum) * scores.mean(dim=0).",
+    hint="Subtract first, then divide: the centre is a mean of scores. Which dimension are the prototypes? The new centre is a "
+    "moving average, like the target's weights: much of the old, and a little of this batch's mean over the pictures.",
     cases=_teachers,
     reference=_sort,
     mistakes=(
@@ -88,7 +89,7 @@ COLLAPSE = Exercise(
     difficulty=2,
     minutes=5,
     hint="Sharpening makes the largest score larger still, whosever it is. Centring takes away what all share, and adds nothing. "
-    "The cross entropy of two equal distributions is their entropy: 0 for one prototype, ln K for all alike.",
+    "What is the entropy of a choice that is certain, and of one that is even over K?",
     questions={
         "no_centring_in_use": _IN_USE,
         "no_centring_loss": _LOSS,
@@ -207,8 +208,8 @@ SINKHORN = Exercise(
     kind="extend",
     difficulty=2,
     minutes=10,
-    hint="q = (scores / temperature).exp(). Then, so often: divide each column by its sum and multiply by N/K, "
-    "q / q.sum(dim=0) * (n / k); divide each row by its sum, q / q.sum(dim=1, keepdim=True).",
+    hint="Begin with the exponential of scores / temperature. N pictures in all, K prototypes: what must a column sum to, and "
+    "what a row? Divide by the sum (keepdim for rows), scale, and repeat both.",
     cases=_scores,
     reference=_sinkhorn,
     mistakes=(
@@ -270,7 +271,7 @@ COUNT = Exercise(
             "that is how many pairs have a local view; the share of them was asked for.",
         ),
     ),
-    praise="right: with the paper's 2 and 8 most of the comparisons are from a part to the whole.",
+    praise="right: with 2 and 8, 16 of the 18 comparisons are from a part to the whole.",
 )
 
 EXERCISES = (SORT, COLLAPSE, SAME_VIEW, SINKHORN, COUNT)
