@@ -7,7 +7,7 @@ from typing import Any
 from . import augment
 from .byol import BYOL, byol_loss, tau_at
 from .checkpoint import load_encoder
-from .config import Config, ConfigError
+from .config import Config
 from .data import DataError, ImageSet, StreamedSet, load
 from .diagnose import collapse_report
 from .embed import pca_embedding, umap_embedding
@@ -15,6 +15,7 @@ from .evaluate import compare, factor_probe, features, knn_accuracy, linear_prob
 from .experiment import Experiment, rebuild
 from .guests import guest
 from .optim import LARS
+from .option import ConfigError
 from .presets import preset
 from .protocols import PROTOCOLS
 from .recording import Recording, record

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 
-from .config import Config, ConfigError, UserError
+from .config import Config
+from .option import ConfigError, UserError
 from .presets import PRESETS
 
 PAPER_RANDOM = 1.4  # top-1 of the untrained encoder (section 3)

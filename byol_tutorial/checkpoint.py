@@ -15,8 +15,9 @@ from zipfile import BadZipFile
 import torch
 from torch import nn
 
-from .config import Config, UserError
+from .config import Config
 from .networks import SMALL_STEM_UP_TO, build_encoder, is_standardised, standardise
+from .option import UserError
 
 FORMAT, VERSION = "byol_tutorial checkpoint", 2
 ENCODER_FORMAT = "byol_tutorial encoder"

@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 
 from . import __version__, distributed, runfolder, stream
-from .config import FIELDS, Config, Pair, UserError
+from .config import FIELDS, Config
 from .course import commands
 from .distributed import process
 from .embed import KINDS, pca_embedding, umap_embedding
 from .evaluate import features
 from .guests import Guest, guest
+from .option import Pair, UserError
 from .presets import PRESETS, preset
 from .protocols import PROTOCOLS
 from .train import DivergedError, Trainer, resolve_device

@@ -10,10 +10,9 @@ import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from .option import METHODS, ConfigError, Pair, UserError, checked, option
+from .option import METHODS, ConfigError, Pair, checked, option
 
-__all__ = ["FIELDS", "LIVE", "METHODS", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Config", "ConfigError", "Pair",
-           "UserError", "refuse_unknown"]  # fmt: skip
+__all__ = ["FIELDS", "LIVE", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Config", "refuse_unknown"]
 
 # pairs that are a smallest and a largest value, of T and T' alike
 RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")

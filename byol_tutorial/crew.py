@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from . import turns
-from .config import UserError
+from .option import UserError
 from .orders import all_of
 from .processes import Worker, write_images
 

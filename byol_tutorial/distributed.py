@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .config import UserError
+from .option import UserError
 
 
 class DistributedError(UserError):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import UserError
+from .option import UserError
 
 KINDS = ("pca", "umap")
 WARM_STEPS, WARM_RATE = 200, 0.25  # of UMAP from an earlier map; compared in bench/maps.py

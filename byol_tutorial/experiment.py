@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 
 from . import __version__
-from .config import Config, UserError, refuse_unknown
+from .config import Config, refuse_unknown
 from .data import EMBEDDED, DataError, ImageSet, StreamedSet, load
+from .option import UserError
 from .session import Session
 from .snapshot import Snapshot
 from .state import fingerprint

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .config import Config, ConfigError
+from .config import Config
 from .data import ImageSet, StreamedSet
 from .distributed import Process
+from .option import ConfigError
 
 RESIDENT_SHARE = 0.4  # of a GPU's free memory that the images may take
 

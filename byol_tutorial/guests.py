@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import UserError
+from .option import UserError
 from .randomness import OwnGenerator
 from .weights import adopt, read_weights
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .config import UserError
+from .option import UserError
 
 
 class TrainingError(UserError):

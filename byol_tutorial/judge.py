@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from . import figures, runfolder
-from .config import UserError
 from .data import ImageSet, StreamedSet
 from .diagnose import Diagnosis
 from .evaluate import compare, features, nearest, pixels
 from .guests import Guest, guest
 from .methods import TITLES
+from .option import UserError
 from .protocols import PROTOCOLS
 from .train import Trainer
 

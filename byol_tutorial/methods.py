@@ -1,9 +1,10 @@
 """The methods by name: Config.method -> the objective that is trained."""
 
 from .byol import BYOL
-from .config import Config, ConfigError
+from .config import Config
 from .dino import DINO
 from .objective import Objective
+from .option import ConfigError
 from .simclr import SimCLR
 from .simsiam import SimSiam
 from .vit import check_patches

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from . import shapes
-from .config import UserError
+from .option import UserError
 
 LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
 STATISTICS_IMAGES = 4096  # at most so many decide mean and standard deviation

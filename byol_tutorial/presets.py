@@ -6,7 +6,8 @@ names every field in which it differs from Config's defaults, which are the reci
 
 from collections.abc import Callable
 
-from .config import Config, ConfigError, refuse_unknown
+from .config import Config, refuse_unknown
+from .option import ConfigError
 
 # T and T′ of the paper, appendix B: they differ only in blur and solarize.
 PAPER_VIEWS = {

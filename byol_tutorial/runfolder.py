@@ -13,9 +13,10 @@ from pathlib import Path
 
 from . import __version__
 from .checkpoint import write_atomically
-from .config import Config, UserError
+from .config import Config
 from .data import ImageSet, NoTestImages, load
 from .distributed import main_first
+from .option import UserError
 from .train import Trainer
 
 

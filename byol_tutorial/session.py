@@ -20,9 +20,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
 
-from .config import LIVE, Config, UserError, refuse_unknown
+from .config import LIVE, Config, refuse_unknown
 from .data import ImageSet, StreamedSet
 from .openmp import release_helpers
+from .option import UserError
 from .snapshot import Snapshot, measure_run
 from .train import Trainer
 

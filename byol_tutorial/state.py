@@ -6,9 +6,10 @@ import zlib
 import numpy as np
 import torch
 
-from .config import Config, ConfigError
+from .config import Config
 from .data import DataError, ImageSet, StreamedSet
 from .history import History
+from .option import ConfigError
 
 FINGERPRINT = 64  # images by which a resumed run recognises its data
 

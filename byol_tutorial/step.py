@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .augment import LocalCrops, Views
 from .byol import tau_at
-from .config import TARGETED, Config, ConfigError
+from .config import TARGETED, Config
 from .data import ImageSet, StreamedSet
 from .diagnose import cosines, spread
 from .distributed import mean_over_processes, process
@@ -22,6 +22,7 @@ from .history import History
 from .methods import build_model
 from .objective import Objective, Output
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
+from .option import ConfigError
 from .randomness import OwnGenerator
 from .state import fingerprint
 from .vit import synchronise_batchnorm

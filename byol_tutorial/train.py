@@ -9,7 +9,7 @@ import torch
 
 from . import checkpoint
 from .augment import Views
-from .config import FIELDS, LIVE, PREDICTING, Config, ConfigError, refuse_unknown
+from .config import FIELDS, LIVE, PREDICTING, Config, refuse_unknown
 from .data import ImageSet, StreamedSet
 from .diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
 from .evaluate import features, knn_accuracy
@@ -18,6 +18,7 @@ from .hardware import TrainingError, resolve_device, resolve_precision
 from .history import History
 from .interrupt import stop_flag
 from .objective import Objective
+from .option import ConfigError
 from .progress import hidden
 from .state import refuse_other_config, refuse_other_images, restore, state_of
 from .step import DivergedError, Stepper

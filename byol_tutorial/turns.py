@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 
-from .config import Config, UserError
+from .config import Config
 from .evaluate import features, knn_accuracy, linear_probe
+from .option import UserError
 from .processes import read_images, serve
 from .train import Trainer
 

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .config import ConfigError
+from .option import ConfigError
 
 SIZES = {"vit_nano": (96, 4, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}  # dimension, blocks, heads
 CONVOLUTIONAL = {"vit_nano"}  # their patches are made by convolutions

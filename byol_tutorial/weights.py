@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import ENCODER_FORMAT, FORMAT
-from .config import UserError
+from .option import UserError
 
 # Where a training checkpoint keeps them, the most wanted first: a moving average before what it follows.
 NESTED = ("state_dict_ema", "model_ema", "teacher", "target_encoder", "state_dict", "model", "student", "encoder")

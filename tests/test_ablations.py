@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from test_config import without_contradictions
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS, METHODS, Pair
+from byol_tutorial.config import FIELDS
+from byol_tutorial.option import METHODS, Pair
 from byol_tutorial.train import resolve_precision
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}

@@ -97,5 +97,5 @@ def test_what_is_kept_is_the_run(data, tmp_path, monkeypatch):
 
 
 def test_an_unknown_bug_is_named(data):
-    with pytest.raises(bt.config.UserError, match="'typo': choose None or one of"):
+    with pytest.raises(bt.option.UserError, match="'typo': choose None or one of"):
         bugs.train_with("typo", TINY, *data)

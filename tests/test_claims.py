@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from byol_tutorial.cli import main
-from byol_tutorial.config import UserError
 from byol_tutorial.course import claims, inequality, measuring
 from byol_tutorial.course.claims import DIFFERS, MISSING, REPRODUCED, Claim
 from byol_tutorial.course.measuring import ALWAYS, SEEDS, Experiment
+from byol_tutorial.option import UserError
 
 ROOT = Path(__file__).parent.parent
 LEDGER = claims.ledger()

@@ -19,10 +19,11 @@ from PIL import Image
 from byol_tutorial import cli, data, judge, stream
 from byol_tutorial.checkpoint import load as load_checkpoint
 from byol_tutorial.checkpoint import load_encoder
-from byol_tutorial.config import FIELDS, Config, Pair
+from byol_tutorial.config import FIELDS, Config
 from byol_tutorial.embed import pca_embedding
 from byol_tutorial.evaluate import compare, features
 from byol_tutorial.guests import guest
+from byol_tutorial.option import Pair
 from byol_tutorial.presets import PRESETS
 from byol_tutorial.presets import preset as bt_preset
 from byol_tutorial.protocols import PROTOCOLS

@@ -11,7 +11,8 @@ import pytest
 from ipywidgets.widgets import widget as registry
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS, LIVE, METHODS
+from byol_tutorial.config import FIELDS, LIVE
+from byol_tutorial.option import METHODS
 from byol_tutorial.session import SessionError
 from byol_tutorial.widgets.cockpit import CONTROLS, PRESETS, QUESTIONS, Cockpit, _blocks, cockpit, judged
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import byol_tutorial as bt
 from byol_tutorial import cli
-from byol_tutorial.config import FIELDS, LIVE, Pair
+from byol_tutorial.config import FIELDS, LIVE
+from byol_tutorial.option import Pair
 from byol_tutorial.presets import PRESETS
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from byol_tutorial.cli import main
-from byol_tutorial.config import UserError
 from byol_tutorial.course.editions import edited, write_edition
+from byol_tutorial.option import UserError
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 

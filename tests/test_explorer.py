@@ -11,7 +11,8 @@ from PIL import Image
 
 import byol_tutorial as bt
 from byol_tutorial.augment import Views
-from byol_tutorial.config import FIELDS, LIVE, VIEWS, UserError
+from byol_tutorial.config import FIELDS, LIVE, VIEWS
+from byol_tutorial.option import UserError
 from byol_tutorial.widgets import explorer
 from byol_tutorial.widgets.explorer import _worker
 from byol_tutorial.widgets.view_settings import GROUPS, PAIRED, SETTINGS

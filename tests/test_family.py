@@ -12,8 +12,8 @@ import byol_tutorial as bt
 from byol_tutorial import dino, dinov2, vit
 from byol_tutorial.ablations import tables
 from byol_tutorial.augment import LocalCrops
-from byol_tutorial.config import METHODS
 from byol_tutorial.methods import OBJECTIVES, TITLES, build_model
+from byol_tutorial.option import METHODS
 from byol_tutorial.simclr import nt_xent
 from byol_tutorial.simsiam import negative_cosine
 

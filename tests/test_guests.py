@@ -18,10 +18,10 @@ from torchvision.transforms.functional import InterpolationMode, normalize, resi
 
 import byol_tutorial as bt
 from byol_tutorial.checkpoint import save_encoder
-from byol_tutorial.config import UserError
 from byol_tutorial.evaluate import nearest
 from byol_tutorial.guests import AT_ONCE, GuestError
 from byol_tutorial.networks import build_encoder
+from byol_tutorial.option import UserError
 from byol_tutorial.protocols import PROTOCOLS
 from byol_tutorial.weights import WeightsError, read_weights, unwrap
 

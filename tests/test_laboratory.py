@@ -20,8 +20,8 @@ from ipywidgets.widgets import widget as registry
 import byol_tutorial as bt
 from byol_tutorial import ablations, processes, turns
 from byol_tutorial.ablations import LEVELS, Finding, Findings, Row, level, own_rows, remark, tables
-from byol_tutorial.config import ConfigError, UserError
 from byol_tutorial.laboratory import FRAME, Laboratory, LaboratoryError
+from byol_tutorial.option import ConfigError, UserError
 from byol_tutorial.widgets.laboratory import POINTS, _curves, laboratory
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 4, "warmup_epochs": 1.0}

@@ -11,9 +11,9 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial import course
-from byol_tutorial.config import UserError
 from byol_tutorial.course import cache, cached, run, run_all, supervised, workers
 from byol_tutorial.course.track import TRACKS
+from byol_tutorial.option import UserError
 
 SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.config import LIVE, ConfigError
+from byol_tutorial.config import LIVE
 from byol_tutorial.data import DataError
 from byol_tutorial.experiment import Experiment, ExperimentError
+from byol_tutorial.option import ConfigError
 from byol_tutorial.session import SessionError
 from byol_tutorial.snapshot import STATES
 

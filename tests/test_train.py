@@ -14,8 +14,9 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial import checkpoint, stream
-from byol_tutorial.config import FIELDS, LIVE, METHODS
+from byol_tutorial.config import FIELDS, LIVE
 from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
+from byol_tutorial.option import METHODS
 from byol_tutorial.train import TrainingError
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}

@@ -14,11 +14,12 @@ from torch import nn
 
 from ..augment import Views
 from ..byol import BYOL, byol_loss, tau_at
-from ..config import Config, UserError
+from ..config import Config
 from ..diagnose import spread
 from ..evaluate import features, knn_accuracy, linear_probe
 from ..feed import seed_at
 from ..optim import build_optimizer, lr_factor_at, set_hyperparameters
+from ..option import UserError
 from ..randomness import OwnGenerator
 from ..train import KNN_BANK, KNN_QUERIES
 from . import cache

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..checkpoint import write_atomically
-from ..config import UserError
+from ..option import UserError
 
 EDITIONS = ("student", "teacher")
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..config import Config, UserError
+from ..config import Config
 from ..evaluate import features, knn_accuracy, linear_probe
 from ..methods import build_model
 from ..objective import Objective
+from ..option import UserError
 from ..train import History, Trainer
 from . import cache
 from .track import TRACKS, measure

@@ -4,8 +4,9 @@ import os
 
 import torch
 
-from ..config import Config, UserError
+from ..config import Config
 from ..data import load
+from ..option import UserError
 from ..presets import preset
 
 SCALES = {

@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint
-from ..config import Config, UserError
+from ..config import Config
+from ..option import UserError
 from ..pictures import ImageSet
 from ..progress import hidden
 from ..train import resolve_device

@@ -15,9 +15,10 @@ import numpy as np
 import traitlets
 
 from ..ablations import NO_SHARPENING
-from ..config import FIELDS, LIVE, Config, Pair
+from ..config import FIELDS, LIVE, Config
 from ..data import ImageSet, StreamedSet, load
 from ..experiment import Experiment
+from ..option import Pair
 from ..presets import preset
 from ..session import Session
 from ..snapshot import Snapshot

@@ -14,8 +14,9 @@ import traitlets
 from torch import Tensor
 
 from ..chain import Stage
-from ..config import FIELDS, Config, ConfigError, UserError
+from ..config import FIELDS, Config
 from ..data import ImageSet, StreamedSet
+from ..option import ConfigError, UserError
 from ..presets import preset
 from ..shared import PAIRS, Share, shares, small
 from .panel import Panel, source

@@ -14,7 +14,7 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from ..config import UserError
+from ..option import UserError
 from ..recording import Recording
 from ..shapes import tint
 from .panel import HERE, Panel, source

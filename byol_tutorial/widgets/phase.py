@@ -14,7 +14,7 @@ import math
 
 import traitlets
 
-from ..config import UserError
+from ..option import UserError
 from .panel import HERE, Panel, source
 
 RANGES = {"tau": (0.05, 1.0), "eta": (0.0, 0.4), "alpha": (0.1, 10.0), "noise": (0.0, 2.0)}  # of the sliders

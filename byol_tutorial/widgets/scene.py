@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..augment import Draw, Views, as_float
 from ..chain import Stage, chain
-from ..config import Config, UserError
+from ..config import Config
 from ..data import ImageSet
+from ..option import UserError
 
 SHOWN, THUMBS = 8, 12  # pairs of views, small pictures to choose from
 LARGEST, SMALLEST = 96, 48  # pixels a side, at most, of pictures and of small pictures on their way to the browser

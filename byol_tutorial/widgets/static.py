@@ -18,7 +18,7 @@ from pathlib import Path
 from anywidget import AnyWidget
 
 from ..checkpoint import CheckpointError, write_atomically
-from ..config import UserError
+from ..option import UserError
 from .panel import HERE
 
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads

@@ -12,8 +12,9 @@ import traitlets
 from PIL import Image
 
 from ..augment import Views
-from ..config import Config, UserError
+from ..config import Config
 from ..data import ImageSet
+from ..option import UserError
 from .panel import Panel, source
 
 LEVELS = 9  # strengths of an operation, the first is none
