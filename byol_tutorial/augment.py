@@ -11,6 +11,7 @@ grayscale, Gaussian blur, solarize; then per-channel normalisation.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from itertools import permutations
 
 import torch
@@ -86,9 +87,18 @@ class Views:
         return self.carry_out(images, self.draw(n, height, width, images.device))
 
     def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, ...]:
-        """The views of n images for a Draw of 2n rows: those of v, then those of v′."""
+        """The views of n images for a Draw of 2n rows: those of v, then those of v′.
+
+        On a CPU picture by picture (fused.py, which needs numba), elsewhere as `apply` does it: the same up to rounding.
+        """
+        size = self.config.view_size or min(images.shape[2:])
+        if images.device.type == "cpu" and not images.requires_grad and find_spec("numba"):
+            from . import fused  # here, for numba takes half a second to load
+
+            both = fused.views(images, drawn, size, self.config.colour_form, self.mean, self.std)
+            return both.split(len(images))
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
-        both = apply(both, drawn, self.config.view_size or min(images.shape[2:]), self.config.colour_form)
+        both = apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
@@ -171,17 +181,9 @@ def stages(image: Tensor, drawn: Draw, size: int, colour_form: str = "torchvisio
 
 
 def where(chosen: Tensor, x: Tensor, operation: Callable, parameter: Tensor | None = None) -> Tensor:
-    """operation(x, parameter) for the chosen images, x for the others. May write into x.
-
-    On a CPU only the chosen ones are computed. On a GPU all are, since asking which were chosen
-    would wait for the device.
-    """
-    if x.device.type != "cpu":
-        return torch.where(chosen[:, None, None, None], operation(x, parameter), x)
-    index = chosen.nonzero()[:, 0]
-    if len(index) > 0:
-        x[index] = operation(x[index], None if parameter is None else parameter[index])
-    return x
+    """operation(x, parameter) for the chosen images, x for the others. All are computed: which were chosen is not asked,
+    since that would wait for a GPU."""
+    return torch.where(chosen[:, None, None, None], operation(x, parameter), x)
 
 
 # --- geometry -----------------------------------------------------------------------------------

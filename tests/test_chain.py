@@ -35,7 +35,8 @@ def test_the_last_picture_is_the_view(images, form, size):
         for i in range(N):
             row = i + side * N
             way = chain(images[i], d[row : row + 1], config, side)
-            torch.testing.assert_close(way[-1].picture, view[i], rtol=0, atol=1e-6)
+            # the chain is computed by operation, the view by picture: rounding differs
+            torch.testing.assert_close(way[-1].picture, view[i], rtol=0, atol=1e-5)
             torch.testing.assert_close(way[0].picture, images[i].float() / 255, rtol=0, atol=1e-6)
 
 

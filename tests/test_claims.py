@@ -214,7 +214,11 @@ def test_data_are_part_of_the_package():
     globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["byol_tutorial"]
     package = ROOT / "byol_tutorial"
     shipped = {p for g in globs for p in package.glob(g)}
-    others = {p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc", ".part")}
+    others = {
+        p
+        for p in package.rglob("*")
+        if p.is_file() and p.suffix not in (".py", ".part") and "__pycache__" not in p.parts
+    }
     assert others <= shipped
 
 

@@ -73,8 +73,8 @@ def test_import_pulls_in_nothing_heavy():
 def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
-        {"option", "config", "shapes", "diagnose", "vit", "distributed", "history", "interrupt", "openmp", "progress",
-         "randomness"},
+        {"option", "config", "shapes", "diagnose", "vit", "distributed", "history", "interrupt", "fused", "openmp",
+         "progress", "randomness"},
         {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes",
          "orders"},
         {"folders", "stream", "checkpoint"}, {"data", "weights"}, {"objective", "dinov2"},
