@@ -1,31 +1,42 @@
 """How speed and memory grow: python bench/growth.py [--quick]
 
 Training: images a second, milliseconds a step and peak memory against batch size and image size, the small encoder, the
-paper's views. UMAP: seconds against points. Each training case is a process of its own, so that its memory is its own.
+paper's views. Streaming: the same against the number of image files, JPEGs of 64 px decoded while training (a thousand
+files under as many names as are needed; the reads come from memory). Each of these cases is a process of its own, so
+that its memory is its own. Ablations: seconds for eight runs against the processes that share them. UMAP: seconds
+against points.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import common
 import torch
+from torchvision.transforms.functional import to_pil_image
 
 import byol_tutorial as bt
+from byol_tutorial.ablations import tables
+from byol_tutorial.laboratory import Laboratory
 
 BATCHES = (32, 128, 512, 2048, 4096)  # at 32 px
 SIZES = (32, 64, 96, 224)  # at batch 32
-POINTS = (1000, 3000, 10_000, 30_000)
+FILES = (1000, 10_000, 100_000, 1_000_000)
+PROCESSES = (1, 2, 4, 8)
+POINTS = (1000, 3000, 10_000, 30_000, 100_000)
 
 
-def train(batch: int, size: int, least: float, device: str) -> dict:
+def train(images, batch: int, size: int, least: float, device: str) -> dict:
     """One case, in this process."""
-    images = bt.ImageSet("bench", "train", torch.randint(0, 256, (max(batch, 64), 3, size, size), dtype=torch.uint8))
     config = bt.preset("byol-imagenet-100", encoder="small", batch_size=batch, hidden_dim=256, projection_dim=64,
                        optimizer="sgd", view_size=size, epochs=100_000, knn_every=0)  # fmt: skip
+    begin = time.perf_counter()
     trainer = bt.Trainer(config, images, device=device)
     trainer.step()
     start, n = time.perf_counter(), 0
@@ -38,8 +49,42 @@ def train(batch: int, size: int, least: float, device: str) -> dict:
     return {
         "images_per_second": round(batch / seconds, 1),
         "ms_per_step": round(1e3 * seconds, 2),
+        "first_step_seconds": round(start - begin, 2),
         "peak_mb": peak // 10**6,
     }
+
+
+def in_memory(batch: int, size: int, least: float, device: str) -> dict:
+    pixels = torch.randint(0, 256, (max(batch, 64), 3, size, size), dtype=torch.uint8)
+    return train(bt.ImageSet("bench", "train", pixels), batch, size, least, device)
+
+
+def streamed(files: int, least: float, device: str) -> dict:
+    """Batches of 128 from a folder of ten classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        shapes = bt.load("shapes", size=64, limit=1000)
+        for k in range(10):
+            (Path(folder) / str(k)).mkdir()
+        for i, image in enumerate(shapes.images[:1000]):
+            first = Path(folder) / str(i % 10) / f"{i}.jpg"
+            to_pil_image(image).save(first, quality=90)
+            for j in range(i + 1000, files, 1000):
+                os.link(first, Path(folder) / str(i % 10) / f"{j}.jpg")
+        start = time.perf_counter()
+        images = bt.load(f"folder:{folder}", size=64, stream=True)  # 80 % of them; the others are for tests
+        opened = time.perf_counter() - start
+        return {"training_images": len(images), "open_seconds": round(opened, 2)} | train(
+            images, 128, 64, least, device
+        )
+
+
+def ablations(processes: int, epochs: int) -> float:
+    """Wall time of table 5b's eight rows, processes and their start included."""
+    images = bt.load("shapes", limit=256 if epochs == 1 else None)
+    start = time.perf_counter()
+    with Laboratory(tables("5b"), bt.preset("shapes", epochs=epochs, knn_every=0), images, workers=processes) as runs:
+        runs.run()
+    return round(time.perf_counter() - start, 1)
 
 
 def umap(n: int) -> float:
@@ -54,25 +99,41 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--case", type=int, nargs=2, metavar=("BATCH", "SIZE"), help="one training case, as JSON")
+    parser.add_argument("--files", type=int, metavar="N", help="one streamed case, as JSON")
     options = parser.parse_args()
+    device, least = options.device, 0.0 if options.quick else 4.0
     if options.case:
-        print(json.dumps(train(*options.case, 0.0 if options.quick else 4.0, options.device)))
+        print(json.dumps(in_memory(*options.case, least, device)))
+        return
+    if options.files:
+        print(json.dumps(streamed(options.files, least, device)))
         return
     quick = ["--quick"] if options.quick else []
-    cases = [(b, 32) for b in BATCHES[: 1 if quick else None]] + [(32, s) for s in SIZES[1 : 2 if quick else None]]
-    result: dict = {"training": {}, "umap_seconds": {}}
-    for batch, size in cases:
-        command = [sys.executable, __file__, "--case", str(batch), str(size), "--device", options.device, *quick]
-        end = subprocess.run(command, check=True, capture_output=True, text=True)
-        found = json.loads(end.stdout.splitlines()[-1])
-        result["training"][f"batch {batch}, {size} px"] = found
-        print(f"batch {batch}, {size} px: {found}")
+
+    def case(*arguments) -> dict:
+        command = [sys.executable, __file__, *map(str, arguments), "--device", device, *quick]
+        end = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        return json.loads(end.stdout.splitlines()[-1])
+
+    def some(values: tuple) -> tuple:
+        return values[:1] if options.quick else values
+
+    result: dict = {"training": {}, "streaming": {}, "eight_ablations_seconds": {}, "umap_seconds": {}}
+    for batch, size in [(b, 32) for b in some(BATCHES)] + [(32, s) for s in some(SIZES[1:])]:
+        result["training"][f"batch {batch}, {size} px"] = case("--case", batch, size)
+        print(f"batch {batch}, {size} px: {result['training'][f'batch {batch}, {size} px']}")
+    for files in some(FILES):
+        result["streaming"][f"{files} files"] = case("--files", files)
+        print(f"{files:,} files: {result['streaming'][f'{files} files']}")
+    for processes in some(PROCESSES) if device == "cpu" else ():
+        result["eight_ablations_seconds"][str(processes)] = ablations(processes, 1 if options.quick else 6)
+        print(f"eight ablations on {processes} processes: {result['eight_ablations_seconds'][str(processes)]} s")
     umap(300)  # compiles
-    for n in POINTS[: 1 if quick else None]:
-        result["umap_seconds"][str(n)] = umap(300 if quick else n)
+    for n in some(POINTS):
+        result["umap_seconds"][str(n)] = umap(300 if options.quick else n)
         print(f"UMAP of {n:,} points: {result['umap_seconds'][str(n)]} s")
-    if not quick:
-        common.write(f"growth_{options.device}", result)
+    if not options.quick:
+        common.write(f"growth_{device}", result)
 
 
 if __name__ == "__main__":

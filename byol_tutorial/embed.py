@@ -17,6 +17,7 @@ from torch import Tensor
 from .option import UserError
 
 KINDS = ("pca", "umap")
+PAIRS = 2**24  # whose distances are held at a time
 WARM_STEPS, WARM_RATE = 200, 0.25  # of UMAP from an earlier map; compared in bench/maps.py
 
 
@@ -86,15 +87,31 @@ def umap_embedding(
             raise EmbedError("UMAP needs umap-learn: pip install 'byol-tutorial[notebooks]', or take PCA") from error
 
         start = {} if init is None else {"n_epochs": WARM_STEPS, "learning_rate": WARM_RATE}
+        # its own search calls Python for each pair of points below 4,096 of them, and compiles for half a minute above
         mapper = umap.UMAP(
             n_neighbors=neighbours, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
+            precomputed_knn=_neighbours(features, neighbours), force_approximation_algorithm=True,
             init="spectral" if init is None else init.numpy(), **start,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of separate parts, which are what a good map has
+            # of separate parts, which are what a good map has, and of new points, which nobody adds
+            warnings.simplefilter("ignore", UserWarning)
             points = torch.from_numpy(np.asarray(mapper.fit_transform(features.float().numpy()), dtype=np.float32))
     points = points - points.mean(0)
     return points if init is None else align(points * (size(init) / size(points)), init)
+
+
+def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each point the k nearest by cosine, itself first, and their distances 1 − cosine: int64 and float32 (N, k)."""
+    x = F.normalize(features.float())
+    indices, distances = [], []
+    for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
+        distance = 1 - x[rows] @ x.T
+        distance[torch.arange(len(rows)), rows] = -torch.inf  # itself before its copies
+        nearest = distance.topk(k, largest=False)
+        indices.append(nearest.indices)
+        distances.append(nearest.values.clamp(min=0))
+    return torch.cat(indices).numpy(), torch.cat(distances).numpy()
 
 
 @contextmanager
