@@ -1,10 +1,11 @@
 """How long until something happens: python bench/startup.py [--quick]
 
-Imports are timed in fresh processes, torch alone and byol_tutorial in turns, and compared by their medians. So are the first step
+Imports are timed in fresh processes, with what Python and numba compile kept from a first one, torch alone and byol_tutorial in turns, and compared by their medians. So are the first step
 of a run, and the first picture of a notebook: views of ten images, drawn and encoded, imports included.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -14,10 +15,17 @@ import common
 
 from byol_tutorial import shapes
 
+KEEPING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def fresh(code: str) -> float:
+    """The number that a new interpreter prints at last."""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=KEEPING)
+    return float(done.stdout.split()[-1])
+
 
 def seconds_to_import(module: str) -> float:
-    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return fresh(f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)")
 
 
 FIRST = {
@@ -33,10 +41,7 @@ FIRST = {
 def seconds_to_first(what: str) -> float:
     """From the interpreter's first line, in a fresh process."""
     code = f"import time; t = time.perf_counter(); import byol_tutorial as bt; train = bt.load('shapes'); {FIRST[what]}"
-    done = subprocess.run(
-        [sys.executable, "-c", code + "; print(time.perf_counter() - t)"], capture_output=True, text=True
-    )
-    return float(done.stdout.split()[-1])
+    return fresh(code + "; print(time.perf_counter() - t)")
 
 
 def main() -> None:
@@ -48,6 +53,8 @@ def main() -> None:
     shapes.draw(shapes.sample_factors(4096))
     drawn = time.perf_counter() - start
 
+    for what in FIRST:
+        seconds_to_first(what)
     times: dict[str, list[float]] = {"torch": [], "byol_tutorial": []}
     for _ in range(1 if options.quick else 5):
         for module, measured in times.items():
