@@ -1,4 +1,4 @@
-"""Small photographs on a CPU: python bench/photos.py DATA [--epochs N] [--limit 10000]
+"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
 
 DATA is an image folder with train/ and test/, one sub-folder a class. Results in this repository are of
 CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed.
@@ -18,16 +18,21 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--limit", type=int, default=10_000, help="training images")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--preset", default="photos")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda in half precision")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
     options = parser.parse_args()
 
     train = bt.load(f"folder:{options.data}", limit=options.limit)
     test = bt.load(f"folder:{options.data}", "test")
-    config = bt.preset("photos", seed=options.seed, knn_every=0)
-    if options.epochs:
-        config = config.replace(epochs=options.epochs)
-    trainer = bt.Trainer(config, train, test, device="cpu")
+    config = bt.preset(options.preset, seed=options.seed, knn_every=0)
+    given = {"epochs": options.epochs, "batch_size": options.batch_size}
+    config = config.replace(**{name: value for name, value in given.items() if value})
+    if options.device == "cuda":
+        config = config.replace(precision="mixed")
+    trainer = bt.Trainer(config, train, test, device=options.device)
     encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
     trainer.run()
 
@@ -41,7 +46,8 @@ def main() -> None:
     seconds = trainer.history.seconds
     print(f"trained {seconds:.0f} s on {torch.get_num_threads()} threads, {trainer.report()}")
     result = {"data": options.name, "train": len(train), "test": len(test), "epochs": config.epochs, "seconds": seconds}
-    common.write("photos", result | {"seed": options.seed, "threads": torch.get_num_threads(), "knn": knn})
+    name = "photos" if options.preset == "photos" else f"photos_{options.preset}_{options.device}"
+    common.write(name, result | {"seed": options.seed, "threads": torch.get_num_threads(), "knn": knn})
 
 
 if __name__ == "__main__":
