@@ -35,13 +35,20 @@ def views(images: Tensor, drawn, size: int, colour_form: str, mean, std) -> Tens
     """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
 
     images: uint8, or float in [0, 1], (n, 3, H, W), on the CPU. drawn, colour_form: as for augment.apply.
+    Raises ValueError for images of another shape or type, or with another number of rows.
+
     Returns float32 (k · n, 3, size, size), channels last. Each row depends on its own image and numbers only, so
     however a batch is divided, the views are the same bit for bit.
     """
     whole = images.dtype == torch.uint8
-    pixels = (images if whole else images.float()).contiguous()
     n = len(drawn.flip)
-    out = torch.empty(n, 3, size, size, memory_format=torch.channels_last)
+    # compiled code does not look where it reads
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or n % len(images):
+        raise ValueError(f"images {tuple(images.shape)} for {n} draws: give (n, 3, H, W), and as many draws for each")
+    if not whole and not images.is_floating_point():
+        raise ValueError(f"images of {images.dtype}: give uint8, or float in [0, 1]")
+    pixels = (images if whole else images.float()).contiguous()
+    out = torch.empty(n, 3, size, size, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
     jitter = (drawn.jitter, drawn.factors, drawn.order)
     finish = (drawn.grayscale, drawn.blur, drawn.sigma, drawn.solarize)
     rows = [t.numpy() for t in (drawn.top, drawn.left, drawn.height, drawn.width, drawn.flip, *jitter, *finish)]
