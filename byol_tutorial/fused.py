@@ -19,7 +19,7 @@ f32 = np.float32
 # sums may be taken in any order and a·b + c rounded once: no more is asked of the compiler, which else computes
 # number by number
 ROUNDING = {"contract", "nsz", "reassoc", "arcp"}
-LEAST = 50_000  # numbers in a thread's views: with fewer, waking it costs more than it saves
+LEAST = 20_000  # numbers in a thread's views: with fewer, waking it costs more than it saves
 
 
 def compiled(function):
@@ -57,7 +57,8 @@ def views(images: Tensor, drawn, size: int, colour_form: str, mean, std) -> Tens
     unit = f32(1 / 255 if whole else 1)
     written = out.permute(0, 2, 3, 1).reshape(n, size * size, 3).numpy()  # the same memory
     work = (pixels.numpy(), *rows, colour_form == "authors", unit, *statistics, written)
-    parts = max(1, min(torch.get_num_threads(), out.numel() // LEAST))
+    threads = torch.get_num_threads()  # all or one: with fewer, OpenMP would end the others, and start them again
+    parts = threads if threads <= n and out.numel() >= LEAST * threads else 1
     ends = np.linspace(0, n, parts + 1).astype(int)
     rooms = [np.empty((3, size, size), f32) for _ in range(parts)]
     tasks = [(*work, a, b, x, x.reshape(3, -1)) for a, b, x in zip(ends, ends[1:], rooms, strict=False)]
