@@ -9,10 +9,11 @@ grayscale, Gaussian blur, solarize; then per-channel normalisation.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from itertools import permutations
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = torch.tensor(list(permutations(range(4))))
 CROP_TRIES = 10  # as torchvision: an area and ratio that do not fit are drawn again
+# of numba: missing, or not made for this NumPy; what it compiled cannot be kept; what it kept was cut short
+UNUSABLE = (ImportError, OSError, EOFError, UnpicklingError)
 
 
 @dataclass
@@ -70,6 +73,8 @@ class Views:
         generator: source of randomness, on the images' device. Default: torch's global one.
     """
 
+    compiled = True  # on CPUs, until numba has shown that it cannot be used
+
     def __init__(self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
         c = config  # one column for T, one for T'
@@ -89,14 +94,19 @@ class Views:
     def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, ...]:
         """The views of n images for a Draw of 2n rows: those of v, then those of v′.
 
-        On a CPU picture by picture (fused.py, which needs numba), elsewhere as `apply` does it: the same up to rounding.
+        On a CPU picture by picture (fused.py), elsewhere as `apply` does it: the same up to rounding. Where numba cannot
+        be used there is one warning, and `apply` on CPUs too.
         """
         size = self.config.view_size or min(images.shape[2:])
-        if images.device.type == "cpu" and not images.requires_grad and find_spec("numba"):
-            from . import fused  # here, for numba takes half a second to load
+        if images.device.type == "cpu" and not images.requires_grad and Views.compiled:
+            try:
+                from . import fused  # here, for numba takes half a second to load
 
-            both = fused.views(images, drawn, size, self.config.colour_form, self.mean, self.std)
-            return both.split(len(images))
+                both = fused.views(images, drawn, size, self.config.colour_form, self.mean, self.std)
+                return both.split(len(images))
+            except UNUSABLE as error:
+                Views.compiled = False
+                warnings.warn(f"views take several times longer, for numba cannot be used: {error!r}", stacklevel=2)
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
         both = apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))

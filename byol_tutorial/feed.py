@@ -80,8 +80,8 @@ class Feed:
             return self._from_stream(step, accumulation).to(self.device, non_blocking=True)
         positions = self.positions(step, accumulation)
         if self._resident.device == self.device:
-            return self._resident[positions.to(self.device)]
-        return self._resident[positions].pin_memory().to(self.device, non_blocking=True)
+            return self._resident.index_select(0, positions.to(self.device))
+        return self._resident.index_select(0, positions).pin_memory().to(self.device, non_blocking=True)
 
     def _from_stream(self, step: int, accumulation: int) -> Tensor:
         if self._stream is None or (step, accumulation) != self._next:

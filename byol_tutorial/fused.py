@@ -246,12 +246,17 @@ def mix_with_luma(x, factor):
 
 
 @compiled
+def value_and_chroma(r, g, b):
+    value = max(max(r, g), b)
+    return value, value - min(min(r, g), b)
+
+
+@compiled
 def scale_saturation(x, factor):
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
-        value = max(max(r, g), b)
-        chroma = value - min(min(r, g), b)
+        value, chroma = value_and_chroma(r, g, b)
         most = min(factor, value / max(chroma, f32(1e-8)))
         red[i], green[i], blue[i] = value - (value - r) * most, value - (value - g) * most, value - (value - b) * most
 
@@ -261,8 +266,7 @@ def turn_hue(x, turn):
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
-        value = max(max(r, g), b)
-        chroma = value - min(min(r, g), b)
+        value, chroma = value_and_chroma(r, g, b)
         sixth = f32(1) / (f32(6) * max(chroma, f32(1e-8)))
         of_red, of_green, of_blue = (g - b) * sixth, (b - r) * sixth + f32(1 / 3), (r - g) * sixth + f32(2 / 3)
         h = (of_red if value == r else of_green if value == g else of_blue) + turn

@@ -42,7 +42,7 @@ def memory_errors(where: str, remedy: str) -> Iterator[None]:
     """Whatever runs out of memory in here, on a GPU or in the host, raises TrainingError: where, and what helps."""
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
             raise
         raise TrainingError(f"out of memory {where}: {remedy}") from error

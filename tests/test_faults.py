@@ -235,12 +235,19 @@ def test_weights_that_are_no_numbers_are_not_saved(train, tmp_path, value):
     assert (tmp_path / "c.pt").read_bytes() == before
 
 
-def test_out_of_memory_says_which_knob(train, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        MemoryError("Allocation failed (probably too large)."),  # NumPy's and numba's
+    ],
+)
+def test_out_of_memory_says_which_knob(train, monkeypatch, error):
     trainer = tiny(train)
     before = [p.clone() for p in trainer.model.parameters()]
 
     def forward(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        raise error
 
     monkeypatch.setattr(trainer, "_forward", forward)
     with pytest.raises(

@@ -176,14 +176,58 @@ def test_gradients_still_pass_to_the_images():
     assert images.grad.abs().sum() > 0
 
 
-def test_without_numba_the_pictures_are_the_same(monkeypatch):
-    def views():
-        return torch.cat(A.Views(bt.Config(**ALL), MEAN, STD, torch.Generator().manual_seed(0))(pictures()))
+def some_views() -> torch.Tensor:
+    return torch.cat(A.Views(bt.Config(**ALL), MEAN, STD, torch.Generator().manual_seed(0))(pictures()))
 
-    with_it = views()
-    monkeypatch.setattr(A, "find_spec", lambda name: None)
-    monkeypatch.setattr(fused, "views", None)  # would fail if it were called
-    torch.testing.assert_close(views(), with_it, **CLOSE)
+
+def elsewhere(tmp_path, before: str = "", after: str = "") -> tuple[torch.Tensor, int]:
+    """The same made twice in a process of its own, and how often it was said there that numba cannot be used."""
+    code = f"""
+{before}
+import torch
+from byol_tutorial.augment import Views
+images, config = torch.load("in.pt", weights_only=False)
+for _ in range(2):
+    views = torch.cat(Views(config, {MEAN}, {STD}, torch.Generator().manual_seed(0))(images))
+{after}
+torch.save(views, "out.pt")"""
+    torch.save((pictures(), bt.Config(**ALL)), tmp_path / "in.pt")
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return torch.load(tmp_path / "out.pt"), done.stderr.count("numba cannot be used")
+
+
+NO_BYTE_MAY_BE_WRITTEN = (
+    "import resource; limit = lambda n: resource.setrlimit(resource.RLIMIT_FSIZE, (n, -1)); limit(0)"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("import sys; sys.modules['numba'] = None", "", id="numba is missing"),
+        pytest.param("import sys; sys.modules['llvmlite'] = None", "", id="numba does not load"),
+        pytest.param(NO_BYTE_MAY_BE_WRITTEN, "limit(-1)", id="the disk is full"),
+    ],
+)
+def test_where_numba_cannot_be_used_the_pictures_are_the_same_and_it_is_said_once(before, after, tmp_path):
+    views, warnings = elsewhere(tmp_path, before, after)
+    torch.testing.assert_close(views, some_views(), **CLOSE)
+    assert warnings == 1
+
+
+def test_a_cache_that_was_cut_short_is_said_too(tmp_path):
+    views, warnings = elsewhere(tmp_path)
+    assert torch.equal(views, some_views())
+    assert warnings == 0
+    kept = list((tmp_path / "cache").rglob("*.nb[ic]"))
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:20])
+    views, warnings = elsewhere(tmp_path)
+    torch.testing.assert_close(views, some_views(), **CLOSE)
+    assert kept
+    assert warnings == 1
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
@@ -224,6 +268,8 @@ def test_two_tasks_run_at_the_same_time():
     """Each waits for the other: one after the other would never end, so a timeout says so."""
     if openmp._library() is None:
         pytest.skip("torch's OpenMP is not GNU's here")
+    if os.environ.get("OMP_THREAD_LIMIT") == "1":
+        pytest.skip("OpenMP may use one thread only, by OMP_THREAD_LIMIT")
     meet = threading.Barrier(2, timeout=30)
     openmp.share(meet.wait, [(), ()])
     assert not meet.broken
