@@ -5,6 +5,7 @@ PCA by the rotation or mirroring that moves the points least (Procrustes), with 
 collapse shows as a cloud that shrinks; UMAP by starting from the map before.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = N
         raise EmbedError(
             f"components={components}: the features have {features.shape[1]} dimensions; give at most these"
         )
-    x = features.double() - features.double().mean(0)
+    x = features.detach().double()
+    x = x - x.mean(0)
     if len(x) >= x.shape[1]:  # eigenvectors of the smaller of X'X and XX'
         points = x @ torch.linalg.eigh(x.T @ x)[1][:, -components:].flip(1)
     else:
@@ -69,15 +71,21 @@ def umap_embedding(
             result is brought to its size and laid on it.
 
     Raises:
-        EmbedError: umap-learn is not installed; a value that is not allowed; features that are not finite.
+        EmbedError: umap-learn is not installed; a value that is not allowed; features, or a map to start from, that are
+            not finite.
     """
     _check(features, rows=4)
-    if not 2 <= neighbours < len(features):
+    if neighbours != int(neighbours) or not 2 <= neighbours < len(features):
         raise EmbedError(
             f"neighbours={neighbours}: give a whole number from 2 to {len(features) - 1}, below the points"
         )
     if not 0 <= min_dist <= 1:
         raise EmbedError(f"min_dist={min_dist}: give a number in [0, 1]")
+    features = features.detach()
+    if init is not None and not (init.shape == (len(features), 2) and 0 < size(init.float()) < math.inf):
+        raise EmbedError(
+            f"init has shape {tuple(init.shape)}: give a map of the {len(features)} points, not all in one place"
+        )
     with _threads_kept():
         try:
             with warnings.catch_warnings():
@@ -89,21 +97,22 @@ def umap_embedding(
         start = {} if init is None else {"n_epochs": WARM_STEPS, "learning_rate": WARM_RATE}
         # its own search calls Python for each pair of points below 4,096 of them, and compiles for half a minute above
         mapper = umap.UMAP(
-            n_neighbors=neighbours, min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
-            precomputed_knn=_neighbours(features, neighbours), force_approximation_algorithm=True,
+            n_neighbors=int(neighbours), min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
+            precomputed_knn=_neighbours(features, int(neighbours)), force_approximation_algorithm=True,
+            disconnection_distance=math.inf,  # or a point opposite to all others would be bound to none, and no map made
             init="spectral" if init is None else init.numpy(), **start,
         )  # fmt: skip
         with warnings.catch_warnings():
             # of separate parts, which are what a good map has, and of new points, which nobody adds
             warnings.simplefilter("ignore", UserWarning)
-            points = torch.from_numpy(np.asarray(mapper.fit_transform(features.float().numpy()), dtype=np.float32))
+            points = torch.from_numpy(np.asarray(mapper.fit_transform(_directions(features).numpy()), dtype=np.float32))
     points = points - points.mean(0)
     return points if init is None else align(points * (size(init) / size(points)), init)
 
 
 def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each point the k nearest by cosine, itself first, and their distances 1 − cosine: int64 and float32 (N, k)."""
-    x = F.normalize(features.float())
+    x = _directions(features)
     indices, distances = [], []
     for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
         distance = 1 - x[rows] @ x.T
@@ -112,6 +121,11 @@ def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
         indices.append(nearest.indices)
         distances.append(nearest.values.clamp(min=0))
     return torch.cat(indices).numpy(), torch.cat(distances).numpy()
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Brought to length 1, float32; by way of float64, which holds the square of any float32."""
+    return F.normalize(features.double(), eps=1e-300).float()
 
 
 @contextmanager
@@ -151,7 +165,7 @@ def successive_maps(frames: Sequence[Tensor], kind: str = "pca", seed: int = 0) 
         raise EmbedError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
     maps: list[Tensor] = []
     for frame in frames:
-        x, before = F.normalize(frame.float(), dim=1), maps[-1] if maps else None
+        x, before = _directions(frame), maps[-1] if maps else None
         maps.append(pca_embedding(x, like=before) if kind == "pca" else umap_embedding(x, seed, init=before))
     return torch.stack(maps)
 

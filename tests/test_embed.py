@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.checkpoint import CheckpointError
-from byol_tutorial.embed import EmbedError, align, pca_embedding, size, successive_maps, umap_embedding
+from byol_tutorial.embed import EmbedError, _neighbours, align, pca_embedding, size, successive_maps, umap_embedding
 from byol_tutorial.recording import Recording, neighbours_and_vote, record
 
 RNG = np.random.default_rng(0)
@@ -82,7 +82,11 @@ def test_maps_of_directions_shrink_with_a_collapse():
         (lambda: pca_embedding(torch.full((9, 4), torch.nan)), "not finite"),
         (lambda: align(torch.zeros(9, 2), torch.zeros(8, 2)), "(8, 2)"),
         (lambda: umap_embedding(torch.rand(9, 4)), "neighbours=15"),
+        (lambda: umap_embedding(torch.rand(30, 4), neighbours=5.5), "neighbours=5.5"),
         (lambda: umap_embedding(torch.rand(30, 4), min_dist=2), "min_dist=2"),
+        (lambda: umap_embedding(torch.rand(30, 4), init=torch.rand(29, 2)), "init has shape (29, 2)"),
+        (lambda: umap_embedding(torch.rand(30, 4), init=torch.ones(30, 2)), "not all in one place"),
+        (lambda: umap_embedding(torch.rand(30, 4), init=torch.full((30, 2), torch.nan)), "init has shape (30, 2)"),
         (lambda: successive_maps([torch.rand(9, 4)], kind="tsne"), "kind='tsne'"),
     ],
 )
@@ -116,6 +120,18 @@ def test_umap_is_the_same_for_a_seed_and_keeps_classes_together():
     assert not torch.equal(first, umap_embedding(x, seed=2))
     _, near = NearestNeighbors(n_neighbors=6).fit(first).kneighbors(first)
     assert (labels[near[:, 1:]] == labels[:, None]).float().mean() > 0.97
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**100, 2.0**-100])
+def test_umap_of_a_point_opposite_to_all_others_and_of_any_length(scale):
+    """UMAP itself binds no points at a distance of 2, and makes no map where a point is left with none."""
+    x = torch.ones(60, 16) + 0.05 * torch.from_numpy(np.random.default_rng(0).normal(size=(60, 16))).float()
+    x[0] = -x[1:].mean(0)
+    points = umap_embedding((scale * x).requires_grad_())
+    assert torch.isfinite(points).all()
+    assert np.array_equal(_neighbours(scale * x, 15)[0], _neighbours(x, 15)[0])
+    assert not points.requires_grad
+    assert size(points) > 0.1
 
 
 def test_umap_leaves_torchs_threads_as_they_were():
