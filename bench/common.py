@@ -1,4 +1,4 @@
-"""What every bench writes beside its numbers: when, with what, on what, by which command."""
+"""What every bench writes beside its numbers: when, with what, on what, by which command. A folder for each machine."""
 
 import datetime
 import json
@@ -16,15 +16,23 @@ import byol_tutorial
 RESULTS = Path(__file__).parent / "results"
 
 
-def circumstances() -> dict:
-    processor = platform.processor() or platform.machine()
+def processor() -> str:
+    name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         names = [
             line.split(":")[1].strip()
             for line in Path("/proc/cpuinfo").read_text().splitlines()
             if line.startswith("model name")
         ]
-        processor = names[0] if names else processor
+        name = names[0] if names else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def gpu() -> str | None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def circumstances() -> dict:
     return {
         "command": "python "
         + " ".join([os.path.relpath(sys.argv[0])] + ["DATA" if Path(a).exists() else a for a in sys.argv[1:]]),
@@ -33,8 +41,8 @@ def circumstances() -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "processor": f"{processor}, {os.cpu_count()} cores",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "processor": processor(),
+        "gpu": gpu(),
     }
 
 
@@ -43,8 +51,9 @@ def _one_line(numbers: re.Match) -> str:
 
 
 def write(name: str, content: dict) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    machine = re.sub(r"\W+", "-", re.sub(r"\(\w+\)| Processor", "", gpu() or processor())).lower()
+    path = RESULTS / machine / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"circumstances": circumstances()} | content, indent=1, ensure_ascii=False)
     path.write_text(re.sub(r'\[\s+([^\[\]{}"]+?)\s+\]', _one_line, text) + "\n")
     print(f"written to {os.path.relpath(path)}")

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--case", type=int, nargs=2, metavar=("BATCH", "SIZE"), help="one training case, as JSON")
     parser.add_argument("--files", type=int, metavar="N", help="one streamed case, as JSON")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that files made for a case do not stay behind
     device, least = options.device, 0.0 if options.quick else 4.0
     if options.case:
         print(json.dumps(in_memory(*options.case, least, device)))
@@ -119,22 +121,24 @@ def main() -> None:
         return values[:1] if options.quick else values
 
     result: dict = {"training": {}, "streaming": {}, "eight_ablations_seconds": {}, "umap_seconds": {}}
+
+    def keep(what: str, at: str, found) -> None:
+        """Written at once, so that a run that is cut off leaves what it has."""
+        result[what][at] = found
+        print(f"{what}, {at}: {found}", flush=True)
+        if not options.quick:
+            common.write(f"growth_{device}", result)
+
     for batch, size in [(b, 32) for b in some(BATCHES)] + [(32, s) for s in some(SIZES[1:])]:
-        result["training"][f"batch {batch}, {size} px"] = case("--case", batch, size)
-        print(f"batch {batch}, {size} px: {result['training'][f'batch {batch}, {size} px']}")
+        keep("training", f"batch {batch}, {size} px", case("--case", batch, size))
     for files in some(FILES if device == "cpu" else FILES[1::2]):
-        result["streaming"][f"{files} files"] = case("--files", files)
-        print(f"{files:,} files: {result['streaming'][f'{files} files']}")
+        keep("streaming", f"{files} files", case("--files", files))
     for processes in some(PROCESSES) if device == "cpu" else ():
-        result["eight_ablations_seconds"][str(processes)] = ablations(processes, 1 if options.quick else 6)
-        print(f"eight ablations on {processes} processes: {result['eight_ablations_seconds'][str(processes)]} s")
+        keep("eight_ablations_seconds", str(processes), ablations(processes, 1 if options.quick else 6))
     if device == "cpu":
         umap(300)  # compiles
     for n in some(POINTS) if device == "cpu" else ():
-        result["umap_seconds"][str(n)] = umap(300 if options.quick else n)
-        print(f"UMAP of {n:,} points: {result['umap_seconds'][str(n)]} s")
-    if not options.quick:
-        common.write(f"growth_{device}", result)
+        keep("umap_seconds", str(n), umap(300 if options.quick else n))
 
 
 if __name__ == "__main__":

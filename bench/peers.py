@@ -257,6 +257,8 @@ def main() -> None:
         "augmentation": {},
     }
     print("training:", result["training"]["images_per_second"], result["training"]["ours_times_as_fast_as"])
+    if not quick:  # now too, so that a run that is cut off leaves what it has
+        common.write(f"peers_{device}", result)
     for size, batch in [(32, 16)] if quick else [(32, 128), (96, 64), (224, 16)]:
         found = summary(augmentation(size, batch, seconds / 2, rounds, device))
         result["augmentation"][f"{size} px, batch {batch}"] = found

@@ -134,11 +134,12 @@ def main() -> None:
     options = parser.parse_args()
     least, rounds = (0.02, 1) if options.quick else (1.0, 5)
     cases = ON_GPU if options.device == "cuda" else CASES
-    result = {name: measure(changes, options.device, least, rounds) for name, changes in cases.items()}
-    for name, found in result.items():
+    result: dict = {"threads": torch.get_num_threads(), "cases": {}}
+    for name, changes in cases.items():
+        found = result["cases"][name] = measure(changes, options.device, least, rounds)
         print(name, found["share_of_step"], found["images_per_second"], "images/s", found["of_matmul_ceiling"])
-    if not options.quick:
-        common.write(f"step_{options.device}", {"threads": torch.get_num_threads(), "cases": result})
+        if not options.quick:  # after every case, so that a run that is cut off leaves what it has
+            common.write(f"step_{options.device}", result)
 
 
 if __name__ == "__main__":
