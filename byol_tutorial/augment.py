@@ -8,6 +8,7 @@ Operations, in the paper's order (appendix B): random resized crop, horizontal f
 grayscale, Gaussian blur, solarize; then per-channel normalisation.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -23,10 +24,16 @@ from .config import Config
 LUMA = (0.2989, 0.5870, 0.1140)  # the grayscale weights of the paper and of torchvision
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
-ORDERS = torch.tensor(list(permutations(range(4))))
+ORDERS = tuple(permutations(range(4)))
 CROP_TRIES = 10  # as torchvision: an area and ratio that do not fit are drawn again
 # of numba: missing, or not made for this NumPy; what it compiled cannot be kept; what it kept was cut short
 UNUSABLE = (ImportError, OSError, EOFError, UnpicklingError)
+
+
+@functools.cache
+def constant(values: tuple, device, dtype: torch.dtype | None = None) -> Tensor:
+    """These numbers on the device, and kept there: to copy them at every step would be to wait for a GPU each time."""
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 @dataclass
@@ -78,8 +85,11 @@ class Views:
     def __init__(self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
         c = config  # one column for T, one for T'
-        self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p])
-        self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue])
+        device = generator.device if generator else None
+        self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p], device=device)
+        self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue], device=device)
+        # its hundreds of small operations cost a GPU more to start than to do
+        self._apply = torch.compile(apply) if c.compile else apply
 
     @property
     def per_image(self) -> int:
@@ -108,7 +118,7 @@ class Views:
                 Views.compiled = False
                 warnings.warn(f"views take several times longer, for numba cannot be used: {error!r}", stacklevel=2)
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
-        both = apply(both, drawn, size, self.config.colour_form)
+        both = self._apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
@@ -120,7 +130,7 @@ class Views:
         flip, jitter, grayscale, blur, solarize = (u[:, :5] < chances).unbind(1)
         factors = (2 * u[:, 5:9] - 1) * strengths
         factors[:, :HUE] += 1
-        order = ORDERS.to(device)[(u[:, 9] * len(ORDERS)).long()]
+        order = constant(ORDERS, device)[(u[:, 9] * len(ORDERS)).long()]
         low, high = self.config.blur_sigma
         sigma = low + u[:, 10] * (high - low)
         crop = self._draw_crop(views, height, width, device)
@@ -261,7 +271,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def luma(x: Tensor) -> Tensor:
-    """Brightness as the eye weighs it: (N, 3, H, W) -> (N, 1, H, W)."""
+    """Brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...)."""
     return LUMA[0] * x[:, :1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:]
 
 
@@ -274,11 +284,11 @@ def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
     turns that are not its own multiply by the identity.
     """
     n, _, height, width = x.shape
-    weights = torch.tensor(LUMA, device=x.device)
     one = torch.eye(3, device=x.device)
     r = torch.where(drawn.jitter[:, None], drawn.factors, 1.0)[:, :HUE, None, None]
     matrices = r * one  # (N, 3 operations, 3, 3)
-    matrices[:, SATURATION] += (1 - r[:, SATURATION]) * weights
+    for channel, weight in enumerate(LUMA):
+        matrices[:, SATURATION, :, channel] += (1 - r[:, SATURATION, :, 0]) * weight
     place = drawn.order.argsort(1)  # place of each operation in the order
     x = x.flatten(2)
     for after_hue in (False, True):
@@ -291,8 +301,8 @@ def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
             matrix = matrices[torch.arange(n, device=x.device), index]
             matrix = torch.where(mine[:, None, None], matrix, one)
             pull = torch.where(mine & (operation == CONTRAST), 1 - r[:, CONTRAST, 0, 0], 0.0)  # towards the mean
-            offset = pull * (x.mean(2) @ weights)
-            x = torch.baddbmm(offset[:, None, None], matrix, x).clamp_(0, 1)
+            offset = pull[:, None] * luma(x.mean(2))
+            x = torch.baddbmm(offset[:, None], matrix, x).clamp_(0, 1)
     return x.view(n, 3, height, width)
 
 
@@ -310,8 +320,8 @@ def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
     h = torch.where(
         value == r, (g - b) * sixth, torch.where(value == g, (b - r) * sixth + 1 / 3, (r - g) * sixth + 2 / 3)
     )
-    opposite = torch.tensor([3.0, 5.0, 1.0], device=x.device) / 6
-    d = (h + turn[:, None, None])[:, None] - opposite[:, None, None]  # (N, 3, H, W), in circles
+    h = h + turn[:, None, None]
+    d = torch.stack([h - 3 / 6, h - 5 / 6, h - 1 / 6], 1)  # (N, 3, H, W), in circles
     d = (d - d.round()).abs_()
     return value[:, None] - chroma[:, None] * (2 - 6 * d).clamp_(0, 1)
 
@@ -355,6 +365,5 @@ def as_float(images: Tensor) -> Tensor:
 
 def normalise(x: Tensor, mean, std) -> Tensor:
     """(x − mean) / std per channel."""
-    mean = torch.as_tensor(mean, dtype=x.dtype, device=x.device)[:, None, None]
-    std = torch.as_tensor(std, dtype=x.dtype, device=x.device)[:, None, None]
-    return (x - mean) / std
+    mean, std = (s.to(x) if isinstance(s, Tensor) else constant(tuple(s), x.device, x.dtype) for s in (mean, std))
+    return (x - mean[:, None, None]) / std[:, None, None]

@@ -133,7 +133,8 @@ class BYOL(Objective):
         z2 = self.online(v2) if c.symmetric else None
         if c.predictor == "optimal" and self.training:
             z = (z1 if z2 is None else torch.cat((z1, z2))).detach().float()
-            self.predictor.update(mean_over_processes(z.T @ z / len(z)))
+            with torch.autocast(z.device.type, enabled=False):  # products of many numbers, and their eigenvectors
+                self.predictor.update(mean_over_processes(z.T @ z / len(z)))
         p1, t2 = self.predictor(z1), self.project_target(v2, z2)
         loss = byol_loss(p1, t2, c.loss_normalization)
         t1 = self.project_target(v1, z1) if c.symmetric or c.negatives_weight > 0 else None

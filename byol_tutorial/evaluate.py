@@ -73,10 +73,11 @@ def knn_accuracy(
     k = min(k, len(train_features))
     train_features = F.normalize(train_features, dim=1)
     n_classes = int(max(train_labels.max(), test_labels.max())) + 1
+    train_labels, test_labels = (y.to(train_features.device) for y in (train_labels, test_labels))
     correct = 0
     for query, label in zip(F.normalize(test_features, dim=1).split(1024), test_labels.split(1024), strict=True):
         similarity, index = (query @ train_features.T).topk(k, dim=1)  # (n, k)
-        votes = torch.zeros(len(query), n_classes)
+        votes = torch.zeros(len(query), n_classes, device=query.device)
         votes.scatter_add_(1, train_labels[index], torch.exp((similarity - 1) / temperature))
         correct += (votes.argmax(1) == label).sum().item()
     return correct / len(test_labels)

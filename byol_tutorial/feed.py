@@ -71,6 +71,8 @@ class Feed:
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(seed_at(self.config, 2 * epoch))
             self._order, self._epoch = torch.randperm(len(self.source), generator=generator), epoch
+            if self._resident is not None:  # all of them once, not some at every step
+                self._order = self._order.to(self._resident.device)
         images = self.config.step_images
         return self._order[place * images : (place + 1) * images][self.rows(accumulation)]
 
@@ -80,7 +82,7 @@ class Feed:
             return self._from_stream(step, accumulation).to(self.device, non_blocking=True)
         positions = self.positions(step, accumulation)
         if self._resident.device == self.device:
-            return self._resident.index_select(0, positions.to(self.device))
+            return self._resident.index_select(0, positions)
         return self._resident.index_select(0, positions).pin_memory().to(self.device, non_blocking=True)
 
     def _from_stream(self, step: int, accumulation: int) -> Tensor:

@@ -37,12 +37,15 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has_bfloat16 else torch.float16
 
 
+NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the host's, CUDA's, and its libraries' words
+
+
 @contextmanager
 def memory_errors(where: str, remedy: str) -> Iterator[None]:
     """Whatever runs out of memory in here, on a GPU or in the host, raises TrainingError: where, and what helps."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise
         raise TrainingError(f"out of memory {where}: {remedy}") from error

@@ -87,15 +87,14 @@ class LARS(torch.optim.Optimizer):
         updates = [p.grad for p in params]
         if adapted:
             updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
-            ratios = []
-            for w, u in zip(torch._foreach_norm(params), torch._foreach_norm(updates), strict=True):
-                ratio = group["trust_coefficient"] * w / u
-                if group.get("clip"):  # a state saved by an older release has none
-                    ratio = (ratio / group["lr"]).clamp(max=1.0)
-                ratios.append(torch.where((w > 0) & (u > 0), ratio, torch.ones_like(ratio)))
-            updates = torch._foreach_mul(updates, ratios)
+            w, u = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))
+            ratio = group["trust_coefficient"] * w / u
+            if group.get("clip"):  # a state saved by an older release has none
+                ratio = (ratio / group["lr"]).clamp(max=1.0)
+            updates = torch._foreach_mul(updates, torch.where((w > 0) & (u > 0), ratio, 1.0).unbind())
         for p in params:
-            self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         buffers = [self.state[p]["momentum_buffer"] for p in params]
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, updates)

@@ -83,7 +83,8 @@ def random_states() -> dict:
         "python": [version, torch.tensor(numbers), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # of a process that has not used a GPU there is none, and to ask would take some of the GPU's memory
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 

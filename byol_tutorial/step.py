@@ -46,6 +46,8 @@ class Stepper:
         device="auto",
     ):
         self.device, self.process = resolve_device(device), process()
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # a run's shapes stay the same: try the ways to convolve them once
         self.train, self.test = train, test
         self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
@@ -171,7 +173,7 @@ class Stepper:
 
     def _agree(self, measures: Tensor, norm: Tensor) -> list[float]:
         """The means over all processes: a NaN or a wish to stop in one of them is seen by all, at the same step."""
-        stop = torch.tensor(float(self._stop is not None and self._stop.is_set()), device=norm.device)
+        stop = torch.full_like(norm, float(self._stop is not None and self._stop.is_set()))
         return mean_over_processes(torch.cat((measures, torch.stack((norm, stop))))).tolist()
 
     def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:

@@ -169,8 +169,7 @@ def descend(modules: dict[float, nn.Module], batches: Iterable, loss: Callable, 
     """
     groups = [{"params": module.parameters(), "lr": rate} for rate, module in modules.items()]
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
-    devices = {p.device for module in modules.values() for p in module.parameters() if p.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         torch.manual_seed(seed)  # for dropout and data loaders; crops have generators of their own
         for share, at, x in batches:
             for group, rate in zip(optimizer.param_groups, modules, strict=True):

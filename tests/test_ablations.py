@@ -12,7 +12,7 @@ from test_config import without_contradictions
 
 import byol_tutorial as bt
 from byol_tutorial.config import FIELDS
-from byol_tutorial.option import METHODS, Pair
+from byol_tutorial.option import Pair
 from byol_tutorial.train import resolve_precision
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
@@ -252,62 +252,3 @@ def test_authors_form_leaves_what_was_not_chosen():
     v1, v2 = views(images)
     torch.testing.assert_close(v2, images, atol=1e-5, rtol=0)
     assert ((v1 - images).abs().amax((1, 2, 3)) > 0.01).all()
-
-
-# --- CUDA ---------------------------------------------------------------------------------------
-
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-@cuda
-@pytest.mark.gpu
-@pytest.mark.parametrize("method", METHODS)
-def test_one_step_on_cuda_is_that_on_the_cpu(train, method):
-    """The same draws, images and weights: views on CUDA are drawn by another generator, so they are handed over."""
-    changes = {"method": method, "prototypes": 12, "local_crops": 2}
-    here, there = tiny(train, **changes), bt.Trainer(bt.Config(**TINY, **changes), train, device="cuda")
-    views, _ = here._next_views(0)
-    output = [t.model.train()(*(v.to(t.device) for v in views)).loss for t in (here, there)]
-    assert output[1].item() == pytest.approx(output[0].item(), rel=1e-3, abs=1e-3)
-
-
-@cuda
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["bfloat16", "float16", "mixed"])
-@pytest.mark.parametrize("method", METHODS)
-def test_half_precision_on_cuda_is_close_to_float32(train, precision, method):
-    full, half = (
-        bt.Trainer(bt.Config(**(TINY | {"precision": p, "method": method, "prototypes": 12})), train, device="cuda")
-        for p in ("float32", precision)
-    )
-    assert half.step() == pytest.approx(full.step(), rel=0.03, abs=0.02)
-
-
-@cuda
-@pytest.mark.gpu
-def test_resumed_on_cuda_goes_on(train, tmp_path):
-    cut = bt.Trainer(bt.Config(**TINY), train, device="cuda")
-    for _ in range(3):
-        cut.step()
-    cut.save(tmp_path / "c.pt")
-    resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cuda")
-    assert resumed.step() == pytest.approx(cut.step(), rel=1e-4)
-
-
-@cuda
-@pytest.mark.gpu
-def test_sync_batchnorm_with_one_process_is_batchnorm(monkeypatch):
-    import torch.distributed as dist
-
-    monkeypatch.setenv("MASTER_ADDR", "localhost")
-    monkeypatch.setenv("MASTER_PORT", "29511")
-    torch.manual_seed(0)
-    plain = bt.BYOL(bt.Config(**TINY), 16).cuda().train()
-    dist.init_process_group("nccl", rank=0, world_size=1)
-    try:
-        synced = torch.nn.SyncBatchNorm.convert_sync_batchnorm(bt.BYOL(bt.Config(**TINY), 16).cuda().train())
-        synced.load_state_dict(plain.state_dict())
-        v = torch.randn(2, 8, 3, 16, 16, device="cuda")
-        assert synced(*v).loss.item() == pytest.approx(plain(*v).loss.item(), rel=1e-4)
-    finally:
-        dist.destroy_process_group()

@@ -196,3 +196,29 @@ def test_the_batch_of_a_whole_step_scales_the_rate():
     config = bt.Config(lr=0.2, batch_size=256, accumulation_steps=16)
     assert config.step_images == 4096
     assert config.step_lr == pytest.approx(0.2 * 4096 / 256)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_after_the_first_step_nothing_is_made_for_each_layer_alone(clip):
+    """On a GPU each small operation costs more to start than to do."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Calls(TorchDispatchMode):
+        names = ()
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.names += (function.overloadpacket.__name__,)
+            return function(*args, **(kwargs or {}))
+
+    def calls(layers):
+        params = [torch.nn.Parameter(torch.ones(3, 3)) for _ in range(layers)]
+        optimizer = bt.optim.LARS(params, lr=0.1, clip=clip)
+        for p in params:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        with Calls() as seen:
+            optimizer.step()
+        return seen.names
+
+    assert "zeros_like" not in calls(2)
+    assert len(calls(50)) == len(calls(2))
