@@ -7,7 +7,7 @@ safetensors file with the names of torchvision's own ResNet.
 import json
 import os
 import pickle
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile
@@ -21,6 +21,7 @@ from .option import UserError
 
 FORMAT, VERSION = "byol_tutorial checkpoint", 2
 ENCODER_FORMAT = "byol_tutorial encoder"
+PART = ".part"  # at the end of a file's name while it is written
 
 
 class CheckpointError(UserError):
@@ -33,15 +34,15 @@ def write_atomically(path: str | Path, write: Callable) -> None:
     At every moment `path` holds either what it held before or all of the new content.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -108,7 +109,10 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
 
-    An encoder for views up to 64 px has a 3×3 `conv1`, which that plain ResNet must be given first.
+    An encoder for views up to 64 px has another stem, which that plain ResNet must be given first:
+
+    >>> resnet.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    >>> resnet.maxpool = torch.nn.Identity()
 
     Raises:
         CheckpointError: the file cannot be written; what was there is as before.

@@ -14,11 +14,14 @@ from rich.console import Console
 from . import __version__, distributed, runfolder, stream
 from .config import FIELDS, Config
 from .course import commands
+from .data import EMBEDDED
 from .distributed import process
 from .embed import KINDS, pca_embedding, umap_embedding
-from .evaluate import features
+from .evaluate import features, kept_size
 from .guests import Guest, guest
+from .interrupt import ignored
 from .option import Pair, UserError
+from .pictures import LARGEST_DEFAULT
 from .presets import PRESETS, preset
 from .protocols import PROTOCOLS
 from .train import DivergedError, Trainer, resolve_device
@@ -163,12 +166,18 @@ def started(out: Path | None, preset_name: str | None, source: dict, given: dict
         for file in each.skipped:
             console.print(f"  left out, cannot be read: {file}")
     if "batch_size" not in given and config.step_images > len(images):
-        config = config.replace(batch_size=len(images), accumulation_steps=1)
-        console.print(f"batch_size lowered to {len(images)}, the number of images")
+        passes = config.accumulation_steps if "accumulation_steps" in given else 1
+        batch = min(config.batch_size, max(2, len(images) // passes))
+        console.print(
+            f"batch_size {batch} and accumulation_steps {passes} instead of {config.batch_size} and "
+            f"{config.accumulation_steps}: there are {len(images)} images"
+        )
+        config = config.replace(batch_size=batch, accumulation_steps=passes)
     trainer = Trainer(config, images, test, device)
     if process().is_main:
         runfolder.create(out)
         runfolder.write_settings(out, config, source)
+    runfolder.save_state(out, trainer)  # so that a run that is killed before its first epoch ends can be resumed
     return trainer, test, out
 
 
@@ -176,12 +185,20 @@ def recipe(data: str, preset_name: str | None, given: dict) -> Config:
     """The preset named, else that of the data, else, on "shapes", that of the method; with what was given changed."""
     if preset_name is None and data == "shapes" and given.get("method") in PRESETS:
         preset_name = given["method"]
-    return preset(preset_name or PRESET_OF.get(data, "photos"), **given)
+    config = preset(preset_name or PRESET_OF.get(data, "photos"), **given)
+    for name in given:
+        of = FIELDS[name].metadata["of"]
+        if config.method not in of:
+            raise UserError(
+                f"{name}={given[name]}: it has no part in {config.method}, but in {', '.join(of)}; leave it out"
+            )
+    return config
 
 
 def stored_size(view_size: int, data: str) -> int | None:
-    """Pixels a side to keep images of a folder at, for views of this size: 8/7 of it, as the paper's 256 for 224."""
-    return round(view_size * 8 / 7) if data.startswith("folder:") else None
+    """Pixels a side to keep images at, for views of this size; None: their own. Small pictures are not enlarged."""
+    keeps_its_own = data in EMBEDDED or (not data.startswith("folder:") and view_size <= LARGEST_DEFAULT)
+    return None if keeps_its_own else kept_size(view_size)
 
 
 def resumed(path: Path, out: Path | None, preset_name: str | None, source: dict, given: dict, device: str):
@@ -191,6 +208,8 @@ def resumed(path: Path, out: Path | None, preset_name: str | None, source: dict,
             raise runfolder.RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
     asked = {name: value for name, value in source.items() if value is not None}
     trainer, _, test = runfolder.open_run(path, device, asked, given)
+    if process().is_main:
+        runfolder.remove_parts(path)
     console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
     return trainer, test, path
 
@@ -207,20 +226,21 @@ def go_on(trainer: Trainer, test, out: Path) -> None:
         if trainer.steps_done % trainer.steps_per_epoch == 0:
             runfolder.save_state(out, trainer)
 
-    try:
-        trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, signal.SIGTERM))
-    except DivergedError:
-        raise  # the weights before it are no good either: the last epoch's checkpoint stays
-    except BaseException:
-        if trainer.steps_done:
-            runfolder.save_state(out, trainer)
-        raise
-    runfolder.save_state(out, trainer)
-    if trainer.interrupted:
-        console.print(f"stopped at step {trainer.steps_done} of {trainer.total_steps}; kept in {out}")
-        console.print(f"go on with: byol-tutorial train --resume {out}")
-        console.print(f"judge it with: byol-tutorial evaluate {out}")
-        sys.exit(128 + (trainer.stop_signal or signal.SIGINT))
+    with ignored(signal.SIGTERM):  # a second one must not break into the saving
+        try:
+            trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, signal.SIGTERM))
+        except DivergedError:
+            raise  # the weights before it are no good either: the last epoch's checkpoint stays
+        except BaseException:
+            if trainer.steps_done:
+                runfolder.save_state(out, trainer)
+            raise
+        runfolder.save_state(out, trainer)
+        if trainer.interrupted:
+            console.print(f"stopped at step {trainer.steps_done} of {trainer.total_steps}; kept in {out}")
+            console.print(f"go on with: byol-tutorial train --resume {out}")
+            console.print(f"judge it with: byol-tutorial evaluate {out}")
+            sys.exit(128 + (trainer.stop_signal or signal.SIGINT))
     found = trainer.diagnosis()
     if process().is_main:
         from .judge import judge

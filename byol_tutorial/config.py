@@ -184,6 +184,7 @@ class Config:
         OPTIMISER,
         "base learning rate; a step uses lr · batch_size · accumulation_steps / 256",
         above=0,
+        high=1e30,  # so that the rate of any step is a float32
         live=True,
     )
     warmup_epochs: float = option(2.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)

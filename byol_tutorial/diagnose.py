@@ -191,13 +191,15 @@ def _judge(loss: Sequence[float], gradient_norm: Sequence[float], report: Collap
     if len(loss) >= 2 * WINDOW:
         first, last = torch.tensor(loss[:WINDOW]).double(), torch.tensor(loss[-WINDOW:]).double()
         change = float(last.mean() - first.mean())
-        error = float(((first.var() + last.var()) / WINDOW).sqrt())  # of that change, if steps were independent
+        # of that change, if steps were independent; from one step to the next alone, so that a fall within counts not
+        error = float(((first.var() + last.var()) / WINDOW).sqrt())
+        noise = float(((first.diff().square().mean() + last.diff().square().mean()) / (2 * WINDOW)).sqrt())
         size = abs(float(first.mean()))  # a loss may be negative: SimSiam's is
         if change > max(5 * error, 0.1 * size):
             return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
         if max(gradient_norm[-WINDOW:], default=1.0) == 0:
             return "frozen loss", "no gradient arrives; is something detached, or the learning rate 0?"
-        if abs(change) < max(3 * error, 0.005 * size):
+        if abs(change) < max(3 * noise, 0.005 * size):
             return "frozen loss", f"the loss stands at {last.mean():.2f} as in the beginning; raise lr"
     if report.verdict == "partial collapse":
         return "partial collapse", "few directions are left"

@@ -24,18 +24,43 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
     """y = f(x) in evaluation mode, without gradient: uint8 (N, 3, H, W), or a set of images -> float32 (N, D), on the CPU.
 
     Images are normalised with the encoder's own `pixel_mean` and `pixel_std` where it has them, else with 0.5 and
-    0.25. The encoder's mode is restored. Images of another size than it was trained on are taken as they are.
+    0.25. The encoder's mode is restored. Images 8/7 as large as the views it was trained on give their centre (see
+    `kept_size`), those of any other size are taken as they are.
     """
     parameter = next(encoder.parameters())
-    mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
     was_training = encoder.training
     encoder.eval()
     rows = []
     for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
-        x = normalise(as_float(batch.to(parameter.device)), mean, std)
-        rows.append(encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu())
+        x = centre(batch.to(parameter.device), seen_size(encoder, min(batch.shape[2:])))
+        rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     encoder.train(was_training)
     return torch.cat(rows)
+
+
+def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
+    """Float images in [0, 1], normalised as the encoder's training images were."""
+    mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
+    return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)
+
+
+def kept_size(view_size: int) -> int:
+    """Pixels a side that images are kept at for views of this size: 8/7 of it, as the paper's 256 for 224 (appendix)."""
+    return round(view_size * 8 / 7)
+
+
+def seen_size(encoder: nn.Module, size: int) -> int:
+    """Pixels a side of what an encoder is shown of images of this size: of `kept_size` the size of its views."""
+    view_size = getattr(encoder, "view_size", size)
+    return view_size if size == kept_size(view_size) else size
+
+
+def centre(x: Tensor, size: int) -> Tensor:
+    """The middle size × size pixels of (N, C, H, W), where that is less."""
+    if min(x.shape[2:]) <= size:
+        return x
+    top, left = ((length - size) // 2 for length in x.shape[2:])
+    return x[:, :, top : top + size, left : left + size]
 
 
 def pixels(images: Tensor) -> Tensor:

@@ -15,17 +15,14 @@ class TrainingError(UserError):
 def resolve_device(name: str | torch.device) -> torch.device:
     """The device of this name; "auto" is CUDA where there is one, else the CPU."""
     if str(name) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        device = torch.empty(0, device=name).device  # with its index, so that it equals the device of what lies there
     except (RuntimeError, AssertionError) as error:
         raise TrainingError(
             f"device {str(name)!r} is not available here: choose auto, cpu"
             + (", cuda" if torch.cuda.is_available() else " (no CUDA device was found)")
         ) from error
-    if device.type == "cuda" and device.index is None:  # so that it equals the device of what lies there
-        device = torch.device("cuda", torch.cuda.current_device())
     return device
 
 
@@ -33,7 +30,8 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
     if name != "mixed":
         return getattr(torch, name)
-    has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # which would be slow
+    has_bfloat16 = device.type == "cpu" or cuda
     return torch.bfloat16 if has_bfloat16 else torch.float16
 
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
-    """An event that these signals set instead of breaking into a step; a second one breaks in as usual.
+    """An event that these signals set instead of breaking into a step; a second Ctrl-C breaks in as usual.
 
-    Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
+    Schedulers send SIGTERM to a launcher and to all that it has launched, so that one process may get several. Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
     """
     flag = threading.Event()
     flag.signal = None
@@ -22,7 +22,8 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
     def on_signal(number, _frame):
         flag.signal = number
         flag.set()
-        signal.signal(number, before[number])
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
 
     for number in signals:
         signal.signal(number, on_signal)
@@ -31,3 +32,20 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
     finally:
         for number in signals:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def ignored(number: int) -> Iterator[None]:
+    """Nothing comes of this signal in here, but where a `stop_flag` asks for it; nor later, if it ends by SystemExit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    except SystemExit:
+        raise
+    except BaseException:
+        signal.signal(number, before)
+        raise
+    signal.signal(number, before)

@@ -170,7 +170,7 @@ def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.2
     """The encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
 
     It carries the statistics its input was normalised with, as buffers `pixel_mean` and `pixel_std`,
-    so that whoever uses it later need not know the data it was trained on.
+    so that whoever uses it later need not know the data it was trained on; and `view_size`.
     """
     if config.encoder == "small":
         encoder = SmallEncoder(config.width, config.norm)
@@ -178,6 +178,7 @@ def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.2
         encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm
     else:
         encoder = resnet(config.encoder, view_size, config.norm)
+    encoder.view_size = view_size
     encoder.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))
     encoder.register_buffer("pixel_std", torch.tensor(std, dtype=torch.float32))
     return encoder

@@ -152,27 +152,32 @@ def imagenette() -> dict:
 # --- CIFAR-10 -----------------------------------------------------------------------------------
 
 
-@_recipe
-def cifar10() -> dict:
-    """ResNet-18 with the 3×3 stem, SGD, 200 epochs: kNN 86.9. Source: lightly's CIFAR-10 benchmark.
-
-    Its lr 0.06 at B 128 is a base rate of 0.12; it averages the two directions of the loss, we add them.
-    """
+def _cifar10() -> dict:
+    """What lightly's CIFAR-10 benchmark has in common. Its lr 0.06 at B 128 is a base rate of 0.12."""
     return PAPER_VIEWS | {
         "encoder": "resnet18",
-        "hidden_dim": 1024,
-        "projection_dim": 256,
         "saturation": 0.4,
         "blur_p": 0.0,
         "solarize_p": 0.0,
         "batch_size": 128,
         "lr": 0.12,
         "weight_decay": 5e-4,
-        "warmup_epochs": 10.0,
+        "warmup_epochs": 0.0,
         "tau_base": 0.99,
+        "tau_schedule": "constant",
         "epochs": 200,
         "knn_every": 10,
     }
+
+
+@_recipe
+def cifar10() -> dict:
+    """ResNet-18 with the 3×3 stem, SGD, 200 epochs: kNN 86.9. Source: lightly's CIFAR-10 benchmark.
+
+    Its loss is half the sum of two negative cosines, a quarter of ours: so a quarter of its rate, and four times its
+    weight decay, which the rate multiplies, make the same steps.
+    """
+    return _cifar10() | {"hidden_dim": 1024, "projection_dim": 256, "lr": 0.03, "weight_decay": 2e-3}
 
 
 @_recipe
@@ -203,23 +208,23 @@ def cifar10_lars() -> dict:
 
 @_recipe
 def cifar10_simclr() -> dict:
-    """As `cifar10`, by SimCLR at α 0.5. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
-    return cifar10() | {"method": "simclr", "temperature": 0.5, "hidden_dim": 512, "projection_dim": 128}
+    """ResNet-18 on CIFAR-10, by SimCLR at α 0.5. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    return _cifar10() | {"method": "simclr", "temperature": 0.5, "hidden_dim": 512, "projection_dim": 128}
 
 
 @_recipe
 def cifar10_simsiam() -> dict:
-    """As `cifar10`, by SimSiam with its heads. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
-    heads = {"hidden_dim": 2048, "projection_dim": 2048, "projector_depth": 3, "output_norm": True}
-    return cifar10() | {"method": "simsiam", "predictor_hidden_dim": 512} | heads
+    """ResNet-18 on CIFAR-10, by SimSiam with its heads. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    heads = {"hidden_dim": 2048, "projection_dim": 2048, "projector_depth": 2, "output_norm": True}
+    return _cifar10() | {"method": "simsiam", "predictor_hidden_dim": 512} | heads
 
 
 @_recipe
 def cifar10_dino() -> dict:
-    """As `cifar10`, by DINO with 2,048 prototypes. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
-    heads = {"hidden_dim": 2048, "projection_dim": 256, "projector_depth": 3, "prototypes": 2048}
+    """ResNet-18 on CIFAR-10, by DINO with 2,048 prototypes. Source: lightly's CIFAR-10 benchmark. Not tried here: it takes a GPU."""
+    heads = {"hidden_dim": 2048, "projection_dim": 256, "projector_depth": 2, "prototypes": 2048}
     temperatures = {"teacher_temperature": 0.04, "teacher_temperature_start": 0.04}
-    return cifar10() | {"method": "dino"} | heads | temperatures
+    return _cifar10() | {"method": "dino"} | heads | temperatures
 
 
 # --- relatives, on "shapes" ---------------------------------------------------------------------

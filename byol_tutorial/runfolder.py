@@ -9,10 +9,11 @@ figures/              views, curves, nearest neighbours
 """
 
 import json
+import math
 from pathlib import Path
 
 from . import __version__
-from .checkpoint import write_atomically
+from .checkpoint import PART, write_atomically
 from .config import Config
 from .data import ImageSet, NoTestImages, load
 from .distributed import main_first
@@ -55,7 +56,14 @@ def write_json(path: Path, content) -> None:
 
 
 def write_settings(path: Path, config: Config, data: dict) -> None:
+    data = data | {"name": absolute(data["name"])}
     write_json(path / "settings.json", {"version": __version__, "data": data, "config": config.to_dict()})
+
+
+def absolute(name: str) -> str:
+    """The name of a data set, of a folder with its whole path: a run can be resumed from anywhere."""
+    path = name.removeprefix("folder:")
+    return name if path == name else f"folder:{Path(path).expanduser().absolute()}"
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
@@ -64,7 +72,20 @@ def save_state(path: Path, trainer: Trainer) -> None:
         return
     trainer.save(path / "checkpoint.pt")
     trainer.save_encoder(path / "encoder.safetensors")
-    write_json(path / "history.json", trainer.history.to_dict())
+    history = {name: _strict(values) for name, values in trainer.history.to_dict().items()}
+    write_json(path / "history.json", history)
+
+
+def _strict(values):
+    """JSON has no NaN and no infinity, as a gradient's norm can be where float16 overflows: null."""
+    isnt = lambda value: isinstance(value, float) and not math.isfinite(value)  # noqa: E731
+    return [None if isnt(value) else value for value in values] if isinstance(values, list) else values
+
+
+def remove_parts(path: Path) -> None:
+    """Half-written files of a run that was killed."""
+    for file in path.rglob(f".*{PART}"):
+        file.unlink(missing_ok=True)
 
 
 def load_data(data: dict) -> tuple[ImageSet, ImageSet | None]:
@@ -96,7 +117,7 @@ def open_run(
     try:
         source = json.loads((path / "settings.json").read_text("utf-8"))["data"]
         for name, value in (data or {}).items():
-            if value != source[name]:
+            if (absolute(value) if name == "name" else value) != source[name]:
                 raise RunError(
                     f"run {str(path)!r} has {name}={source[name]!r}, not {value!r}: leave it out, or start a new run"
                 )

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from .augment import as_float, normalise
+from .augment import as_float
 from .config import Config
 from .diagnose import ALARM_STEPS, COLLAPSED, PARTIAL, CollapseReport, collapse_report
 from .embed import pca_embedding
+from .evaluate import centre, network_input, seen_size
 from .history import History
 from .train import Trainer
 
@@ -100,8 +101,8 @@ def represent(trainer: Trainer, images: Tensor) -> tuple[Tensor, Tensor]:
     copies.
     """
     online = trainer.model.online.train()
-    x = as_float(images.to(trainer.device))
-    x = normalise(x, online.encoder.pixel_mean, online.encoder.pixel_std)
+    x = centre(images.to(trainer.device), seen_size(online.encoder, min(images.shape[2:])))
+    x = network_input(online.encoder, as_float(x))
     results = []
     for part in (online.encoder, online.projector):
         x = functional_call(part, {name: b.clone() for name, b in part.named_buffers()}, (x,))

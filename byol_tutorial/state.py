@@ -1,11 +1,13 @@
 """All that a run must remember to go on: from a Trainer into a dict that checkpoint.py writes, and back into one."""
 
+import os
 import random
 import zlib
 
 import numpy as np
 import torch
 
+from .checkpoint import CheckpointError
 from .config import Config
 from .data import DataError, ImageSet, StreamedSet
 from .history import History
@@ -31,15 +33,43 @@ def state_of(trainer) -> dict:
     }
 
 
-def restore(trainer, state: dict) -> None:
-    """Put a new Trainer of the same config and images into the state that `state_of` took."""
-    trainer.model.load_state_dict(state["model"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.scaler.load_state_dict(state["scaler"])
-    trainer.steps_done = state["steps_done"]
-    trainer.history = History(**state["history"])
-    trainer.mean, trainer.std = trainer.model.encoder.pixel_mean.tolist(), trainer.model.encoder.pixel_std.tolist()
-    restore_random_states(state["random"])
+KINDS = {"config": dict, "data": dict, "model": dict, "optimizer": dict, "scaler": dict, "steps_done": int,
+         "history": dict, "random": dict}  # fmt: skip
+
+
+def check(path, state: dict) -> None:
+    """Raise CheckpointError if a part of what `state_of` gives is missing, or of another kind."""
+    for name, kind in KINDS.items():
+        if not isinstance(state.get(name), kind):
+            raise _incomplete(path, f"{name!r} is {'of another kind' if name in state else 'missing'}")
+
+
+def _incomplete(path, what: object) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {str(path)!r} is not one of a whole run ({what}): name a file that Trainer.save wrote"
+    )
+
+
+def restore(path, trainer, state: dict) -> None:
+    """Put a new Trainer of the same config and images into the state that `state_of` took, from the file at path."""
+    try:
+        trainer.model.load_state_dict(state["model"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # not where there was half precision without loss scaling, as on another device
+            trainer.scaler.load_state_dict(state["scaler"])
+        trainer.steps_done = state["steps_done"]
+        trainer.history = History(**state["history"])
+        encoder = trainer.model.encoder
+        trainer.mean, trainer.std = encoder.pixel_mean.tolist(), encoder.pixel_std.tolist()
+        restore_random_states(state["random"])
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise _incomplete(path, " ".join(str(error).split())[:200]) from error
+
+
+def is_finite(state: dict) -> bool:
+    """Whether all numbers of model and optimiser are."""
+    parts = [state["model"], *state["optimizer"]["state"].values()]
+    return all(torch.isfinite(x).all() for part in parts for x in part.values() if isinstance(x, torch.Tensor))
 
 
 def fingerprint(images: ImageSet | StreamedSet) -> dict:
@@ -49,7 +79,17 @@ def fingerprint(images: ImageSet | StreamedSet) -> dict:
         "images": len(images),
         "pixels": list(images.image_size),
         "content": zlib.crc32(images.sample(FINGERPRINT).images.numpy().tobytes()),
+        "labels": None if images.labels is None else zlib.crc32(images.labels.numpy().tobytes()),
+        # of images on a disk their names, for to read them all would take as long as an epoch
+        "all": zlib.crc32(images.images.numpy().tobytes() if isinstance(images, ImageSet) else _names(images)),
     }
+
+
+def _names(images: StreamedSet) -> bytes:
+    """Names of the files below their common folder, for that may have moved."""
+    files = [os.fsdecode(file) for file in images.files]
+    top = os.path.commonpath(files) if len(files) > 1 else ""
+    return "\0".join(os.path.relpath(file, top) if top else os.path.basename(file) for file in files).encode()
 
 
 def refuse_other_config(path, saved: Config, given: Config) -> None:
@@ -63,6 +103,7 @@ def refuse_other_config(path, saved: Config, given: Config) -> None:
 
 def refuse_other_images(path, saved: dict, here: dict) -> None:
     """Raise DataError if the fingerprints differ. A folder may have moved: the name does not count."""
+    here = {name: here[name] for name in saved if name in here}  # a version before took fewer
     there = saved | {"name": here["name"]}
     if here != there:
         raise DataError(

@@ -116,10 +116,13 @@ class Stepper:
         and moving average step once. After the last step of the schedule the learning rate is 0 and τ is 1:
         nothing moves any more.
 
+        A step that fails before the optimiser's turn leaves no trace, so that it can be tried again. With float16, one
+        whose gradient overflows is left out, as loss scaling has it: optimiser and moving average stand still.
+
         Raises:
-            DivergedError: the loss is NaN or infinite. The step is not carried out.
-            TrainingError: memory does not suffice. The step is not carried out.
-            DataError: an image of a streamed set can no longer be read, or a worker has died.
+            DivergedError: the loss, or its gradient, is NaN or infinite. The step is not carried out.
+            TrainingError: memory does not suffice. Before the optimiser's turn, the step is not carried out.
+            DataError: an image of a streamed set can no longer be read, or a worker has died. Not carried out either.
         """
         start = time.perf_counter()
         k, total = self.steps_done, self.total_steps
@@ -129,23 +132,26 @@ class Stepper:
         self.model.train()
         self.model.begin_step(self.epoch)
         self.optimizer.zero_grad()
-        where = (
-            f"on {self.device} at step {k}, with batch_size={self.config.batch_size} and views of {self.view_size} px"
-        )
-        with memory_errors(where, "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"):
-            passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
-        self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} at step {k}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
-            )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        tau = self._tau(k + 1)
-        self.model.update_target(tau)
+        buffers = list(self.model.buffers())  # running statistics, centres: forward passes change them
+        before = [b.clone() for b in buffers]
+        with self._memory():
+            try:
+                passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
+                self.scaler.unscale_(self.optimizer)
+                groups = self.optimizer.param_groups
+                gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+                norm = torch.nn.utils.get_total_norm(gradients)
+                loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
+                self._refuse_divergence(loss, norm, lr)
+            except BaseException:
+                torch._foreach_copy_(buffers, before)
+                raise
+            scale = self.scaler.get_scale()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            tau = self._tau(k + 1)
+            if self.scaler.get_scale() >= scale:  # it is lowered where the optimiser's step was left out
+                self.model.update_target(tau)
 
         self.steps_done += 1
         self.interrupted = stop > 0
@@ -158,6 +164,18 @@ class Stepper:
         h.tau.append(tau)
         h.seconds += time.perf_counter() - start
         return loss
+
+    def _memory(self):
+        where = f"on {self.device} at step {self.steps_done}, with batch_size={self.config.batch_size} and views of "
+        remedy = "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
+        return memory_errors(f"{where}{self.view_size} px", remedy)
+
+    def _refuse_divergence(self, loss: float, norm: float, lr: float) -> None:
+        what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient's norm", norm)
+        if not math.isfinite(value) and not (what != "loss" and self.scaler.is_enabled()):
+            raise DivergedError(
+                f"the {what} is {value} at step {self.steps_done}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
+            )
 
     def _accumulate(self, k: int, m: int) -> Tensor:
         """Forward and backward pass m of step k; loss, √d·std, positive and negative cosine, on the device."""

@@ -20,7 +20,7 @@ from .interrupt import stop_flag
 from .objective import Objective
 from .option import ConfigError
 from .progress import hidden
-from .state import refuse_other_config, refuse_other_images, restore, state_of
+from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
 from .step import DivergedError, Stepper
 
 __all__ = ["DivergedError", "History", "Trainer", "TrainingError", "resolve_device", "resolve_precision"]
@@ -192,12 +192,13 @@ class Trainer(Stepper):
         """
         if not self.process.is_main:
             return
-        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+        state = state_of(self)
+        if not is_finite(state):
             raise DivergedError(
-                f"the weights are not finite after step {self.steps_done}, so {str(path)!r} was not written: "
-                "resume from the last checkpoint with a lower lr"
+                f"the weights are not finite after step {self.steps_done}, so {str(path)!r} was not written: train anew "
+                "with a lower lr, or Trainer.resume an earlier checkpoint and change(lr=...)"
             )
-        checkpoint.save(path, state_of(self))
+        checkpoint.save(path, state)
 
     def save_encoder(self, path: str | Path) -> None:
         """Write the encoder alone, as safetensors; see checkpoint.save_encoder. Only the main process writes."""
@@ -219,16 +220,17 @@ class Trainer(Stepper):
             config: what the caller believes the run's config, or some of its fields, to be. Default: no opinion.
 
         Raises:
-            CheckpointError: the file is missing, damaged, or no checkpoint of this library.
+            CheckpointError: the file is missing, damaged, or no checkpoint of this library, or not one of a whole run.
             ConfigError: it was written with another config, or by a version with other fields.
             DataError: it was written with other images.
         """
         state = checkpoint.load(path)
+        check(path, state)
         saved = Config.from_dict(state["config"])
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
         refuse_other_config(path, saved, config)
         trainer = cls(saved, train, test, device)
         refuse_other_images(path, state["data"], trainer.fingerprint)
-        restore(trainer, state)
+        restore(path, trainer, state)
         trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored
         return trainer

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .augment import Views, as_float, crop, normalise
+from .augment import Views, as_float, crop
 from .config import Config
 from .data import DataError, ImageSet
-from .evaluate import HELD_OUT, features
+from .evaluate import HELD_OUT, features, network_input, seen_size
 from .result import Outcome, Result, accuracy_of, features_of, held_out, labels_of, result_of
 
 BATCH_SIZE, MOMENTUM = 1024, 0.9
@@ -157,7 +157,8 @@ def augmented(
         pictures = (images.images[at] for at in batches) if in_memory else images.loader(batches)
         for k, (at, x) in enumerate(zip(batches, pictures, strict=True)):
             drawn = views.draw(len(x), *x.shape[2:], device)[: len(x)]
-            yield (epoch + k / steps) / epochs, at, crop(as_float(x.to(device)), drawn, min(x.shape[2:]))
+            size = seen_size(encoder, min(x.shape[2:]))
+            yield (epoch + k / steps) / epochs, at, crop(as_float(x.to(device)), drawn, size)
 
 
 def descend(modules: dict[float, nn.Module], batches: Iterable, loss: Callable, seed: int) -> None:
@@ -191,8 +192,3 @@ def zero_head(encoder: nn.Module, labels: Tensor) -> nn.Linear:
 def even_batch(n: int, most: int) -> int:
     """Size of the fewest equal batches that n images can be cut into, with at most `most` in each."""
     return math.ceil(n / math.ceil(n / most))
-
-
-def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
-    mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
-    return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)

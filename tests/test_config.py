@@ -47,7 +47,7 @@ def test_bounds_are_inclusive_and_what_is_beyond_is_refused(name, field):
     ("changes", "message"),
     [
         ({"tau_base": 1.5}, "tau_base=1.5: give a number at least 0 and at most 1"),
-        ({"lr": -1}, "lr=-1: give a number above 0"),
+        ({"lr": -1}, "lr=-1: give a number above 0 and at most 1e+30"),
         ({"predictor": "mpl"}, "predictor='mpl': choose one of mlp, linear, identity, fixed, optimal"),
         ({"stop_gradient": "no"}, "stop_gradient='no': give True or False"),
         ({"batch_size": 32.5}, "batch_size=32.5: give a whole number at least 2"),
@@ -188,8 +188,8 @@ def test_learning_rate_grows_with_the_batch():
 
 def test_a_short_run_of_a_preset_has_a_warm_up_that_fits():
     assert bt.preset("shapes", epochs=1).warmup_epochs == 1
-    assert bt.preset("cifar10", epochs=4).warmup_epochs == 4
-    assert bt.preset("cifar10", epochs=40).warmup_epochs == 10
+    assert bt.preset("cifar10-lars", epochs=4).warmup_epochs == 4
+    assert bt.preset("cifar10-lars", epochs=40).warmup_epochs == 10
     assert bt.preset("shapes", epochs=3, warmup_epochs=0.5).warmup_epochs == 0.5
     with pytest.raises(bt.ConfigError, match="warmup_epochs=2: longer than the run of epochs=1"):
         bt.preset("shapes", epochs=1, warmup_epochs=2)

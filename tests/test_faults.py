@@ -155,14 +155,45 @@ def test_sigterm_saves_and_exits_and_the_run_can_go_on(images):
     try:
         seen = read_until(process.stderr, b"images/s")
         process.send_signal(signal.SIGTERM)
+        while process.poll() is None:  # as where a launcher passes on what its processes get too
+            process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 128 + signal.SIGTERM, (seen + err).decode()
+    assert not list((images / "run").rglob(".*"))  # nothing half-written
     assert "Traceback" not in (seen + err).decode()
     assert "go on with: byol-tutorial train --resume run" in out.decode()
     saved = checkpoint.load(images / "run" / "checkpoint.pt")
     assert saved["steps_done"] == len(json.loads((images / "run" / "history.json").read_text())["loss"]) > 0
+
+
+@POSIX
+def test_a_run_killed_before_its_first_epoch_ends_can_be_resumed(images, monkeypatch, capsys):
+    run = ["train", "--data", "folder:images", "--out", "run", *OPTIONS, "--knn-every=0"]
+    process = subprocess.Popen(
+        command(*run, "--epochs=3", "--batch-size=2", "--encoder=resnet18", "--view-size=160"),
+        cwd=images, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        read_until(process.stderr, b"step")
+    finally:
+        process.kill()
+        process.wait()
+    (images / "run" / ".checkpoint.pt.0123.part").write_bytes(b"half")
+    monkeypatch.chdir(images.parent)  # from another folder than before
+    assert main("train", "--resume", images / "run") == 0
+    assert "going on at step 0" in capsys.readouterr().out
+    assert not list((images / "run").rglob(".*"))
+
+
+def test_what_is_written_others_may_read(tmp_path):
+    before = os.umask(0o027)
+    try:
+        checkpoint.write_atomically(tmp_path / "a", lambda file: file.write(b"x"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_run_resumed_by_command_equals_an_uncut_one(images, monkeypatch, capsys):
@@ -189,7 +220,7 @@ def test_a_run_resumed_by_command_equals_an_uncut_one(images, monkeypatch, capsy
     for extra, words in (
         (["--epochs", "9"], ["epochs 4 (here 9)", "resume without them"]),
         (["--lr", "0.1", "--norm", "none"], ["lr", "norm 'bn' (here 'none')"]),
-        (["--data", "shapes"], ["name='folder:images', not 'shapes'"]),
+        (["--data", "shapes"], [f"name='folder:{images / 'images'}', not 'shapes'"]),
         (["--out", "other"], ["--out other"]),
         (["--preset", "shapes"], ["--preset shapes"]),
     ):
@@ -222,6 +253,116 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(images, mo
     assert "the loss is nan at step 3" in error
     assert "lower lr" in error
     assert (images / "run" / "checkpoint.pt").read_bytes() == kept["checkpoint"]
+
+
+def everything(trainer) -> dict:
+    return {name: x.clone() for name, x in trainer.model.state_dict().items()}
+
+
+def equal(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient's norm"])
+def test_a_step_that_diverges_leaves_no_trace(train, tmp_path, what):
+    trainer = tiny(train, accumulation_steps=2)
+    trainer.step()
+    before = everything(trainer)
+    weight = trainer.model.encoder[0].weight
+    if what == "loss":
+        hook = trainer.model.encoder.register_forward_hook(lambda m, args, y: y * torch.nan)
+    else:
+        hook = weight.register_hook(lambda g: g * torch.inf)
+    with pytest.raises(DivergedError, match=rf"the {what} is (nan|inf) at step 1, with lr .*: lower lr"):
+        trainer.step()
+    hook.remove()
+    assert equal(everything(trainer), before)
+    assert trainer.steps_done == 1
+    twin = tiny(train, accumulation_steps=2)
+    twin.step()
+    assert trainer.step() == twin.step()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"predictor": "optimal"}, {"method": "dino", "prototypes": 12, "local_crops": 0}]
+)
+def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, changes):
+    """The run is saved, the image comes back: as if nothing had been."""
+    changes = {"accumulation_steps": 2, "batch_size": 3, "epochs": 9} | changes
+    data = bt.load(f"folder:{images / 'images'}", stream=True)
+    bt.stream.set_workers(0)
+    trainer, twin = (tiny(data, **changes) for _ in range(2))
+    for t in (trainer, twin):
+        t.step()
+    later = Path(os.fsdecode(data.files[trainer.feed.positions(1, 1)[0]]))
+    content = later.read_bytes()
+    later.unlink()
+    with pytest.raises(bt.DataError, match=later.name):
+        trainer.step()
+    assert equal(everything(trainer), everything(twin))
+    later.write_bytes(content)
+    trainer.save(images / "c.pt")
+    resumed = bt.Trainer.resume(images / "c.pt", data, device="cpu")
+    assert resumed.step() == trainer.step() == twin.step()
+
+
+def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
+    """Loss scaling works on a CPU too: the target stands still with the network, and the record stays JSON."""
+    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
+    before = [p.clone() for p in trainer.model.parameters()]
+    hook = trainer.model.learned()["online"].projector[0].weight.register_hook(lambda g: g * torch.inf)
+    trainer.step()
+    hook.remove()
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+    assert (trainer.steps_done, trainer.scaler.get_scale()) == (1, 2.0**15)
+    cli.runfolder.save_state(tmp_path, trainer)
+    strict = json.loads((tmp_path / "history.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert strict["gradient_norm"] == [None]
+    for _ in range(16):  # each that overflows halves the scale
+        trainer.step()
+    assert not all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch):
+    """As on another device, which has no bfloat16."""
+    tiny(train, precision="mixed").save(tmp_path / "c.pt")
+    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu")
+    assert resumed.scaler.get_scale() == 2.0**16
+
+
+@pytest.mark.parametrize("part", ["running_mean", "momentum_buffer"])
+def test_what_is_saved_is_finite_in_every_part(train, tmp_path, part):
+    trainer = tiny(train)
+    trainer.step()
+    trainer.save(tmp_path / "c.pt")
+    before = (tmp_path / "c.pt").read_bytes()
+    if part == "running_mean":
+        trainer.model.encoder[1].running_mean[0] = torch.inf
+    else:
+        next(iter(trainer.optimizer.state.values()))[part].fill_(torch.nan)
+    with pytest.raises(DivergedError, match="not finite after step 1"):
+        trainer.save(tmp_path / "c.pt")
+    assert (tmp_path / "c.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", None), ("config", None), ("data", 3), ("random", None), ("steps_done", "abc"), ("history", {"x": []}),
+        ("optimizer", {}), ("random", {}), ("model", {}),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_lacks_something_is_refused_in_words(train, tmp_path, name, value):
+    trainer = tiny(train)
+    trainer.save(tmp_path / "c.pt")
+    state = checkpoint.load(tmp_path / "c.pt")
+    checkpoint.save(tmp_path / "c.pt", state | {name: value})
+    with pytest.raises(
+        CheckpointError, match=r"c.pt' is not one of a whole run \(.*\): name a file that Trainer.save wrote"
+    ):
+        bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -291,8 +432,15 @@ def test_resume_names_what_differs(train, tmp_path):
         bt.Trainer.resume(path, train[:43])
     images = train.images.clone()
     images[3] += 1
-    with pytest.raises(bt.DataError, match=r"other images: content \d+ \(here \d+\); resume with those of 'shapes'"):
+    with pytest.raises(
+        bt.DataError,
+        match=r"other images: content \d+ \(here \d+\), all \d+ \(here \d+\); resume with those of 'shapes'",
+    ):
         bt.Trainer.resume(path, replace(train, images=images))
+    with pytest.raises(bt.DataError, match=r"other images: labels \d+ \(here \d+\); resume with"):
+        bt.Trainer.resume(path, replace(train, labels=train.labels.flip(0)))
+    with pytest.raises(bt.DataError, match=r"other images: labels \d+ \(here None\); resume with"):
+        bt.Trainer.resume(path, replace(train, labels=None))
     assert bt.Trainer.resume(path, train, config=trainer.config, device="cpu").config == trainer.config
 
 
@@ -314,8 +462,9 @@ def test_labels_missing_where_a_protocol_needs_them(images, monkeypatch, capsys)
 # --- an encoder alone ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("view_size", [224, 32])
 @pytest.mark.parametrize("norm", ["bn", "gn_ws"])
-def test_encoder_file_loads_into_a_plain_torchvision_resnet(tmp_path, norm):
+def test_encoder_file_loads_into_a_plain_torchvision_resnet(tmp_path, norm, view_size):
     """Same features to float tolerance, by a network that knows nothing of this library."""
     from safetensors.torch import load_file
     from torch import nn
@@ -323,14 +472,18 @@ def test_encoder_file_loads_into_a_plain_torchvision_resnet(tmp_path, norm):
 
     config = bt.Config(encoder="resnet18", norm=norm)
     torch.manual_seed(0)
-    ours = bt.networks.build_encoder(config, 224, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    ours = bt.networks.build_encoder(config, view_size, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     ours.train()(torch.randn(4, 3, 64, 64))  # running statistics of its own
-    checkpoint.save_encoder(tmp_path / "e.safetensors", ours.eval(), config, 224)
+    checkpoint.save_encoder(tmp_path / "e.safetensors", ours.eval(), config, view_size)
     plain = resnet18(norm_layer=None if norm == "bn" else lambda channels: nn.GroupNorm(16, channels))
+    if view_size <= 64:
+        plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     keys = plain.load_state_dict(load_file(tmp_path / "e.safetensors"), strict=False)
     assert keys.missing_keys == ["fc.weight", "fc.bias"]
     assert keys.unexpected_keys == []
     plain.fc = nn.Identity()
+    if view_size <= 64:  # as README and docstring say
+        plain.maxpool = nn.Identity()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(plain.eval()(x), ours(x), rtol=1e-4, atol=1e-5)

@@ -112,6 +112,19 @@ def test_cifar10_lars_has_the_clip_of_its_source():
         assert {group["clip"] for group in optimizer.param_groups} == {config.trust_clip} == {name == "cifar10-lars"}
 
 
+def test_cifar10_makes_the_steps_of_its_source():
+    """lr · gradient and lr · decay, of half the sum of two negative cosines, at lr 0.06 and decay 5e-4."""
+    config = bt.preset("cifar10")
+    assert (config.batch_size, config.warmup_epochs, config.tau_schedule, config.tau_base) == (128, 0, "constant", 0.99)
+    p = torch.randn(2, 16, 8, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(2, 16, 8, dtype=torch.float64)
+    ours = torch.autograd.grad(bt.byol_loss(p[0], z[1]) + bt.byol_loss(p[1], z[0]), p)[0]
+    cosine = nn.functional.cosine_similarity
+    theirs = torch.autograd.grad(-0.5 * (cosine(p[0], z[1]).mean() + cosine(p[1], z[0]).mean()), p)[0]
+    torch.testing.assert_close(config.step_lr * ours, 0.06 * theirs)
+    assert config.step_lr * config.weight_decay == pytest.approx(0.06 * 5e-4)
+
+
 def test_lars_skips_parameters_without_gradient_and_calls_a_closure():
     used, idle = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
     optimizer = bt.LARS([used, idle], lr=1.0)
