@@ -28,7 +28,8 @@ from .vit import tokens
 def teacher_temperature_at(epoch: Tensor, config: Config) -> Tensor:
     """τ_t, a scalar: linearly from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
     warmup = config.teacher_warmup_epochs
-    done = (epoch / warmup).clamp(max=1) if warmup > 0 else torch.ones_like(epoch)
+    # less than that is nothing, and in float32 would be 0 / 0
+    done = (epoch / warmup).clamp(max=1) if warmup > 1e-30 else torch.ones_like(epoch)
     return config.teacher_temperature_start * (1 - done) + config.teacher_temperature * done
 
 

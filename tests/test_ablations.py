@@ -9,11 +9,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_config import without_contradictions
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import byol_tutorial as bt
 from byol_tutorial.config import FIELDS
 from byol_tutorial.option import Pair
-from byol_tutorial.train import resolve_precision
+from byol_tutorial.train import resolve_device, resolve_precision
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
 
@@ -160,6 +161,20 @@ def test_mixed_is_bfloat16_where_the_device_has_it():
     assert resolve_precision("mixed", torch.device("cpu")) == torch.bfloat16
     assert resolve_precision("float32", torch.device("cpu")) == torch.float32
     assert resolve_precision("float16", torch.device("cpu")) == torch.float16
+
+
+@pytest.mark.parametrize(("has_it", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_mixed_is_float16_on_a_gpu_that_only_imitates_bfloat16(monkeypatch, has_it, dtype):
+    """As torch does on those before Ampere."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_it or including_emulation)
+    assert resolve_precision("mixed", torch.device("cuda", 0)) == dtype
+
+
+@pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:1", 1), ("mps", 0), ("cpu", None)])
+def test_a_device_is_that_of_what_lies_there(name, index):
+    """With an index where tensors have one: on fake tensors, for want of such devices."""
+    with FakeTensorMode():
+        assert resolve_device(name) == torch.empty(1, device=name).device == torch.device(name.split(":")[0], index)
 
 
 def test_float16_scales_its_loss_and_the_gradient_is_that_of_the_loss(train):

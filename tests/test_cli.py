@@ -122,6 +122,33 @@ def test_train_shows_its_progress(trained):
     assert re.search(r"\[\d+:\d+<\d+:\d+", bar)  # time passed, time left
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], (8, 1)),  # less than the recipe asks for, as one batch
+        (["--accumulation-steps=2"], (4, 2)),
+        (["--accumulation-steps=2", "--batch-size=3"], (3, 2)),
+    ],
+)
+def test_steps_that_ask_for_more_images_than_there_are(world, monkeypatch, tmp_path, capsys, given, expected):
+    monkeypatch.chdir(world)
+    small = ["--width=4", "--hidden-dim=8", "--projection-dim=4", "--epochs=1", "--warmup-epochs=0", "--device=cpu"]
+    assert main("train", "--data=folder:images", f"--out={tmp_path / 'run'}", *small, *given) == 0
+    config = read(tmp_path / "run" / "settings.json")["config"]
+    assert (config["batch_size"], config["accumulation_steps"]) == expected
+    said = f"batch_size {expected[0]} and accumulation_steps {expected[1]} instead of"
+    assert (said in capsys.readouterr().out) == ("--batch-size=3" not in given)
+
+
+@pytest.mark.parametrize(
+    ("view_size", "data", "kept"),
+    [(224, "folder:x", 256), (24, "folder:x", 27), (128, "imagenette", 146), (224, "imagenette", 256), (32, "cifar10", None),
+     (96, "stl10", None), (224, "shapes", None)],
+)  # fmt: skip
+def test_images_are_kept_somewhat_larger_than_the_views_where_they_can_be(view_size, data, kept):
+    assert cli.stored_size(view_size, data) == kept
+
+
 def test_settings_hold_the_data_and_the_whole_config(trained, world):
     settings = read(world / "run" / "settings.json")
     assert settings["data"] == {
@@ -626,6 +653,9 @@ BAD = [  # command, what its error must name: the value, and what is allowed or 
     (f"{TRAIN} --lr inf", ["lr=inf", "above 0"]),
     (f"{TRAIN} --weight-decay -inf", ["weight_decay=-inf", "at least 0"]),
     (f"{TRAIN} --epochs 0", ["epochs=0", "at least 1"]),
+    (f"{TRAIN} --method simsiam --tau-base 0.9", ["tau_base=0.9", "no part in simsiam", "byol, dino", "leave it out"]),
+    (f"{TRAIN} --method simclr --negatives-weight 1", ["negatives_weight=1.0", "no part in simclr", "byol"]),
+    (f"{TRAIN} --lr 1e300", ["lr=1e+300", "at most 1e+30"]),
     (f"{TRAIN} --epochs 1.5", ["--epochs", "1.5", "integer"]),
     (f"{TRAIN} --lr fast", ["--lr", "fast", "float", "--help"]),
     (f"{TRAIN} --batch-size 1", ["batch_size=1", "at least 2"]),

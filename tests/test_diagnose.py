@@ -159,6 +159,17 @@ def test_verdicts_of_runs_are_told_apart():
     assert run(falling(8, 2), gradient=0.0).verdict == "frozen loss"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_loss_that_falls_at_once_and_then_stands_is_not_frozen(seed):
+    """The fall is in the first fifty steps, so it makes their spread large; the steps' own noise is small."""
+    rng = np.random.default_rng(seed)
+    steps = np.arange(200)
+    loss = 1.6 + 2.4 * np.exp(-steps / 6) + 0.03 * rng.normal(size=200)
+    assert run(loss.tolist()).verdict == "healthy"
+    frozen = 3.9 + 0.1 * rng.normal(size=200)
+    assert run(frozen.tolist()).verdict == "frozen loss"
+
+
 def test_a_diagnosis_is_readable():
     text = str(run(falling(8, 2)))
     assert text.startswith("healthy: the directions are spread out (√d·std ")

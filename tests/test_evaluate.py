@@ -105,6 +105,20 @@ def test_features_are_the_encoder_in_evaluation_mode(encoder):
     assert not y.requires_grad
 
 
+def test_features_of_images_kept_larger_than_the_views_are_those_of_their_centre(encoder):
+    """As the paper's, 224 of 256; of any other size, of all of it."""
+    images = torch.randint(0, 256, (6, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    kept = images[:, :, :37, :37]  # 37 = 8/7 · 32, rounded
+    assert torch.equal(bt.features(encoder, kept), bt.features(encoder, kept[:, :, 2:34, 2:34]))
+    whole = encoder.eval()(bt.evaluate.network_input(encoder, images / 255))
+    torch.testing.assert_close(bt.features(encoder, images), whole)
+    assert (bt.evaluate.kept_size(224), bt.evaluate.seen_size(encoder, 37), bt.evaluate.seen_size(encoder, 38)) == (
+        256,
+        32,
+        38,
+    )
+
+
 def test_features_change_nothing_in_the_encoder(encoder):
     before = copy.deepcopy(encoder.state_dict())
     encoder.train()

@@ -223,6 +223,8 @@ def test_the_teachers_temperature_rises_along_a_line(epoch, expected):
     assert dino.teacher_temperature_at(torch.tensor(float(epoch)), config).item() == pytest.approx(expected)
     at_once = config.replace(teacher_warmup_epochs=0.0)
     assert dino.teacher_temperature_at(torch.zeros(()), at_once).item() == pytest.approx(0.05)
+    nearly = at_once.replace(teacher_warmup_epochs=1e-200)
+    assert dino.teacher_temperature_at(torch.zeros(()), nearly).item() == pytest.approx(0.05)
 
 
 def test_the_warm_up_of_the_temperature_arrives_in_the_run(train):

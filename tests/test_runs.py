@@ -349,8 +349,8 @@ def test_a_table_and_a_picture(config, images):
 
 
 def test_the_supervised_baseline_learns_from_labels_and_is_kept(images):
-    """On two of the ten shapes, chance is a half."""
-    train, test = bt.load("shapes", limit=600), bt.load("shapes", split="test", limit=300)
+    """On two of the ten shapes, chance is a half. Seen over four seeds: accuracy 0.85 to 0.95, linear 0.98 to 1."""
+    train, test = bt.load("shapes", limit=1200), bt.load("shapes", split="test", limit=600)
     train, test = (s[(s.labels == 0) | (s.labels == 5)] for s in (train, test))
     config = bt.preset("shapes", width=8, epochs=12, batch_size=16)
     first = supervised(config, train, test, progress=False)
