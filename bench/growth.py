@@ -26,9 +26,9 @@ import byol_tutorial as bt
 from byol_tutorial.ablations import tables
 from byol_tutorial.laboratory import Laboratory
 
-BATCHES = (32, 128, 512, 2048, 4096)  # at 32 px
-SIZES = (32, 64, 96, 224)  # at batch 32
-FILES = (1000, 10_000, 100_000, 1_000_000)
+BATCHES = {"cpu": (32, 128, 512, 2048, 4096), "cuda": (32, 512, 4096)}  # at 32 px
+SIZES = {"cpu": (64, 96, 224), "cuda": (96, 224)}  # at batch 32
+FILES = {"cpu": (1000, 10_000, 100_000, 1_000_000), "cuda": (1000, 100_000)}
 PROCESSES = (1, 2, 4, 8)
 POINTS = (1000, 3000, 10_000, 30_000, 100_000)
 
@@ -103,7 +103,8 @@ def main() -> None:
     parser.add_argument("--files", type=int, metavar="N", help="one streamed case, as JSON")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that files made for a case do not stay behind
-    device, least = options.device, 0.0 if options.quick else 4.0
+    device = options.device
+    least = 0.0 if options.quick else 4.0 if device == "cpu" else 1.0
     if options.case:
         print(json.dumps(in_memory(*options.case, least, device)))
         return
@@ -129,9 +130,9 @@ def main() -> None:
         if not options.quick:
             common.write(f"growth_{device}", result)
 
-    for batch, size in [(b, 32) for b in some(BATCHES)] + [(32, s) for s in some(SIZES[1:])]:
+    for batch, size in [(b, 32) for b in some(BATCHES[device])] + [(32, s) for s in some(SIZES[device])]:
         keep("training", f"batch {batch}, {size} px", case("--case", batch, size))
-    for files in some(FILES if device == "cpu" else FILES[1::2]):
+    for files in some(FILES[device]):
         keep("streaming", f"{files} files", case("--files", files))
     for processes in some(PROCESSES) if device == "cpu" else ():
         keep("eight_ablations_seconds", str(processes), ablations(processes, 1 if options.quick else 6))

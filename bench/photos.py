@@ -1,10 +1,11 @@
-"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
+"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda --keep FILE]
 
 DATA is an image folder with train/ and test/, one sub-folder a class. Results in this repository are of
 CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed.
 """
 
 import argparse
+from pathlib import Path
 
 import common
 import torch
@@ -23,6 +24,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda in half precision")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
+    parser.add_argument(
+        "--keep", type=Path, help="save to this file every ten epochs, and go on from it if it is there"
+    )
     options = parser.parse_args()
 
     train = bt.load(f"folder:{options.data}", limit=options.limit)
@@ -32,9 +36,15 @@ def main() -> None:
     config = config.replace(**{name: value for name, value in given.items() if value})
     if options.device == "cuda":
         config = config.replace(precision="mixed")
-    trainer = bt.Trainer(config, train, test, device=options.device)
+    if options.keep and options.keep.exists():
+        trainer = bt.Trainer.resume(options.keep, train, test, options.device, config)
+    else:
+        trainer = bt.Trainer(config, train, test, device=options.device)
     encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
-    trainer.run()
+    while trainer.steps_done < trainer.total_steps:
+        trainer.run(epochs=10)
+        if options.keep:
+            trainer.save(options.keep)
 
     knn = {"raw pixels": bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)}
     for name, encoder in encoders.items():

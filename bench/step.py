@@ -79,21 +79,31 @@ def seconds(work: Callable, least: float, device: torch.device) -> float:
     return (time.perf_counter() - start) / n
 
 
+COMPILED = ("resnet18, 32 px, batch 512, bf16",)  # also by torch.compile, which takes a minute or more
+
+
 def ceilings(trainer: bt.Trainer, least: float) -> dict[str, float]:
-    """GFLOP/s of a square matrix product, and of the small encoder's widest convolution at this batch."""
+    """GFLOP/s of a square matrix product, and of the small encoder's widest convolution, or ResNet-18's first, at this batch."""
     device, dtype = trainer.device, trainer.precision
     n = 8192 if device.type == "cuda" else 1024
     a, b = torch.randn(2, n, n, device=device, dtype=dtype)
-    batch = trainer.config.batch_size
-    x = torch.randn(batch, 64, 8, 8, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    batch, side = trainer.config.batch_size, 32 if device.type == "cuda" else 8
+    x = torch.randn(batch, 64, side, side, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     w = torch.randn(64, 64, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     return {
         "matmul": 2 * n**3 / seconds(lambda: a @ b, least, device) / 1e9,
-        "convolution": 2 * batch * 64 * 64 * 9 * 64 / seconds(lambda: F.conv2d(x, w, padding=1), least, device) / 1e9,
+        "convolution": 2
+        * batch
+        * side**2
+        * 64
+        * 9
+        * 64
+        / seconds(lambda: F.conv2d(x, w, padding=1), least, device)
+        / 1e9,
     }
 
 
-def measure(changes: dict, device: str, least: float, rounds: int) -> dict:
+def measure(changes: dict, device: str, least: float, rounds: int, compiled: bool = False) -> dict:
     size = changes.get("view_size")  # noise of that size, where it is not that of the drawn shapes
     noise = torch.randint(0, 256, (1024, 3, size, size), dtype=torch.uint8) if size else None
     images = bt.load("shapes") if noise is None else bt.ImageSet("noise", "train", noise)
@@ -107,6 +117,11 @@ def measure(changes: dict, device: str, least: float, rounds: int) -> dict:
     with FlopCounterMode(display=False) as counter:
         bare.step()
     parts["whole step, views made beforehand"] = bare.step
+    if compiled:
+        swift = bt.Trainer(trainer.config.replace(compile=True), images, device=device)
+        for _ in range(3):
+            swift.step()
+        parts["whole step, compiled"] = swift.step
     times: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(rounds):
         for name, work in parts.items():
@@ -119,7 +134,7 @@ def measure(changes: dict, device: str, least: float, rounds: int) -> dict:
     return {
         "milliseconds": {name: round(1e3 * value, 3) for name, value in t.items()},
         "share_of_step": {name: round(t[name] / t["whole step"], 3) for name in (*known, "rest")},
-        "images_per_second": round(trainer.config.batch_size / t["whole step"]),
+        "images_per_second": {n: round(trainer.config.batch_size / t[n]) for n in t if n.startswith("whole step")},
         "gflop_per_step": round(flops / 1e9, 2),
         "gflops": round(flops / t["whole step"] / 1e9, 1),
         "ceilings_gflops": {name: round(value, 1) for name, value in top.items()},
@@ -132,12 +147,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    least, rounds = (0.02, 1) if options.quick else (1.0, 5)
+    least, rounds = (0.02, 1) if options.quick else (0.5, 3) if options.device == "cuda" else (1.0, 5)
     cases = ON_GPU if options.device == "cuda" else CASES
     result: dict = {"threads": torch.get_num_threads(), "cases": {}}
     for name, changes in cases.items():
-        found = result["cases"][name] = measure(changes, options.device, least, rounds)
-        print(name, found["share_of_step"], found["images_per_second"], "images/s", found["of_matmul_ceiling"])
+        found = result["cases"][name] = measure(changes, options.device, least, rounds, name in COMPILED)
+        print(name, found["share_of_step"], found["images_per_second"], found["of_matmul_ceiling"], flush=True)
         if not options.quick:  # after every case, so that a run that is cut off leaves what it has
             common.write(f"step_{options.device}", result)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .augment import as_float, normalise
 from .data import DataError, ImageSet, StreamedSet
+from .hardware import memory_errors
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the probe, inverse L2 strength
 ITERATIONS = 100  # of L-BFGS for each of them, twice as many for the chosen one
@@ -27,13 +28,14 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
     0.25. The encoder's mode is restored. Images 8/7 as large as the views it was trained on give their centre (see
     `kept_size`), those of any other size are taken as they are.
     """
-    parameter = next(encoder.parameters())
+    device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
     rows = []
     for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
-        x = centre(batch.to(parameter.device), seen_size(encoder, min(batch.shape[2:])))
-        rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
+        with memory_errors(f"on {device} at the features of {len(batch)} images", "give features a smaller batch_size"):
+            x = centre(batch.to(device), seen_size(encoder, min(batch.shape[2:])))
+            rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     encoder.train(was_training)
     return torch.cat(rows)
 

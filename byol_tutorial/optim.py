@@ -121,8 +121,8 @@ def build_optimizer(model: Objective, config: Config) -> torch.optim.Optimizer:
             clip=config.trust_clip,
         )
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999))
-    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
+        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), foreach=True)
+    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum, foreach=True)
 
 
 def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor: float) -> float:

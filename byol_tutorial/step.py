@@ -49,7 +49,8 @@ class Stepper:
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # a run's shapes stay the same: try the ways to convolve them once
         self.train, self.test = train, test
-        self.feed = Feed(train, config, self.device, self.process)
+        with memory_errors(f"on {self.device} with the images", "take fewer or smaller ones, or another device"):
+            self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
         self.mean, self.std = train.statistics()
         if config.method == "dino" and config.prototypes < len(train.classes):
@@ -60,9 +61,11 @@ class Stepper:
         self.fingerprint = fingerprint(train)  # now, for a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
-        self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
+        with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
+            self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)
+        self._buffers = list(self.model.buffers())  # running statistics, centres: what forward passes change
         self.optimizer = build_optimizer(self.model, config)
         self._forward = self._wrap(config)
         self.steps_done = 0
@@ -132,8 +135,7 @@ class Stepper:
         self.model.train()
         self.model.begin_step(self.epoch)
         self.optimizer.zero_grad()
-        buffers = list(self.model.buffers())  # running statistics, centres: forward passes change them
-        before = [b.clone() for b in buffers]
+        before = [b.clone() for b in self._buffers]
         with self._memory():
             try:
                 passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
@@ -144,7 +146,7 @@ class Stepper:
                 loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
                 self._refuse_divergence(loss, norm, lr)
             except BaseException:
-                torch._foreach_copy_(buffers, before)
+                torch._foreach_copy_(self._buffers, before)
                 raise
             scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
