@@ -78,8 +78,9 @@ def save_state(path: Path, trainer: Trainer) -> None:
 
 def _strict(values):
     """JSON has no NaN and no infinity, as a gradient's norm can be where float16 overflows: null."""
-    isnt = lambda value: isinstance(value, float) and not math.isfinite(value)  # noqa: E731
-    return [None if isnt(value) else value for value in values] if isinstance(values, list) else values
+    if not isinstance(values, list):
+        return values
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
 
 
 def remove_parts(path: Path) -> None:

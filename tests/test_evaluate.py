@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.evaluate import nearest, pixels
+from byol_tutorial.hardware import TrainingError
 from byol_tutorial.networks import build_encoder
 
 
@@ -117,6 +118,18 @@ def test_features_of_images_kept_larger_than_the_views_are_those_of_their_centre
         32,
         38,
     )
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+)
+def test_features_that_do_not_fit_into_memory_say_what_helps(encoder, monkeypatch, error):
+    def forward(x):
+        raise error
+
+    monkeypatch.setattr(encoder, "forward", forward)
+    with pytest.raises(TrainingError, match="out of memory on cpu at the features of 20 images: .* smaller batch_size"):
+        bt.features(encoder, bt.load("shapes", limit=20).images)
 
 
 def test_features_change_nothing_in_the_encoder(encoder):

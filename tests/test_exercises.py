@@ -9,7 +9,7 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.course.exercises import ExerciseError
-from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, judge
+from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, judge, same
 
 NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9]*.md"))}
 ALL = [e for exercises in bt.exercises.lessons().values() for e in exercises.values()]
@@ -128,6 +128,16 @@ def test_an_unknown_error_is_told_with_numbers_and_shapes():
     assert "asked for is a tensor" in judge(e, lambda x: "two").message
     assert "not finite" in judge(e, lambda x: x * float("nan")).message
     assert judge(e, lambda x: x * 3).mistake is None
+
+
+def test_small_numbers_among_large_ones_may_be_off_by_the_rounding_of_the_large():
+    """Scalar products of 138 and of −0.009070, computed in another order: −0.009073."""
+    right = torch.tensor([138.55, -0.009070])
+    assert same(right + torch.tensor([0.0, -3e-6]), right, 1e-4)
+    assert not same(right + torch.tensor([0.0, -3e-3]), right, 1e-4)
+    assert not same(right + torch.tensor([0.1, 0.0]), right, 1e-4)
+    assert not same(torch.tensor([torch.inf, 1.0]), torch.tensor([torch.inf, 2.0]), 1e-4)
+    assert not same(torch.tensor([-0.009073]), torch.tensor([-0.009070]), 1e-4)
 
 
 def test_an_exception_is_told_with_its_line():

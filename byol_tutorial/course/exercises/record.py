@@ -54,7 +54,7 @@ class Exercise:
     accept      for an answer that need not equal the reference (extend): accept(answer) gives None, or what is wrong
     questions   predict: name -> allowed words, or (low, high) for a number
     praise      what to say when it is right: what it means, what to think of next
-    tolerance   relative, of numbers; absolute, 1/100 of it
+    tolerance   relative, of numbers; absolute, 1/100 of it, times the largest number beside where that is above 1
     """
 
     id: str
@@ -225,7 +225,10 @@ def _plain(value):
 
 
 def same(a, b, tolerance: float) -> bool:
-    """Equal, up to a relative tolerance of numbers; a tensor of one number is that number."""
+    """Equal, up to a relative tolerance of numbers; a tensor of one number is that number.
+
+    The larger the numbers of a tensor, the further from 0 may rounding leave those that are small among them.
+    """
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
@@ -234,7 +237,8 @@ def same(a, b, tolerance: float) -> bool:
     if x is not None and y is not None:
         if x.shape != y.shape:
             return False
-        return torch.allclose(x, y, rtol=tolerance, atol=tolerance / 100, equal_nan=True)
+        largest = max([1.0, *y[y.isfinite()].abs().flatten().tolist()])
+        return torch.allclose(x, y, rtol=tolerance, atol=tolerance / 100 * largest, equal_nan=True)
     if x is not None or y is not None:
         return False
     return type(a) is type(b) and bool(a == b)
