@@ -128,7 +128,9 @@ def test_features_that_do_not_fit_into_memory_say_what_helps(encoder, monkeypatc
         raise error
 
     monkeypatch.setattr(encoder, "forward", forward)
-    with pytest.raises(TrainingError, match="out of memory on cpu at the features of 20 images: .* smaller batch_size"):
+    with pytest.raises(
+        TrainingError, match=r"out of memory on cpu at the features of 20 images: .* smaller batch_size"
+    ):
         bt.features(encoder, bt.load("shapes", limit=20).images)
 
 
