@@ -10,7 +10,8 @@ from contextlib import contextmanager
 def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
     """An event that these signals set instead of breaking into a step; a second Ctrl-C breaks in as usual.
 
-    Schedulers send SIGTERM to a launcher and to all that it has launched, so that one process may get several. Only the main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
+    Schedulers send SIGTERM to a launcher and to all that it has launched, so that one process may get several. Only the
+    main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
     """
     flag = threading.Event()
     flag.signal = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,31 @@ def without_contradictions(changes: dict) -> dict:
 ANY = st.fixed_dictionaries(
     {}, optional={n: values(f) for n, f in FIELDS.items() if n not in ("epochs", "warmup_epochs")}
 ).map(without_contradictions)
+
+
+def wrong(field):
+    """Values that this field cannot have."""
+    meta = field.metadata
+    if meta["choices"]:
+        return st.text("abcdefgh_ 1").filter(lambda value: value not in meta["choices"])
+    if field.type is bool:
+        return st.sampled_from([2, -1, 0.5, "yes", "True"])
+    low = meta["low"] if meta["low"] is not None else meta["above"]
+    kinds = [st.sampled_from(["many", math.nan, math.inf, -math.inf])]
+    if low is not None:
+        kinds.append(st.floats(max_value=low, exclude_max=meta["above"] is None))
+    if meta["high"] is not None:
+        kinds.append(st.floats(min_value=meta["high"], exclude_min=True))
+    if field.type is int:
+        kinds.append(st.floats(1, 100).filter(lambda value: value != int(value)))
+    return st.one_of(kinds)
+
+
+@given(st.sampled_from(sorted(FIELDS)).flatmap(lambda name: st.tuples(st.just(name), wrong(FIELDS[name]))))
+def test_any_invalid_value_is_refused_by_the_name_of_its_field(case):
+    name, value = case
+    with pytest.raises(bt.ConfigError, match=re.escape(name)):
+        bt.Config(**{name: value})
 
 
 @given(ANY)
