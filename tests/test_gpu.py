@@ -83,7 +83,7 @@ def test_draws_depend_on_the_seed_and_follow_the_same_distribution(kind):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("optimizer", ["lars", "sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["lars", "sgd"])  # AdamW makes whole steps of what is 0 up to rounding
 def test_a_step_is_that_on_the_cpu(train, method, optimizer, monkeypatch):
     """Loss, measures, gradient norm and weights; views on CUDA are drawn by another generator, so they are handed over."""
     changes = {"method": method, "prototypes": 12, "local_crops": 2, "optimizer": optimizer, "warmup_epochs": 0.0}
@@ -104,7 +104,7 @@ def test_a_step_is_that_on_the_cpu(train, method, optimizer, monkeypatch):
         {"predictor": "optimal"}, {"predictor": "fixed"}, {"predictor": "identity"}, {"norm": "gn_ws"}, {"norm": "none"},
         {"negatives_weight": 1.0}, {"target": "random"}, {"target": "online"}, {"loss_normalization": "layernorm"},
         {"loss_normalization": "batchnorm"}, {"symmetric": False}, {"accumulation_steps": 2}, {"encoder": "resnet18"},
-        {"view_size": 24}, {"encoder": "vit_nano", "patch_size": 8}, DINO | {"ibot_weight": 1.0, "koleo_weight": 0.1},
+        {"view_size": 24}, {"optimizer": "adamw", "lr": 0.03}, {"encoder": "vit_nano", "patch_size": 8}, DINO | {"ibot_weight": 1.0, "koleo_weight": 0.1},
         DINO | {"centering": "sinkhorn"},
     ],
     ids=str,
