@@ -21,10 +21,10 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
     before = {number: signal.getsignal(number) for number in signals}
 
     def on_signal(number, _frame):
+        # first, so that the next one does not come into the middle of this
+        signal.signal(number, before[number] if number == signal.SIGINT else signal.SIG_IGN)
         flag.signal = number
         flag.set()
-        if number == signal.SIGINT:
-            signal.signal(number, before[number])
 
     for number in signals:
         signal.signal(number, on_signal)

@@ -249,7 +249,7 @@ class Laboratory:
         if file is None or not file.exists():
             return Session(config, self.train, self.test, device)
         trainer = Trainer(config, self.train, self.test, device)
-        restore(trainer, checkpoint.load(file) | {"random": random_states()})  # the caller's own are left alone
+        restore(file, trainer, checkpoint.load(file) | {"random": random_states()})  # the caller's own are left alone
         return Session.of(trainer)
 
     def __repr__(self) -> str:
