@@ -191,8 +191,8 @@ def _judge(loss: Sequence[float], gradient_norm: Sequence[float], report: Collap
     if len(loss) >= 2 * WINDOW:
         first, last = torch.tensor(loss[:WINDOW]).double(), torch.tensor(loss[-WINDOW:]).double()
         change = float(last.mean() - first.mean())
-        # of that change, if steps were independent; from one step to the next alone, so that a fall within counts not
-        error = float(((first.var() + last.var()) / WINDOW).sqrt())
+        error = float(((first.var() + last.var()) / WINDOW).sqrt())  # of that change, if steps were independent
+        # the same from one step to the next alone, which a fall within a window does not enlarge
         noise = float(((first.diff().square().mean() + last.diff().square().mean()) / (2 * WINDOW)).sqrt())
         size = abs(float(first.mean()))  # a loss may be negative: SimSiam's is
         if change > max(5 * error, 0.1 * size):

@@ -60,7 +60,7 @@ class Stepper:
             )
         self.fingerprint = fingerprint(train)  # now, for a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        self.scaler = self._scaler()
         with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
             self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
         if self.process.world_size > 1 and self.device.type == "cuda":
@@ -80,6 +80,12 @@ class Stepper:
         """The model at step 0. Torch's global random state is neither used nor changed."""
         with OwnGenerator(config.seed):
             return build_model(config, self.view_size, self.mean, self.std)
+
+    def _scaler(self, state: dict | None = None) -> torch.amp.GradScaler:
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        if state:
+            scaler.load_state_dict(state)
+        return scaler
 
     def _wrap(self, config: Config) -> Callable:
         """The model as it is called: shared among processes, compiled."""
@@ -147,6 +153,9 @@ class Stepper:
                 self._refuse_divergence(loss, norm, lr)
             except BaseException:
                 torch._foreach_copy_(self._buffers, before)
+                self.scaler = self._scaler(
+                    self.scaler.state_dict()
+                )  # it remembers a step it has begun, and refuses another
                 raise
             scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)

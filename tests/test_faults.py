@@ -324,6 +324,18 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     assert not all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
 
+def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
+    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
+    hook = trainer.model.encoder.register_forward_hook(lambda m, args, y: y * torch.nan)
+    with pytest.raises(DivergedError, match="the loss is nan at step 0"):
+        trainer.step()
+    hook.remove()
+    twin = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
+    assert trainer.step() == twin.step()
+    assert trainer.scaler.state_dict() == twin.scaler.state_dict()
+
+
 def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch):
     """As on another device, which has no bfloat16."""
     tiny(train, precision="mixed").save(tmp_path / "c.pt")
