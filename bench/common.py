@@ -13,7 +13,8 @@ import torchvision
 
 import byol_tutorial
 
-RESULTS = Path(__file__).parent / "results"
+# what comes back from a machine that is lent may have to lie elsewhere
+RESULTS = Path(os.environ.get("OUT") or Path(__file__).parent / "results")
 
 
 def processor() -> str:
@@ -50,10 +51,16 @@ def _one_line(numbers: re.Match) -> str:
     return "[" + " ".join(numbers[1].split()) + "]"
 
 
-def write(name: str, content: dict) -> None:
+def write(name: str, content: dict, add: bool = False) -> None:
+    """Write results/MACHINE/NAME.json, or the same below the folder that the environment variable OUT names.
+
+    add: keep what the file has and this content lacks, for several commands that write one file; and say nothing.
+    """
     machine = re.sub(r"\W+", "-", re.sub(r"\(\w+\)| Processor", "", gpu() or processor())).lower()
     path = RESULTS / machine / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"circumstances": circumstances()} | content, indent=1, ensure_ascii=False)
+    before = json.loads(path.read_text()) if add and path.exists() else {}
+    text = json.dumps(before | {"circumstances": circumstances()} | content, indent=1, ensure_ascii=False)
     path.write_text(re.sub(r'\[\s+([^\[\]{}"]+?)\s+\]', _one_line, text) + "\n")
-    print(f"written to {os.path.relpath(path)}")
+    if not add:
+        print(f"written to {os.path.relpath(path)}")

@@ -1,26 +1,41 @@
 #!/usr/bin/env bash
 # All that wants a CUDA device, from the repository's root, in .venv with the peers installed (make bench-peers), or in
-# any Python that has what pyproject.toml asks for:
-#   bench/gpu.sh        the tests marked gpu, and speed; at most eight minutes; results in bench/results
-#   bench/gpu.sh DATA   CIFAR-10 as an image folder: 200 epochs of ResNet-18, to the kNN accuracy of the last one; if it
-#                       is cut off, the same command goes on from build/cifar10.pt
+# any Python that has torch and what pyproject.toml asks for:
+#   bench/gpu.sh              tests, then speed, each part within a time of its own; about ten minutes
+#   bench/gpu.sh PART ...     some of it: tests, learning, peers, or a part of bench/gpu.py
+#   bench/gpu.sh DATA         CIFAR-10 as an image folder: 200 epochs of ResNet-18, judged at the end
+# Results go to bench/results, or below the folder that OUT names, as they come.
 set -uo pipefail
-export PATH="$PWD/.venv/bin:$PATH" PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
-python=$(command -v python || command -v python3)
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+python=.venv/bin/python
+[ -x "$python" ] || python=$(command -v python3)
+"$python" -c 'import torch' 2> /dev/null || { echo "no torch in $python: make lab sets up .venv"; exit 2; }
 "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { echo "no CUDA device here"; exit 2; }
+logs=${OUT:-build/gpu}
+mkdir -p "$logs"
 failed=0
-part() {  # of so many seconds; one that fails does not keep the others from their turn
-  echo "== ${*:2}"
-  timeout "$@" || { echo "failed: ${*:2}"; failed=1; }
+within() {  # so many seconds; a part that fails or takes longer does not keep the others from their turn
+  local start=$SECONDS code=0
+  timeout -s INT -k 5 "$@" || code=$?
+  [ $code -eq 0 ] || failed=1
+  echo "== ${*:3}: $((SECONDS - start)) s, exit $code"
 }
-if [ $# -gt 0 ]; then
-  mkdir -p build
-  part 86400 "$python" bench/photos.py "$1" --limit 50000 --preset cifar10 --batch-size 512 --device cuda --keep build/cifar10.pt
+slow="compiled_steps or it_learns"
+part() {
+  case $1 in
+    tests) OMP_NUM_THREADS=1 within 200 "$python" -m pytest tests/test_gpu.py -q -n 8 --timeout 150 -k "not ($slow)" \
+      -p no:cacheprovider --junitxml="$logs/gpu-tests.xml" ;;
+    learning) within 150 "$python" -m pytest tests/test_gpu.py -q --timeout 140 -k "$slow" \
+      -p no:cacheprovider --junitxml="$logs/gpu-learning.xml" ;;
+    peers) within 100 "$python" bench/peers.py ;;
+    compiled | large) within 150 "$python" bench/gpu.py "$1" ;;
+    *) within 70 "$python" bench/gpu.py "$1" ;;
+  esac
+}
+if [ $# -eq 1 ] && [ -d "$1/train" ]; then
+  within 86400 "$python" bench/photos.py "$1" --limit 50000 --preset cifar10 --device cuda
 else
-  part 170 "$python" -m pytest tests/test_gpu.py -q
-  cd bench || exit
-  part 110 "$python" step.py
-  part 120 "$python" peers.py
-  part 80 "$python" growth.py
+  [ $# -gt 0 ] || set -- tests methods ceilings views eager graph others peers large compiled learning
+  for name in "$@"; do part "$name"; done
 fi
 exit $failed

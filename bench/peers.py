@@ -201,7 +201,7 @@ def augmentation(size: int, batch: int, seconds: float, rounds: int, device: str
             v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3),
         ])  # fmt: skip
 
-    mine = Views(config, (0.5,) * 3, (0.25,) * 3)
+    mine = Views(config, (0.5,) * 3, (0.25,) * 3, torch.Generator(device).manual_seed(0))
     k1, k2 = kornia_views(1.0, 0.0), kornia_views(0.1, 0.2)
     t1, t2 = torchvision_views(1.0, 0.0), torchvision_views(0.1, 0.2)
 
@@ -237,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="ours also by torch.compile")
     options = parser.parse_args()
     device, quick = options.device, options.quick
     size, batch, encoder, precision = (
@@ -247,36 +248,61 @@ def main() -> None:
     config = config_for(size, batch, encoder, precision)
 
     cores = torch.get_num_threads()
-    workers = [0] if quick else sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})
-    choices = {w: with_lightly(images, config, device, w) for w in workers}
-    ahead = {w: 0 if quick else 2 * w + 1 for w in workers}  # what a DataLoader makes ahead, and one more
-    speeds = {w: rate(steps, batch, seconds, device, ahead[w]) for w, steps in choices.items()}
-    best = max(speeds, key=speeds.get)
-    print("lightly, images/s by workers:", {w: round(v) for w, v in speeds.items()})
-    for w in set(choices) - {best}:
-        choices[w].close()
-    contestants = {
-        "ours": ours(images, config, device),
-        "lightly": choices[best],
-        "byol-pytorch": with_byol_pytorch(images, config, device),
-    }
     result = {
         "what": f"{encoder} encoder, {size} px, batch {batch}, {precision}, heads {HIDDEN}/{PROJECTION}, on {device}",
         "threads": cores,
         "differences": DIFFERENCES,
-        "lightly_workers": best,
-        "training": summary(race(contestants, batch, seconds, rounds, device, ahead[best])),
+        "alone": {},  # each before the race, so that a run that is cut off has something of each
+        "absent": {},
+        "training": {},
         "augmentation": {},
     }
+
+    def keep() -> None:
+        if not quick:
+            common.write(f"peers_{device}", result)
+
+    def alone(name: str, contestant: Iterator[None], ahead: int = 0) -> float:
+        """Its speed by itself, or 0 and the reason where it cannot be had."""
+        try:
+            result["alone"][name] = round(rate(contestant, batch, seconds / 2, device, ahead), 1)
+        except ImportError as error:
+            result["absent"][name] = str(error)
+        print(f"{name}: {result['alone'].get(name, result['absent'].get(name))}", flush=True)
+        keep()
+        return result["alone"].get(name, 0.0)
+
+    contestants = {"ours": ours(images, config, device)}
+    alone("ours", contestants["ours"])
+    if options.compile:
+        contestants["ours, compiled"] = ours(images, config.replace(compile=True), device)
+        alone("ours, compiled", contestants["ours, compiled"])
+    workers = [0] if quick else sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})
+    choices = {w: with_lightly(images, config, device, w) for w in workers}
+    # what a DataLoader makes ahead, and one more
+    ahead = {w: 0 if quick else 2 * w + 1 for w in workers}
+    speeds = {w: alone(f"lightly, {w} workers", choices[w], ahead[w]) for w in workers}
+    best = max(speeds, key=speeds.get)
+    for w in set(choices) - {best}:
+        choices[w].close()
+    result["lightly_workers"] = best
+    if speeds[best]:
+        contestants["lightly"] = choices[best]
+    peer = with_byol_pytorch(images, config, device)
+    if alone("byol-pytorch", peer):
+        contestants["byol-pytorch"] = peer
+    result["training"] = summary(race(contestants, batch, seconds, rounds, device, ahead[best]))
     print("training:", result["training"]["images_per_second"], result["training"]["ours_times_as_fast_as"])
-    if not quick:  # now too, so that a run that is cut off leaves what it has
-        common.write(f"peers_{device}", result)
+    keep()
     for size, batch in [(32, 16)] if quick else [(32, 128), (96, 64), (224, 16)]:
-        found = summary(augmentation(size, batch, seconds / 2, rounds, device))
+        try:
+            found = summary(augmentation(size, batch, seconds / 2, rounds, device))
+        except ImportError as error:
+            result["absent"]["kornia"] = str(error)
+            break
         result["augmentation"][f"{size} px, batch {batch}"] = found
         print(f"augmentation, {size} px:", found["images_per_second"], found["ours_times_as_fast_as"])
-    if not quick:
-        common.write(f"peers_{device}", result)
+    keep()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda --keep FILE]
+"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
 
 DATA is an image folder with train/ and test/, one sub-folder a class. Results in this repository are of
-CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed.
+CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed. Results are written as
+they come, and the encoder beside them with --encoder.
 """
 
 import argparse
@@ -22,42 +23,56 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--preset", default="photos")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda in half precision")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
-    parser.add_argument(
-        "--keep", type=Path, help="save to this file every ten epochs, and go on from it if it is there"
-    )
+    parser.add_argument("--every", type=int, default=20, help="epochs between looks at kNN accuracy and speed")
+    parser.add_argument("--encoder", type=Path, help="write the trained encoder to this file, its weights as bfloat16")
     options = parser.parse_args()
 
     train = bt.load(f"folder:{options.data}", limit=options.limit)
     test = bt.load(f"folder:{options.data}", "test")
-    config = bt.preset(options.preset, seed=options.seed, knn_every=0)
+    config = bt.preset(options.preset, seed=options.seed, knn_every=0, compile=options.compile)
     given = {"epochs": options.epochs, "batch_size": options.batch_size}
     config = config.replace(**{name: value for name, value in given.items() if value})
     if options.device == "cuda":
         config = config.replace(precision="mixed")
-    if options.keep and options.keep.exists():
-        trainer = bt.Trainer.resume(options.keep, train, test, options.device, config)
-    else:
-        trainer = bt.Trainer(config, train, test, device=options.device)
-    encoders = {"random encoder": trainer.initial_encoder(), "BYOL": trainer.model.encoder}
-    while trainer.steps_done < trainer.total_steps:
-        trainer.run(epochs=10)
-        if options.keep:
-            trainer.save(options.keep)
-
-    knn = {"raw pixels": bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)}
-    for name, encoder in encoders.items():
-        a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
-        knn[name] = bt.knn_accuracy(a, train.labels, b, test.labels)
-    print(f"{options.name}: {len(train)} training and {len(test)} test images of {train.images.shape[-1]} px")
-    for name, accuracy in knn.items():
-        print(f"{name:<16} kNN {accuracy:.3f}")
-    seconds = trainer.history.seconds
-    print(f"trained {seconds:.0f} s on {torch.get_num_threads()} threads, {trainer.report()}")
-    result = {"data": options.name, "train": len(train), "test": len(test), "epochs": config.epochs, "seconds": seconds}
+    trainer = bt.Trainer(config, train, test, device=options.device)
     name = "photos" if options.preset == "photos" else f"photos_{options.preset}_{options.device}"
-    common.write(name, result | {"seed": options.seed, "threads": torch.get_num_threads(), "knn": knn})
+    result = {
+        "data": options.name, "train": len(train), "test": len(test), "config": config.to_dict(), "seconds": 0.0,
+        "threads": torch.get_num_threads(), "on_the_way": [], "knn": {},
+    }  # fmt: skip
+
+    def knn(a: torch.Tensor, b: torch.Tensor) -> float:
+        a, b = a.to(trainer.device), b.to(trainer.device)
+        return round(bt.knn_accuracy(a, train.labels, b, test.labels), 4)
+
+    def look(encoder: torch.nn.Module) -> float:
+        return knn(bt.features(encoder, train), bt.features(encoder, test))
+
+    result["knn"]["raw pixels"] = knn(pixels(train.images), pixels(test.images))
+    result["knn"]["random encoder"] = look(trainer.initial_encoder())
+    print(f"{options.name}: {len(train)} training and {len(test)} test images of {train.images.shape[-1]} px")
+    while trainer.steps_done < trainer.total_steps and not trainer.interrupted:
+        steps, seconds = trainer.steps_done, trainer.history.seconds
+        trainer.run(epochs=options.every, progress=False)
+        steps, seconds = trainer.steps_done - steps, trainer.history.seconds - seconds
+        result["seconds"] = round(trainer.history.seconds, 1)
+        result["knn"]["BYOL"] = look(trainer.model.encoder)
+        result["on_the_way"].append(
+            {"epoch": round(trainer.epoch), "knn": result["knn"]["BYOL"], "images_per_second": round(steps * config.batch_size / seconds),
+             "loss": round(trainer.history.loss[-1], 4), "std": round(trainer.history.std[-1], 3)}
+        )  # fmt: skip
+        print(result["seconds"], result["on_the_way"][-1], flush=True)
+        common.write(name, result, add=True)
+    result["report"] = str(trainer.report())
+    common.write(name, result)
+    print(f"{result['knn']}; {result['seconds']} s on {torch.get_num_threads()} threads; {result['report']}")
+    if options.encoder:
+        for weight in trainer.model.encoder.parameters():
+            weight.data = weight.data.bfloat16() if weight.ndim > 1 else weight.data
+        trainer.save_encoder(options.encoder)
 
 
 if __name__ == "__main__":

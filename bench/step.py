@@ -25,12 +25,6 @@ CASES = {
         "hue": 0.1, "grayscale_p": 0.2, "blur_p": (1.0, 0.1), "solarize_p": (0.0, 0.2),
     },
 }  # fmt: skip
-ON_GPU = {
-    "resnet18, 32 px, batch 512, bf16": CASES["batch 128, the paper's views"]
-    | {"encoder": "resnet18", "batch_size": 512, "precision": "mixed"},
-    "resnet50, 224 px, batch 128, bf16": CASES["batch 128, the paper's views"]
-    | {"encoder": "resnet50", "view_size": 224, "hidden_dim": 4096, "projection_dim": 256, "precision": "mixed"},
-}
 
 
 def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
@@ -67,65 +61,44 @@ def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
     }
 
 
-def seconds(work: Callable, least: float, device: torch.device) -> float:
+def seconds(work: Callable, least: float) -> float:
     """Of one call, over at least so long."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
     start, n = time.perf_counter(), 0
     while time.perf_counter() - start < least:
         work()
         n += 1
-    wait()
     return (time.perf_counter() - start) / n
 
 
-COMPILED = ("resnet18, 32 px, batch 512, bf16",)  # also by torch.compile, which takes a minute or more
-
-
 def ceilings(trainer: bt.Trainer, least: float) -> dict[str, float]:
-    """GFLOP/s of a square matrix product, and of the small encoder's widest convolution, or ResNet-18's first, at this batch."""
-    device, dtype = trainer.device, trainer.precision
-    n = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(2, n, n, device=device, dtype=dtype)
-    batch, side = trainer.config.batch_size, 32 if device.type == "cuda" else 8
-    x = torch.randn(batch, 64, side, side, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    w = torch.randn(64, 64, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    """GFLOP/s of a square matrix product, and of the small encoder's widest convolution, at this batch."""
+    n, batch = 1024, trainer.config.batch_size
+    a, b = torch.randn(2, n, n)
+    x = torch.randn(batch, 64, 8, 8).contiguous(memory_format=torch.channels_last)
+    w = torch.randn(64, 64, 3, 3).contiguous(memory_format=torch.channels_last)
+    flops = 2 * batch * 8**2 * 64 * 9 * 64
     return {
-        "matmul": 2 * n**3 / seconds(lambda: a @ b, least, device) / 1e9,
-        "convolution": 2
-        * batch
-        * side**2
-        * 64
-        * 9
-        * 64
-        / seconds(lambda: F.conv2d(x, w, padding=1), least, device)
-        / 1e9,
+        "matmul": 2 * n**3 / seconds(lambda: a @ b, least) / 1e9,
+        "convolution": flops / seconds(lambda: F.conv2d(x, w, padding=1), least) / 1e9,
     }
 
 
-def measure(changes: dict, device: str, least: float, rounds: int, compiled: bool = False) -> dict:
-    size = changes.get("view_size")  # noise of that size, where it is not that of the drawn shapes
-    noise = torch.randint(0, 256, (1024, 3, size, size), dtype=torch.uint8) if size else None
-    images = bt.load("shapes") if noise is None else bt.ImageSet("noise", "train", noise)
-    trainer = bt.Trainer(bt.preset("shapes", epochs=1000, knn_every=0, **changes), images, device=device)
+def measure(changes: dict, least: float, rounds: int) -> dict:
+    images = bt.load("shapes")
+    trainer = bt.Trainer(bt.preset("shapes", epochs=1000, knn_every=0, **changes), images, device="cpu")
     for _ in range(3):
         trainer.step()
     parts = parts_of(trainer)
-    bare = bt.Trainer(trainer.config, images, device=device)  # its views are made beforehand
+    bare = bt.Trainer(trainer.config, images, device="cpu")  # its views are made beforehand
     views = bare._next_views(0)
-    bare._next_views = lambda k, m=0: views
+    bare._make_views = lambda *drawn: views
     with FlopCounterMode(display=False) as counter:
         bare.step()
     parts["whole step, views made beforehand"] = bare.step
-    if compiled:
-        swift = bt.Trainer(trainer.config.replace(compile=True), images, device=device)
-        for _ in range(3):
-            swift.step()
-        parts["whole step, compiled"] = swift.step
     times: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(rounds):
         for name, work in parts.items():
-            times[name].append(seconds(work, least, trainer.device))
+            times[name].append(seconds(work, least))
     t = {name: statistics.median(values) for name, values in times.items()}
     t["backward"] = t.pop("forward and backward") - t["online forward"]
     known = ("augmentation", "online forward", "target forward", "backward", "optimiser", "moving average")
@@ -145,16 +118,17 @@ def measure(changes: dict, device: str, least: float, rounds: int, compiled: boo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu"], help="this bench is of the CPU; bench/gpu.py is of a GPU"
+    )
     options = parser.parse_args()
-    least, rounds = (0.02, 1) if options.quick else (0.5, 3) if options.device == "cuda" else (1.0, 5)
-    cases = ON_GPU if options.device == "cuda" else CASES
+    least, rounds = (0.02, 1) if options.quick else (1.0, 5)
     result: dict = {"threads": torch.get_num_threads(), "cases": {}}
-    for name, changes in cases.items():
-        found = result["cases"][name] = measure(changes, options.device, least, rounds, name in COMPILED)
+    for name, changes in CASES.items():
+        found = result["cases"][name] = measure(changes, least, rounds)
         print(name, found["share_of_step"], found["images_per_second"], found["of_matmul_ceiling"], flush=True)
         if not options.quick:  # after every case, so that a run that is cut off leaves what it has
-            common.write(f"step_{options.device}", result)
+            common.write("step_cpu", result)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ class Views:
     """
 
     compiled = True  # on CPUs, until numba has shown that it cannot be used
+    triton = True  # on CUDA, until Triton has shown that it cannot be used
 
     def __init__(self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
@@ -101,13 +102,22 @@ class Views:
         n, _, height, width = images.shape
         return self.carry_out(images, self.draw(n, height, width, images.device))
 
-    def carry_out(self, images: Tensor, drawn: "Draw") -> tuple[Tensor, ...]:
-        """The views of n images for a Draw of 2n rows: those of v, then those of v′.
+    def carry_out(self, images: Tensor, drawn: "Draw", dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        """The views of n images for a Draw of 2n rows: those of v, then those of v′, each float (N, 3, size, size).
 
-        On a CPU picture by picture (fused.py), elsewhere as `apply` does it: the same up to rounding. Where numba cannot
-        be used there is one warning, and `apply` on CPUs too.
+        On a CPU picture by picture (fused.py), on CUDA up to 64 px in one kernel (triton_views.py), elsewhere as `apply`
+        does it: the same up to rounding. Where numba or Triton cannot be used there is one warning, and `apply` takes
+        their place.
+
+        dtype: of the views on CUDA, for a network in half precision; elsewhere they are float32.
         """
         size = self.config.view_size or min(images.shape[2:])
+        if (
+            images.device.type == "cuda"
+            and Views.triton
+            and (both := self._by_triton(images, drawn, size, dtype)) is not None
+        ):
+            return both.split(len(images))
         if images.device.type == "cpu" and not images.requires_grad and Views.compiled:
             try:
                 from . import fused  # here, for numba takes half a second to load
@@ -120,6 +130,21 @@ class Views:
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
         both = self._apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
+
+    def _by_triton(self, images: Tensor, drawn: "Draw", size: int, dtype: torch.dtype) -> Tensor | None:
+        """All views by one kernel, or None where it is not made for such images or cannot be used here."""
+        try:
+            from . import triton_views  # here, because torch brings Triton along with CUDA only
+
+            if not triton_views.fits(images, size):
+                return None
+            return triton_views.views(images, drawn, size, self.config.colour_form, self.mean, self.std, dtype)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # no Triton, no C compiler, a card it does not know: each has an error of its own
+            Views.triton = False
+            warnings.warn(f"views take several times longer, because Triton cannot be used: {error!r}", stacklevel=3)
+            return None
 
     def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
         """The random numbers of 2n views of n images: the first n rows from T, the other n from T′."""

@@ -73,8 +73,7 @@ def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, fi
     with torch.autocast(p.device.type, enabled=False):  # half precision would round what is divided by α
         to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
     row = torch.arange(len(p), device=p.device)
-    itself = torch.zeros_like(to_own, dtype=torch.bool)
-    itself[row, first_row + row] = True
+    itself = first_row + row[:, None] == torch.arange(len(own), device=p.device)
     scores = torch.cat((to_own.masked_fill(itself, -torch.inf), to_other), dim=1)
     return 2 * temperature * scores.logsumexp(dim=1).mean()
 
@@ -149,7 +148,6 @@ class BYOL(Objective):
             loss = loss + c.negatives_weight * negatives
         return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
 
-    @torch.no_grad()
     def update_target(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - tau)
+        self.follow(tau)

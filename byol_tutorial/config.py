@@ -231,6 +231,9 @@ class Config:
         choices=("float32", "mixed", "bfloat16", "float16"),
     )
     compile: bool = option(False, HARDWARE, "compile the model with torch.compile: slow to start, then faster")
+    cuda_graph: bool = option(
+        True, HARDWARE, "on CUDA, record a step as a graph and replay it: the same step, started at once"
+    )
 
     view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
     crop_area: Pair = option(

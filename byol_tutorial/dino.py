@@ -74,7 +74,7 @@ class DINO(Objective):
         self.register_buffer("center", torch.zeros(config.prototypes))
         self.register_buffer("patch_center", torch.zeros(config.prototypes))
         self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow when it is done
-        self.begin_step(0.0)
+        self.begin_step()
         self.patches = (view_size // config.patch_size) ** 2
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
@@ -82,8 +82,7 @@ class DINO(Objective):
         c = self.config
         return draw_masks((n, 2, self.patches), c.mask_ratio, c.mask_p, generator) if c.ibot_weight > 0 else None
 
-    def begin_step(self, epoch: float) -> None:
-        super().begin_step(epoch)
+    def begin_step(self) -> None:
         self.noted = {"center": [], "patch_center": []}
 
     @torch.no_grad()
@@ -143,4 +142,4 @@ class DINO(Objective):
             if means:
                 mean = mean_over_processes(torch.stack(means).mean(0))
                 getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - tau)
+        self.follow(tau)

@@ -35,7 +35,8 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has_bfloat16 else torch.float16
 
 
-NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")  # the host's, CUDA's, and its libraries' words
+# the host's words, CUDA's, cuBLAS's and cuDNN's; cuDNN says the last where no way to convolve fits into the memory left
+NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine")
 
 
 @contextmanager

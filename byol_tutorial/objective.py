@@ -4,6 +4,7 @@ BYOL and its relatives differ in nothing else. Views, batches, optimiser, checkp
 and command line are the same for all; methods.py names them.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ class Objective(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        # a tensor, so that a compiled model does not notice when it moves on
+        # epochs into the run; a tensor, so that compiled and recorded steps do not notice when it moves on
         self.register_buffer("epoch", torch.zeros(()), persistent=False)
 
     @property
@@ -52,9 +53,18 @@ class Objective(nn.Module):
         """What else is random in the loss of n images, a row for each; forward gets its rows as `drawn`."""
         return None
 
-    def begin_step(self, epoch: float) -> None:
-        """Called before the forward passes of an optimiser step, `epoch` epochs into the run."""
-        self.epoch.fill_(epoch)
+    def begin_step(self) -> None:
+        """Called before the forward passes of an optimiser step, but not where a recorded step is replayed."""
 
     def update_target(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, once per optimiser step; nothing where there is no target."""
+
+    @functools.cached_property
+    def target_and_online(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters ξ and θ in the same order, looked up once: on a GPU to find them takes longer than to average them."""
+        return list(self.target.parameters()), list(self.online.parameters())
+
+    @torch.no_grad()
+    def follow(self, tau: float) -> None:
+        """ξ ← τ ξ + (1 − τ) θ, for a method that has a target. τ = 1 leaves the target as it is."""
+        torch._foreach_lerp_(*self.target_and_online, 1 - tau)

@@ -101,11 +101,14 @@ class LARS(torch.optim.Optimizer):
         torch._foreach_add_(params, buffers, alpha=-group["lr"])
 
 
-def build_optimizer(model: Objective, config: Config) -> torch.optim.Optimizer:
+def build_optimizer(model: Objective, config: Config, fused: bool = False) -> torch.optim.Optimizer:
     """LARS, SGD or AdamW over the online network and the predictor; never over the target.
 
     Two groups for each, with weight decay and without it: biases and normalisation parameters, the
     1-dimensional ones, have none. A predictor that stays fixed is in no group.
+
+    fused: let torch update all weights in one kernel, for CUDA; else it takes one operation after the other for all of
+        them. Not with a scaled loss: torch's fused SGD leaves its momentum unset where the first step overflows.
     """
     groups = []
     for name, module in model.learned().items():
@@ -120,9 +123,10 @@ def build_optimizer(model: Objective, config: Config) -> torch.optim.Optimizer:
             trust_coefficient=config.trust_coefficient,
             clip=config.trust_clip,
         )
+    together = {"fused": fused, "foreach": not fused}
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), foreach=True)
-    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum, foreach=True)
+        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), **together)
+    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum, **together)
 
 
 def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor: float) -> float:

@@ -54,6 +54,9 @@ def restore(path, trainer, state: dict) -> None:
     """Put a new Trainer of the same config and images into the state that `state_of` took, from the file at path."""
     try:
         trainer.model.load_state_dict(state["model"])
+        for saved, here in zip(state["optimizer"]["param_groups"], trainer.optimizer.param_groups, strict=True):
+            # how the update is computed belongs to the device, not to the run
+            saved.update({name: here[name] for name in ("fused", "foreach") if name in here})
         trainer.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # not where there was half precision without loss scaling, as on another device
             trainer.scaler.load_state_dict(state["scaler"])

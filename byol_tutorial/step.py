@@ -3,16 +3,17 @@
 import math
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .augment import LocalCrops, Views
+from .augment import Draw, LocalCrops, Views
 from .byol import tau_at
 from .config import TARGETED, Config
+from .cuda_graph import StepGraph
 from .data import ImageSet, StreamedSet
 from .diagnose import cosines, spread
 from .distributed import mean_over_processes, process
@@ -30,6 +31,25 @@ from .vit import synchronise_batchnorm
 
 class DivergedError(TrainingError):
     """Loss or weights are no longer finite."""
+
+
+class Buffers:
+    """A copy of what forward passes change: running statistics, centres, predictors that are set. Of one model."""
+
+    def __init__(self, model: nn.Module):
+        places = [(module._buffers, name) for module in model.modules() for name in module._buffers]
+        places = [(of, name) for of, name in places if of[name] is not None]
+        # by dtype, since one operation copies tensors of one dtype; looked up each time, since a module may be moved
+        self._places = [[p for p in places if p[0][p[1]].dtype == dtype] for dtype in {of[n].dtype for of, n in places}]
+        self._copies = [[of[name].clone() for of, name in group] for group in self._places]
+
+    def take(self) -> None:
+        for group, copies in zip(self._places, self._copies, strict=True):
+            torch._foreach_copy_(copies, [of[name] for of, name in group])
+
+    def put_back(self) -> None:
+        for group, copies in zip(self._places, self._copies, strict=True):
+            torch._foreach_copy_([of[name] for of, name in group], copies)
 
 
 class Stepper:
@@ -65,8 +85,10 @@ class Stepper:
             self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)
-        self._buffers = list(self.model.buffers())  # running statistics, centres: what forward passes change
-        self.optimizer = build_optimizer(self.model, config)
+        self._kept = Buffers(self.model)
+        fused = self.device.type == "cuda" and not self.scaler.is_enabled()
+        self.optimizer = build_optimizer(self.model, config, fused)
+        self._parallel: DistributedDataParallel | None = None
         self._forward = self._wrap(config)
         self.steps_done = 0
         self.interrupted = False  # whether a signal ended the last run
@@ -74,6 +96,7 @@ class Stepper:
         self._stop: threading.Event | None = None
         self.history = History()
         self._views_generator = torch.Generator(self.device)
+        self._graph = StepGraph(lambda x: self._gradient([x]), self._views_generator, [*self.model.parameters()])
         self._set_config(config)
 
     def _build(self, config: Config) -> Objective:
@@ -92,11 +115,14 @@ class Stepper:
         forward = self.model
         if self.process.world_size > 1:
             # a predictor that is not in use has no gradient; which one is can change while training
-            forward = DistributedDataParallel(forward, find_unused_parameters=True)
+            forward = self._parallel = DistributedDataParallel(forward, find_unused_parameters=True)
         return torch.compile(forward) if config.compile else forward
 
-    def _set_config(self, config: Config) -> None:
+    def _set_config(self, config: Config, recording_holds: bool = False) -> None:
         self.config = self.model.config = config
+        if recording_holds:  # and reads the views' own numbers
+            return
+        self._graph.drop()
         self.views = Views(config, self.mean, self.std, self._views_generator)
         local = config.method == "dino" and config.local_crops > 0
         crops = [LocalCrops(config, self.view_size, self.mean, self.std, self._views_generator)] if local else []
@@ -138,25 +164,14 @@ class Stepper:
         factor = lr_factor_at(min(k, total), total, round(self.config.warmup_epochs * self.steps_per_epoch))
         lr = set_hyperparameters(self.optimizer, self.config, factor)
 
-        self.model.train()
-        self.model.begin_step(self.epoch)
-        self.optimizer.zero_grad()
-        before = [b.clone() for b in self._buffers]
+        self.model.epoch.fill_(self.epoch)
+        self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
         with self._memory():
-            try:
-                passes = [self._accumulate(k, m) for m in range(self.config.accumulation_steps)]
-                self.scaler.unscale_(self.optimizer)
-                groups = self.optimizer.param_groups
-                gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-                norm = torch.nn.utils.get_total_norm(gradients)
-                loss, *measures, norm, stop = self._agree(torch.stack(passes).mean(0), norm)
+            with self._undone_if_it_fails():
+                images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
+                numbers = self._graph(next(images)) if self._can_be_recorded() else self._gradient(images)
+                loss, *measures, norm, stop = self._agree(numbers)
                 self._refuse_divergence(loss, norm, lr)
-            except BaseException:
-                torch._foreach_copy_(self._buffers, before)
-                self.scaler = self._scaler(
-                    self.scaler.state_dict()
-                )  # it remembers a step it has begun, and refuses another
-                raise
             scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -181,6 +196,31 @@ class Stepper:
         remedy = "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
         return memory_errors(f"{where}{self.view_size} px", remedy)
 
+    @contextmanager
+    def _undone_if_it_fails(self) -> Iterator[None]:
+        """Put back what forward passes change, if anything in here raises."""
+        self._kept.take()
+        try:
+            yield
+        except BaseException:
+            self._kept.put_back()
+            self.scaler = self._scaler(self.scaler.state_dict())  # one that has begun a step refuses another
+            raise
+
+    def _can_be_recorded(self) -> bool:
+        """Whether a step's gradient is the same sequence of kernels each time, none of which waits for a number.
+
+        Float16's loss scale and other processes are asked on the way, and the optimal predictor takes eigenvectors, for
+        which torch waits. A step of several passes has long ones, where starting them costs little.
+        """
+        return (
+            self.config.cuda_graph
+            and self.device.type == "cuda"
+            and self.process.world_size == self.config.accumulation_steps == 1
+            and self.precision != torch.float16
+            and self.config.predictor != "optimal"
+        )
+
     def _refuse_divergence(self, loss: float, norm: float, lr: float) -> None:
         what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient's norm", norm)
         if not math.isfinite(value) and not (what != "loss" and self.scaler.is_enabled()):
@@ -188,42 +228,72 @@ class Stepper:
                 f"the {what} is {value} at step {self.steps_done}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
             )
 
-    def _accumulate(self, k: int, m: int) -> Tensor:
-        """Forward and backward pass m of step k; loss, √d·std, positive and negative cosine, on the device."""
-        views, extra = self._next_views(k, m)
+    def _gradient(self, images: Iterable[Tensor]) -> Tensor:
+        """Views, forward and backward passes of a step, one for each batch of images; the gradients are averaged.
+
+        Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm.
+        """
+        self.model.train()
+        self.model.begin_step()
+        self.optimizer.zero_grad()
+        drawn, passes = None, []
+        for m, batch in enumerate(images):
+            drawn = drawn or self._draw(*batch.shape[2:])
+            passes.append(self._accumulate(m, *self._make_views(batch, m, *drawn)))
+        self.scaler.unscale_(self.optimizer)
+        groups = self.optimizer.param_groups
+        norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
+        return torch.cat((torch.stack(passes).mean(0), norm[None]))
+
+    def _accumulate(self, m: int, views: list[Tensor], extra: dict[str, Tensor]) -> Tensor:
+        """Forward and backward pass m; loss, √d·std, positive and negative cosine, on the device."""
         passes = self.config.accumulation_steps
         # gradients are exchanged between processes once, with the last pass
-        waits = m < passes - 1 and isinstance(self._forward, DistributedDataParallel)
-        with self._forward.no_sync() if waits else nullcontext():
+        waits = m < passes - 1 and self._parallel is not None
+        with self._parallel.no_sync() if waits else nullcontext():
             with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
                 output: Output = self._forward(*views, **extra)
             self.scaler.scale(output.loss / passes).backward()
         return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
-    def _agree(self, measures: Tensor, norm: Tensor) -> list[float]:
-        """The means over all processes: a NaN or a wish to stop in one of them is seen by all, at the same step."""
-        stop = torch.full_like(norm, float(self._stop is not None and self._stop.is_set()))
-        return mean_over_processes(torch.cat((measures, torch.stack((norm, stop))))).tolist()
+    def _agree(self, numbers: Tensor) -> list[float]:
+        """The numbers, and whether to stop; the one place where a step waits for its device.
 
-    def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The views of forward pass m of step k, and what else the method draws.
-
-        The numbers of all the step's views are drawn, and this pass takes its rows: however a step is cut
-        into passes and processes, an image gets the same views.
+        With several processes, the means of all: a NaN or a wish to stop in one of them is seen by all, at the same step.
         """
-        images = self.feed.batch(k, m)
+        stop = float(self._stop is not None and self._stop.is_set())
+        if self.process.world_size == 1:
+            return [*numbers.tolist(), stop]
+        return mean_over_processes(torch.cat((numbers, torch.full_like(numbers[:1], stop)))).tolist()
+
+    def _draw(self, height: int, width: int) -> tuple[list[Draw], Tensor | None]:
+        """What is random in a step: a Draw for each kind of views, and what else the method draws.
+
+        For all of the step's images at once; a pass takes its rows. So however a step is cut into passes and processes,
+        an image gets the same views.
+        """
+        total = self.config.step_images
+        drawn = [kind.draw(total, height, width, self.device) for kind in self._kinds]
+        return drawn, self.model.draw(total, self._views_generator)
+
+    def _make_views(self, images: Tensor, m: int, drawn: list[Draw], more: Tensor | None) -> tuple[list[Tensor], dict]:
+        """The views of forward pass m, and what else the method has drawn."""
         total, rows = self.config.step_images, self.feed.rows(m)
-        self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
+        dtype = self.precision if self.device.type == "cuda" else torch.float32
         result = []
-        for kind in self._kinds:
-            drawn = kind.draw(total, *images.shape[2:], self.device)
+        for kind, numbers in zip(self._kinds, drawn, strict=True):
             if len(images) < total:
                 place = torch.arange(kind.per_image * total, device=self.device).view(-1, total)
-                drawn = drawn[place[:, rows].flatten()]
-            result += kind.carry_out(images, drawn)
-        more = self.model.draw(total, self._views_generator)
+                numbers = numbers[place[:, rows].flatten()]
+            result += kind.carry_out(images, numbers, dtype)
         extra = {} if more is None else {"drawn": more[rows]}
         return [v.contiguous(memory_format=torch.channels_last) for v in result], extra
+
+    def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The views of forward pass m of step k, without the step."""
+        self._views_generator.manual_seed(seed_at(self.config, 2 * k + 1))
+        images = self.feed.batch(k, m)
+        return self._make_views(images, m, *self._draw(*images.shape[2:]))
 
     def _tau(self, k: int) -> float:
         """The decay rate of update k of K (τ_0 belongs to the start, before any update)."""

@@ -10,6 +10,7 @@ import torch
 from . import checkpoint
 from .augment import Views
 from .config import FIELDS, LIVE, PREDICTING, Config, refuse_unknown
+from .cuda_graph import OUTSIDE
 from .data import ImageSet, StreamedSet
 from .diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
 from .evaluate import features, knn_accuracy
@@ -178,7 +179,7 @@ class Trainer(Stepper):
                 raise ConfigError(
                     f"{name!r} has no part in method {self.config.method!r}; it belongs to {', '.join(of)}"
                 )
-        self._set_config(self.config.replace(**fields))
+        self._set_config(self.config.replace(**fields), recording_holds=OUTSIDE.issuperset(fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))
 
     # --- keep -----------------------------------------------------------------------------------

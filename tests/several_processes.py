@@ -1,4 +1,7 @@
-"""Run by torchrun in test_distributed.py: trains each case and writes what each process ends with."""
+"""Run by torchrun in test_distributed.py and test_gpu.py: trains each case and writes what each process ends with.
+
+several_processes.py FOLDER [DEVICE]      on "cuda:0" all processes share one GPU, which gloo allows and NCCL does not
+"""
 
 import sys
 from pathlib import Path
@@ -30,8 +33,9 @@ CASES = {
 STEPS = 3
 
 
-def train(case: str) -> bt.Trainer:
-    trainer = bt.Trainer(bt.Config(**(TINY | CASES[case])), bt.load("shapes", limit=44), device="cpu")
+def train(case: str, device: str = "cpu") -> bt.Trainer:
+    torch.backends.cudnn.allow_tf32 = False
+    trainer = bt.Trainer(bt.Config(**(TINY | CASES[case])), bt.load("shapes", limit=44), device=device)
     for _ in range(STEPS):
         trainer.step()
     return trainer
@@ -39,19 +43,19 @@ def train(case: str) -> bt.Trainer:
 
 def result(trainer: bt.Trainer) -> dict:
     return {
-        "weights": [p.detach().clone() for p in trainer.model.parameters()],
+        "weights": [p.detach().clone().cpu() for p in trainer.model.parameters()],
         "loss": trainer.history.loss,
         "norm": trainer.history.gradient_norm,
     }
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
+    out, device = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu"
     torch.set_num_threads(1)
     distributed.join("cpu")
     rank = distributed.process().rank
-    torch.save({case: result(train(case)) for case in CASES}, out / f"{rank}.pt")
-    trainer = bt.Trainer(bt.Config(**TINY), bt.load("shapes", limit=44), bt.load("shapes", "test", limit=40), "cpu")
+    torch.save({case: result(train(case, device)) for case in CASES}, out / f"{rank}.pt")
+    trainer = bt.Trainer(bt.Config(**TINY), bt.load("shapes", limit=44), bt.load("shapes", "test", limit=40), device)
     trainer.run(progress=False)
     torch.save(result(trainer), out / f"run-{rank}.pt")
     trainer.save(out / f"checkpoint-{rank}.pt")

@@ -169,7 +169,7 @@ def test_dino_loss_is_lightlys_with_the_centre_after_several_batches(lightly_los
     )  # fmt: skip
     for batch in range(3):
         scores = [randn(6, 12, seed=100 * batch + s) / 4 for s in range(6)]
-        model.begin_step(0.0)
+        model.begin_step()
         teacher = model.sort(torch.cat(scores[:2])).split(6)
         log_student = [(s / 0.1).log_softmax(1) for s in scores[2:]]
         theirs = peer(scores[:2], scores[2:], epoch=5)
@@ -522,14 +522,14 @@ def test_synchronised_batchnorm_leaves_the_vits_stem_its_relu():
 
 def test_a_step_that_is_not_carried_out_leaves_the_centre_alone(train):
     trainer = trained(train, **TINY_DINO)
-    center, sound = trainer.model.center.clone(), trainer._next_views
+    center, sound = trainer.model.center.clone(), trainer._make_views
 
-    def damaged(k, m=0):
-        (v1, v2), extra = sound(k, m)
+    def damaged(*drawn):
+        (v1, v2), extra = sound(*drawn)
         v1[0, 0, 0, 0] = float("nan")
         return [v1, v2], extra
 
-    trainer._next_views = damaged
+    trainer._make_views = damaged
     with pytest.raises(bt.train.DivergedError):
         trainer.step()
     assert torch.equal(trainer.model.center, center)

@@ -3,15 +3,21 @@
 float32 convolutions take shortcuts there by default (TF32, ten bits); here they do not, so that the two can be compared.
 """
 
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import fields
 
 import pytest
+import several_processes as script
 import torch
 from torchvision.transforms.functional import to_pil_image
 
 import byol_tutorial as bt
 from byol_tutorial import augment as A
-from byol_tutorial import feed
+from byol_tutorial import cuda_graph, feed
 from byol_tutorial.hardware import TrainingError
 from byol_tutorial.option import METHODS
 from byol_tutorial.vit import synchronise_batchnorm
@@ -58,6 +64,46 @@ def test_the_same_draw_gives_the_same_picture(train, form):
     torch.testing.assert_close(ours.cpu(), torch.cat(here.carry_out(train.images, drawn)), rtol=0, atol=4e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("form", ["torchvision", "authors"])
+@pytest.mark.parametrize(("source", "size"), [(32, 32), (32, 24), (20, 32), (64, 64), (50, 48), (33, 16)])
+def test_one_kernel_makes_the_views_that_the_batch_makes(source, size, form, dtype, monkeypatch):
+    from byol_tutorial import triton_views
+
+    images = bt.load("shapes", limit=40, size=source).images.to(GPU)
+    config = bt.Config(
+        blur_p=0.5, solarize_p=0.5, jitter_p=0.8, grayscale_p=0.3, hue=0.5, crop_area=(0.08, 1.0), colour_form=form, view_size=size,
+    )  # fmt: skip
+    views = A.Views(config, (0.1, 0.2, 0.3), (0.3, 0.25, 0.2), torch.Generator(GPU).manual_seed(0))
+    drawn = views.draw(len(images), source, source, GPU)
+    ours = triton_views.views(images, drawn, size, form, views.mean, views.std, dtype)
+    monkeypatch.setattr(A.Views, "triton", False)
+    theirs = torch.cat(views.carry_out(images, drawn))
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert (ours.dtype, ours.shape) == (dtype, theirs.shape)
+    # the hue of a gray pixel is decided by the last bit, and a solarised one by which side of a half it lies on
+    far = (ours.float() - theirs).abs() > (1e-4 if dtype == torch.float32 else 0.03)
+    assert far.float().mean() < 1e-4
+    images = images.float() / 255
+    again = triton_views.views(images, drawn, size, form, views.mean, views.std, dtype)
+    assert ((again.float() - ours.float()).abs() > 0.03).float().mean() < 1e-4
+
+
+def test_a_kernel_that_cannot_be_compiled_gives_way_with_one_warning(train, monkeypatch):
+    from byol_tutorial import triton_views
+
+    def broken(*_):
+        raise RuntimeError("Failed to find C compiler")
+
+    expected = losses(trainer(train))
+    monkeypatch.setattr(triton_views, "views", broken)
+    monkeypatch.setattr(A.Views, "triton", True)
+    t = trainer(train)
+    with pytest.warns(UserWarning, match="Triton cannot be used") as seen:
+        assert losses(t) == pytest.approx(expected, rel=1e-3)
+    assert len([w for w in seen if "Triton" in str(w.message)]) == 1
+
+
 @pytest.mark.parametrize("kind", ["global", "local"])
 def test_draws_depend_on_the_seed_and_follow_the_same_distribution(kind):
     config = bt.Config(**DINO, local_crops=2, blur_p=0.5, solarize_p=0.5, grayscale_p=0.3)
@@ -90,7 +136,7 @@ def test_a_step_is_that_on_the_cpu(train, method, optimizer, monkeypatch):
     here, there = trainer(train, "cpu", **changes), trainer(train, **changes)
     views, extra = here._next_views(0)
     for t in (here, there):
-        monkeypatch.setattr(t, "_next_views", lambda k, m, t=t: ([v.to(t.device) for v in views], extra))
+        monkeypatch.setattr(t, "_make_views", lambda *_, t=t: ([v.to(t.device) for v in views], extra))
         t.step()
     for name in ("loss", "std", "positive", "negative", "gradient_norm", "lr", "tau"):
         a, b = (getattr(t.history, name)[0] for t in (there, here))
@@ -188,6 +234,195 @@ def test_sync_batchnorm_with_one_process_is_batchnorm(tmp_path):
         assert synced(*v).loss.item() == pytest.approx(plain(*v).loss.item(), rel=1e-4)
     finally:
         dist.destroy_process_group()
+
+
+# --- recorded steps -----------------------------------------------------------------------------
+
+MANY = cuda_graph.WARM_UP + 4  # steps, of which some are replayed
+IBOT = DINO | {"ibot_weight": 1.0, "koleo_weight": 0.1}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"encoder": "resnet18"}, {"method": "simclr"}, {"method": "simsiam"}, DINO | {"local_crops": 2}, IBOT,
+        {"method": "dino", "prototypes": 12, "centering": "sinkhorn"}, {"negatives_weight": 1.0}, {"norm": "gn_ws"},
+        {"target": "online"}, {"predictor": "identity"}, {"optimizer": "lars"}, {"view_size": 80},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_replayed_step_is_the_step(train, changes, precision):
+    changes = {"lr": 0.01} | changes  # small, as rounding grows with each step
+    plain, recorded = (trainer(train, **changes, precision=precision, cuda_graph=g) for g in (False, True))
+    expected = losses(plain, MANY)
+    assert losses(recorded, MANY) == pytest.approx(expected, rel=2e-2 if precision == "bfloat16" else 2e-3, abs=2e-3)
+    assert recorded._graph.recorded
+    assert not plain._graph.recorded
+    for name in ("std", "positive", "negative", "gradient_norm"):
+        a, b = getattr(recorded.history, name), getattr(plain.history, name)
+        assert a == pytest.approx(b, rel=0.1 if precision == "bfloat16" else 1e-2, abs=1e-2), name
+    assert len(set(expected)) == MANY  # each step has views of its own
+
+
+def test_sliders_of_the_optimiser_keep_the_recording_and_others_renew_it(train):
+    plain, recorded = (trainer(train, cuda_graph=g, epochs=20) for g in (False, True))
+    for change, kept in (
+        ({"lr": 0.05, "tau_base": 0.9, "weight_decay": 1e-3}, True), ({"jitter_p": 0.2, "crop_area": (0.3, 0.9)}, False),
+        ({"predictor": "linear"}, False), ({"stop_gradient": False}, False),
+    ):  # fmt: skip
+        for t in (plain, recorded):
+            losses(t, MANY)
+        assert recorded._graph.recorded
+        for t in (plain, recorded):
+            t.change(**change)
+        assert recorded._graph.recorded == kept
+    assert losses(recorded, MANY) == pytest.approx(losses(plain, MANY), rel=2e-2, abs=2e-3)
+
+
+def test_a_replayed_step_that_diverges_leaves_no_trace(train):
+    t = trainer(train, cuda_graph=True)
+    losses(t, MANY)
+    weight = next(t.model.predictor.parameters())
+    sound = weight.detach().clone()
+    with torch.no_grad():
+        weight.fill_(float("nan"))
+    buffers = [b for b in t.model.buffers() if b is not t.model.epoch]
+    before = [b.clone() for b in buffers]
+    for _ in range(2):
+        with pytest.raises(bt.train.DivergedError):
+            t.step()
+    assert all(map(torch.equal, before, buffers))
+    assert t.steps_done == MANY
+    with torch.no_grad():
+        weight.copy_(sound)
+    assert torch.isfinite(torch.tensor(losses(t, 2))).all()
+    assert t._graph.recorded
+
+
+def test_weights_that_move_to_other_memory_are_recorded_anew(train):
+    plain, recorded = (trainer(train, cuda_graph=g) for g in (False, True))
+    for t in (plain, recorded):
+        losses(t, MANY)
+        t.model.encoder.cpu()
+        ballast = torch.full((1 << 20,), float("nan"), device=GPU)  # where the weights may have been
+        t.model.encoder.to(GPU)
+        del ballast
+    assert losses(recorded, MANY) == pytest.approx(losses(plain, MANY), rel=1e-2, abs=2e-3)
+
+
+def test_a_step_that_cannot_be_recorded_is_run(train, monkeypatch):
+    t, plain = (trainer(train, cuda_graph=g) for g in (True, False))
+    gradient = t._gradient
+
+    def waits(images):
+        numbers = gradient(images)
+        numbers.sum().item()
+        return numbers
+
+    monkeypatch.setattr(t, "_gradient", waits)
+    with pytest.warns(UserWarning, match="cannot be recorded"):
+        found = losses(t, MANY)
+    assert found == pytest.approx(losses(plain, MANY), rel=1e-3)
+    assert torch.rand(3, device=GPU).isfinite().all()  # torch's own generator took part in the recording
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+
+
+def test_a_thread_goes_on_with_what_another_has_recorded(train):
+    t, plain = (trainer(train, cuda_graph=g, epochs=10) for g in (True, False))
+    found = losses(t, MANY)
+    for steps in (2, MANY):  # the second one records anew
+        worker = threading.Thread(target=lambda n=steps: found.extend(losses(t, n)))
+        worker.start()
+        worker.join()
+        t.change(flip_p=0.3)
+        plain_found = losses(plain, len(found) - plain.steps_done)
+        plain.change(flip_p=0.3)
+        assert found[-len(plain_found) :] == pytest.approx(plain_found, rel=2e-2, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "simclr"},
+        {"method": "simsiam"},
+        DINO | {"local_crops": 2},
+        IBOT,
+        {"negatives_weight": 1.0},
+        {"norm": "gn_ws"},
+        {"encoder": "resnet18"},
+        {"target": "random"},
+        {"optimizer": "lars"},
+        {"optimizer": "adamw"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_step_waits_for_the_device_once(train, changes, recorded, monkeypatch):
+    t = trainer(train, **changes, cuda_graph=recorded)
+    losses(t, MANY)
+    agree, waits = t._agree, []
+
+    @contextmanager
+    def allowed():
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    def counted(numbers):
+        waits.append(1)
+        with allowed():
+            return agree(numbers)
+
+    monkeypatch.setattr(t, "_agree", counted)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses(t, 2)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(waits) == 2
+
+
+def test_a_session_trains_on_the_card_and_takes_changes(train):
+    session = bt.Session(bt.Config(**(TINY | {"epochs": 10})), train, device=GPU)
+    session.start()
+    session.change(lr=0.1)
+    session.change(jitter_p=0.3)
+    session.run()
+    assert session.trainer.steps_done == session.trainer.total_steps == 50
+    assert [fields for _, fields in session.trainer.history.changes] == [{"lr": 0.1}, {"jitter_p": (0.3, 0.3)}]
+    assert session.trainer._graph.recorded
+
+
+# --- several processes on one card --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes that share the card wrote, connected by gloo."""
+    out = tmp_path_factory.mktemp("two")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launch, script.__file__, str(out), "cuda:0"],
+        capture_output=True,
+        timeout=280,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return out
+
+
+@pytest.mark.parametrize("case", script.CASES)
+def test_two_processes_make_the_steps_of_one(two, case):
+    """DistributedDataParallel, no_sync, gathered negatives, and here SyncBatchNorm too."""
+    one = script.result(script.train(case, "cuda:0"))
+    a, b = (torch.load(two / f"{rank}.pt")[case] for rank in (0, 1))
+    assert all(torch.equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
+    assert a["loss"] == pytest.approx(one["loss"], rel=1e-3)
+    assert a["norm"] == pytest.approx(one["norm"], rel=1e-2)
 
 
 # --- checkpoints, measures ----------------------------------------------------------------------

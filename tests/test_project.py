@@ -74,7 +74,7 @@ def test_imports_run_downwards_only():
     """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
     order = [
         {"option", "config", "shapes", "diagnose", "vit", "distributed", "history", "interrupt", "fused", "openmp",
-         "progress", "randomness"},
+         "progress", "randomness", "triton_views", "cuda_graph"},
         {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes",
          "orders"},
         {"folders", "stream", "checkpoint"}, {"data", "weights"}, {"objective", "dinov2"},

@@ -1,0 +1,102 @@
+"""A step's views, forward and backward passes as one CUDA graph: recorded once, then started as one piece.
+
+A step of a ResNet-18 starts more than a thousand kernels. Python needs longer to start them than a large GPU needs to
+run them, and with the small encoder of the lessons many times longer. A CUDA graph holds the whole sequence and the
+memory of all intermediate results, and one call starts it.
+
+What is recorded reads and writes the same memory at every replay, so it may depend on nothing that Python decides anew
+at each step. The optimiser and the moving average stay outside: the learning rate and τ change at every step, and a
+step whose loss is not finite must not reach them.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+WARM_UP = 3  # steps that are run before one is recorded: cuDNN and torch.compile choose their kernels in them
+# Live fields of Config that take effect outside of what is recorded, so that their sliders cost nothing.
+OUTSIDE = frozenset({"knn_every", "lr", "weight_decay", "predictor_lr_multiplier", "tau_base", "tau_schedule"})
+
+
+class StepGraph:
+    """Runs `work` on the images of a step: as it is at first, later by replaying a recording of it.
+
+    Args:
+        work: takes a step's images, uint8 (b, 3, H, W) on the device, and returns a tensor of numbers. It may draw from
+            `generator` and leave gradients in the parameters, and it must not wait for the device.
+        generator: the random numbers of the step. Its seed is set before every call, also before a replay.
+        parameters: what `work` reads. If one of them moves to other memory, the recording is dropped.
+
+    A recording that fails, as for lack of memory, is not tried again: one warning, and the steps are run as they are.
+    """
+
+    def __init__(
+        self, work: Callable[[Tensor], Tensor], generator: torch.Generator, parameters: Sequence[nn.Parameter]
+    ):
+        self.work, self.generator, self.parameters = work, generator, parameters
+        self.broken = False
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the recording, because something that it holds has changed; the next steps warm up for another."""
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._images = self._result = torch.empty(0)
+        self._steps, self._seen = 0, ()
+
+    @property
+    def recorded(self) -> bool:
+        return self._graph is not None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """What `work(images)` returns. After a replay the next one overwrites it."""
+        seen = (images.shape, *(p.data_ptr() for p in self.parameters))
+        if not self.recorded:
+            # cuDNN keeps its choices for each thread, and would search while recording in a thread that is new to it
+            seen += (threading.get_ident(),)
+        if seen != self._seen:
+            self.drop()
+            self._seen = seen
+        if self.recorded:
+            return self._replay(images)
+        if self._steps < WARM_UP or self.broken:
+            self._steps += 1
+            return self.work(images)
+        self._record(images)
+        return self._replay(images) if self.recorded else self.work(images)
+
+    def _replay(self, images: Tensor) -> Tensor:
+        self._images.copy_(images, non_blocking=True)
+        self._graph.replay()
+        return self._result
+
+    def _record(self, images: Tensor) -> None:
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream(images.device)
+        generators = (self.generator, torch.cuda.default_generators[images.device.index])
+        states = [g.get_state() for g in generators]
+        try:
+            graph.register_generator_state(self.generator)
+            self._images = torch.empty_like(images)
+            # other threads, such as one that decodes images, may go on using the GPU meanwhile
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._result = self.work(self._images)
+            self._graph, self._seen = graph, self._seen[:-1]
+        except RuntimeError as error:
+            self.broken = True
+            for generator, state in zip(generators, states, strict=True):
+                _renew(generator, state)
+            reason = " ".join(str(error).split())[:200]
+            warnings.warn(
+                f"steps are started kernel by kernel, because they cannot be recorded: {reason}", stacklevel=4
+            )
+        finally:
+            torch.cuda.set_stream(stream)  # a recording that fails leaves its own stream behind
+
+
+def _renew(generator: torch.Generator, state: Tensor) -> None:
+    """Put a generator into this state, also one that believes itself within a recording that has failed."""
+    fresh = torch.Generator(generator.device)
+    fresh.set_state(state)
+    generator.graphsafe_set_state(fresh.graphsafe_get_state())
