@@ -51,16 +51,25 @@ def _one_line(numbers: re.Match) -> str:
     return "[" + " ".join(numbers[1].split()) + "]"
 
 
+def _merged(old: dict, new: dict) -> dict:
+    both = {
+        k: _merged(old[k], new[k])
+        for k in old.keys() & new.keys()
+        if isinstance(old[k], dict) and isinstance(new[k], dict)
+    }
+    return old | new | both
+
+
 def write(name: str, content: dict, add: bool = False) -> None:
     """Write results/MACHINE/NAME.json, or the same below the folder that the environment variable OUT names.
 
-    add: keep what the file has and this content lacks, for several commands that write one file; and say nothing.
+    add: keep what the file has and this content lacks, for several commands that write one file; and print nothing.
     """
     machine = re.sub(r"\W+", "-", re.sub(r"\(\w+\)| Processor", "", gpu() or processor())).lower()
     path = RESULTS / machine / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text()) if add and path.exists() else {}
-    text = json.dumps(before | {"circumstances": circumstances()} | content, indent=1, ensure_ascii=False)
+    text = json.dumps(_merged(before, {"circumstances": circumstances()} | content), indent=1, ensure_ascii=False)
     path.write_text(re.sub(r'\[\s+([^\[\]{}"]+?)\s+\]', _one_line, text) + "\n")
     if not add:
         print(f"written to {os.path.relpath(path)}")

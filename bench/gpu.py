@@ -314,7 +314,7 @@ def main() -> None:
             }
             print(f"{part}: {name}: {shown} [{time.perf_counter() - start:.1f} s]", flush=True)
             if not options.quick:
-                common.write("gpu", {part: {"what": PARTS[part].__doc__, "cases": cases}}, add=True)
+                common.write("gpu", {"parts": {part: {"what": PARTS[part].__doc__, "cases": cases}}}, add=True)
 
 
 if __name__ == "__main__":

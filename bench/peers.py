@@ -237,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, nargs="+", help="lightly's numbers of workers to try")
     parser.add_argument("--compile", action="store_true", help="ours also by torch.compile")
     options = parser.parse_args()
     device, quick = options.device, options.quick
@@ -277,7 +278,9 @@ def main() -> None:
     if options.compile:
         contestants["ours, compiled"] = ours(images, config.replace(compile=True), device)
         alone("ours, compiled", contestants["ours, compiled"])
-    workers = [0] if quick else sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})
+    workers = (
+        [0] if quick else options.workers or sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})
+    )
     choices = {w: with_lightly(images, config, device, w) for w in workers}
     # what a DataLoader makes ahead, and one more
     ahead = {w: 0 if quick else 2 * w + 1 for w in workers}

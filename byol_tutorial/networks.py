@@ -101,15 +101,18 @@ class OptimalPredictor(nn.Module):
 
     @torch.no_grad()
     def update(self, correlation: Tensor) -> None:
-        """Take in this step's E[z zᵀ], (d, d), and set W. The first one is taken whole."""
-        if not torch.isfinite(correlation).all():
-            return  # the run has diverged; its loss says so
-        started = bool(self.correlation.any())
-        self.correlation.lerp_(correlation.float(), 1 - self.rho if started else 1.0)
+        """Take in this step's E[z zᵀ], (d, d), and set W. The first one is taken whole.
+
+        Nothing changes where it is not finite: the run has diverged, and its loss says so. That is decided on the device,
+        because Python would have to wait for it.
+        """
+        finite, started = torch.isfinite(correlation).all(), self.correlation.any()
+        correlation = torch.where(finite, correlation.float(), self.correlation)
+        self.correlation.lerp_(correlation, torch.where(started, 1 - self.rho, 1.0))
         s, u = torch.linalg.eigh(self.correlation)
         s = s.clamp(min=0)
         p = (s / s[-1].clamp(min=1e-12)).sqrt() + self.epsilon
-        self.weight.copy_((u * p) @ u.T)
+        self.weight.copy_(torch.where(finite, (u * p) @ u.T, self.weight))
 
     def forward(self, z: Tensor) -> Tensor:
         return F.linear(z, self.weight)

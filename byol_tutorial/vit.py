@@ -83,15 +83,11 @@ def tokens(encoder: nn.Module, v: Tensor, mask: Tensor | None = None, mask_token
     """
     if mask is None:
         return encoder.forward_features(v)
-
-    def hide(module, args, patches):  # (N, h, w, dim)
-        return torch.where(mask.view(*patches.shape[:3], 1), mask_token.to(patches.dtype), patches)
-
-    handle = encoder.patch_embed.register_forward_hook(hide)
-    try:
-        return encoder.forward_features(v)
-    finally:
-        handle.remove()
+    # forward_features with the mask between its first two lines; a hook would do it too, but torch.compile stops at one
+    patches = encoder.patch_embed(v)  # (N, h, w, dim)
+    patches = torch.where(mask.view(*patches.shape[:3], 1), mask_token.to(patches.dtype), patches)
+    x = encoder.norm_pre(encoder._pos_embed(patches))
+    return encoder.norm(encoder.blocks(x))
 
 
 @torch.no_grad()
