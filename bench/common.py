@@ -13,7 +13,7 @@ import torchvision
 
 import byol_tutorial
 
-# what comes back from a machine that is lent may have to lie elsewhere
+# elsewhere on a machine from which only one folder can be copied
 RESULTS = Path(os.environ.get("OUT") or Path(__file__).parent / "results")
 
 

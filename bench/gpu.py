@@ -23,7 +23,7 @@ PAPER = {
     "crop_area": (0.08, 1.0), "jitter_p": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1,
     "grayscale_p": 0.2, "blur_p": (1.0, 0.1), "solarize_p": (0.0, 0.2),
 }  # fmt: skip
-RUN = {"epochs": 1_000_000, "knn_every": 0}
+RUN = {"epochs": 1_000_000, "knn_every": 0, "compile": "off"}
 RESNET18 = PAPER | RUN | {"encoder": "resnet18", "batch_size": 512, "precision": "bfloat16"}
 RESNET50 = PAPER | RUN | {
     "encoder": "resnet50", "view_size": 224, "batch_size": 256, "hidden_dim": 4096, "projection_dim": 256,
@@ -31,7 +31,7 @@ RESNET50 = PAPER | RUN | {
 }  # fmt: skip
 LESSON = RUN  # the small encoder at 32 px, batch 32, float32
 EAGER, GRAPH = {"cuda_graph": False}, {"cuda_graph": True}
-COMPILED, BOTH = {"compile": True, "cuda_graph": False}, {"compile": True, "cuda_graph": True}
+COMPILED, BOTH = {"compile": "on", "cuda_graph": False}, {"compile": "on", "cuda_graph": True}
 
 
 # --- measuring ------------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ part() {
   esac
 }
 if [ $# -eq 1 ] && [ -d "$1/train" ]; then
-  within 86400 "$python" bench/photos.py "$1" --limit 50000 --preset cifar10 --device cuda
+  within 86400 "$python" bench/photos.py "$1" --limit 50000 --preset cifar10 --device cuda --batch-size 256 \
+    --encoder "$logs/encoder.safetensors"
+  # in parts, for a machine from which only smaller files can be copied: cat encoder.part-* > encoder.safetensors
+  [ -z "${OUT:-}" ] || split -b 15000000 "$logs/encoder.safetensors" "$logs/encoder.part-"
 else
   [ $# -gt 0 ] || set -- tests methods ceilings views eager graph others peers large compiled learning
   for name in "$@"; do part "$name"; done

@@ -49,7 +49,7 @@ class Pictures(Dataset):
 def config_for(size: int, batch: int, encoder: str, precision: str) -> bt.Config:
     return bt.preset(
         "byol-imagenet-100", encoder=encoder, batch_size=batch, hidden_dim=HIDDEN, projection_dim=PROJECTION,
-        optimizer="sgd", lr=0.06, weight_decay=4e-4, epochs=1000, view_size=size, precision=precision, knn_every=0,
+        optimizer="sgd", lr=0.06, weight_decay=4e-4, epochs=1000, view_size=size, precision=precision, knn_every=0, compile="off",
     )  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def main() -> None:
     contestants = {"ours": ours(images, config, device)}
     alone("ours", contestants["ours"])
     if options.compile:
-        contestants["ours, compiled"] = ours(images, config.replace(compile=True), device)
+        contestants["ours, compiled"] = ours(images, config.replace(compile="on"), device)
         alone("ours, compiled", contestants["ours, compiled"])
     workers = (
         [0] if quick else options.workers or sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})

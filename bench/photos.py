@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--preset", default="photos")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda in half precision")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
     parser.add_argument("--every", type=int, default=20, help="epochs between looks at kNN accuracy and speed")

@@ -78,19 +78,22 @@ class Views:
         config: probabilities and strengths for T and T′.
         mean, std: per-channel statistics of the data, for normalisation.
         generator: source of randomness, on the images' device. Default: torch's global one.
+        compiled: carry views out by torch.compile, where neither numba nor Triton does it.
     """
 
     compiled = True  # on CPUs, until numba has shown that it cannot be used
     triton = True  # on CUDA, until Triton has shown that it cannot be used
 
-    def __init__(self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
+    def __init__(
+        self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None, compiled: bool = False
+    ):
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
         c = config  # one column for T, one for T'
         device = generator.device if generator else None
         self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p], device=device)
         self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue], device=device)
         # its hundreds of small operations cost a GPU more to start than to do
-        self._apply = torch.compile(apply) if c.compile else apply
+        self._apply = torch.compile(apply) if compiled else apply
 
     @property
     def per_image(self) -> int:
@@ -185,9 +188,17 @@ class LocalCrops(Views):
     view_size: pixels a side of the global views.
     """
 
-    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None):
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        generator=None,
+        compiled: bool = False,
+    ):
         local = config.replace(view_size=config.local_size(view_size), crop_area=config.local_crop_area, local_crops=0)
-        super().__init__(local, mean, std, generator)
+        super().__init__(local, mean, std, generator, compiled)
         kinds = torch.arange(config.local_crops) % 2
         self._chances, self._strengths = self._chances[:, kinds], self._strengths[:, kinds]
 

@@ -70,6 +70,8 @@ def config_options(command):
             metavar = metavar.replace("|", " | ")  # so that a line breaks between two of them
         text = f"{meta['help']} [{_shown(field.default)}]"
         kwargs = {} if field.type is bool else {"type": kind, "metavar": metavar}
+        if meta["alone"]:
+            kwargs |= {"is_flag": False, "flag_value": meta["alone"]}
         command = click.option(names, name, default=None, help=text, panel=meta["group"], **kwargs)(command)
     return command
 

@@ -44,7 +44,7 @@ class StepGraph:
         """Forget the recording, because something that it holds has changed; the next steps warm up for another."""
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images = self._result = torch.empty(0)
-        self._steps, self._seen = 0, ()
+        self._steps, self._place, self._thread = 0, (), 0
 
     @property
     def recorded(self) -> bool:
@@ -52,13 +52,11 @@ class StepGraph:
 
     def __call__(self, images: Tensor) -> Tensor:
         """What `work(images)` returns. After a replay the next one overwrites it."""
-        seen = (images.shape, *(p.data_ptr() for p in self.parameters))
-        if not self.recorded:
-            # cuDNN keeps its choices for each thread, and would search while recording in a thread that is new to it
-            seen += (threading.get_ident(),)
-        if seen != self._seen:
+        place, thread = (images.shape, *(p.data_ptr() for p in self.parameters)), threading.get_ident()
+        # cuDNN keeps its choices for each thread, and would search while recording in a thread that is new to it
+        if place != self._place or (thread != self._thread and not self.recorded):
             self.drop()
-            self._seen = seen
+            self._place, self._thread = place, thread
         if self.recorded:
             return self._replay(images)
         if self._steps < WARM_UP or self.broken:
@@ -82,7 +80,7 @@ class StepGraph:
             # other threads, such as one that decodes images, may go on using the GPU meanwhile
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self.work(self._images)
-            self._graph, self._seen = graph, self._seen[:-1]
+            self._graph = graph
         except RuntimeError as error:
             self.broken = True
             for generator, state in zip(generators, states, strict=True):

@@ -32,6 +32,8 @@ class EmbedError(UserError):
 def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = None) -> Tensor:
     """The first principal components of features (N, D): float32 (N, components), centred, in the features' unit.
 
+    Features may lie on any device; the map is returned on the CPU.
+
     like: an earlier map of the same points, (N, components). The new one is rotated or mirrored, not scaled, so that
         the points move as little as possible. Without it the sign of each component is the one that makes its largest
         entry positive.
@@ -44,7 +46,7 @@ def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = N
         raise EmbedError(
             f"components={components}: the features have {features.shape[1]} dimensions; give at most these"
         )
-    x = features.detach().double()
+    x = features.detach().cpu().double()
     x = x - x.mean(0)
     if len(x) >= x.shape[1]:  # eigenvectors of the smaller of X'X and XX'
         points = x @ torch.linalg.eigh(x.T @ x)[1][:, -components:].flip(1)
@@ -62,7 +64,7 @@ def umap_embedding(
 ) -> Tensor:
     """A UMAP of features (N, D), neighbours by cosine: float32 (N, 2), centred. The same for the same seed.
 
-    Its lengths have no unit: UMAP keeps who is near to whom, not how far (McInnes et al. 2018, arXiv 1802.03426).
+    Features may lie on any device; the map is made and returned on the CPU. Its lengths have no unit: UMAP keeps who is near to whom, not how far (McInnes et al. 2018, arXiv 1802.03426).
 
     Args:
         neighbours: how many each point is bound to, below N.
@@ -81,7 +83,8 @@ def umap_embedding(
         )
     if not 0 <= min_dist <= 1:
         raise EmbedError(f"min_dist={min_dist}: give a number in [0, 1]")
-    features = features.detach()
+    features = features.detach().cpu()
+    init = None if init is None else init.detach().cpu()
     if init is not None and not (init.shape == (len(features), 2) and 0 < size(init.float()) < math.inf):
         raise EmbedError(
             f"init has shape {tuple(init.shape)}: give a map of the {len(features)} points, not all in one place"

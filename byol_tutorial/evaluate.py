@@ -133,6 +133,7 @@ def linear_probe(
 
     Multinomial logistic regression (L-BFGS) on standardised features. The L2 strength is chosen on a fifth
     of the *train* images, then the classifier is fitted to all of them; test images are seen once, at the end.
+    Features and labels may lie on any device; the classifier is fitted on the CPU.
 
     Raises:
         DataError: fewer than two classes among the train labels.
@@ -143,6 +144,9 @@ def linear_probe(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
+    train_features, train_labels, test_features, test_labels = (
+        t.detach().cpu() for t in (train_features, train_labels, test_features, test_labels)
+    )
     x, y = train_features.double().numpy(), train_labels.numpy()
     classes = np.unique(y)
     if len(classes) < 2:

@@ -66,7 +66,8 @@ class Laboratory:
         rows: name: Row; see ablations.py.
         base: the Config that the rows change.
         train, test: images in memory. Without labels, or without test images, there are no accuracies.
-        workers: processes. Default: one a core, at most 8, at most one a run.
+        workers: processes. Default: one a core, at most 8, at most one a run; where the runs train on a GPU a single one,
+            because processes that share a GPU wait for each other.
 
     Raises:
         ConfigError: a row that base does not allow, or a batch larger than the set.
@@ -82,7 +83,8 @@ class Laboratory:
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise LaboratoryError(f"workers={workers!r}: give a whole number, at least 1")
         self.rows, self.base, self.train, self.test = dict(rows), base, train, test
-        self.workers = min(workers or min(cores(), MOST), len(rows))
+        usual = 1 if torch.cuda.is_available() else min(cores(), MOST)
+        self.workers = min(workers or usual, len(rows))
         self.rate: float | None = None
         self._data = fingerprint(train)
         self._chosen, self._closed = list(self.rows), False

@@ -18,15 +18,15 @@ class ConfigError(UserError):
 
 
 def option(
-    default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False, of=METHODS
+    default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False, of=METHODS, alone=None
 ) -> Any:
     """A dataclass field with what is needed to check, explain and present it.
 
     `low` and `high` are inclusive bounds, `above` an exclusive lower one. `live`: a running Trainer can change it. `of`:
-    the methods in which it acts.
+    the methods in which it acts. `alone`: what the command line's option means where no value follows it.
     """
     meta = {"group": group, "help": help, "low": low, "high": high, "above": above, "choices": choices, "live": live}
-    return field(default=default, metadata=meta | {"of": of})
+    return field(default=default, metadata=meta | {"of": of, "alone": alone})
 
 
 def checked(f: dataclasses.Field, value):

@@ -18,7 +18,7 @@ from .data import ImageSet, StreamedSet
 from .diagnose import cosines, spread
 from .distributed import mean_over_processes, process
 from .feed import Feed, seed_at
-from .hardware import TrainingError, memory_errors, resolve_device, resolve_precision
+from .hardware import TrainingError, memory_errors, resolve_compile, resolve_device, resolve_precision
 from .history import History
 from .methods import build_model
 from .objective import Objective, Output
@@ -88,6 +88,7 @@ class Stepper:
         self._kept = Buffers(self.model)
         fused = self.device.type == "cuda" and not self.scaler.is_enabled()
         self.optimizer = build_optimizer(self.model, config, fused)
+        self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
         self._parallel: DistributedDataParallel | None = None
         self._forward = self._wrap(config)
         self.steps_done = 0
@@ -116,16 +117,17 @@ class Stepper:
         if self.process.world_size > 1:
             # a predictor that is not in use has no gradient; which one is can change while training
             forward = self._parallel = DistributedDataParallel(forward, find_unused_parameters=True)
-        return torch.compile(forward) if config.compile else forward
+        return torch.compile(forward) if self.compiled else forward
 
     def _set_config(self, config: Config, recording_holds: bool = False) -> None:
         self.config = self.model.config = config
         if recording_holds:  # and reads the views' own numbers
             return
         self._graph.drop()
-        self.views = Views(config, self.mean, self.std, self._views_generator)
+        given = (self.mean, self.std, self._views_generator, self.compiled)
+        self.views = Views(config, *given)
         local = config.method == "dino" and config.local_crops > 0
-        crops = [LocalCrops(config, self.view_size, self.mean, self.std, self._views_generator)] if local else []
+        crops = [LocalCrops(config, self.view_size, *given)] if local else []
         self._kinds = [self.views, *crops]
 
     @property

@@ -35,18 +35,22 @@ def sgd_linear(
     """
     y, t = labels_of("sgd-linear", train, test)
     held, rest = held_out(len(y), seed)
-    kept = torch.zeros(len(y), dtype=torch.bool).index_fill(0, rest, True)
+    device = next(encoder.parameters()).device
+    kept = torch.zeros(len(y)).index_fill(0, rest, 1.0).to(device)
+    targets = y.to(device)
     batch = even_batch(len(y), BATCH_SIZE)
     pair = [copy.deepcopy(f).eval() for f in (encoder, baseline)]
     heads = [{rate: nn.ModuleList((zero_head(f, y), zero_head(f, y))) for rate in LINEAR_RATES} for f in pair]
 
     def loss(at: Tensor, x: Tensor) -> Tensor:
-        labels, seen, total = y[at].to(x.device), kept[at].to(x.device), 0.0
+        at = at.to(device)
+        labels, seen, total = targets[at], kept[at], 0.0
         for f, of_rate in zip(pair, heads, strict=True):
             with torch.no_grad():
                 z = f(network_input(f, x))
             for choosing, tested in of_rate.values():
-                held_apart = F.cross_entropy(choosing(z[seen]), labels[seen], reduction="sum")
+                # multiplied by 0 instead of left out: to select rows, Python would have to wait for their number
+                held_apart = (F.cross_entropy(choosing(z), labels, reduction="none") * seen).sum()
                 total = total + held_apart / seen.sum().clamp(min=1) + F.cross_entropy(tested(z), labels)
         return total
 
@@ -95,9 +99,10 @@ def few_labels(
 
     def tune(f: nn.Module, rate: float, n: int) -> tuple[nn.Module, nn.Module]:
         tuned, head = copy.deepcopy(f).requires_grad_(True).train(), zero_head(f, y)
+        targets = y.to(next(f.parameters()).device)
 
         def loss(at: Tensor, x: Tensor) -> Tensor:
-            return F.cross_entropy(head(tuned(network_input(f, x))), y[at].to(x.device))
+            return F.cross_entropy(head(tuned(network_input(f, x))), targets[at.to(targets.device)])
 
         descend({rate: nn.ModuleList((tuned, head))}, augmented(f, train, few, batch, n, crop_area, seed), loss, seed)
         return tuned, head

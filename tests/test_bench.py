@@ -1,6 +1,7 @@
 """Every bench of speed runs; what it measures is nobody's business here."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -28,3 +30,23 @@ def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
     assert end.returncode == 0, end.stderr
     assert re.search(r"\d", end.stdout)
     assert {p: p.stat().st_mtime_ns for p in (BENCH / "results").rglob("*")} == before
+
+
+def test_results_go_where_out_names_and_commands_share_a_file(tmp_path):
+    """From some machines only one folder can be copied, and parts of one result come from several commands."""
+    code = (
+        "import common; common.write('gpu', {'parts': {'a': {'cases': {'x': 1}}}}, add=True);"
+        "common.write('gpu', {'parts': {'a': {'cases': {'y': 2}}, 'b': 3}}, add=True)"
+    )
+    env = os.environ | {"OUT": str(tmp_path), "PYTHONPATH": str(BENCH)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+    (file,) = tmp_path.rglob("gpu.json")
+    assert json.loads(file.read_text())["parts"] == {"a": {"cases": {"x": 1, "y": 2}}, "b": 3}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure")
+@pytest.mark.parametrize("command", [[sys.executable, "bench/gpu.py"], ["bash", "bench/gpu.sh"]], ids=["py", "sh"])
+def test_the_bench_of_a_gpu_says_where_there_is_none(command):
+    end = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True)
+    assert end.returncode != 0
+    assert "no CUDA device here" in end.stdout + end.stderr

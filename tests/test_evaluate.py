@@ -121,7 +121,13 @@ def test_features_of_images_kept_larger_than_the_views_are_those_of_their_centre
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
 )
 def test_features_that_do_not_fit_into_memory_say_what_helps(encoder, monkeypatch, error):
     def forward(x):

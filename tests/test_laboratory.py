@@ -291,6 +291,15 @@ def wait_until_gone(pids, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(("cuda", "expected"), [(True, 1), (False, 2)])
+def test_on_a_gpu_one_process_trains_all_runs(images, monkeypatch, cuda, expected):
+    """Processes that share a GPU wait for each other."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr("byol_tutorial.laboratory.cores", lambda: 2)
+    with Laboratory(tables("5b"), BASE, *images) as lab:
+        assert lab.workers == expected
+
+
 def test_images_are_the_same_for_workers(images, tmp_path):
     processes.write_images(tmp_path / "x.pt", train=images[0], test=None)
     read = processes.read_images(tmp_path / "x.pt")

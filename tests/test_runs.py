@@ -66,6 +66,22 @@ def test_scales_decide_images_and_recipe_and_gpu_says_what_is_missing(monkeypatc
 # --- one run ------------------------------------------------------------------------------------
 
 
+def test_at_gpu_scale_the_encoder_is_a_copy_on_the_gpu(config, images, monkeypatch):
+    """Features of 60,000 images would take minutes on a CPU. The GPU is torch's device without numbers here."""
+    found = run(config, *images, epochs=1, probe=False, progress=False)
+    here = found.encoder
+    monkeypatch.setattr(course.runs, "scale", lambda: "gpu")
+    monkeypatch.setattr(course.runs, "resolve_device", lambda name: torch.device("meta"))
+    there = found.encoder
+    assert there is found.encoder
+    assert {p.device.type for p in there.parameters()} == {"meta"}
+    assert {p.device.type for p in found.network.parameters()} == {"cpu"}
+    assert {p.device.type for p in found.random_encoder().parameters()} == {"meta"}
+    assert not there.training
+    monkeypatch.undo()
+    assert found.encoder is here
+
+
 def test_a_run_is_what_the_trainer_gives(config, images):
     """Independent truth: the same made by hand."""
     result = run(config, *images, progress=False)

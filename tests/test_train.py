@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial import checkpoint, stream
+from byol_tutorial import checkpoint, hardware, stream
 from byol_tutorial.config import FIELDS, LIVE
 from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
 from byol_tutorial.option import METHODS
@@ -520,3 +520,63 @@ def test_the_environment_hides_progress_bars_in_notebooks_too(train, monkeypatch
     monkeypatch.setattr(tqdm.auto, "tqdm", lambda *a, disable, **k: asked.append(disable) or bar(*a, disable=True, **k))
     tiny(train).run(epochs=1)
     assert asked == [not shown]
+
+
+# --- how a step is computed -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "device", "steps", "compiler", "expected"),
+    [
+        ("on", "cpu", 1, False, True), ("off", "cuda", 10**6, True, False),
+        ("auto", "cuda", 10_000, True, True), ("auto", "cuda", 9_999, True, False), ("auto", "cuda", 10**6, False, False),
+        ("auto", "cpu", 10**6, True, False),
+    ],
+)  # fmt: skip
+def test_auto_compiles_long_runs_on_cuda_where_there_is_a_compiler(
+    monkeypatch, choice, device, steps, compiler, expected
+):
+    monkeypatch.setattr(hardware.shutil, "which", lambda name: "/usr/bin/cc" if compiler and name == "cc" else None)
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: name == "triton" or None)
+    monkeypatch.delenv("CC", raising=False)
+    assert hardware.resolve_compile(choice, torch.device(device), steps) == expected
+
+
+def test_compile_may_be_given_as_it_was_before(train):
+    assert (bt.Config(compile=True).compile, bt.Config(compile=False).compile) == ("on", "off")
+    assert bt.Config.from_dict(bt.Config().to_dict() | {"compile": True}).compile == "on"
+    assert not tiny(train).compiled
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_how_weights_are_updated_belongs_to_the_device_and_not_to_the_checkpoint(train, tmp_path, optimizer):
+    """On CUDA in one kernel; a run that comes from there goes on here as if it had been here."""
+    here = tiny(train, optimizer=optimizer)
+    here.step()
+    here.save(tmp_path / "c.pt")
+    state = bt.checkpoint.load(tmp_path / "c.pt")
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"fused": True, "foreach": False}
+    bt.checkpoint.save(tmp_path / "d.pt", state)
+    resumed = [bt.Trainer.resume(tmp_path / name, train, device="cpu") for name in ("c.pt", "d.pt")]
+    for t in resumed:
+        assert all((g["fused"], g["foreach"]) == (False, True) for g in t.optimizer.param_groups)
+    assert resumed[0].step() == resumed[1].step()
+    assert all(map(torch.equal, weights(resumed[0]), weights(resumed[1])))
+
+
+def test_buffers_of_a_moved_module_are_put_back_too(train):
+    trainer = tiny(train)
+    trainer.step()
+    trainer.model.encoder.double().float()  # new tensors in place of the old ones
+    before = {name: b.clone() for name, b in trainer.model.named_buffers() if name != "epoch"}
+    sound = trainer._accumulate
+
+    def damaged(*args):
+        sound(*args)
+        raise RuntimeError("lost")
+
+    trainer._accumulate = damaged
+    with pytest.raises(RuntimeError, match="lost"):
+        trainer.step()
+    assert all(torch.equal(before[name], b) for name, b in trainer.model.named_buffers() if name != "epoch")

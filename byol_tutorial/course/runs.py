@@ -13,6 +13,7 @@ config (with its seed), images, epochs, scale, the library's code and the option
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,9 @@ from ..evaluate import features, knn_accuracy, linear_probe
 from ..methods import build_model
 from ..objective import Objective
 from ..option import UserError
-from ..train import History, Trainer
+from ..train import History, Trainer, resolve_device
 from . import cache
+from .scale import scale
 from .track import TRACKS, measure
 
 Changes = dict[float, dict]  # epoch -> fields of Config that change there
@@ -59,16 +61,20 @@ class Result:
 
     @property
     def encoder(self) -> nn.Module:
-        """f after the run, in evaluation mode, for features, probes, maps."""
-        return self.network.encoder.eval()
+        """f after the run, in evaluation mode, for features, probes, maps. At gpu scale a copy of it, on CUDA."""
+        return self._on_cuda if scale() == "gpu" else self.network.encoder.eval()
+
+    @cached_property
+    def _on_cuda(self) -> nn.Module:
+        return copy.deepcopy(self.network.encoder).eval().to(resolve_device("auto"))
 
     def random_encoder(self) -> nn.Module:
         """f before the first step: the random baseline of this run."""
-        f = self.encoder
+        f = self.network.encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             fresh = build_model(self.config, self.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
-        return fresh.encoder.eval()
+        return fresh.encoder.eval().to(next(self.encoder.parameters()).device)
 
 
 class Results(dict):

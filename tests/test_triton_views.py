@@ -1,0 +1,122 @@
+"""The views' Triton kernel without a GPU: run by Triton's interpreter, and compiled for a GPU that is not there.
+
+On a card: tests/test_gpu.py.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is not installed: torch brings it with CUDA, on Linux"
+)
+CASES = [
+    (32, 32, "torchvision"),
+    (32, 24, "authors"),
+    (20, 32, "torchvision"),
+    (33, 16, "authors"),
+    (32, 40, "torchvision"),
+]
+# The interpreter must be asked for before Triton is imported, so in a process of its own.
+INTERPRETED = """
+import json, sys, torch
+import byol_tutorial as bt
+from byol_tutorial import augment, triton_views
+
+augment.Views.compiled = False  # the batched form is the reference
+torch.set_num_threads(1)
+found = []
+for source, size, form in json.loads(sys.argv[1]):
+    images = bt.load("shapes", limit=12, size=source).images
+    config = bt.Config(view_size=size, colour_form=form, crop_area=(0.08, 1.0), jitter_p=0.8, hue=0.5, grayscale_p=0.3,
+                       blur_p=0.5, solarize_p=0.5)
+    views = augment.Views(config, (0.1, 0.2, 0.3), (0.3, 0.25, 0.2), torch.Generator().manual_seed(0))
+    drawn = views.draw(len(images), source, source)
+    drawn.top[0], drawn.left[0], drawn.height[0], drawn.width[0] = 0, 0, 1.5, 1.5  # a crop of hardly a pixel
+    expected = torch.cat(views.carry_out(images, drawn))
+    args = drawn, size, form, views.mean, views.std
+    ours, half = triton_views.views(images, *args), triton_views.views(images, *args, torch.bfloat16)
+    as_float = triton_views.views(images.float() / 255, *args)
+    found.append({
+        "float32": (ours - expected).abs().max().item(), "float images": (as_float - expected).abs().max().item(),
+        "bfloat16": ((half.float() - ours).abs() / ours.abs().clamp(min=1e-6)).max().item(), "shape": list(ours.shape),
+        "channels last": ours.is_contiguous(memory_format=torch.channels_last),
+    })
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> list[dict]:
+    env = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", INTERPRETED, json.dumps(CASES)]
+    end = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert end.returncode == 0, end.stderr[-3000:]
+    return json.loads(end.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=[str(c) for c in CASES])
+def test_the_kernel_makes_the_views_that_the_batched_form_makes(interpreted, case):
+    found, (_, size, _) = interpreted[case], CASES[case]
+    assert found["float32"] < 1e-5
+    assert found["float images"] < 1e-5
+    assert found["bfloat16"] < 2**-7  # rounded once, at the end; the interpreter cuts off instead, so not 2**-8
+    assert found["channels last"]
+    assert found["shape"] == [24, 3, size, size]
+
+
+@pytest.mark.parametrize(("size", "authors"), [(32, False), (32, True), (64, False)])
+def test_the_kernel_compiles_for_a_gpu(size, authors, tmp_path, monkeypatch):
+    """For Hopper, by Triton's own compiler, which needs no card for it."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from byol_tutorial import triton_views
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    names = triton_views._view.arg_names
+    types = {
+        "images": "*u8", "out": "*bf16", "place": "*fp32", "flags": "*u8", "factors": "*fp32", "order": "*i64",
+        "statistics": "*fp32", "n": "i32",
+    }  # fmt: skip
+    power = triton_views._power(size)
+    constants = {"UNIT": 1 / 255, "AUTHORS": authors, "H": size, "W": size, "S": size, "RADIUS": size // 20,
+                 "HP": power, "WP": power, "P": power}  # fmt: skip
+    source = ASTSource(
+        triton_views._view,
+        {name: types.get(name, "constexpr") for name in names},
+        constexprs={(names.index(name),): value for name, value in constants.items()},
+        attrs={},
+    )
+    options = {"num_warps": triton_views.WARPS[power], "enable_fp_fusion": True}
+    try:
+        kernel = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    except FileNotFoundError as error:  # a Triton built without NVIDIA's assembler
+        pytest.skip(str(error))
+    assert kernel.asm["cubin"]
+    assert kernel.metadata.shared <= 100_000  # bytes; an A100 has 164 KB a multiprocessor, smaller cards 100
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "words"),
+    [
+        (torch.zeros(4, 3, 32, 32, dtype=torch.uint8), 32, "cpu"),
+        (torch.zeros(4, 1, 32, 32, dtype=torch.uint8), 32, r"\(4, 1, 32, 32\)"),
+        (torch.zeros(4, 3, 32, 32, dtype=torch.uint8), 65, "views of 65 px"),
+        (torch.zeros(3, 3, 32, 32, dtype=torch.uint8), 32, "8 draws"),
+        (torch.zeros(4, 3, 32, 32, dtype=torch.float64), 32, "float64"),
+    ],
+)
+def test_images_that_the_kernel_cannot_read_are_refused(images, size, words):
+    import byol_tutorial as bt
+    from byol_tutorial import triton_views
+
+    drawn = bt.augment.Views(bt.Config()).draw(4, 32, 32)
+    with pytest.raises(ValueError, match=words):
+        triton_views.views(images, drawn, size, "torchvision", (0.5,) * 3, (0.25,) * 3)
