@@ -13,6 +13,7 @@ lab: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
 	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
 	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)

@@ -25,7 +25,7 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.diagnose import ALARM, ALARM_STEPS, FALL, WITHIN, alarm_step
+from byol_tutorial.evaluate.diagnose import ALARM, ALARM_STEPS, FALL, WITHIN, alarm_step
 
 COLLAPSES = {
     "no predictor": {"predictor": "identity"},

@@ -16,8 +16,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import byol_tutorial as bt
-from byol_tutorial.augment import Views, constant
-from byol_tutorial.option import METHODS
+from byol_tutorial.augment.operations import constant
+from byol_tutorial.augment.views import Views
+from byol_tutorial.config.fields import METHODS
 
 PAPER = {
     "crop_area": (0.08, 1.0), "jitter_p": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1,
@@ -173,10 +174,10 @@ def views(least: float) -> dict[str, Callable]:
             Views.triton = True
 
     def by_triton(size: int, warps: int) -> dict:
-        from byol_tutorial import triton_views
+        from byol_tutorial.augment import triton_kernels
 
         maker, images, drawn = prepared(size)
-        triton_views.WARPS[size] = warps
+        triton_kernels.WARPS[size] = warps
         start = time.perf_counter()
         ours = torch.cat(maker.carry_out(images, drawn))
         compiling = time.perf_counter() - start

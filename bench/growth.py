@@ -23,8 +23,8 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 
 import byol_tutorial as bt
-from byol_tutorial.ablations import tables
-from byol_tutorial.laboratory import Laboratory
+from byol_tutorial.config.paper_tables import tables
+from byol_tutorial.live.laboratory import Laboratory
 
 BATCHES = {"cpu": (32, 128, 512, 2048, 4096), "cuda": (32, 512, 4096)}  # at 32 px
 SIZES = {"cpu": (64, 96, 224), "cuda": (96, 224)}  # at batch 32

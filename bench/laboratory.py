@@ -21,9 +21,9 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.ablations import Row, tables
-from byol_tutorial.config import Config
-from byol_tutorial.laboratory import Laboratory
+from byol_tutorial.config.config import Config
+from byol_tutorial.config.paper_tables import Row, tables
+from byol_tutorial.live.laboratory import Laboratory
 
 STEPS = 150
 TINY = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projection_dim": 8}

@@ -14,7 +14,7 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.ablations import tables
+from byol_tutorial.config.paper_tables import tables
 from byol_tutorial.course import run_all
 
 GOAL = 0.90

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 
 import byol_tutorial as bt
-from byol_tutorial.embed import align, pca_embedding, size, successive_maps, umap_embedding
+from byol_tutorial.evaluate.embed import align, pca_embedding, size, successive_maps, umap_embedding
 
 K = 15
 

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 import byol_tutorial as bt
-from byol_tutorial.augment import Views
-from byol_tutorial.networks import Branch
+from byol_tutorial.augment.views import Views
+from byol_tutorial.networks.encoders import Branch
 
 HIDDEN, PROJECTION = 256, 64
 DIFFERENCES = {

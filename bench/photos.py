@@ -12,7 +12,7 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.evaluate import pixels
+from byol_tutorial.evaluate.features import pixels
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.evaluate import pixels
+from byol_tutorial.evaluate.features import pixels
 
 NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
 ABLATIONS = {

@@ -13,7 +13,7 @@ import time
 
 import common
 
-from byol_tutorial import shapes
+from byol_tutorial.data import shapes
 
 KEEPING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

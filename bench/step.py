@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import byol_tutorial as bt
-from byol_tutorial.byol import byol_loss
+from byol_tutorial.methods.byol import byol_loss
 
 CASES = {
     "shapes": {},  # the lessons' recipe: 32 px, batch 32

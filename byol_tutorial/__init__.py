@@ -1,26 +1,23 @@
-"""BYOL, Bootstrap Your Own Latent (Grill et al. 2020), to read, to break and to train. Start at `byol_tutorial.byol`."""
-
-__version__ = "0.1.0"
+"""BYOL, Bootstrap Your Own Latent (Grill et al. 2020), to read, to break and to train. Start at `byol_tutorial.methods.byol`."""
 
 from typing import Any
 
-from . import augment
-from .byol import BYOL, byol_loss, tau_at
-from .checkpoint import load_encoder
-from .config import Config
-from .data import DataError, ImageSet, StreamedSet, load
-from .diagnose import collapse_report
-from .embed import pca_embedding, umap_embedding
-from .evaluate import compare, factor_probe, features, knn_accuracy, linear_probe
-from .experiment import Experiment, rebuild
-from .guests import guest
-from .optim import LARS
-from .option import ConfigError
-from .presets import preset
-from .protocols import PROTOCOLS
-from .recording import Recording, record
-from .session import Session
-from .train import Trainer
+from . import augment, config, evaluate, networks, train
+from ._version import __version__
+from .config import Config, ConfigError, DataError, preset
+from .data import ImageSet, StreamedSet, load
+from .evaluate import compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
+from .evaluate.diagnose import collapse_report
+from .evaluate.embed import pca_embedding, umap_embedding
+from .evaluate.pretrained import guest
+from .evaluate.protocols import PROTOCOLS
+from .live.experiment import Experiment, rebuild
+from .live.recording import Recording, record
+from .live.session import Session
+from .methods.byol import BYOL, byol_loss, tau_at
+from .train import Trainer, optim
+from .train.encoder_file import load_encoder
+from .train.optim import LARS
 
 __all__ = [
     "BYOL",
@@ -35,10 +32,15 @@ __all__ = [
     "Session",
     "StreamedSet",
     "Trainer",
+    "__version__",
     "augment",
     "byol_loss",
     "collapse_report",
     "compare",
+    "config",
+    "diagnose",
+    "embed",
+    "evaluate",
     "factor_probe",
     "features",
     "guest",
@@ -46,11 +48,14 @@ __all__ = [
     "linear_probe",
     "load",
     "load_encoder",
+    "networks",
+    "optim",
     "pca_embedding",
     "preset",
     "rebuild",
     "record",
     "tau_at",
+    "train",
     "umap_embedding",
 ]
 

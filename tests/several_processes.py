@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial import distributed
+from byol_tutorial.runtime import distributed
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 2, "warmup_epochs": 0.0}
 CASES = {

@@ -12,9 +12,9 @@ from test_config import without_contradictions
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS
-from byol_tutorial.option import Pair
-from byol_tutorial.train import resolve_device, resolve_precision
+from byol_tutorial.config.config import FIELDS
+from byol_tutorial.config.fields import Pair
+from byol_tutorial.runtime.device import resolve_device, resolve_precision
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
 
@@ -245,7 +245,7 @@ def test_authors_colour_operations_in_float64():
     """Additive brightness, contrast about each channel's mean, saturation and hue in HSV, by colorsys."""
     import colorsys
 
-    from byol_tutorial.augment import add_brightness, channel_contrast, scale_saturation
+    from byol_tutorial.augment.operations import add_brightness, channel_contrast, scale_saturation
 
     x = torch.rand(3, 3, 4, 5, generator=torch.Generator().manual_seed(0)).double()
     factor = torch.tensor([0.6, 1.0, 1.4]).double()

@@ -169,8 +169,8 @@ def test_probabilities_zero_and_one_are_exact(name, p):
 
 
 def test_the_papers_defaults_differ_only_in_blur_and_solarize():
-    config = bt.Config(**bt.presets.PAPER_VIEWS)
-    pairs = {n: getattr(config, n) for n, f in bt.config.FIELDS.items() if f.type is bt.option.Pair}
+    config = bt.Config(**bt.config.presets.PAPER_VIEWS)
+    pairs = {n: getattr(config, n) for n, f in bt.config.FIELDS.items() if f.type is bt.config.fields.Pair}
     assert {n for n, (a, b) in pairs.items() if a != b} - set(bt.config.RANGES) == {"blur_p", "solarize_p"}
 
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial.augment import Views
+from byol_tutorial.augment.views import Views
+from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import board
-from byol_tutorial.diagnose import COLLAPSED, PARTIAL
-from byol_tutorial.option import UserError
+from byol_tutorial.evaluate.diagnose import COLLAPSED, PARTIAL
 from byol_tutorial.widgets.strip import LEVELS, NONE, OPERATIONS, as_row, config_of, strip, tiles
 
 TINY = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}

@@ -5,8 +5,7 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.course import bugs
-from byol_tutorial.feed import seed_at
-from byol_tutorial.randomness import OwnGenerator
+from byol_tutorial.runtime.seeding import OwnGenerator, seed_at
 
 TINY = bt.Config(width=4, hidden_dim=16, projection_dim=8, batch_size=8, epochs=2, warmup_epochs=1.0, lr=0.2)
 
@@ -97,5 +96,5 @@ def test_what_is_kept_is_the_run(data, tmp_path, monkeypatch):
 
 
 def test_an_unknown_bug_is_named(data):
-    with pytest.raises(bt.option.UserError, match="'typo': choose None or one of"):
+    with pytest.raises(bt.config.errors.UserError, match="'typo': choose None or one of"):
         bugs.train_with("typo", TINY, *data)

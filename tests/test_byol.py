@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byol_tutorial as bt
-from byol_tutorial.ablations import tables
-from byol_tutorial.byol import BYOL
-from byol_tutorial.methods import build_model
+from byol_tutorial.config.paper_tables import tables
+from byol_tutorial.methods.byol import BYOL
+from byol_tutorial.methods.registry import build_model
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
 
@@ -254,7 +254,7 @@ def test_beta_one_without_predictor_and_target_is_simclr(temperature):
 def test_negatives_are_lightlys_nt_xent():
     loss = pytest.importorskip("lightly.loss", reason="lightly is not installed; it is in the dev extra")
     z1, z2 = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
-    term = bt.byol.negatives_term
+    term = bt.methods.byol.negatives_term
     ours = bt.byol_loss(z1, z2) + term(z1, z1, z2, 0.2) + bt.byol_loss(z2, z1) + term(z2, z2, z1, 0.2)
     theirs = loss.NTXentLoss(temperature=0.2)(z1, z2)
     assert ours.item() == pytest.approx(4 + 4 * 0.2 * theirs.item(), rel=1e-5)

@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as TF
 
 import byol_tutorial as bt
 from byol_tutorial import augment as A
-from byol_tutorial.chain import chain, in_words
+from byol_tutorial.augment.explain import chain, in_words
 
 ALL = {"jitter_p": 0.8, "grayscale_p": 0.3, "blur_p": 0.5, "solarize_p": 0.5, "crop_area": (0.2, 1.0)}
 N = 16

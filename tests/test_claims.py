@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from byol_tutorial.cli import main
+from byol_tutorial.cli.main import main
+from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import claims, inequality, measuring
 from byol_tutorial.course.claims import DIFFERS, MISSING, REPRODUCED, Claim
 from byol_tutorial.course.measuring import ALWAYS, SEEDS, Experiment
-from byol_tutorial.option import UserError
 
 ROOT = Path(__file__).parent.parent
 LEDGER = claims.ledger()

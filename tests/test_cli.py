@@ -16,18 +16,21 @@ import torch
 import torchvision
 from PIL import Image
 
-from byol_tutorial import cli, data, judge, stream
-from byol_tutorial.checkpoint import load as load_checkpoint
-from byol_tutorial.checkpoint import load_encoder
-from byol_tutorial.config import FIELDS, Config
-from byol_tutorial.embed import pca_embedding
-from byol_tutorial.evaluate import compare, features
-from byol_tutorial.guests import guest
-from byol_tutorial.option import Pair
-from byol_tutorial.presets import PRESETS
-from byol_tutorial.presets import preset as bt_preset
-from byol_tutorial.protocols import PROTOCOLS
-from byol_tutorial.train import Trainer
+from byol_tutorial.cli import main as cli
+from byol_tutorial.cli import report
+from byol_tutorial.config.config import FIELDS, Config
+from byol_tutorial.config.fields import Pair
+from byol_tutorial.config.presets import PRESETS
+from byol_tutorial.config.presets import preset as bt_preset
+from byol_tutorial.data import loading, streaming
+from byol_tutorial.evaluate.comparison import compare
+from byol_tutorial.evaluate.embed import pca_embedding
+from byol_tutorial.evaluate.features import features
+from byol_tutorial.evaluate.pretrained import guest
+from byol_tutorial.evaluate.protocols import PROTOCOLS
+from byol_tutorial.train.checkpoint import load as load_checkpoint
+from byol_tutorial.train.encoder_file import load_encoder
+from byol_tutorial.train.trainer import Trainer
 
 COMMAND = [str(Path(sys.executable).parent / "byol-tutorial")]
 MODULE = [sys.executable, "-m", "byol_tutorial"]
@@ -284,7 +287,7 @@ def test_embed_writes_the_encoders_features_their_map_and_a_picture(trained, wor
     monkeypatch.chdir(world)
     assert main("embed", "embedded", "--kind", "pca", "--split", "train") == 0
     kept = np.load(world / "embedded" / "embeddings.npz")
-    images = data.load("folder:images", split="train")
+    images = loading.load("folder:images", split="train")
     wanted = features(load_encoder(world / "embedded" / "encoder.safetensors"), images)
     np.testing.assert_allclose(kept["features"], wanted.numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(kept["map"], pca_embedding(wanted).numpy(), rtol=1e-3, atol=1e-5)
@@ -308,7 +311,7 @@ def test_embed_other_images_by_umap(trained, world, monkeypatch):
 def test_embed_says_what_it_cannot_do(trained, world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     with monkeypatch.context() as patch:
-        patch.setattr(cli.runfolder, "load_data", lambda _: (data.load("folder:images"), None))
+        patch.setattr(cli.run_folder, "load_data", lambda _: (loading.load("folder:images"), None))
         assert main("embed", "run", "--split", "test", "--data", "folder:images") == 1
     assert "has no test images; leave it out" in capsys.readouterr().err
     assert main("embed", "nowhere") == 1
@@ -339,7 +342,7 @@ def test_evaluate_puts_guests_into_table_and_figure(trained, world, weights, mon
     assert list(table) == ["raw pixels", "random encoder", "BYOL", VISITOR, "timm:test_vit.r160_in1k"]
     own = read(world / "run" / "results.json")["table"]
     assert {name: table[name] for name in own} == own
-    train, test = (data.load("folder:images", split=s) for s in ("train", "test"))
+    train, test = (loading.load("folder:images", split=s) for s in ("train", "test"))
     knn, linear = compare({"guest": guest(VISITOR, weights, size=32)}, train, test).rows["guest"]
     assert table[VISITOR] == {"knn": knn, "linear": linear}
     assert f"{knn:.3f}" in re.search(rf"{VISITOR}[^\n]*", capsys.readouterr().out)[0]
@@ -365,7 +368,7 @@ def test_protocols_judge_guests_beside_their_own_random_weights(trained, world, 
     assert main("evaluate", "protocols", *more) == 0
     found = read(world / "protocols" / "results.json")["protocols"]
     assert list(found) == ["knn", f"knn, {VISITOR}"]
-    train, test = (data.load("folder:images", split=s) for s in ("train", "test"))
+    train, test = (loading.load("folder:images", split=s) for s in ("train", "test"))
     pair = guest(VISITOR, weights, size=32), guest(VISITOR, random=True, size=32)
     assert found[f"knn, {VISITOR}"] == PROTOCOLS["knn"](*pair, train, test).to_dict()
     assert f"{VISITOR}: knn: " in capsys.readouterr().out
@@ -384,7 +387,7 @@ def test_embed_maps_guests_and_leaves_the_runs_own_map(trained, world, weights, 
            for start, end in (("embeddings-", "npz"), ("figures/map-", "png"))}  # fmt: skip
     assert after.keys() - before.keys() == new
     kept = np.load(world / "mapped" / f"embeddings-{VISITOR}.npz")
-    wanted = features(guest(VISITOR, weights, size=32), data.load("folder:images"))
+    wanted = features(guest(VISITOR, weights, size=32), loading.load("folder:images"))
     np.testing.assert_allclose(kept["features"], wanted.numpy(), rtol=1e-4, atol=1e-5)
     assert kept["map"].shape == (8, 2)
     assert f"{VISITOR}: " in capsys.readouterr().out
@@ -413,7 +416,7 @@ def test_a_bad_guest_is_turned_away_before_any_work(
         raise AssertionError("the run was opened before its guests")
 
     monkeypatch.chdir(world)
-    monkeypatch.setattr(cli.runfolder, "open_run", opened)
+    monkeypatch.setattr(cli.run_folder, "open_run", opened)
     before = content(world / "run")
     check_error(main(command, "run", *options), *capsys.readouterr(), named)
     assert content(world / "run") == before
@@ -464,17 +467,17 @@ def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, capsys, bu
 @pytest.mark.parametrize(("option", "expected"), [(["--workers=0"], 0), (["--workers=2"], 2), ([], None)])
 def test_workers_that_decode_are_as_many_as_asked_for(tmp_path, monkeypatch, option, expected):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(judge, "judge", lambda *_: None)
-    monkeypatch.setattr(stream, "_workers", None)  # and as it was after the test
-    expected = stream.default_workers() if expected is None else expected
+    monkeypatch.setattr(report, "judge", lambda *_: None)
+    monkeypatch.setattr(streaming, "_workers", None)  # and as it was after the test
+    expected = streaming.default_workers() if expected is None else expected
     pictures(tmp_path / "images", 6)
-    seen, loader = [], stream._Loader
+    seen, loader = [], streaming._Loader
 
     def recorded(images, batches, workers, pin_memory):
         seen.append(workers)
         return loader(images, batches, workers, pin_memory)
 
-    monkeypatch.setattr(stream, "_Loader", recorded)
+    monkeypatch.setattr(streaming, "_Loader", recorded)
     rest = ["--data=folder:images", "--stream", "--out=run", *TINY, "--epochs=1", "--batch-size=2", *option]
     assert main("train", *rest) == 0
     assert seen == [expected]
@@ -485,7 +488,7 @@ def test_workers_that_decode_are_as_many_as_asked_for(tmp_path, monkeypatch, opt
 
 
 def test_unreadable_files_are_left_out_by_name_on_request(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(judge, "judge", lambda *_: None)  # slow, and not what this is about
+    monkeypatch.setattr(report, "judge", lambda *_: None)  # slow, and not what this is about
     bad = pictures(tmp_path / "images" / "train", 4) / "zz.png"
     bad.write_text("not a picture")
     arguments = ["train", "--data", f"folder:{tmp_path / 'images'}", "--out", tmp_path / "run", "--epochs", "1"]
@@ -548,7 +551,7 @@ def test_output_survives_a_terminal_without_greek_letters(monkeypatch):
 def read_until(stream, wanted: bytes) -> bytes:
     """What the stream gives until `wanted` is in it; all of it if it ends before."""
     seen = b""
-    while wanted not in seen and (more := os.read(stream.fileno(), 4096)):
+    while wanted not in seen and (more := os.read(streaming.fileno(), 4096)):
         seen += more
     return seen
 
@@ -576,7 +579,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_was_learned(world, capsys, monkeypa
     assert len(read(world / "stopped" / "history.json")["loss"]) == steps
 
     monkeypatch.chdir(world)
-    trainer = Trainer.resume(world / "stopped" / "checkpoint.pt", data.load("folder:images"), device="cpu")
+    trainer = Trainer.resume(world / "stopped" / "checkpoint.pt", loading.load("folder:images"), device="cpu")
     assert trainer.steps_done == steps
     trainer.step()
     assert len(trainer.history.loss) == steps + 1
@@ -591,7 +594,7 @@ def test_ctrl_c_while_judging_says_that_the_run_is_kept(world, trained, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.chdir(world)
-    monkeypatch.setattr(judge, "judge", interrupt)
+    monkeypatch.setattr(report, "judge", interrupt)
     assert main("evaluate", "run") == 130
     assert re.search(r"^error: interrupted.*keeps what was learned\n$", capsys.readouterr().err.lstrip("\n"))
 

@@ -11,9 +11,9 @@ import pytest
 from ipywidgets.widgets import widget as registry
 
 import byol_tutorial as bt
-from byol_tutorial.config import FIELDS, LIVE
-from byol_tutorial.option import METHODS
-from byol_tutorial.session import SessionError
+from byol_tutorial.config.config import FIELDS, LIVE
+from byol_tutorial.config.errors import SessionError
+from byol_tutorial.config.fields import METHODS
 from byol_tutorial.widgets.cockpit import CONTROLS, PRESETS, QUESTIONS, Cockpit, _blocks, cockpit, judged
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byol_tutorial as bt
-from byol_tutorial import cli
-from byol_tutorial.config import FIELDS, LIVE
-from byol_tutorial.option import Pair
-from byol_tutorial.presets import PRESETS
+from byol_tutorial.cli import main as cli
+from byol_tutorial.config.config import FIELDS, LIVE
+from byol_tutorial.config.fields import Pair
+from byol_tutorial.config.presets import PRESETS
 
 
 def numeric():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial import cuda_graph
-from byol_tutorial.cuda_graph import WARM_UP, StepGraph
+from byol_tutorial.train import cuda_graph
+from byol_tutorial.train.cuda_graph import WARM_UP, StepGraph
 
 
 class Pretended:

@@ -12,7 +12,9 @@ import torchvision.datasets
 from PIL import Image, features
 from sklearn.datasets import load_digits
 
-from byol_tutorial.data import TORCHVISION, DataError, ImageSet, load
+from byol_tutorial.config.errors import DataError
+from byol_tutorial.data.image_set import ImageSet
+from byol_tutorial.data.loading import TORCHVISION, load
 
 RNG = np.random.default_rng(0)
 

@@ -7,14 +7,7 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.diagnose import (
-    alarm_step,
-    cosines,
-    diagnose,
-    effective_rank,
-    eigenspace_alignment,
-    spread,
-)
+from byol_tutorial.evaluate.diagnose import alarm_step, cosines, diagnose, effective_rank, eigenspace_alignment, spread
 
 D = 32
 

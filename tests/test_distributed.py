@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial import distributed
-from byol_tutorial.distributed import DistributedError, Process, process
-from byol_tutorial.feed import Feed
+from byol_tutorial.config.errors import DistributedError
+from byol_tutorial.runtime import distributed
+from byol_tutorial.runtime.distributed import Process, process
+from byol_tutorial.train.batches import Feed
 
 sys.path.insert(0, str(Path(__file__).parent))
 import several_processes as script

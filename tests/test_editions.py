@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from byol_tutorial.cli import main
+from byol_tutorial.cli.main import main
+from byol_tutorial.config.errors import UserError
 from byol_tutorial.course.editions import edited, write_edition
-from byol_tutorial.option import UserError
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 

@@ -13,9 +13,9 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
-from byol_tutorial.checkpoint import CheckpointError
-from byol_tutorial.embed import EmbedError, _neighbours, align, pca_embedding, size, successive_maps, umap_embedding
-from byol_tutorial.recording import Recording, neighbours_and_vote, record
+from byol_tutorial.config.errors import CheckpointError, EmbedError
+from byol_tutorial.evaluate.embed import _neighbours, align, pca_embedding, size, successive_maps, umap_embedding
+from byol_tutorial.live.recording import Recording, neighbours_and_vote, record
 
 RNG = np.random.default_rng(0)
 
@@ -263,7 +263,7 @@ def test_a_run_that_ends_early_is_recorded_up_to_there(images, monkeypatch):
 
     def diverge():
         if diverging.steps_done == 5:
-            from byol_tutorial.train import DivergedError
+            from byol_tutorial.config.errors import DivergedError
 
             raise DivergedError("the loss is nan at step 5")
         step()

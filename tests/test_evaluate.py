@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
-from byol_tutorial.evaluate import nearest, pixels
-from byol_tutorial.hardware import TrainingError
-from byol_tutorial.networks import build_encoder
+from byol_tutorial.config.errors import TrainingError
+from byol_tutorial.evaluate.features import pixels
+from byol_tutorial.evaluate.knn import nearest
+from byol_tutorial.networks.encoders import build_encoder
 
 
 def blobs(n=600, d=12, classes=5, noise=1.6, seed=0):

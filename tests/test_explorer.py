@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial.augment import Views
-from byol_tutorial.config import FIELDS, LIVE, VIEWS
-from byol_tutorial.option import UserError
+from byol_tutorial.augment.views import Views
+from byol_tutorial.config.config import FIELDS, LIVE, VIEWS
+from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets import explorer
 from byol_tutorial.widgets.explorer import _worker
 from byol_tutorial.widgets.view_settings import GROUPS, PAIRED, SETTINGS
@@ -231,10 +231,10 @@ def test_recipes(images):
     panel = explorer(images, start)
     assert panel.settings["recipes"] == ["as given"]
     panel.recipe(PAPER)
-    assert panel.config == start.replace(**bt.presets.PAPER_VIEWS)
+    assert panel.config == start.replace(**bt.config.presets.PAPER_VIEWS)
     assert panel.settings["recipes"] == [PAPER]
     panel.recipe("no colour change")
-    assert panel.config == start.replace(**bt.presets.PAPER_VIEWS | {"jitter_p": 0.0, "grayscale_p": 0.0})
+    assert panel.config == start.replace(**bt.config.presets.PAPER_VIEWS | {"jitter_p": 0.0, "grayscale_p": 0.0})
     panel.recipe("crop and flip only")
     assert panel.config.blur_p == panel.config.solarize_p == panel.config.jitter_p == (0.0, 0.0)
     assert panel.config.crop_area == (0.08, 1.0)

@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import byol_tutorial as bt
 from byol_tutorial import augment as A
-from byol_tutorial.diagnose import cosines, spread
-from byol_tutorial.evaluate import features
-from byol_tutorial.methods import build_model
-from byol_tutorial.optim import build_optimizer, set_hyperparameters
-from byol_tutorial.option import METHODS
+from byol_tutorial.config.fields import METHODS
+from byol_tutorial.evaluate.diagnose import cosines, spread
+from byol_tutorial.evaluate.features import features
+from byol_tutorial.methods.registry import build_model
+from byol_tutorial.train.optim import build_optimizer, set_hyperparameters
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="tests/test_gpu.py does it with real tensors")
 CUDA = torch.device("cuda", 0)

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 
 import byol_tutorial as bt
-from byol_tutorial import dino, dinov2, vit
-from byol_tutorial.ablations import tables
-from byol_tutorial.augment import LocalCrops
-from byol_tutorial.methods import OBJECTIVES, TITLES, build_model
-from byol_tutorial.option import METHODS
-from byol_tutorial.simclr import nt_xent
-from byol_tutorial.simsiam import negative_cosine
+from byol_tutorial.augment.views import LocalCrops
+from byol_tutorial.config.fields import METHODS
+from byol_tutorial.config.paper_tables import tables
+from byol_tutorial.methods import dino, dinov2
+from byol_tutorial.methods.registry import OBJECTIVES, TITLES, build_model
+from byol_tutorial.methods.simclr import nt_xent
+from byol_tutorial.methods.simsiam import negative_cosine
+from byol_tutorial.networks import vit
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 2, "warmup_epochs": 0.0}
 TINY_DINO = TINY | {"method": "dino", "prototypes": 12}

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial import checkpoint, cli
-from byol_tutorial.checkpoint import CheckpointError
-from byol_tutorial.train import DivergedError, TrainingError
+from byol_tutorial.cli import main as cli
+from byol_tutorial.config.errors import CheckpointError, DivergedError, TrainingError
+from byol_tutorial.train import checkpoint
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
 OPTIONS = [
@@ -81,7 +81,7 @@ def main(*arguments) -> int:
 # Saves again and again with ever other content; the parent kills it at a moment of its choice.
 SAVER = """
 import sys, torch
-from byol_tutorial import checkpoint
+from byol_tutorial.train import checkpoint
 for k in range(10**9):
     checkpoint.save(sys.argv[1], {"k": k, "big": torch.full((300_000,), float(k))})
     print(k, flush=True)
@@ -115,11 +115,11 @@ trainer.step()
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     trainer.save(sys.argv[1])
-except bt.checkpoint.CheckpointError as error:
+except bt.config.errors.CheckpointError as error:
     print(error)
 try:
     trainer.save_encoder(sys.argv[1])
-except bt.checkpoint.CheckpointError as error:
+except bt.config.errors.CheckpointError as error:
     print(error)
 trainer.step()
 """
@@ -204,7 +204,7 @@ def test_a_run_resumed_by_command_equals_an_uncut_one(images, monkeypatch, capsy
     real = bt.Trainer.run
     with monkeypatch.context() as patch:
         patch.setattr(bt.Trainer, "run", lambda self, **kwargs: real(self, epochs=1, **kwargs))
-        patch.setattr("byol_tutorial.judge.judge", lambda *_: None)
+        patch.setattr("byol_tutorial.cli.report.judge", lambda *_: None)
         assert main(*whole, "--out", "cut") == 0
     assert len(json.loads((images / "cut" / "history.json").read_text())["loss"]) == 2
     capsys.readouterr()
@@ -290,7 +290,7 @@ def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, change
     """The run is saved, the image comes back: as if nothing had been."""
     changes = {"accumulation_steps": 2, "batch_size": 3, "epochs": 9} | changes
     data = bt.load(f"folder:{images / 'images'}", stream=True)
-    bt.stream.set_workers(0)
+    bt.data.streaming.set_workers(0)
     trainer, twin = (tiny(data, **changes) for _ in range(2))
     for t in (trainer, twin):
         t.step()
@@ -308,7 +308,7 @@ def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, change
 
 def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     """Loss scaling works on a CPU too: the target stands still with the network, and the record stays JSON."""
-    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
     trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
     before = [p.clone() for p in trainer.model.parameters()]
     hook = trainer.model.learned()["online"].projector[0].weight.register_hook(lambda g: g * torch.inf)
@@ -325,7 +325,7 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
 
 
 def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
-    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
     trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
     hook = trainer.model.encoder.register_forward_hook(lambda m, args, y: y * torch.nan)
     with pytest.raises(DivergedError, match="the loss is nan at step 0"):
@@ -339,7 +339,7 @@ def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
 def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch):
     """As on another device, which has no bfloat16."""
     tiny(train, precision="mixed").save(tmp_path / "c.pt")
-    monkeypatch.setattr("byol_tutorial.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
     resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu")
     assert resumed.scaler.get_scale() == 2.0**16
 
@@ -461,7 +461,7 @@ def test_labels_missing_where_a_protocol_needs_them(images, monkeypatch, capsys)
     (images / "flat").mkdir()
     for i, file in enumerate((images / "images").glob("*/*.png")):
         file.rename(images / "flat" / f"{i}.png")
-    monkeypatch.setattr("byol_tutorial.judge.judge", lambda *_: None)
+    monkeypatch.setattr("byol_tutorial.cli.report.judge", lambda *_: None)
     assert main("train", "--data", "folder:flat", "--out", "run", *OPTIONS, "--epochs", "1") == 0
     for protocol in ("knn", "linear", "sgd-linear", "few-labels-10"):
         capsys.readouterr()

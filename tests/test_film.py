@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from scipy.spatial.distance import pdist
 
-from byol_tutorial import shapes
-from byol_tutorial.option import UserError
-from byol_tutorial.recording import Recording
+from byol_tutorial.config.errors import UserError
+from byol_tutorial.data import shapes
+from byol_tutorial.live.recording import Recording
 from byol_tutorial.widgets.film import FULL, film, lie_down, make_atlas
 from byol_tutorial.widgets.static import static_html
 

@@ -12,7 +12,8 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial import augment as A
-from byol_tutorial import fused, openmp
+from byol_tutorial.augment import numba_kernels
+from byol_tutorial.runtime import omp_threads
 
 N = 40
 MEAN, STD = (0.1, 0.5, 0.7), (0.3, 0.2, 0.6)
@@ -145,7 +146,7 @@ def test_local_crops_take_their_images_in_turn():
 
 
 def test_views_do_not_depend_on_how_a_batch_is_shared_out(monkeypatch):
-    monkeypatch.setattr(fused, "LEAST", 1)
+    monkeypatch.setattr(numba_kernels, "LEAST", 1)
     views = A.Views(bt.Config(**ALL), MEAN, STD, torch.Generator().manual_seed(0))
     images, drawn = pictures(), views.draw(N, 32, 32)
     before = torch.get_num_threads()
@@ -239,7 +240,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
         return real(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert fused.compiled(lambda x: x + 1)(2) == 3
+    assert numba_kernels.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_the_library_loads_without_numba():
@@ -260,18 +261,18 @@ def test_every_task_is_done_once(tasks):
         with lock:
             done.append(i)
 
-    openmp.share(work, [(i,) for i in range(tasks)])
+    omp_threads.share(work, [(i,) for i in range(tasks)])
     assert sorted(done) == list(range(tasks))
 
 
 def test_two_tasks_run_at_the_same_time():
     """Each waits for the other: one after the other would never end, so a timeout says so."""
-    if openmp._library() is None:
+    if omp_threads._library() is None:
         pytest.skip("torch's OpenMP is not GNU's here")
     if os.environ.get("OMP_THREAD_LIMIT") == "1":
         pytest.skip("OpenMP may use one thread only, by OMP_THREAD_LIMIT")
     meet = threading.Barrier(2, timeout=30)
-    openmp.share(meet.wait, [(), ()])
+    omp_threads.share(meet.wait, [(), ()])
     assert not meet.broken
 
 
@@ -281,11 +282,11 @@ def test_an_error_in_a_task_is_raised():
             raise KeyError("one of two")
 
     with pytest.raises(KeyError, match="one of two"):
-        openmp.share(work, [(0,), (1,)])
+        omp_threads.share(work, [(0,), (1,)])
 
 
 def test_without_gnus_openmp_tasks_come_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(openmp, "_library", lambda: None)
+    monkeypatch.setattr(omp_threads, "_library", lambda: None)
     done = []
-    openmp.share(lambda i: done.append((i, threading.get_ident())), [(0,), (1,), (2,)])
+    omp_threads.share(lambda i: done.append((i, threading.get_ident())), [(0,), (1,), (2,)])
     assert done == [(i, threading.get_ident()) for i in range(3)]

@@ -17,10 +17,10 @@ from torchvision.transforms.functional import to_pil_image
 
 import byol_tutorial as bt
 from byol_tutorial import augment as A
-from byol_tutorial import cuda_graph, feed
-from byol_tutorial.hardware import TrainingError
-from byol_tutorial.option import METHODS
-from byol_tutorial.vit import synchronise_batchnorm
+from byol_tutorial.config.errors import TrainingError
+from byol_tutorial.config.fields import METHODS
+from byol_tutorial.networks.vit import synchronise_batchnorm
+from byol_tutorial.train import batches, cuda_graph
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 GPU = "cuda"
@@ -48,7 +48,7 @@ def losses(trainer, steps=3) -> list[float]:
 
 
 def saved_weights(path, trainer) -> list[torch.Tensor]:
-    state = bt.checkpoint.load(path)["model"]
+    state = bt.train.checkpoint.load(path)["model"]
     return [state[name] for name, _ in trainer.model.named_parameters()]
 
 
@@ -73,7 +73,7 @@ def test_the_same_draw_gives_the_same_picture(train, form):
 @pytest.mark.parametrize("form", ["torchvision", "authors"])
 @pytest.mark.parametrize(("source", "size"), [(32, 32), (32, 24), (20, 32), (64, 64), (50, 48), (33, 16)])
 def test_one_kernel_makes_the_views_that_the_batch_makes(source, size, form, dtype, monkeypatch):
-    from byol_tutorial import triton_views
+    from byol_tutorial.augment import triton_kernels
 
     images = bt.load("shapes", limit=40, size=source).images.to(GPU)
     config = bt.Config(
@@ -81,7 +81,7 @@ def test_one_kernel_makes_the_views_that_the_batch_makes(source, size, form, dty
     )  # fmt: skip
     views = A.Views(config, (0.1, 0.2, 0.3), (0.3, 0.25, 0.2), torch.Generator(GPU).manual_seed(0))
     drawn = views.draw(len(images), source, source, GPU)
-    ours = triton_views.views(images, drawn, size, form, views.mean, views.std, dtype)
+    ours = triton_kernels.views(images, drawn, size, form, views.mean, views.std, dtype)
     monkeypatch.setattr(A.Views, "triton", False)
     theirs = torch.cat(views.carry_out(images, drawn))
     assert ours.is_contiguous(memory_format=torch.channels_last)
@@ -90,18 +90,18 @@ def test_one_kernel_makes_the_views_that_the_batch_makes(source, size, form, dty
     far = (ours.float() - theirs).abs() > (1e-4 if dtype == torch.float32 else 0.03)
     assert far.float().mean() < 1e-4
     images = images.float() / 255
-    again = triton_views.views(images, drawn, size, form, views.mean, views.std, dtype)
+    again = triton_kernels.views(images, drawn, size, form, views.mean, views.std, dtype)
     assert ((again.float() - ours.float()).abs() > 0.03).float().mean() < 1e-4
 
 
 def test_a_kernel_that_cannot_be_compiled_gives_way_with_one_warning(train, monkeypatch):
-    from byol_tutorial import triton_views
+    from byol_tutorial.augment import triton_kernels
 
     def broken(*_):
         raise RuntimeError("Failed to find C compiler")
 
     expected = losses(trainer(train))
-    monkeypatch.setattr(triton_views, "views", broken)
+    monkeypatch.setattr(triton_kernels, "views", broken)
     monkeypatch.setattr(A.Views, "triton", True)
     t = trainer(train)
     with pytest.warns(UserWarning, match="Triton cannot be used") as seen:
@@ -196,7 +196,7 @@ def test_compiled_steps_are_the_same_and_a_live_change_does_not_end_them(train):
 
 def test_images_in_the_hosts_memory_make_the_same_steps(train, monkeypatch):
     resident = trainer(train)
-    monkeypatch.setattr(feed, "RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
     copied = trainer(train)
     assert (resident.feed._resident.device.type, copied.feed._resident.device.type) == (GPU, "cpu")
     assert losses(copied) == pytest.approx(losses(resident), rel=1e-4)

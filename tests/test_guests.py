@@ -17,13 +17,13 @@ from safetensors.torch import save_file
 from torchvision.transforms.functional import InterpolationMode, normalize, resize
 
 import byol_tutorial as bt
-from byol_tutorial.checkpoint import save_encoder
-from byol_tutorial.evaluate import nearest
-from byol_tutorial.guests import AT_ONCE, GuestError
-from byol_tutorial.networks import build_encoder
-from byol_tutorial.option import UserError
-from byol_tutorial.protocols import PROTOCOLS
-from byol_tutorial.weights import WeightsError, read_weights, unwrap
+from byol_tutorial.config.errors import GuestError, UserError, WeightsError
+from byol_tutorial.evaluate.knn import nearest
+from byol_tutorial.evaluate.pretrained import AT_ONCE
+from byol_tutorial.evaluate.protocols import PROTOCOLS
+from byol_tutorial.evaluate.weight_files import read_weights, unwrap
+from byol_tutorial.networks.encoders import build_encoder
+from byol_tutorial.train.encoder_file import save_encoder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VIT = "timm:vit_tiny_patch16_224.augreg_in21k"  # its own mean and deviation are 0.5
@@ -293,7 +293,7 @@ def test_a_guest_in_every_tool(sets, resnet_file):
 
 
 def test_a_guest_is_fine_tuned_as_any_encoder(sets, resnet_file):
-    from byol_tutorial.tuning import few_labels, sgd_linear
+    from byol_tutorial.evaluate.finetune import few_labels, sgd_linear
 
     train, test = sets
     visitor, floor = bt.guest("resnet18", resnet_file, size=32), bt.guest("resnet18", random=True, size=32)

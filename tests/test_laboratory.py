@@ -18,10 +18,12 @@ import torch
 from ipywidgets.widgets import widget as registry
 
 import byol_tutorial as bt
-from byol_tutorial import ablations, processes, turns
-from byol_tutorial.ablations import LEVELS, Finding, Findings, Row, level, own_rows, remark, tables
-from byol_tutorial.laboratory import FRAME, Laboratory, LaboratoryError
-from byol_tutorial.option import ConfigError, UserError
+from byol_tutorial.config import paper_tables as ablations
+from byol_tutorial.config.errors import ConfigError, LaboratoryError, UserError
+from byol_tutorial.config.paper_tables import Row, own_rows, tables
+from byol_tutorial.live import round_robin, worker_process
+from byol_tutorial.live.findings import LEVELS, Finding, Findings, level, remark
+from byol_tutorial.live.laboratory import FRAME, Laboratory
 from byol_tutorial.widgets.laboratory import POINTS, _curves, laboratory
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 4, "warmup_epochs": 1.0}
@@ -182,7 +184,7 @@ def take_turns(images, orders, answer=lambda message, orders: None):
 
     for what in orders:
         order(**what)
-    turns.Turns(waiting, say, *images).work()
+    round_robin.Turns(waiting, say, *images).work()
     return said
 
 
@@ -211,7 +213,7 @@ def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
     for message in said:
         if "step" in message:
             at[message["run"]] = message["step"]
-            assert max(at.values()) - min(at.values()) <= turns.STEPS
+            assert max(at.values()) - min(at.values()) <= round_robin.STEPS
     for name, config in CONFIGS.items():
         news = [m for m in said if m.get("run") == name]
         truth = alone(config, images)
@@ -295,14 +297,14 @@ def wait_until_gone(pids, seconds=60):
 def test_on_a_gpu_one_process_trains_all_runs(images, monkeypatch, cuda, expected):
     """Processes that share a GPU wait for each other."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr("byol_tutorial.laboratory.cores", lambda: 2)
+    monkeypatch.setattr("byol_tutorial.live.laboratory.cores", lambda: 2)
     with Laboratory(tables("5b"), BASE, *images) as lab:
         assert lab.workers == expected
 
 
 def test_images_are_the_same_for_workers(images, tmp_path):
-    processes.write_images(tmp_path / "x.pt", train=images[0], test=None)
-    read = processes.read_images(tmp_path / "x.pt")
+    worker_process.write_images(tmp_path / "x.pt", train=images[0], test=None)
+    read = worker_process.read_images(tmp_path / "x.pt")
     assert read["test"] is None
     assert torch.equal(read["train"].images, images[0].images)
     assert torch.equal(read["train"].labels, images[0].labels)
@@ -311,7 +313,7 @@ def test_images_are_the_same_for_workers(images, tmp_path):
 
 def test_a_worker_that_cannot_work_says_so_in_words(tmp_path):
     heard = queue.SimpleQueue()
-    worker = processes.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: heard.put(news))
+    worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: heard.put(news))
     assert heard.get(timeout=WAIT) == (worker, None)
     assert "No module named 'byol_tutorial.no_such_room'" in worker.words
     worker.say(do="go")  # nobody hears it
@@ -388,8 +390,8 @@ def test_the_whole_life_of_a_laboratory(images, one_thread):
 SCRIPT = textwrap.dedent("""
     import os, sys
     import byol_tutorial as bt
-    from byol_tutorial.ablations import tables
-    from byol_tutorial.laboratory import Laboratory
+    from byol_tutorial.config.paper_tables import tables
+    from byol_tutorial.live.laboratory import Laboratory
     print("script", flush=True)    # no guard: a child that executed this again would print it again
     images = bt.load("shapes", limit=64), bt.load("shapes", "test", limit=40)
     lab = Laboratory(tables("BYOL"), bt.Config(**{config}), *images)

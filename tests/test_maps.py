@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from byol_tutorial.course import maps
-from byol_tutorial.shapes import tint
+from byol_tutorial.data.shapes import tint
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1])
 POINTS = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [10.0, 1.0], [10.0, 2.0], [10.0, 3.0]])

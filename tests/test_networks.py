@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import byol_tutorial as bt
-from byol_tutorial.networks import StandardisedConv2d, StandardisedLinear, build_norm, standardise
+from byol_tutorial.networks.normalization import StandardisedConv2d, StandardisedLinear, build_norm, standardise
 
 SMALL = {"width": 8, "hidden_dim": 16, "projection_dim": 8, "batch_size": 4}
 

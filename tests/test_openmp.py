@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from byol_tutorial.openmp import _library
+from byol_tutorial.runtime.omp_threads import _library
 
 CODE = """
 import psutil, threading, torch

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import byol_tutorial as bt
-from byol_tutorial.optim import build_optimizer, lr_factor_at
+from byol_tutorial.train.optim import build_optimizer, lr_factor_at
 
 SHAPES = {"matrix": (5, 3), "filter": (4, 3, 2, 2), "bias": (5,), "zero": (2, 2)}
 

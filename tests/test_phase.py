@@ -2,7 +2,7 @@
 
 import pytest
 
-from byol_tutorial.option import UserError
+from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets.phase import PhasePlane, phase_plane
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -70,27 +71,78 @@ def test_import_pulls_in_nothing_heavy():
     assert heavy.isdisjoint(new)
 
 
-def test_imports_run_downwards_only():
-    """No room knows one above it (DESIGN: config < data, augment, networks < byol < optim < train < course < cli)."""
-    order = [
-        {"option", "config", "shapes", "diagnose", "vit", "distributed", "history", "interrupt", "fused", "openmp",
-         "progress", "randomness", "triton_views", "cuda_graph"},
-        {"hardware", "presets", "pictures", "augment", "networks", "figures", "ablations", "chain", "processes",
-         "orders"},
-        {"folders", "stream", "checkpoint"}, {"data", "weights"}, {"objective", "dinov2"},
-        {"byol", "simclr", "simsiam", "dino", "methods", "evaluate", "embed", "feed", "guests"},
-        {"optim", "result", "state"}, {"tuning"}, {"protocols"}, {"step"}, {"train"},
-        {"runfolder", "recording", "snapshot", "session", "experiment", "shared", "laboratory", "turns", "crew"},
-        {"judge"}, {"course", "cli"}, {"__main__"},
-    ]  # fmt: skip
-    level = {name: i for i, names in enumerate(order) for name in names}
-    for file in (ROOT / "byol_tutorial").glob("*.py"):
-        if file.stem == "__init__":
-            continue
-        assert file.stem in level, f"give {file.stem} its place in the table above"
-        for name in re.findall(r"^\s*from \.(\w+) import", file.read_text(), re.M):
-            # rooms of the same level may know each other; none knows a higher one
-            assert level[name] <= level[file.stem], f"{file.stem} imports {name}"
+def contracts(folder: Path) -> subprocess.CompletedProcess:
+    """What import-linter says of the package in this folder, by the contracts of pyproject.toml."""
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+
+
+def test_imports_keep_to_the_contracts():
+    end = contracts(ROOT)
+    assert end.returncode == 0, end.stdout
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "broken"),
+    [
+        ("config/fields.py", "from ..train import optim", "imports run downwards"),
+        ("augment/views.py", "from ..methods import byol", "imports run downwards"),  # beside it, on the same floor
+        ("data/decode.py", "from . import loading", "no circle within a room"),
+        ("live/session.py", "from .. import Trainer", "no room imports the package's own face"),
+        ("attic/box.py", "X = 1", "imports run downwards"),  # a room that has no floor
+    ],
+)
+def test_the_contracts_find_what_breaks_them(tmp_path, room, line, broken):
+    shutil.copytree(ROOT / "byol_tutorial", tmp_path / "byol_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    file = tmp_path / "byol_tutorial" / room
+    if not file.exists():
+        file.parent.mkdir()
+        (file.parent / "__init__.py").touch()
+        file.touch()
+    file.write_text(f"{file.read_text()}\n{line}\n")
+    end = contracts(tmp_path)
+    assert end.returncode != 0
+    assert f"{broken} BROKEN" in end.stdout
+
+
+def test_the_package_shows_few_rooms():
+    """A newcomer reads their names in one glance."""
+    apart = {"__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__"}
+    assert len({p.name for p in (ROOT / "byol_tutorial").iterdir()} - apart) <= 14
+
+
+# What users type; a name may be added, none may go.
+PUBLIC = {
+    "BYOL", "LARS", "PROTOCOLS", "Config", "ConfigError", "DataError", "Experiment", "ImageSet", "Recording", "Session",
+    "StreamedSet", "Trainer", "augment", "byol_loss", "collapse_report", "compare", "factor_probe", "features", "guest",
+    "knn_accuracy", "linear_probe", "load", "load_encoder", "pca_embedding", "preset", "rebuild", "record", "tau_at",
+    "umap_embedding", "config", "diagnose", "embed", "evaluate", "networks", "optim", "train", "widgets", "exercises",
+}  # fmt: skip
+WITHIN = {
+    "augment": "Views LocalCrops Draw apply stages crop colour_jitter gaussian_blur luma as_float normalise constant",
+    "evaluate": "features kept_size seen_size pixels nearest knn_accuracy linear_probe factor_probe compare Comparison",
+    "networks": "Branch MLP OptimalPredictor SmallEncoder build_encoder build_norm build_predictor resnet standardise",
+    "diagnose": "collapse_report diagnose spread cosines effective_rank alarm_step",
+    "embed": "pca_embedding umap_embedding align size successive_maps",
+    "optim": "LARS build_optimizer lr_factor_at set_hyperparameters",
+    "train": "Trainer DivergedError TrainingError History",
+    "config": "Config ConfigError FIELDS LIVE preset PRESETS",
+}
+
+
+def test_public_names_stay():
+    import byol_tutorial as bt
+
+    assert PUBLIC - {"widgets", "exercises"} <= set(bt.__all__)
+    assert all(hasattr(bt, name) for name in PUBLIC)
+    missing = [
+        f"bt.{room}.{name}"
+        for room, names in WITHIN.items()
+        for name in names.split()
+        if not hasattr(getattr(bt, room), name)
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

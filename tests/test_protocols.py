@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import byol_tutorial as bt
-from byol_tutorial import protocols
-from byol_tutorial.protocols import PENALTIES, PROTOCOLS, logistic_regression
-from byol_tutorial.tuning import descend, few_label_split
+from byol_tutorial.evaluate import protocols
+from byol_tutorial.evaluate.finetune import descend, few_label_split
+from byol_tutorial.evaluate.protocols import PENALTIES, PROTOCOLS, logistic_regression
 
 QUICK = {"sgd-linear": {"epochs": 2}, "few-labels-10": {"rates": (0.05,), "epochs": (2,)}}
 QUICK["few-labels-1"] = QUICK["few-labels-10"]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,9 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial import course
-from byol_tutorial.course import cache, cached, run, run_all, supervised, workers
-from byol_tutorial.course.track import TRACKS
-from byol_tutorial.option import UserError
+from byol_tutorial.config.errors import UserError
+from byol_tutorial.course import cache, cached, parallel, run, run_all, supervised
+from byol_tutorial.course.measures import TRACKS
 
 SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
 
@@ -36,8 +37,8 @@ def config():
 
 def trained(monkeypatch) -> list:
     """A list that grows by one with every run that is really trained, in this process."""
-    seen, real = [], workers.train_and_judge
-    monkeypatch.setattr(workers, "train_and_judge", lambda *a: (seen.append(a[0]), real(*a))[1])
+    seen, real = [], parallel.train_and_judge
+    monkeypatch.setattr(parallel, "train_and_judge", lambda *a: (seen.append(a[0]), real(*a))[1])
     return seen
 
 
@@ -136,17 +137,37 @@ def test_whatever_decides_a_run_is_in_its_key(what, config, images, monkeypatch)
     assert len(seen) == 2
 
 
-def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path):
-    """The digest reads the rooms' files: a changed number changes it, a changed comment or docstring does not."""
-    texts = {"a": '"""One."""\nX = 1  # one\n', "b": '"""Two."""\nX = 1\n', "c": '"""One."""\nX = 2  # one\n'}
-    digests = {}
-    for name, text in texts.items():
-        (tmp_path / "course").mkdir(exist_ok=True)
-        (tmp_path / "room.py").write_text(text)
-        monkeypatch.setattr(cache, "__file__", str(tmp_path / "course" / "cache.py"))
-        monkeypatch.setattr(cache, "START", ("room",))
-        digests[name] = cache.library.__wrapped__()
-    assert digests["a"] == digests["b"] != digests["c"]
+@pytest.mark.parametrize(
+    "name", ["course/bugs.py", "course/supervised.py", "course/measures.py", "train/step.py", "augment/views.py"]
+)
+def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path, name):
+    """In a copy of the package: a changed number moves the key, a changed comment or docstring does not."""
+    package = tmp_path / "byol_tutorial"
+    shutil.copytree(cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
+    monkeypatch.setattr(cache, "PACKAGE", package)
+    digest = cache.library.__wrapped__
+    file, before = package / name, digest()
+    text = file.read_text()
+    file.write_text("# a comment\n" + text.replace('"""', '"""Said otherwise. ', 1) + "\n# another\n")
+    assert digest() == before
+    file.write_text(text + "\nMORE = 1\n")
+    assert digest() != before
+
+
+def test_what_only_shows_results_moves_no_key(monkeypatch, tmp_path):
+    package = tmp_path / "byol_tutorial"
+    shutil.copytree(cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
+    monkeypatch.setattr(cache, "PACKAGE", package)
+    before = cache.library.__wrapped__()
+    for name in ("widgets/cockpit.py", "cli/main.py", "figures.py", "course/exercises/lesson01.py"):
+        (package / name).write_text("CHANGED = 1\n")
+    assert cache.library.__wrapped__() == before
+    (package / "train" / "new.py").write_text("X = 1\n")  # a module that is new counts by itself
+    assert cache.library.__wrapped__() != before
+
+
+def test_every_name_of_what_only_shows_is_there():
+    assert all((cache.PACKAGE / name).exists() for name in cache.SHOWS)
 
 
 @pytest.mark.parametrize("harm", ["cut", "bit", "empty", "pickle", "other key"])
@@ -238,7 +259,7 @@ def test_tracking_measures_and_does_not_disturb(config, images):
 
 def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, images):
     """Truth by construction: W = U diag(p) Uᵀ in the eigenbasis of E[z zᵀ]."""
-    from byol_tutorial.course.track import modes
+    from byol_tutorial.course.measures import modes
 
     g = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(6, 6, generator=g))[0]
@@ -255,11 +276,11 @@ def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, image
 
 def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, own_folder):
     configs = {"a": config, "b": config.replace(predictor="identity"), "c": config.replace(seed=1)}
-    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     one = run_all(configs, *images, track=("rank",), progress=False)
     for file in own_folder.glob("*.pt"):
         file.unlink()
-    monkeypatch.setattr(workers, "WORTH", 0)
+    monkeypatch.setattr(parallel, "WORTH", 0)
     seen = trained(monkeypatch)
     two = run_all(configs, *images, track=("rank",), progress=False)
     assert (seen, list(two)) == ([], ["a", "b", "c"])
@@ -273,8 +294,8 @@ def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, o
 
 
 def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, monkeypatch):
-    monkeypatch.setattr(workers, "WORTH", 0)
-    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     wild = config.replace(lr=1e30, optimizer="sgd", loss_normalization="none", norm="none")
     with pytest.raises(UserError, match="wild: the loss is"):
         run_all({"wild": wild, "tame": config}, *images, progress=False)
@@ -286,8 +307,8 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     script = tmp_path / "script.py"
     script.write_text(
         "import byol_tutorial as bt\n"
-        "from byol_tutorial.course import run_all, workers\n"
-        "workers.WORTH, workers.cores = 0, lambda: 2\n"
+        "from byol_tutorial.course import parallel, run_all\n"
+        "parallel.WORTH, parallel.cores = 0, lambda: 2\n"
         f"c = bt.preset('shapes', **{SMALL!r})\n"
         "r = run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64), bt.load('shapes', 'test', limit=48))\n"
         "print('once', list(r))\n"
@@ -309,8 +330,8 @@ def test_an_interrupt_ends_the_workers_too(tmp_path, own_folder):
     script = tmp_path / "script.py"
     script.write_text(
         "import subprocess, byol_tutorial as bt\n"
-        "from byol_tutorial.course import run_all, workers\n"
-        "workers.WORTH, workers.cores = 0, lambda: 2\n"
+        "from byol_tutorial.course import parallel, run_all\n"
+        "parallel.WORTH, parallel.cores = 0, lambda: 2\n"
         "class Told(subprocess.Popen):\n"
         "    def __init__(self, *a, **k):\n"
         "        super().__init__(*a, **k)\n"
@@ -418,7 +439,8 @@ def test_cached_computes_once_for_the_same_text_and_inputs():
         cached("it", compute, seed=object())
 
 
-def test_the_digest_covers_the_algorithm():
-    assert {"augment", "byol", "diagnose", "evaluate", "feed", "networks", "optim", "train"} <= set(cache.rooms())
-    assert {"cli", "session", "figures"}.isdisjoint(cache.rooms())
+def test_the_digest_covers_the_algorithm_and_the_lessons_code():
+    assert {"augment/views.py", "methods/byol.py", "evaluate/linear.py", "train/batches.py", "networks/encoders.py",
+            "course/bugs.py", "course/supervised.py", "course/measures.py"} <= set(cache.deciding())  # fmt: skip
+    assert not [name for name in cache.deciding() if name.startswith(("cli", "widgets", "figures"))]
     assert cache.library().startswith(bt.__version__ + "+")

@@ -12,12 +12,10 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.config import LIVE
-from byol_tutorial.data import DataError
-from byol_tutorial.experiment import Experiment, ExperimentError
-from byol_tutorial.option import ConfigError
-from byol_tutorial.session import SessionError
-from byol_tutorial.snapshot import STATES
+from byol_tutorial.config.config import LIVE
+from byol_tutorial.config.errors import ConfigError, DataError, ExperimentError, SessionError
+from byol_tutorial.live.experiment import Experiment
+from byol_tutorial.live.snapshot import STATES
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
 WAIT = 60  # seconds after which a test gives up
@@ -153,7 +151,7 @@ def test_ctrl_c_pauses_a_synchronous_run(session, monkeypatch):
         until(session, lambda s: s.step >= 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("byol_tutorial.session.wait", interrupted)
+    monkeypatch.setattr("byol_tutorial.live.session.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         session.run()
     assert session.state in ("paused", "done")
@@ -243,7 +241,7 @@ def test_a_bad_change_is_refused_and_the_run_goes_on(session, fields, words):
 
 def test_undo_takes_back_the_last_change(session, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("byol_tutorial.session.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("byol_tutorial.live.session.time.monotonic", lambda: clock[0])
     session.change(tau_base=0.5).result(WAIT)
     clock[0] = 10
     for lr in (0.7, 0.6, 0.5):  # one gesture

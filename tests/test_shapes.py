@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from byol_tutorial import shapes
-from byol_tutorial.augment import LUMA
+from byol_tutorial.augment.operations import LUMA
+from byol_tutorial.data import shapes
 
 FACTORS = shapes.sample_factors(200, seed=3)
 

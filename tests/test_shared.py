@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import byol_tutorial as bt
-from byol_tutorial import shapes
-from byol_tutorial.shared import compare, describe, shares
+from byol_tutorial.augment.shared_cues import compare, describe, shares
+from byol_tutorial.data import shapes
 
 SEEDS = range(3)
 COLOURS_OFF = {"jitter_p": 0.0, "grayscale_p": 0.0}

@@ -14,8 +14,7 @@ import pytest
 import traitlets
 
 import byol_tutorial as bt
-from byol_tutorial.checkpoint import CheckpointError
-from byol_tutorial.option import UserError
+from byol_tutorial.config.errors import CheckpointError, UserError
 from byol_tutorial.widgets.panel import Panel
 from byol_tutorial.widgets.phase import phase_plane
 from byol_tutorial.widgets.static import save_html, static_html

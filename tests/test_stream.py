@@ -16,9 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from byol_tutorial import data, stream
-from byol_tutorial.data import DataError, ImageSet, StreamedSet, load
-from byol_tutorial.pictures import open_picture
+from byol_tutorial.config.errors import DataError
+from byol_tutorial.data import loading, streaming
+from byol_tutorial.data.decode import open_picture
+from byol_tutorial.data.image_set import ImageSet
+from byol_tutorial.data.loading import load
+from byol_tutorial.data.streaming import StreamedSet
 
 RNG = np.random.default_rng(0)
 EACH = pytest.mark.parametrize("workers", [0, 1])
@@ -150,7 +153,7 @@ def test_sample_and_statistics_are_those_of_the_set_in_memory(mixed):
 
 
 def test_statistics_are_read_once_and_from_a_part_of_the_files(twelve, monkeypatch):
-    monkeypatch.setattr("byol_tutorial.pictures.STATISTICS_IMAGES", 4)
+    monkeypatch.setattr("byol_tutorial.data.image_set.STATISTICS_IMAGES", 4)
     files = streamed(twelve)
     for i in range(12):
         if i % 3:
@@ -189,9 +192,9 @@ def test_large_jpegs_are_decoded_smaller_but_never_below_the_size_wanted(tmp_pat
 
 def test_a_folder_is_streamed_if_its_images_would_take_more_than_the_limit(twelve, monkeypatch):
     bytes_in_memory = 12 * 3 * 8 * 8
-    monkeypatch.setattr(data, "STREAM_ABOVE", bytes_in_memory)
+    monkeypatch.setattr(loading, "STREAM_ABOVE", bytes_in_memory)
     assert isinstance(load(f"folder:{twelve}"), ImageSet)
-    monkeypatch.setattr(data, "STREAM_ABOVE", bytes_in_memory - 1)
+    monkeypatch.setattr(loading, "STREAM_ABOVE", bytes_in_memory - 1)
     assert isinstance(load(f"folder:{twelve}"), StreamedSet)
     assert isinstance(load(f"folder:{twelve}", limit=11), ImageSet)
     assert isinstance(load(f"folder:{twelve}", size=9, limit=11), StreamedSet)
@@ -210,7 +213,7 @@ def test_bad_values_are_refused(twelve):
     for workers in (-1, 1.5, True):
         with pytest.raises(DataError, match=re.escape(f"workers={workers!r}: give a whole number, at least 0")):
             streamed(twelve).loader([[0]], workers=workers)
-    with pytest.raises(data.NoTestImages, match="no test/ or val/"):
+    with pytest.raises(loading.NoTestImages, match="no test/ or val/"):
         streamed(twelve, split="test")
     for i in range(1, 12):
         file_of(twelve, i).unlink()
@@ -289,7 +292,7 @@ def test_names_of_files_may_hold_any_letter(tmp_path):
 def test_default_workers_leave_a_core_to_the_training(monkeypatch, cores, training, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(training))
-    assert stream.default_workers() == expected
+    assert streaming.default_workers() == expected
 
 
 # --- faults of files ----------------------------------------------------------------------------

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial import checkpoint, hardware, stream
-from byol_tutorial.config import FIELDS, LIVE
-from byol_tutorial.optim import build_optimizer, lr_factor_at, set_hyperparameters
-from byol_tutorial.option import METHODS
-from byol_tutorial.train import TrainingError
+from byol_tutorial.config.config import FIELDS, LIVE
+from byol_tutorial.config.errors import TrainingError
+from byol_tutorial.config.fields import METHODS
+from byol_tutorial.data import streaming
+from byol_tutorial.runtime import device as hardware
+from byol_tutorial.train import checkpoint
+from byol_tutorial.train.optim import build_optimizer, lr_factor_at, set_hyperparameters
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
 
@@ -311,7 +313,7 @@ def folder_of(images, path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_outlives_an_image_that_disappears(train, tmp_path, monkeypatch, workers):
     """The error names it; the steps before it are kept and can be saved; once it is back the run goes on as if uncut."""
-    monkeypatch.setattr(stream, "_workers", workers)
+    monkeypatch.setattr(streaming, "_workers", workers)
     images = bt.load(folder_of(train, tmp_path / "images"), stream=True)
     uncut = tiny(images).run(progress=False).history.loss
     trainer = tiny(images)
@@ -334,7 +336,7 @@ def test_a_run_outlives_an_image_that_disappears(train, tmp_path, monkeypatch, w
 
 
 def test_a_run_outlives_a_worker_that_is_killed(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "_workers", 1)
+    monkeypatch.setattr(streaming, "_workers", 1)
     images = bt.load(folder_of(train, tmp_path / "images"), stream=True)
     uncut = tiny(images).run(progress=False).history.loss
     trainer = tiny(images)
@@ -499,7 +501,7 @@ def test_adamw_and_sgd_are_what_config_names(train):
 
 
 def test_initial_weights_are_those_of_the_seed_and_use_no_global_random_numbers(train):
-    from byol_tutorial.byol import BYOL
+    from byol_tutorial.methods.byol import BYOL
 
     torch.manual_seed(5)
     expected = BYOL(bt.Config(**TINY, seed=5), 32).state_dict()
@@ -554,10 +556,10 @@ def test_how_weights_are_updated_belongs_to_the_device_and_not_to_the_checkpoint
     here = tiny(train, optimizer=optimizer)
     here.step()
     here.save(tmp_path / "c.pt")
-    state = bt.checkpoint.load(tmp_path / "c.pt")
+    state = bt.train.checkpoint.load(tmp_path / "c.pt")
     for group in state["optimizer"]["param_groups"]:
         group |= {"fused": True, "foreach": False}
-    bt.checkpoint.save(tmp_path / "d.pt", state)
+    bt.train.checkpoint.save(tmp_path / "d.pt", state)
     resumed = [bt.Trainer.resume(tmp_path / name, train, device="cpu") for name in ("c.pt", "d.pt")]
     for t in resumed:
         assert all((g["fused"], g["foreach"]) == (False, True) for g in t.optimizer.param_groups)

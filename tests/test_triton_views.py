@@ -26,7 +26,8 @@ CASES = [
 INTERPRETED = """
 import json, sys, torch
 import byol_tutorial as bt
-from byol_tutorial import augment, triton_views
+from byol_tutorial import augment
+from byol_tutorial.augment import triton_kernels
 
 augment.Views.compiled = False  # the batched form is the reference
 torch.set_num_threads(1)
@@ -40,8 +41,8 @@ for source, size, form in json.loads(sys.argv[1]):
     drawn.top[0], drawn.left[0], drawn.height[0], drawn.width[0] = 0, 0, 1.5, 1.5  # a crop of hardly a pixel
     expected = torch.cat(views.carry_out(images, drawn))
     args = drawn, size, form, views.mean, views.std
-    ours, half = triton_views.views(images, *args), triton_views.views(images, *args, torch.bfloat16)
-    as_float = triton_views.views(images.float() / 255, *args)
+    ours, half = triton_kernels.views(images, *args), triton_kernels.views(images, *args, torch.bfloat16)
+    as_float = triton_kernels.views(images.float() / 255, *args)
     found.append({
         "float32": (ours - expected).abs().max().item(), "float images": (as_float - expected).abs().max().item(),
         "bfloat16": ((half.float() - ours).abs() / ours.abs().clamp(min=1e-6)).max().item(), "shape": list(ours.shape),
@@ -77,24 +78,24 @@ def test_the_kernel_compiles_for_a_gpu(size, authors, tmp_path, monkeypatch):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from byol_tutorial import triton_views
+    from byol_tutorial.augment import triton_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    names = triton_views._view.arg_names
+    names = triton_kernels._view.arg_names
     types = {
         "images": "*u8", "out": "*bf16", "place": "*fp32", "flags": "*u8", "factors": "*fp32", "order": "*i64",
         "statistics": "*fp32", "n": "i32",
     }  # fmt: skip
-    power = triton_views._power(size)
+    power = triton_kernels._power(size)
     constants = {"UNIT": 1 / 255, "AUTHORS": authors, "H": size, "W": size, "S": size, "RADIUS": size // 20,
                  "HP": power, "WP": power, "P": power}  # fmt: skip
     source = ASTSource(
-        triton_views._view,
+        triton_kernels._view,
         {name: types.get(name, "constexpr") for name in names},
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs={},
     )
-    options = {"num_warps": triton_views.WARPS[power], "enable_fp_fusion": True}
+    options = {"num_warps": triton_kernels.WARPS[power], "enable_fp_fusion": True}
     try:
         kernel = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
     except FileNotFoundError as error:  # a Triton built without NVIDIA's assembler
@@ -115,8 +116,8 @@ def test_the_kernel_compiles_for_a_gpu(size, authors, tmp_path, monkeypatch):
 )
 def test_images_that_the_kernel_cannot_read_are_refused(images, size, words):
     import byol_tutorial as bt
-    from byol_tutorial import triton_views
+    from byol_tutorial.augment import triton_kernels
 
     drawn = bt.augment.Views(bt.Config()).draw(4, 32, 32)
     with pytest.raises(ValueError, match=words):
-        triton_views.views(images, drawn, size, "torchvision", (0.5,) * 3, (0.25,) * 3)
+        triton_kernels.views(images, drawn, size, "torchvision", (0.5,) * 3, (0.25,) * 3)

@@ -1,7 +1,7 @@
 """What only the lessons need: their scale, their runs and cache, exercises that check themselves, claims of the paper.
 
 scale.py       pick(smoke=..., laptop=...): how long a notebook trains; images and recipe: on what
-runs.py        run, run_all: train, judge and keep; track.py is what can be measured on the way
+runs.py        run, run_all: train, judge and keep; measures.py is what can be measured on the way
 supervised.py  the same encoder, told the classes
 cache.py       cached: keep anything else that takes long
 exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises a lesson

@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import __version__
-from ..checkpoint import write_atomically
-from ..config import Config
-from ..data import load
-from ..evaluate import features, linear_probe
-from ..presets import preset
-from ..snapshot import measure_run
-from ..train import Trainer
+from .._version import __version__
+from ..config.config import Config
+from ..config.presets import preset
+from ..data.loading import load
+from ..evaluate.features import features
+from ..evaluate.linear import linear_probe
+from ..live.snapshot import measure_run
+from ..runtime.files import write_atomically
+from ..train.trainer import Trainer
 
 FILE = Path(__file__).parent / "board.json"
 TAUS = (0.0, 0.9, 0.95, 0.99, 1.0)

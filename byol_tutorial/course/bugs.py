@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ..augment import Views
-from ..byol import BYOL, byol_loss, tau_at
-from ..config import Config
-from ..diagnose import spread
-from ..evaluate import features, knn_accuracy, linear_probe
-from ..feed import seed_at
-from ..optim import build_optimizer, lr_factor_at, set_hyperparameters
-from ..option import UserError
-from ..randomness import OwnGenerator
-from ..train import KNN_BANK, KNN_QUERIES
+from ..augment.views import Views
+from ..config.config import Config
+from ..config.errors import UserError
+from ..evaluate.diagnose import spread
+from ..evaluate.features import features
+from ..evaluate.knn import knn_accuracy
+from ..evaluate.linear import linear_probe
+from ..methods.byol import BYOL, byol_loss, tau_at
+from ..runtime.seeding import OwnGenerator, seed_at
+from ..train.optim import build_optimizer, lr_factor_at, set_hyperparameters
+from ..train.trainer import KNN_BANK, KNN_QUERIES
 from . import cache
 
 ADAM = "lr of LARS, with Adam"

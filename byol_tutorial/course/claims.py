@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from ..option import UserError
+from ..config.errors import UserError
 from .inequality import holds, terms, with_numbers
 from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, Experiment, measure
 

@@ -24,7 +24,7 @@ def claims(rows, run, page):
     if run:
         ledger.measure_rows(rows, say=lambda text: click.echo(text))
     if page is not None:
-        from ..checkpoint import write_atomically
+        from ..runtime.files import write_atomically
 
         write_atomically(page, lambda file: file.write(ledger.page().encode()))
         page.chmod(0o644)

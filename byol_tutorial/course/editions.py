@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from ..checkpoint import write_atomically
-from ..option import UserError
+from ..config.errors import UserError
+from ..runtime.files import write_atomically
 
 EDITIONS = ("student", "teacher")
 

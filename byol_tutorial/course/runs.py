@@ -11,22 +11,23 @@ config (with its seed), images, epochs, scale, the library's code and the option
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from ..config import Config
-from ..evaluate import features, knn_accuracy, linear_probe
-from ..methods import build_model
-from ..objective import Objective
-from ..option import UserError
-from ..train import History, Trainer, resolve_device
+from ..config.config import Config
+from ..config.errors import UserError
+from ..methods.base import Objective
+from ..methods.registry import build_model
+from ..runtime.device import resolve_device
+from ..train.history import History
 from . import cache
+from .jobs import Job
+from .measures import TRACKS
+from .parallel import carry_out
 from .scale import scale
-from .track import TRACKS, measure
 
 Changes = dict[float, dict]  # epoch -> fields of Config that change there
 
@@ -181,69 +182,8 @@ def run_all(
     states = {job.key: cache.kept(job.key) for job in jobs.values()}
     missing = {job.key: (name, job) for name, job in jobs.items() if states[job.key] is None}
     if missing:
-        from .workers import carry_out
-
         carry_out(list(missing.values()), train, test, target, states, progress)
     return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
-
-
-@dataclass
-class Job:
-    key: str
-    config: Config
-    options: dict
-
-    def steps(self, n_images: int) -> int:
-        c, per_epoch = self.config, n_images // self.config.step_images
-        epochs = c.epochs if self.options["epochs"] is None else self.options["epochs"]
-        return min(per_epoch * c.epochs, round(epochs * per_epoch))
-
-
-def train_and_judge(job: Job, train, test, target: Objective | None, on_step: Callable[[Trainer], None]) -> dict:
-    """The work of one run, in whichever process: the state to keep."""
-    o = job.options
-    trainer = Trainer(job.config, train, test)
-    if target is not None:
-        trainer.model.target.load_state_dict(target.online.state_dict())
-    pending, tracked, due = dict(o["changes"]), {name: [] for name in ("epoch", *o["track"])}, 0.0
-
-    def between_steps(trainer: Trainer) -> None:
-        nonlocal due
-        while pending and trainer.epoch >= min(pending):
-            trainer.change(**pending.pop(min(pending)))
-        if o["track"] and trainer.epoch >= due - 1e-9:
-            tracked["epoch"].append(torch.tensor(trainer.epoch))
-            for name, value in measure(trainer, tuple(o["track"])).items():
-                tracked[name].append(value)
-            due += o["track_every"]
-        if trainer.steps_done:
-            on_step(trainer)
-
-    between_steps(trainer)
-    trainer.run(o["epochs"], progress=False, on_step=between_steps)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    knn = linear = None
-    if test is not None and test.labels is not None and train.labels is not None:
-        f = trainer.model.encoder
-        known = features(f, train), train.labels, features(f, test), test.labels
-        knn = knn_accuracy(*known)
-        linear = linear_probe(*known).accuracy if o["probe"] else None
-    report = trainer.report()
-    model = trainer.model.to("cpu")
-    return {
-        "config": trainer.config.to_dict(),
-        "view_size": trainer.view_size,
-        "steps_per_epoch": trainer.steps_per_epoch,
-        "history": trainer.history.to_dict(),
-        "knn": knn,
-        "linear": linear,
-        "std": report.std,
-        "rank": report.rank,
-        "verdict": report.verdict,
-        "tracked": {name: torch.stack(rows) for name, rows in tracked.items() if rows},
-        "model": copy.deepcopy(model.state_dict()),
-    }
 
 
 def _result(name: str, job: Job, state: dict, from_cache: bool) -> Result:

@@ -4,10 +4,10 @@ import os
 
 import torch
 
-from ..config import Config
-from ..data import load
-from ..option import UserError
-from ..presets import preset
+from ..config.config import Config
+from ..config.errors import UserError
+from ..config.presets import preset
+from ..data.loading import load
 
 SCALES = {
     "smoke": "seconds: the cells run, nothing is learned",

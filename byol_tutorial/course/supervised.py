@@ -6,16 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..augment import Views
-from ..config import Config
-from ..data import DataError
-from ..evaluate import features, knn_accuracy, linear_probe
-from ..feed import Feed, seed_at
-from ..networks import build_encoder
-from ..optim import lr_factor_at
-from ..progress import hidden
-from ..randomness import OwnGenerator
-from ..train import resolve_device
+from ..augment.views import Views
+from ..config.config import Config
+from ..config.errors import DataError
+from ..evaluate.features import features
+from ..evaluate.knn import knn_accuracy
+from ..evaluate.linear import linear_probe
+from ..networks.encoders import build_encoder
+from ..runtime.device import resolve_device
+from ..runtime.progress import hidden
+from ..runtime.seeding import OwnGenerator, seed_at
+from ..train.batches import Feed
+from ..train.optim import lr_factor_at
 from . import cache
 
 
@@ -106,6 +108,6 @@ def _trained(config: Config, train, test, progress: bool) -> dict:
 
 
 def _feed(train, config: Config, device: torch.device) -> Feed:
-    from ..distributed import process
+    from ..runtime.distributed import process
 
     return Feed(train, config.replace(accumulation_steps=1), device, process())

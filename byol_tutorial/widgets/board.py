@@ -6,9 +6,10 @@ Everything is in the browser, so it answers at once, in a static page too.
 import traitlets
 
 from ..course import board as grid
-from ..diagnose import COLLAPSED, PARTIAL
+from ..evaluate.diagnose import COLLAPSED, PARTIAL
+from .assets import script, source
 from .film import hue_circle
-from .panel import HERE, Panel, source
+from .panel import Panel
 
 
 def board() -> "Board":
@@ -27,6 +28,6 @@ def board() -> "Board":
 class Board(Panel):
     """See `board`. runs: the content of board.json, and the colours of hues."""
 
-    _esm = source("plots", "js") + (HERE / "board.js").read_text(encoding="utf-8")
+    _esm = source("plots", "js") + script("board.js")
     _css = source("board", "css")
     runs = traitlets.Dict().tag(sync=True)

@@ -14,17 +14,20 @@ import time
 import numpy as np
 import traitlets
 
-from ..ablations import NO_SHARPENING
-from ..config import FIELDS, LIVE, Config
-from ..data import ImageSet, StreamedSet, load
-from ..experiment import Experiment
-from ..option import Pair
-from ..presets import preset
-from ..session import Session
-from ..snapshot import Snapshot
-from ..state import fingerprint
+from ..config.config import FIELDS, LIVE, Config
+from ..config.fields import Pair
+from ..config.paper_tables import NO_SHARPENING
+from ..config.presets import preset
+from ..data.fingerprint import fingerprint
+from ..data.image_set import ImageSet
+from ..data.loading import load
+from ..data.streaming import StreamedSet
+from ..live.experiment import Experiment
+from ..live.session import Session
+from ..live.snapshot import Snapshot
+from .assets import script, source
 from .film import hue_circle
-from .panel import HERE, Panel, source
+from .panel import Panel
 
 FRAME = 0.5  # seconds between two pictures while nothing but steps happens; a change is shown at once
 POINTS = 800  # a curve has at most so many; longer runs are averaged in blocks
@@ -121,7 +124,7 @@ class Cockpit(Panel):
     before: the curves of the run before the last reset, drawn pale behind the new ones.
     """
 
-    _esm = source("plots", "js") + (HERE / "cockpit.js").read_text(encoding="utf-8")
+    _esm = source("plots", "js") + script("cockpit.js")
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)

@@ -13,13 +13,15 @@ from dataclasses import replace
 import traitlets
 from torch import Tensor
 
-from ..chain import Stage
-from ..config import FIELDS, Config
-from ..data import ImageSet, StreamedSet
-from ..option import ConfigError, UserError
-from ..presets import preset
-from ..shared import PAIRS, Share, shares, small
-from .panel import Panel, source
+from ..augment.explain import Stage
+from ..augment.shared_cues import PAIRS, Share, shares, small
+from ..config.config import FIELDS, Config
+from ..config.errors import ConfigError, UserError
+from ..config.presets import preset
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
+from .assets import source
+from .panel import Panel
 from .scene import SMALLEST, THUMBS, Scene, fitting
 from .view_settings import PAIRED, SETTINGS, controls, equal, recipes
 

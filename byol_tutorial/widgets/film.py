@@ -14,10 +14,11 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from ..option import UserError
-from ..recording import Recording
-from ..shapes import tint
-from .panel import HERE, Panel, source
+from ..config.errors import UserError
+from ..data.shapes import tint
+from ..live.recording import Recording
+from .assets import script, source
+from .panel import Panel
 
 FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
 QUALITY = 75  # of the pictures, WebP
@@ -48,7 +49,7 @@ class Film(Panel):
     and its two views, rows from top to bottom in columns.
     """
 
-    _esm = source("dots", "js") + (HERE / "film.js").read_text(encoding="utf-8")
+    _esm = source("dots", "js") + script("film.js")
     _css = source("film", "css")
     about = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)

@@ -15,14 +15,18 @@ import ipywidgets
 import numpy as np
 import traitlets
 
-from ..ablations import TABLES, Findings, differences, own_rows, remark, tables
-from ..config import Config
+from ..config.config import Config
+from ..config.errors import LaboratoryError
+from ..config.paper_tables import TABLES, differences, own_rows, tables
+from ..config.presets import preset
 from ..course.scale import pick
-from ..data import ImageSet, load
-from ..laboratory import Cell, Laboratory, LaboratoryError
-from ..presets import preset
+from ..data.image_set import ImageSet
+from ..data.loading import load
+from ..live.findings import Findings, remark
+from ..live.laboratory import Cell, Laboratory
+from .assets import source
 from .cockpit import Cockpit, cockpit
-from .panel import Panel, source
+from .panel import Panel
 from .static import as_page, bundle
 
 POINTS = 160  # a curve has at most so many; longer runs are averaged in blocks

@@ -6,7 +6,7 @@ same cell made. Outside of a notebook nothing of this happens.
 
 import weakref
 
-from ..openmp import release_helpers
+from ..runtime.omp_threads import release_helpers
 
 _panels: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # panel: (cell, which run of it)
 _hooked: weakref.WeakSet = weakref.WeakSet()  # shells in which interrupts are heard

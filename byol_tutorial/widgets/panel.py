@@ -11,22 +11,15 @@ The same module is shown without a kernel by static.py.
 import sys
 import threading
 import time
-from pathlib import Path
 
 import anywidget
 import traitlets
 
 from . import lifecycle
+from .static import as_page, bundle
 
-HERE = Path(__file__).parent
 AWAY = 180.0  # seconds without a sign of life after which nobody is looking; hidden tabs give one a minute
 LEFT = 10.0  # the same, after the page said that it is closing; another page may still be open
-
-
-def source(name: str, kind: str) -> str:
-    """The text of common.KIND, then of NAME.KIND where there is one; kind is "js" or "css"."""
-    files = [HERE / f"common.{kind}", HERE / f"{name}.{kind}"]
-    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
 
 
 class Panel(anywidget.AnyWidget):
@@ -53,8 +46,6 @@ class Panel(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options):
         """What a notebook shows."""
-        from .static import as_page, bundle  # which needs this module
-
         return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
     def show(self, **traits) -> None:

@@ -14,8 +14,9 @@ import math
 
 import traitlets
 
-from ..option import UserError
-from .panel import HERE, Panel, source
+from ..config.errors import UserError
+from .assets import script, source
+from .panel import Panel
 
 RANGES = {"tau": (0.05, 1.0), "eta": (0.0, 0.4), "alpha": (0.1, 10.0), "noise": (0.0, 2.0)}  # of the sliders
 START = {"p": (-0.4, 1.4), "s": (0.0, 10.0)}
@@ -61,9 +62,7 @@ def phase_plane(
 class PhasePlane(Panel):
     """See `phase_plane`. Its traits say how it begins; what the learner does with it stays in the browser."""
 
-    _esm = source("dynamics", "js") + "".join(
-        (HERE / name).read_text(encoding="utf-8") for name in ("marks.js", "phase.js")
-    )
+    _esm = source("dynamics", "js") + "".join(script(name) for name in ("marks.js", "phase.js"))
     _css = source("phase", "css")
 
     values = traitlets.Dict().tag(sync=True)

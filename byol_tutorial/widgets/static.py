@@ -17,9 +17,9 @@ from pathlib import Path
 
 from anywidget import AnyWidget
 
-from ..checkpoint import CheckpointError, write_atomically
-from ..option import UserError
-from .panel import HERE
+from ..config.errors import CheckpointError, UserError
+from ..runtime.files import write_atomically
+from .assets import script
 
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
 
@@ -55,7 +55,7 @@ def static_html(panel, height: int | None = None, shipped: set[str] | None = Non
         for name in [name for name in sources if name not in shipped]:
             parts.append(f'<script type="application/json" data-bt-source="{name}">{sources[name]}</script>')
         shipped.update(sources)
-    host = (HERE / "static.js").read_text(encoding="utf-8")
+    host = script("static.js")
     return "\n".join([*parts, f'<script type="module">\n{host}</script>'])
 
 

@@ -11,11 +11,12 @@ import torch
 import traitlets
 from PIL import Image
 
-from ..augment import Views
-from ..config import Config
-from ..data import ImageSet
-from ..option import UserError
-from .panel import Panel, source
+from ..augment.views import Views
+from ..config.config import Config
+from ..config.errors import UserError
+from ..data.image_set import ImageSet
+from .assets import source
+from .panel import Panel
 
 LEVELS = 9  # strengths of an operation, the first is none
 MOST, LARGEST = 8, 96  # pictures, and their side in pixels, at most

@@ -209,7 +209,7 @@ def test_recipes_and_copying(page, show):
     expect(button).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_label("T′ as T")).not_to_be_checked()
     expect(page.get_by_label("solarize p, T′")).to_have_value("0.2")
-    assert bridge.panel.config == bt.preset("shapes", **bt.presets.PAPER_VIEWS)
+    assert bridge.panel.config == bt.preset("shapes", **bt.config.presets.PAPER_VIEWS)
     page.evaluate(
         "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (t) => { window.copied = t; }}})"
     )

@@ -5,7 +5,7 @@ import torch
 from playwright.sync_api import expect
 from test_film import recording
 
-from byol_tutorial.recording import Recording
+from byol_tutorial.live.recording import Recording
 from byol_tutorial.widgets.film import film
 from byol_tutorial.widgets.static import save_html
 

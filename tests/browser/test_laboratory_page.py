@@ -12,8 +12,8 @@ from lab import command, run_all
 from playwright.sync_api import expect
 
 import byol_tutorial as bt
-from byol_tutorial.ablations import tables
-from byol_tutorial.history import History
+from byol_tutorial.config.paper_tables import tables
+from byol_tutorial.train.history import History
 from byol_tutorial.widgets.laboratory import laboratory
 
 pytestmark = pytest.mark.browser
@@ -350,7 +350,7 @@ def workers() -> list[psutil.Process]:
     """The laboratory's processes on this machine that descend from this test."""
     return [
         p for p in psutil.Process().children(recursive=True)
-        if p.status() != psutil.STATUS_ZOMBIE and "byol_tutorial.turns" in " ".join(p.cmdline())
+        if p.status() != psutil.STATUS_ZOMBIE and "byol_tutorial.live.round_robin" in " ".join(p.cmdline())
     ]  # fmt: skip
 
 

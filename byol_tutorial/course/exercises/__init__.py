@@ -22,7 +22,7 @@ from difflib import get_close_matches
 from html import escape
 from typing import Any
 
-from ...option import UserError
+from ...config.errors import UserError
 from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, judge, same
 
 __all__ = [

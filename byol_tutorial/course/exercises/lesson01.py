@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ...byol import byol_loss
+from ...methods.byol import byol_loss
 from .record import Exercise, Mistake
 
 # --- contrast -----------------------------------------------------------------------------------

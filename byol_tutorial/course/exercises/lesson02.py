@@ -2,10 +2,10 @@
 
 import torch
 
-from ...config import Config
-from ...data import load
-from ...presets import preset
-from ...shared import shares
+from ...augment.shared_cues import shares
+from ...config.config import Config
+from ...config.presets import preset
+from ...data.loading import load
 from .record import Exercise, Mistake
 
 # --- solarize -----------------------------------------------------------------------------------

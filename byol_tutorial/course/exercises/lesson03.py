@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...byol import byol_loss, tau_at
+from ...methods.byol import byol_loss, tau_at
 from .record import Exercise, Mistake
 
 # --- the loss -----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ...byol import byol_loss, negatives_term
+from ...methods.byol import byol_loss, negatives_term
 from .record import Exercise, Mistake
 
 # --- the negatives ------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import copy
 import torch
 from torch import nn
 
-from ...byol import byol_loss, tau_at
-from ...config import Config
-from ...presets import preset
+from ...config.config import Config
+from ...config.presets import preset
+from ...methods.byol import byol_loss, tau_at
 from .record import Exercise, Mistake
 
 # --- LARS ---------------------------------------------------------------------------------------

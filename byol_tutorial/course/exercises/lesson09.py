@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ...embed import pca_embedding
+from ...evaluate.embed import pca_embedding
 from .record import Exercise, Mistake
 
 # --- PCA ----------------------------------------------------------------------------------------

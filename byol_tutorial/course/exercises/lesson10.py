@@ -2,7 +2,7 @@
 
 import torch
 
-from ...dino import dino_loss
+from ...methods.dino import dino_loss
 from .record import Exercise, Mistake
 
 # --- centring and sharpening --------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""One view's way from the image to the network, operation by operation: in pictures, and in words for what was drawn."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config.config import Config
+from .operations import COLOUR_OPERATIONS, Draw, apply, as_float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the chain.
+
+    name     "image", then crop, flip, the four colour operations in the order drawn, grayscale, blur, solarize
+    words    what was drawn for it: "62 % of the area, at (3, 8)", "+0.31 of a circle", "skipped (p = 0.3)"
+    done     whether it was carried out
+    picture  what is there after it: float (3, s, s) in [0, 1]; of the image itself (3, H, W)
+    """
+
+    name: str
+    words: str
+    done: bool
+    picture: Tensor
+
+
+def chain(image: Tensor, drawn: Draw, config: Config, side: int = 0) -> list[Stage]:
+    """The stages of one view. The last picture is the view itself, not yet normalised.
+
+    image: uint8, or float in [0, 1], (3, H, W). drawn: one row, of a Draw from Views(config). side: 0 if that row was
+    drawn from T, 1 if from T′.
+    """
+    image = as_float(image)
+    _, height, width = image.shape
+    steps = stages(image, drawn, config.view_size or height, config.colour_form)
+    return [Stage("image", f"{width} × {height} px", True, image)] + [
+        Stage(name, *in_words(name, drawn, config, side, (height, width)), picture) for name, picture in steps
+    ]
+
+
+def in_words(name: str, drawn: Draw, config: Config, side: int, source: tuple[int, int]) -> tuple[str, bool]:
+    """What was drawn for this operation, and whether it does anything. source: height and width of the image."""
+    if name == "crop":
+        top, left, height, width = (float(getattr(drawn, key)) for key in ("top", "left", "height", "width"))
+        area = height * width / (source[0] * source[1])
+        return f"{area * 100:.0f} % of the area, at ({left:.0f}, {top:.0f})", area < 1
+
+    switch = "jitter" if name in COLOUR_OPERATIONS else name
+    p = getattr(config, f"{switch}_p")[side]
+    label = "jitter p" if switch == "jitter" else "p"
+    if p == 0:
+        return f"off ({label} = 0)", False
+    if not getattr(drawn, switch):
+        return f"{'not flipped' if name == 'flip' else 'skipped'} ({label} = {p:g})", False
+    if switch == "jitter":
+        if getattr(config, name)[side] == 0:
+            return "no change (strength 0)", False
+        factor = float(drawn.factors[0, COLOUR_OPERATIONS.index(name)])
+        if name == "hue":
+            return f"{signed(factor)} of a circle", True
+        if name == "brightness" and config.colour_form == "authors":
+            return signed(factor - 1), True
+        return f"× {factor:.2f}", True
+    done = {
+        "flip": "flipped",
+        "grayscale": "grey",
+        "blur": f"σ = {float(drawn.sigma):.2f} px",
+        "solarize": "1 − x where x ≥ 0.5",
+    }
+    return done[name], True
+
+
+def signed(x: float) -> str:
+    return f"{x:+.2f}".replace("-", "−")
+
+
+def stages(image: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> list[tuple[str, Tensor]]:
+    """The chain of one view, operation by operation: each one's name and the picture after it, in the drawn order.
+
+    Row k of a batch carries out the first k + 1 operations of the Draw and takes the others back, so all these
+    pictures come from `apply`; the last is the view. An operation that was not drawn repeats the picture before it.
+
+    image: float (3, H, W) in [0, 1]. drawn: one row. Pictures: float (3, size, size) in [0, 1].
+    """
+    names = ["crop", "flip", *(COLOUR_OPERATIONS[k] for k in drawn.order[0]), "grayscale", "blur", "solarize"]
+    n = len(names)
+
+    def done(name: str) -> Tensor:
+        return torch.arange(n, device=image.device) >= names.index(name)
+
+    part = drawn[torch.zeros(n, dtype=torch.long, device=image.device)]
+    coloured = torch.stack([done(name) for name in COLOUR_OPERATIONS], 1)
+    nothing = torch.tensor([1.0, 1.0, 1.0, 0.0], device=image.device)
+    part.factors = torch.where(coloured, part.factors, nothing)
+    part.jitter = part.jitter & coloured.any(1)
+    for name in ("flip", "grayscale", "blur", "solarize"):
+        setattr(part, name, getattr(part, name) & done(name))
+    return list(zip(names, apply(image.expand(n, -1, -1, -1), part, size, colour_form), strict=True))

@@ -1,0 +1,237 @@
+"""Views: the distributions T and T′ of the paper, for a whole batch at once.
+
+Two moments, kept apart. `Views.draw` picks the random numbers: one row of them per view, never one
+per batch. `apply` carries them out, without randomness, so the same numbers give the same picture on
+any device. Both run on the images' device.
+
+Operations, in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter,
+grayscale, Gaussian blur, solarize; then per-channel normalisation.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+LUMA = (0.2989, 0.5870, 0.1140)  # the grayscale weights of the paper and of torchvision
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
+
+
+@functools.cache
+def constant(values: tuple, device, dtype: torch.dtype | None = None) -> Tensor:
+    """These numbers on the device, and kept there: to copy them at every step would be to wait for a GPU each time."""
+    return torch.tensor(values, device=device, dtype=dtype)
+
+
+@dataclass
+class Draw:
+    """What was drawn, one row per view. Lengths in pixels of the source image.
+
+    top, left, height, width   float32 (N,), the crop
+    flip                       bool (N,)
+    jitter                     bool (N,), whether the four colour operations apply
+    factors                    float32 (N, 4): factor of brightness, contrast, saturation; turn of the hue
+    order                      int64 (N, 4): which of the four comes first, second, ...
+    grayscale, blur, solarize  bool (N,)
+    sigma                      float32 (N,), pixels of the view
+    """
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    flip: Tensor
+    jitter: Tensor
+    factors: Tensor
+    order: Tensor
+    grayscale: Tensor
+    blur: Tensor
+    sigma: Tensor
+    solarize: Tensor
+
+    def to(self, device) -> "Draw":
+        return Draw(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def __getitem__(self, index) -> "Draw":
+        return Draw(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> Tensor:
+    """Carry out a Draw: float images (N, 3, H, W) in [0, 1] -> float (N, 3, size, size) in [0, 1]."""
+    x = crop(images, drawn, size)
+    x = colour_jitter(x, drawn) if colour_form == "torchvision" else authors_colour_jitter(x, drawn)
+    x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
+    x = where(drawn.blur, x, gaussian_blur, drawn.sigma)
+    return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
+
+
+def where(chosen: Tensor, x: Tensor, operation: Callable, parameter: Tensor | None = None) -> Tensor:
+    """operation(x, parameter) for the chosen images, x for the others. All are computed: which were chosen is not asked,
+    since that would wait for a GPU."""
+    return torch.where(chosen[:, None, None, None], operation(x, parameter), x)
+
+
+# --- geometry -----------------------------------------------------------------------------------
+
+
+def crop(x: Tensor, drawn: Draw, size: int) -> Tensor:
+    """Cut each image's rectangle out, resize it to size × size, flip it where drawn.
+
+    A resize is linear and separable, so it is two matrix products per image, rows · x · columnsᵀ. The
+    matrices hold the bicubic weights (a = −0.5, widened when shrinking so that nothing aliases), as in
+    PIL and in torchvision's antialiased resize. A flip is the column matrix upside down.
+    """
+    rows = resize_weights(drawn.top, drawn.height, x.shape[2], size)
+    columns = resize_weights(drawn.left, drawn.width, x.shape[3], size)
+    columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
+    return separable(x, rows, columns).clamp_(0, 1)
+
+
+def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rows · x · columnsᵀ for each image and channel: (N, C, H, W), (N, h, H), (N, w, W) -> (N, C, h, w)."""
+    n, c, height, width = x.shape
+    x = torch.bmm(x.reshape(n, c * height, width), columns.transpose(1, 2))
+    return torch.matmul(rows[:, None], x.view(n, c, height, -1))
+
+
+def resize_weights(start: Tensor, length: Tensor, source: int, size: int) -> Tensor:
+    """Bicubic weights that turn the stretch [start, start + length) of a line into `size` pixels.
+
+    (N,), (N,) in source pixels -> (N, size, source). Every row sums to 1, and pixels outside the
+    stretch weigh nothing. Keys' kernel with a = −0.5, at distance t:
+    ½p²(p − 1) + q²(1 − 2q), p = max(2 − t, 0), q = max(1 − t, 0).
+    """
+    position = torch.arange(source, device=start.device) + 0.5
+    step = (length / size)[:, None]
+    centre = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * step  # (N, size)
+    zoom = 1 / step.clamp(min=1)
+    t = ((position * zoom)[:, None, :] - (centre * zoom)[:, :, None]).abs_()  # (N, size, source)
+    p, q = (2 - t).clamp_(min=0), (1 - t).clamp_(min=0)
+    weights = (p * p).mul_(p - 1).mul_(0.5).add_((q * q).mul_(1 - 2 * q))
+    outside = (position <= start[:, None] - 0.5) | (position >= (start + length)[:, None] + 0.5)
+    weights.masked_fill_(outside[:, None, :], 0)
+    return weights.div_(weights.sum(2, keepdim=True))
+
+
+def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image with its own sigma (N,), reflecting at the border.
+
+    The kernel has 2 · int(size / 20) + 1 taps a side, as the authors' code: 23 at 224 px, 3 at 32 px.
+    """
+    size = x.shape[3]
+    radius = size // 20
+    taps = torch.arange(-radius, radius + 1, device=x.device)
+    kernel = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)  # (N, taps)
+    pixel = torch.arange(size, device=x.device)
+    blur = torch.zeros(len(x), size, size, device=x.device)  # what each pixel takes of each other
+    for tap in range(2 * radius + 1):
+        source = (pixel + tap - radius).abs()  # reflected at the first pixel ...
+        source = (size - 1) - (size - 1 - source).abs()  # ... and at the last
+        blur[:, pixel, source] += kernel[:, tap, None]
+    return separable(x, blur, blur)
+
+
+# --- colour -------------------------------------------------------------------------------------
+
+
+def luma(x: Tensor) -> Tensor:
+    """Brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...)."""
+    return LUMA[0] * x[:, :1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:]
+
+
+def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
+    """Brightness, contrast, saturation and hue, in each image's own order, where drawn.
+
+    The first three mix each pixel with black, with the image's mean luma and with its own luma:
+    x ← clamp(r·x + (1 − r)·m, 0, 1), a 3×3 matrix and an offset per image. Hue is no matrix. So every
+    image takes the linear ones it has before hue, then hue, then the linear ones it has after it;
+    turns that are not its own multiply by the identity.
+    """
+    n, _, height, width = x.shape
+    one = torch.eye(3, device=x.device)
+    r = torch.where(drawn.jitter[:, None], drawn.factors, 1.0)[:, :HUE, None, None]
+    matrices = r * one  # (N, 3 operations, 3, 3)
+    for channel, weight in enumerate(LUMA):
+        matrices[:, SATURATION, :, channel] += (1 - r[:, SATURATION, :, 0]) * weight
+    place = drawn.order.argsort(1)  # place of each operation in the order
+    x = x.flatten(2)
+    for after_hue in (False, True):
+        if after_hue:
+            x = where(drawn.jitter, x.view(n, 3, height, width), turn_hue, drawn.factors[:, HUE]).flatten(2)
+        for turn in range(1, 4) if after_hue else range(3):
+            operation = drawn.order[:, turn]
+            mine = (place[:, HUE] < turn) if after_hue else (place[:, HUE] > turn)
+            index = operation.clamp(max=SATURATION)
+            matrix = matrices[torch.arange(n, device=x.device), index]
+            matrix = torch.where(mine[:, None, None], matrix, one)
+            pull = torch.where(mine & (operation == CONTRAST), 1 - r[:, CONTRAST, 0, 0], 0.0)  # towards the mean
+            offset = pull[:, None] * luma(x.mean(2))
+            x = torch.baddbmm(offset[:, None], matrix, x).clamp_(0, 1)
+    return x.view(n, 3, height, width)
+
+
+def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of HSV by `turn` (N,) of a full circle, saturation and value kept.
+
+    With V = max, C = max − min and the hue h in sixths of a circle, each channel is
+    V − C · clamp(2 − d, 0, 1), where d is the distance around the circle from h to the channel's
+    opposite colour: 3, 5 and 1 sixths for red, green and blue.
+    """
+    r, g, b = x.unbind(1)
+    value = torch.maximum(torch.maximum(r, g), b)
+    chroma = value - torch.minimum(torch.minimum(r, g), b)
+    sixth = 1 / (6 * chroma.clamp(min=1e-8))
+    h = torch.where(
+        value == r, (g - b) * sixth, torch.where(value == g, (b - r) * sixth + 1 / 3, (r - g) * sixth + 2 / 3)
+    )
+    h = h + turn[:, None, None]
+    d = torch.stack([h - 3 / 6, h - 5 / 6, h - 1 / 6], 1)  # (N, 3, H, W), in circles
+    d = (d - d.round()).abs_()
+    return value[:, None] - chroma[:, None] * (2 - 6 * d).clamp_(0, 1)
+
+
+def authors_colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
+    """Colour jitter as in the authors' published code; the paper describes torchvision's, above.
+
+    Brightness adds (factor − 1), contrast pivots on each channel's own mean, saturation scales the S of HSV.
+    """
+    operations = {BRIGHTNESS: add_brightness, CONTRAST: channel_contrast, SATURATION: scale_saturation, HUE: turn_hue}
+    for turn in range(4):
+        for number, operation in operations.items():
+            chosen = drawn.jitter & (drawn.order[:, turn] == number)
+            x = where(chosen, x, operation, drawn.factors[:, number])
+    return x
+
+
+def add_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    return (x + (factor - 1)[:, None, None, None]).clamp(0, 1)
+
+
+def channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(x.mean(dim=(2, 3), keepdim=True), x, factor[:, None, None, None]).clamp(0, 1)
+
+
+def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """S = C / V of HSV times the factor, at most 1: each channel's distance from the value V, times factor or 1 / S."""
+    value = x.amax(1, keepdim=True)
+    chroma = value - x.amin(1, keepdim=True)
+    most = value / chroma.clamp(min=1e-8)
+    return value - (value - x) * torch.minimum(factor[:, None, None, None], most)
+
+
+# --- in and out ---------------------------------------------------------------------------------
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 -> float32 in [0, 1]; float is passed on."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def normalise(x: Tensor, mean, std) -> Tensor:
+    """(x − mean) / std per channel."""
+    mean, std = (s.to(x) if isinstance(s, Tensor) else constant(tuple(s), x.device, x.dtype) for s in (mean, std))
+    return (x - mean[:, None, None]) / std[:, None, None]

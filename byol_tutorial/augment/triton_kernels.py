@@ -1,0 +1,239 @@
+"""A view in one piece on CUDA: what augment.apply does to a batch in some three hundred launches, as one Triton kernel.
+
+A GPU needs longer to start each of those small operations than to do it. Here one program makes one view: it reads
+the picture once as uint8, keeps its three channels in registers through crop, flip, colour, grayscale, blur and
+solarize, and writes it normalised, channels last, once. Only what was drawn for the view is computed. The formulas are
+those of operations.py, where they are explained; the two are tested against each other.
+
+A whole picture must fit into the registers of one program, so pictures and views have at most `LARGEST` pixels a side.
+"""
+
+import functools
+import os
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LARGEST = 64
+WARPS = {16: 4, 32: 4, 64: 16}  # warps of 32 threads that share a view, by the pixels a side of its tile
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run a kernel without a GPU
+
+
+def fits(images: Tensor, size: int) -> bool:
+    """Whether these images, and views of `size` pixels a side, are such as the kernel is written for."""
+    there = images.device.type == "cuda" or INTERPRETED
+    kind = images.dtype == torch.uint8 or images.dtype == torch.float32
+    small = max(*images.shape[2:], size) <= LARGEST
+    return there and kind and small and images.shape[1] == 3 and not images.requires_grad
+
+
+def views(images: Tensor, drawn, size: int, colour_form: str, mean, std, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
+
+    Args:
+        images: uint8, or float32 in [0, 1], (n, 3, H, W), on CUDA, at most `LARGEST` pixels a side.
+        drawn: the Draw, on the same device. See augment.apply, also for `colour_form`.
+        size: pixels a side of the views, at most `LARGEST`.
+        mean, std: per-channel statistics of the data, three numbers each.
+        dtype: of the views. Half precision rounds once, at the end, as autocast would round a float32 view.
+
+    Returns:
+        (k · n, 3, size, size), channels last.
+
+    Raises:
+        ValueError: the images are of another shape, type or size, or the rows are not a multiple of them.
+    """
+    rows = len(drawn.flip)
+    if images.ndim != 4 or 0 in images.shape or rows % len(images) or not fits(images, size):
+        raise ValueError(
+            f"images {tuple(images.shape)} of {images.dtype} on {images.device}, {rows} draws, views of {size} px: give "
+            f"uint8 or float32 images (n, 3, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"
+        )
+    n, _, height, width = images.shape
+    place = torch.stack((drawn.top, drawn.left, drawn.height, drawn.width, drawn.sigma), 1)  # (rows, 5)
+    flags = torch.stack((drawn.flip, drawn.jitter, drawn.grayscale, drawn.blur, drawn.solarize), 1).view(torch.uint8)
+    out = torch.empty(rows, size, size, 3, dtype=dtype, device=images.device)
+    with torch.cuda.device_of(images):  # Triton launches on the current device
+        _view[(rows,)](
+            images.contiguous(), out, place, flags, drawn.factors.contiguous(), drawn.order.contiguous(),
+            _statistics(tuple(map(float, mean)), tuple(map(float, std)), images.device), n,
+            UNIT=1 / 255 if images.dtype == torch.uint8 else 1.0, AUTHORS=colour_form == "authors",
+            H=height, W=width, S=size, RADIUS=size // 20,
+            HP=_power(height), WP=_power(width), P=_power(size), num_warps=WARPS[_power(size)],
+            enable_fp_fusion=True,  # Triton warns where it is left open
+        )  # fmt: skip
+    return out.permute(0, 3, 1, 2)
+
+
+def _power(n: int) -> int:
+    """The power of two that a tile of n pixels takes; a matrix product needs 16 at least."""
+    return max(16, triton.next_power_of_2(n))
+
+
+@functools.cache
+def _statistics(mean: tuple, std: tuple, device: torch.device) -> Tensor:
+    """Mean and 1 / std, three each, on the device and kept there."""
+    return torch.tensor([*mean, *(1 / s for s in std)], device=device)
+
+
+@triton.jit
+def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.constexpr, AUTHORS: tl.constexpr,
+          H: tl.constexpr, W: tl.constexpr, S: tl.constexpr, RADIUS: tl.constexpr,
+          HP: tl.constexpr, WP: tl.constexpr, P: tl.constexpr):  # fmt: skip
+    """View `row` of the batch. Capital letters are known when the kernel is compiled; HP, WP, P are powers of two."""
+    row = tl.program_id(0)
+    flip, jitter = tl.load(flags + row * 5) != 0, tl.load(flags + row * 5 + 1) != 0
+    gray, blur, solarize = (
+        tl.load(flags + row * 5 + 2) != 0, tl.load(flags + row * 5 + 3) != 0, tl.load(flags + row * 5 + 4) != 0
+    )  # fmt: skip
+    y, x = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
+    inside = (y < S) & (x < S)
+
+    rows = _resize_weights(tl.load(place + row * 5), tl.load(place + row * 5 + 2), False, H, S, P, HP)
+    columns = tl.trans(_resize_weights(tl.load(place + row * 5 + 1), tl.load(place + row * 5 + 3), flip, W, S, P, WP))
+    image = images + (row % n).to(tl.int64) * (3 * H * W)
+    r = _crop(image, rows, columns, UNIT, H, W, HP, WP)
+    g = _crop(image + H * W, rows, columns, UNIT, H, W, HP, WP)
+    b = _crop(image + 2 * H * W, rows, columns, UNIT, H, W, HP, WP)
+
+    if jitter:
+        for turn in range(4):
+            operation = tl.load(order + row * 4 + turn)
+            r, g, b = _colour(r, g, b, operation, tl.load(factors + row * 4 + operation), inside, S, AUTHORS)
+    if gray:
+        l = _luma(r, g, b)
+        r, g, b = l, l, l
+    if blur:
+        across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS)
+        down = tl.trans(across)
+        r, g, b = _product(across, r, down), _product(across, g, down), _product(across, b, down)
+    if solarize:
+        r, g, b = tl.where(r >= 0.5, 1 - r, r), tl.where(g >= 0.5, 1 - g, g), tl.where(b >= 0.5, 1 - b, b)
+
+    to = out + row.to(tl.int64) * (3 * S * S) + (y * S + x) * 3
+    kind = out.dtype.element_ty
+    tl.store(to, ((r - tl.load(statistics)) * tl.load(statistics + 3)).to(kind), mask=inside)
+    tl.store(to + 1, ((g - tl.load(statistics + 1)) * tl.load(statistics + 4)).to(kind), mask=inside)
+    tl.store(to + 2, ((b - tl.load(statistics + 2)) * tl.load(statistics + 5)).to(kind), mask=inside)
+
+
+# --- geometry -----------------------------------------------------------------------------------
+
+
+@triton.jit
+def _product(left, x, right):
+    """left · x · right in full float32: the matrix units' own TF32 would round to ten bits."""
+    return tl.dot(tl.dot(left, x, input_precision="ieee"), right, input_precision="ieee")
+
+
+@triton.jit
+def _crop(channel, rows, columns, UNIT: tl.constexpr, H: tl.constexpr, W: tl.constexpr, HP: tl.constexpr, WP: tl.constexpr):  # fmt: skip
+    """augment.crop of one channel: rows · picture · columns, in [0, 1]."""
+    y, x = tl.arange(0, HP)[:, None], tl.arange(0, WP)[None, :]
+    pixels = tl.load(channel + y * W + x, mask=(y < H) & (x < W), other=0).to(tl.float32) * UNIT
+    return _clamp(_product(rows, pixels, columns))
+
+
+@triton.jit
+def _resize_weights(start, length, mirrored, SOURCE: tl.constexpr, S: tl.constexpr, P: tl.constexpr, SP: tl.constexpr):
+    """augment.resize_weights of one view, (P, SP); the rows in reverse order where mirrored."""
+    i = tl.arange(0, P)
+    i = tl.where(mirrored, S - 1 - i, i)
+    j = tl.arange(0, SP)
+    position = j.to(tl.float32) + 0.5
+    step = length / S
+    zoom = 1 / tl.maximum(step, 1.0)
+    centre = start + (i.to(tl.float32) + 0.5) * step
+    t = tl.abs((position * zoom)[None, :] - (centre * zoom)[:, None])
+    p, q = tl.maximum(2 - t, 0.0), tl.maximum(1 - t, 0.0)
+    weights = 0.5 * p * p * (p - 1) + q * q * (1 - 2 * q)
+    outside = (position <= start - 0.5) | (position >= start + length + 0.5) | (j >= SOURCE)
+    weights = tl.where(outside[None, :], 0.0, weights)
+    total = tl.sum(weights, 1)[:, None]
+    return weights / tl.where(total == 0, 1.0, total)  # 0 only beyond the view, in rows that fill up to a power of two
+
+
+@triton.jit
+def _blur_matrix(y, x, sigma, S: tl.constexpr, RADIUS: tl.constexpr):
+    """augment.gaussian_blur of one view: what pixel y takes of pixel x, reflected at both ends."""
+    weights = tl.zeros_like(y + x).to(tl.float32)
+    total = 0.0
+    for tap in tl.static_range(-RADIUS, RADIUS + 1):
+        ratio = tap / sigma
+        weight = tl.exp(-0.5 * ratio * ratio)
+        total += weight
+        source = tl.abs(y + tap)
+        source = (S - 1) - tl.abs((S - 1) - source)
+        weights += tl.where(source == x, weight, 0.0)
+    return weights / total
+
+
+# --- colour -------------------------------------------------------------------------------------
+
+
+@triton.jit
+def _clamp(x):
+    return tl.minimum(tl.maximum(x, 0.0), 1.0)
+
+
+@triton.jit
+def _luma(r, g, b):
+    return 0.2989 * r + 0.5870 * g + 0.1140 * b
+
+
+@triton.jit
+def _mean(x, inside, S: tl.constexpr):
+    return tl.sum(tl.where(inside, x, 0.0)) / (S * S)
+
+
+@triton.jit
+def _colour(r, g, b, operation, factor, inside, S: tl.constexpr, AUTHORS: tl.constexpr):
+    """One of brightness 0, contrast 1, saturation 2, hue 3, in torchvision's form or the authors'."""
+    if operation == 3:
+        r, g, b = _turn_hue(r, g, b, factor)
+    elif operation == 0:
+        if AUTHORS:
+            r, g, b = _clamp(r + (factor - 1)), _clamp(g + (factor - 1)), _clamp(b + (factor - 1))
+        else:
+            r, g, b = _clamp(factor * r), _clamp(factor * g), _clamp(factor * b)
+    elif operation == 1:
+        if AUTHORS:  # each channel about its own mean
+            mr, mg, mb = _mean(r, inside, S), _mean(g, inside, S), _mean(b, inside, S)
+        else:
+            m = _mean(_luma(r, g, b), inside, S)
+            mr, mg, mb = m, m, m
+        r, g, b = _mix(factor, r, mr), _mix(factor, g, mg), _mix(factor, b, mb)
+    else:
+        if AUTHORS:
+            value = tl.maximum(tl.maximum(r, g), b)
+            chroma = value - tl.minimum(tl.minimum(r, g), b)
+            f = tl.minimum(factor, value / tl.maximum(chroma, 1e-8))
+            r, g, b = value - (value - r) * f, value - (value - g) * f, value - (value - b) * f
+        else:
+            l = _luma(r, g, b)
+            r, g, b = _mix(factor, r, l), _mix(factor, g, l), _mix(factor, b, l)
+    return r, g, b
+
+
+@triton.jit
+def _mix(factor, x, m):
+    return _clamp(factor * x + (1 - factor) * m)
+
+
+@triton.jit
+def _turn_hue(r, g, b, turn):
+    """augment.turn_hue, V − C · clamp(2 − d, 0, 1) for each channel."""
+    value = tl.maximum(tl.maximum(r, g), b)
+    chroma = value - tl.minimum(tl.minimum(r, g), b)
+    sixth = 1 / (6 * tl.maximum(chroma, 1e-8))
+    h = tl.where(value == r, (g - b) * sixth, tl.where(value == g, (b - r) * sixth + 1 / 3, (r - g) * sixth + 2 / 3))
+    h += turn
+    return value - chroma * _near(h - 3 / 6), value - chroma * _near(h - 5 / 6), value - chroma * _near(h - 1 / 6)
+
+
+@triton.jit
+def _near(d):
+    d = d - tl.floor(d + 0.5)
+    return _clamp(2 - 6 * tl.abs(d))

@@ -1,0 +1,126 @@
+"""The folder of one run: settings, history, weights, results, figures.
+
+settings.json         data set, size, limit and the whole Config
+history.json          loss, √d·std, lr, τ of every step; kNN checks; changes
+checkpoint.pt         everything Trainer.resume needs
+encoder.safetensors   weights of f alone, for load_encoder or a plain torchvision ResNet
+results.json          kNN and linear probe of raw pixels, random encoder and BYOL; verdict; protocols
+figures/              views, curves, nearest neighbours
+"""
+
+import json
+import math
+from pathlib import Path
+
+from .._version import __version__
+from ..config.config import Config
+from ..config.errors import RunError
+from ..data.folder import NoTestImages
+from ..data.image_set import ImageSet
+from ..data.loading import load
+from ..runtime.distributed import main_first
+from ..runtime.files import PART, write_atomically
+from ..train.trainer import Trainer
+
+
+def new_path(name: str, parent: str = "runs") -> Path:
+    """The first of runs/NAME-001, runs/NAME-002, ... that does not exist."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
+    k = 1
+    while (path := Path(parent) / f"{name}-{k:03d}").exists():
+        k += 1
+    return path
+
+
+def check_free(path: Path) -> None:
+    """Raise RunError if there is something at `path` that a new run would mix with."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise RunError(f"run folder {str(path)!r} exists: choose another --out, or remove it")
+
+
+def create(path: Path) -> None:
+    check_free(path)
+    try:
+        (path / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"run folder {str(path)!r} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+
+
+def write_json(path: Path, content) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_settings(path: Path, config: Config, data: dict) -> None:
+    data = data | {"name": absolute(data["name"])}
+    write_json(path / "settings.json", {"version": __version__, "data": data, "config": config.to_dict()})
+
+
+def absolute(name: str) -> str:
+    """The name of a data set, of a folder with its whole path: a run can be resumed from anywhere."""
+    path = name.removeprefix("folder:")
+    return name if path == name else f"folder:{Path(path).expanduser().absolute()}"
+
+
+def save_state(path: Path, trainer: Trainer) -> None:
+    """History, checkpoint and encoder, each replaced in one go; by the main process."""
+    if not trainer.process.is_main:
+        return
+    trainer.save(path / "checkpoint.pt")
+    trainer.save_encoder(path / "encoder.safetensors")
+    history = {name: _strict(values) for name, values in trainer.history.to_dict().items()}
+    write_json(path / "history.json", history)
+
+
+def _strict(values):
+    """JSON has no NaN and no infinity, as a gradient's norm can be where float16 overflows: null."""
+    if not isinstance(values, list):
+        return values
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+
+
+def remove_parts(path: Path) -> None:
+    """Half-written files of a run that was killed."""
+    for file in path.rglob(f".*{PART}"):
+        file.unlink(missing_ok=True)
+
+
+def load_data(data: dict) -> tuple[ImageSet, ImageSet | None]:
+    """Train and test images of these arguments of `load`; no test images where a folder has none to spare."""
+    with main_first():
+        train = load(split="train", **data)
+        try:
+            return train, load(split="test", **data)
+        except NoTestImages:
+            return train, None
+
+
+def open_run(
+    path: Path, device: str, data: dict | None = None, fields: dict | None = None
+) -> tuple[Trainer, ImageSet, ImageSet | None]:
+    """The Trainer as it was saved, and its train and test images.
+
+    Args:
+        data, fields: arguments of `load`, and fields of Config, that the caller believes the run to have.
+
+    Raises:
+        RunError: not a run folder, or one with other data.
+        ConfigError: a run with other fields.
+        DataError, CheckpointError: its data or its checkpoint cannot be read.
+    """
+    if not (path / "settings.json").is_file():
+        what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
+        raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
+    try:
+        source = json.loads((path / "settings.json").read_text("utf-8"))["data"]
+        for name, value in (data or {}).items():
+            if (absolute(value) if name == "name" else value) != source[name]:
+                raise RunError(
+                    f"run {str(path)!r} has {name}={source[name]!r}, not {value!r}: leave it out, or start a new run"
+                )
+        train, test = load_data(source)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{str(path / 'settings.json')!r} is damaged ({error}): train again, or restore it") from error
+    return Trainer.resume(path / "checkpoint.pt", train, test, device, fields), train, test

@@ -1,0 +1,346 @@
+"""Config: every switch of the algorithm in one flat, frozen, validated record. Named recipes: presets.py.
+
+Each field says what it is, what it may be, and whether a running Trainer can change it ("live") or
+only a new one ("structural"). The command line's options, their help and their ranges are read from
+here, and so are the bounds of any slider. How a value is checked: fields.py.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from .errors import ConfigError
+from .fields import METHODS, Pair, checked, option
+
+__all__ = ["FIELDS", "LIVE", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Config", "refuse_unknown"]
+
+# pairs that are a smallest and a largest value, of T and T' alike
+RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
+TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # with a target network that follows; with a predictor
+
+RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
+HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run of BYOL, or of a relative of it. The defaults are BYOL's recipe for "shapes"; `preset(name)` gives the others,
+    and with `method` the heads that suit the method.
+
+    A field of type Pair holds one value for each view distribution, (T, T′); a single number given
+    for it is used for both. Those named in RANGES hold the ends of a range that both views draw from.
+    `low` and `high` below are inclusive.
+
+    Raises:
+        ConfigError: a value out of its range, NaN, of the wrong type, or two that exclude each other.
+    """
+
+    method: str = option(
+        "byol",
+        RUN,
+        "what is trained: BYOL, SimCLR (negatives), SimSiam (no moving average), DINO (sorting into prototypes)",
+        choices=METHODS,
+    )
+    seed: int = option(0, RUN, "decides weights, batches and views; same seed, same run", low=0, high=2**31 - 1)
+    epochs: int = option(12, RUN, "passes over the training images", low=1)
+    batch_size: int = option(32, RUN, "images per forward pass; each gives two views", low=2)
+    accumulation_steps: int = option(
+        1,
+        RUN,
+        "forward passes whose gradients are averaged into one optimiser step; what looks at a batch, as BatchNorm, negatives, "
+        "Sinkhorn-Knopp and KoLeo, sees one pass",
+        low=1,
+        high=65536,
+    )
+    knn_every: int = option(1, RUN, "epochs between kNN checks while training; 0 never", low=0, live=True)
+
+    target: str = option(
+        "ema",
+        ALGORITHM,
+        "target network ξ: a moving average of the online one, the online network itself (τ = 0), or a "
+        "fixed random one (τ = 1)",
+        choices=("ema", "online", "random"),
+        live=True,
+        of=("byol",),
+    )
+    tau_base: float = option(
+        0.95, ALGORITHM, "τ at the first step: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
+    )
+    tau_schedule: str = option(
+        "cosine",
+        ALGORITHM,
+        "τ rises from tau_base to 1 along a cosine, or stays constant",
+        choices=("cosine", "constant"),
+        live=True,
+        of=TARGETED,
+    )
+    predictor: str = option(
+        "mlp",
+        ALGORITHM,
+        "predictor q: the paper's MLP, one linear map, identity (none), a random MLP that stays fixed, or the linear "
+        "map that the correlation of the projections calls for (DirectPred)",
+        choices=("mlp", "linear", "identity", "fixed", "optimal"),
+        live=True,
+        of=PREDICTING,
+    )
+    stop_gradient: bool = option(
+        True,
+        ALGORITHM,
+        "no gradient through z′; off: ξ = θ, and the gradient passes through both branches",
+        live=True,
+        of=PREDICTING,
+    )
+    symmetric: bool = option(
+        True, ALGORITHM, "add the loss with the two views exchanged (a sum, in [0, 8])", live=True, of=("byol",)
+    )
+    negatives_weight: float = option(
+        0.0,
+        ALGORITHM,
+        "β, weight of the negatives: 0 is BYOL, 1 InfoNCE (table 5b)",
+        low=0,
+        high=1,
+        live=True,
+        of=("byol",),
+    )
+    temperature: float = option(
+        0.1,
+        ALGORITHM,
+        "α of the negatives: cosines are divided by it",
+        low=0.001,
+        high=10,
+        live=True,
+        of=("byol", "simclr"),
+    )
+    loss_normalization: str = option(
+        "l2",
+        ALGORITHM,
+        "how p and z′ are normalised before their squared distance",
+        choices=("l2", "layernorm", "batchnorm", "none"),
+        live=True,
+        of=("byol",),
+    )
+
+    negatives: bool = option(
+        True, ALGORITHM, "SimCLR: push the batch's other images away; off: pull alone", live=True, of=("simclr",)
+    )
+
+    prototypes: int = option(1024, DINO, "K, the groups that views are sorted into", low=2, of=("dino",))
+    student_temperature: float = option(
+        0.1, DINO, "τ_s, of the student's softmax", low=0.001, high=10, live=True, of=("dino",)
+    )
+    teacher_temperature: float = option(
+        0.01,
+        DINO,
+        "τ_t, of the teacher's: lower than τ_s it sharpens",
+        low=0.001,
+        high=10,
+        live=True,
+        of=("dino",),
+    )
+    teacher_temperature_start: float = option(
+        0.01, DINO, "τ_t at the first step", low=0.001, high=10, live=True, of=("dino",)
+    )
+    teacher_warmup_epochs: float = option(0.0, DINO, "epochs from there to τ_t", low=0, live=True, of=("dino",))
+    centering: str = option(
+        "mean",
+        DINO,
+        "what keeps one prototype from taking all: subtract the mean score, Sinkhorn-Knopp as in DINOv2, or nothing",
+        choices=("mean", "sinkhorn", "none"),
+        live=True,
+        of=("dino",),
+    )
+    center_momentum: float = option(0.9, DINO, "m: c ← m c + (1−m) mean score", low=0, high=1, live=True, of=("dino",))
+    local_crops: int = option(
+        0, DINO, "small views besides the two global ones; the student alone sees them", low=0, high=32, of=("dino",)
+    )
+    local_view_size: int = option(
+        0, DINO, "pixels a side of a local view; 0: half of a global one", low=0, high=1024, of=("dino",)
+    )
+    local_crop_area: Pair = option(
+        (0.1, 0.5),
+        DINO,
+        "smallest and largest local crop, fraction of area",
+        low=0.001,
+        high=1,
+        live=True,
+        of=("dino",),
+    )
+    ibot_weight: float = option(
+        0.0, DINO, "weight of iBOT's loss at hidden patches; needs a ViT", low=0, high=100, of=("dino",)
+    )
+    mask_ratio: Pair = option(
+        (0.1, 0.5), DINO, "smallest and largest share of patches to hide", low=0.01, high=0.99, live=True, of=("dino",)
+    )
+    mask_p: float = option(0.5, DINO, "P(patches of a view are hidden)", low=0, high=1, live=True, of=("dino",))
+    koleo_weight: float = option(
+        0.0, DINO, "weight of KoLeo, which keeps neighbours apart", low=0, high=100, live=True, of=("dino",)
+    )
+
+    optimizer: str = option(
+        "sgd", OPTIMISER, "the paper's LARS, SGD with momentum, or AdamW", choices=("lars", "sgd", "adamw")
+    )
+    lr: float = option(
+        0.8,
+        OPTIMISER,
+        "base learning rate; a step uses lr · batch_size · accumulation_steps / 256",
+        above=0,
+        high=1e30,  # so that the rate of any step is a float32
+        live=True,
+    )
+    warmup_epochs: float = option(2.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
+    momentum: float = option(0.9, OPTIMISER, "momentum of LARS and SGD, β1 of AdamW", low=0, high=0.9999)
+    trust_coefficient: float = option(
+        1e-3, OPTIMISER, "LARS: step length of a layer, relative to its weights", above=0, high=1
+    )
+    trust_clip: bool = option(False, OPTIMISER, "LARS: lr is the most that a layer's update is multiplied by (LARC)")
+    weight_decay: float = option(
+        4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
+    )
+    predictor_lr_multiplier: float = option(
+        1.0, OPTIMISER, "predictor's learning rate, times the others'", low=0, high=1000, live=True, of=PREDICTING
+    )
+
+    encoder: str = option(
+        "small",
+        NETWORK,
+        "encoder f: four convolutions, a torchvision ResNet (3×3 stem for views up to 64 px), or a vision transformer",
+        choices=("small", "resnet18", "resnet34", "resnet50", "vit_nano", "vit_tiny", "vit_small"),
+    )
+    patch_size: int = option(4, NETWORK, "pixels a side of a vision transformer's patch", low=1, high=256)
+    width: int = option(16, NETWORK, "channels of the small encoder's first layer; y has 4 × width", low=4, high=1024)
+    norm: str = option(
+        "bn",
+        NETWORK,
+        "normalisation: BatchNorm, GroupNorm with weight standardisation, or none",
+        choices=("bn", "gn_ws", "none"),
+    )
+    hidden_dim: int = option(256, NETWORK, "hidden units of projector g", low=2)
+    projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
+    projector_depth: int = option(2, NETWORK, "linear layers of projector g", low=1, high=8)
+    output_norm: bool = option(False, NETWORK, "normalise z too, as SimSiam does; BYOL does not")
+    predictor_hidden_dim: int = option(
+        0, NETWORK, "hidden units of predictor q; 0: as the projector", low=0, of=PREDICTING
+    )
+    predictor_depth: int = option(2, NETWORK, "linear layers of predictor q", low=1, high=8, of=PREDICTING)
+
+    precision: str = option(
+        "float32",
+        HARDWARE,
+        "of the networks: float32; mixed, which is bfloat16 where the device has it and float16 elsewhere; or one of "
+        "these. Float16 scales its loss",
+        choices=("float32", "mixed", "bfloat16", "float16"),
+    )
+    compile: str = option(
+        "auto",
+        HARDWARE,
+        "compile the model with torch.compile, which takes a minute and then saves a third of each step: auto does it on CUDA "
+        "for a run that is long enough",
+        choices=("auto", "on", "off"),
+        alone="on",
+    )
+    cuda_graph: bool = option(
+        True, HARDWARE, "on CUDA, record a step as a graph and replay it: the same step, started at once"
+    )
+
+    view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
+    crop_area: Pair = option(
+        (0.5, 1.0), VIEWS, "smallest and largest crop, fraction of area", low=0.001, high=1, live=True
+    )
+    crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
+    flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
+    jitter_p: Pair = option((1.0, 1.0), VIEWS, "P(colour jitter)", low=0, high=1, live=True)
+    colour_form: str = option(
+        "torchvision",
+        VIEWS,
+        "brightness multiplies and contrast pivots on the mean luma; or as in the authors' code: brightness adds, contrast pivots "
+        "on each channel's mean",
+        choices=("torchvision", "authors"),
+        live=True,
+    )
+    brightness: Pair = option(
+        (0.4, 0.4), VIEWS, "factor in 1 ± this; with colour_form authors an offset", low=0, high=1, live=True
+    )
+    contrast: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    saturation: Pair = option((0.4, 0.4), VIEWS, "factor in 1 ± this", low=0, high=1, live=True)
+    hue: Pair = option((0.5, 0.5), VIEWS, "turn of the colour circle, ± this", low=0, high=0.5, live=True)
+    grayscale_p: Pair = option((0.3, 0.3), VIEWS, "P(grayscale)", low=0, high=1, live=True)
+    blur_p: Pair = option((0.0, 0.0), VIEWS, "P(Gaussian blur)", low=0, high=1, live=True)
+    blur_sigma: Pair = option(
+        (0.1, 2.0), VIEWS, "smallest and largest sigma, in pixels of a view", low=0.01, high=20, live=True
+    )
+    solarize_p: Pair = option((0.0, 0.0), VIEWS, "P(solarize): x → 1 − x where x ≥ 0.5", low=0, high=1, live=True)
+
+    def __post_init__(self):
+        if isinstance(self.compile, bool):  # as it was before it could be "auto"
+            object.__setattr__(self, "compile", "on" if self.compile else "off")
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
+        for name in RANGES:
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(f"{name}=({low:g}, {high:g}): the first is larger than the second; exchange them")
+        if self.warmup_epochs > self.epochs:
+            raise ConfigError(
+                f"warmup_epochs={self.warmup_epochs:g}: longer than the run of epochs={self.epochs}; lower it"
+            )
+        if self.negatives_weight > 0 and self.loss_normalization != "l2":
+            raise ConfigError(
+                f"loss_normalization={self.loss_normalization!r}: the negatives compare cosines; give 'l2', or "
+                "negatives_weight=0"
+            )
+
+        if self.method != "dino":
+            return
+        if self.local_crops and self.local_crop_area[1] > self.crop_area[1]:
+            raise ConfigError(
+                f"local_crop_area=({self.local_crop_area[0]:g}, {self.local_crop_area[1]:g}): local crops are no larger "
+                f"than the global ones, crop_area=({self.crop_area[0]:g}, {self.crop_area[1]:g}); lower the second number"
+            )
+        if self.ibot_weight > 0 and not self.encoder.startswith("vit"):
+            raise ConfigError(
+                f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; give a vit, or 0"
+            )
+
+    def replace(self, **changes) -> "Config":
+        """A copy with these fields changed, checked again. Unknown names raise ConfigError."""
+        refuse_unknown(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Config":
+        refuse_unknown(values)
+        return cls(**values)
+
+    def local_size(self, view_size: int) -> int:
+        """Pixels a side of a local view, beside global ones of this size."""
+        return self.local_view_size or view_size // 2
+
+    @property
+    def step_lr(self) -> float:
+        """The learning rate after warm-up, base lr · B / 256 with B the images of a whole step (section 3.3)."""
+        return self.lr * self.step_images / 256
+
+    @property
+    def step_images(self) -> int:
+        """Images whose gradients go into one optimiser step, the effective batch."""
+        return self.batch_size * self.accumulation_steps
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+LIVE = frozenset(name for name, f in FIELDS.items() if f.metadata["live"])
+
+
+def refuse_unknown(names) -> None:
+    """Raise ConfigError for the first name that is not a field of Config."""
+    for name in names:
+        if name not in FIELDS:
+            near = get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(FIELDS)}"
+            raise ConfigError(f"{name!r} is not a field of Config: {hint}")

@@ -1,0 +1,74 @@
+"""The work of one run: training and judging it, in whichever process that is."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..config.config import Config
+from ..evaluate.features import features
+from ..evaluate.knn import knn_accuracy
+from ..evaluate.linear import linear_probe
+from ..methods.base import Objective
+from ..train.trainer import Trainer
+from .measures import measure
+
+
+@dataclass
+class Job:
+    key: str
+    config: Config
+    options: dict
+
+    def steps(self, n_images: int) -> int:
+        c, per_epoch = self.config, n_images // self.config.step_images
+        epochs = c.epochs if self.options["epochs"] is None else self.options["epochs"]
+        return min(per_epoch * c.epochs, round(epochs * per_epoch))
+
+
+def train_and_judge(job: Job, train, test, target: Objective | None, on_step: Callable[[Trainer], None]) -> dict:
+    """The work of one run, in whichever process: the state to keep."""
+    o = job.options
+    trainer = Trainer(job.config, train, test)
+    if target is not None:
+        trainer.model.target.load_state_dict(target.online.state_dict())
+    pending, tracked, due = dict(o["changes"]), {name: [] for name in ("epoch", *o["track"])}, 0.0
+
+    def between_steps(trainer: Trainer) -> None:
+        nonlocal due
+        while pending and trainer.epoch >= min(pending):
+            trainer.change(**pending.pop(min(pending)))
+        if o["track"] and trainer.epoch >= due - 1e-9:
+            tracked["epoch"].append(torch.tensor(trainer.epoch))
+            for name, value in measure(trainer, tuple(o["track"])).items():
+                tracked[name].append(value)
+            due += o["track_every"]
+        if trainer.steps_done:
+            on_step(trainer)
+
+    between_steps(trainer)
+    trainer.run(o["epochs"], progress=False, on_step=between_steps)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    knn = linear = None
+    if test is not None and test.labels is not None and train.labels is not None:
+        f = trainer.model.encoder
+        known = features(f, train), train.labels, features(f, test), test.labels
+        knn = knn_accuracy(*known)
+        linear = linear_probe(*known).accuracy if o["probe"] else None
+    report = trainer.report()
+    model = trainer.model.to("cpu")
+    return {
+        "config": trainer.config.to_dict(),
+        "view_size": trainer.view_size,
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "history": trainer.history.to_dict(),
+        "knn": knn,
+        "linear": linear,
+        "std": report.std,
+        "rank": report.rank,
+        "verdict": report.verdict,
+        "tracked": {name: torch.stack(rows) for name, rows in tracked.items() if rows},
+        "model": copy.deepcopy(model.state_dict()),
+    }

@@ -1,0 +1,73 @@
+"""What can be measured while a run trains, for `run(..., track=...)`: one entry each `track_every` epochs, and at step 0.
+
+Each is a function of the trainer and one batch's projections z and predictions p, float (512, d), of the same views
+of the same train images each time; it gives a tensor.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..augment.views import Views
+from ..evaluate.diagnose import effective_rank, eigenspace_alignment
+from ..evaluate.features import features
+from ..runtime.seeding import seed_at
+from ..train.trainer import REPORTED, Trainer
+
+
+def alignment(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """Eigenspace alignment of the predictor with E[z zᵀ], in [0, 1]; see diagnose.eigenspace_alignment."""
+    return torch.tensor(eigenspace_alignment(z, p))
+
+
+def rank(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """Effective rank of the projections, in [0, d]; see diagnose.effective_rank."""
+    return torch.tensor(effective_rank(z))
+
+
+def spectrum(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """Eigenvalues of the covariance of z/‖z‖, largest first: float32 (d,). Their sum is the variance, at most 1."""
+    z = F.normalize(z.double(), dim=-1)
+    return (torch.linalg.svdvals(z - z.mean(0)) ** 2 / len(z)).float()
+
+
+def modes(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """For each eigenvector u_j of E[z zᵀ], largest eigenvalue first: s_j and p_j = u_jᵀ W u_j, float32 (2, d).
+
+    W is the predictor's best linear approximation, p ≈ W z. The axes of the phase plane of Tian et al. 2021.
+    """
+    z, p = z.double(), p.double()
+    s, u = torch.linalg.eigh(z.T @ z / len(z))
+    w = (torch.linalg.pinv(z, rtol=1e-6) @ p).T
+    return torch.stack((s, (u * (w @ u)).sum(0))).flip(1).float()
+
+
+def test_features(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """y of the test set's sample(512) (of the train set's where there is none): float32 (512, D)."""
+    source = trainer.train if trainer.test is None else trainer.test
+    return features(trainer.model.encoder, source.sample(REPORTED).images)
+
+
+TRACKS: dict[str, Callable[[Trainer, Tensor, Tensor], Tensor]] = {
+    "alignment": alignment,
+    "rank": rank,
+    "spectrum": spectrum,
+    "modes": modes,
+    "features": test_features,
+}
+
+
+@torch.no_grad()
+def measure(trainer: Trainer, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """These measures now. The run is not disturbed: networks, their running statistics and its randomness stay."""
+    images = trainer.train.sample(REPORTED).images.to(trainer.device)
+    generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
+    v1, _ = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
+    # a method without predictor compares z itself
+    online, predictor = copy.deepcopy((trainer.model.online, getattr(trainer.model, "predictor", nn.Identity())))
+    z = online.train()(v1)
+    p = predictor.train()(z)
+    return {name: TRACKS[name](trainer, z.float().cpu(), p.float().cpu()) for name in names}

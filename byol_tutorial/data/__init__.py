@@ -1,0 +1,34 @@
+"""Images: drawn shapes, known data sets and folders, in memory or streamed."""
+
+from .decode import LARGEST_DEFAULT, UNREADABLE, common_size, header_size, open_picture, stack, to_rgb, to_tensor
+from .image_set import STATISTICS_IMAGES, ImageSet, draw_positions, statistics, statistics_rows
+from .loading import EMBEDDED, SHAPES_SIZES, SPLITS, STREAM_ABOVE, TORCHVISION, default_root, load
+from .streaming import MOST_WORKERS, SUBSTITUTES, StreamedSet, default_workers, set_workers
+
+__all__ = [
+    "EMBEDDED",
+    "LARGEST_DEFAULT",
+    "MOST_WORKERS",
+    "SHAPES_SIZES",
+    "SPLITS",
+    "STATISTICS_IMAGES",
+    "STREAM_ABOVE",
+    "SUBSTITUTES",
+    "TORCHVISION",
+    "UNREADABLE",
+    "ImageSet",
+    "StreamedSet",
+    "common_size",
+    "default_root",
+    "default_workers",
+    "draw_positions",
+    "header_size",
+    "load",
+    "open_picture",
+    "set_workers",
+    "stack",
+    "statistics",
+    "statistics_rows",
+    "to_rgb",
+    "to_tensor",
+]

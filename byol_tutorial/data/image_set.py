@@ -1,0 +1,87 @@
+"""ImageSet: images in memory, with labels where they are known, and their statistics."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from . import shapes
+
+STATISTICS_IMAGES = 4096  # at most so many decide mean and standard deviation
+
+
+def draw_positions(total: int, n: int, seed: int) -> Tensor:
+    """n of `total` positions, ascending, without repetition, the same for the same seed: int64 (min(n, total),)."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:n].sort().values
+
+
+def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of uint8 (b, 3, H, W) batches, of values in [0, 1].
+
+    256 counts a channel are all that is needed of the pictures, and they add up exactly, however these are divided.
+    """
+    counts = torch.zeros(3, 256, dtype=torch.float64)
+    for batch in batches:
+        counts += torch.stack([batch[:, c].flatten().bincount(minlength=256) for c in range(3)])
+    values, total = torch.arange(256, dtype=torch.float64) / 255, counts[0].sum()
+    mean = (counts * values).sum(1) / total
+    variance = (counts * (values - mean[:, None]).square()).sum(1) / (total - 1)
+    return mean.tolist(), variance.sqrt().clamp(min=1e-3).tolist()
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images in memory, with labels and factors where they are known.
+
+    images    uint8 (N, 3, H, W)
+    labels    int64 (N,), or None
+    classes   name of each label; empty without labels
+    factors   shapes.Factors of each image, or None
+    skipped   files that could not be read and were left out
+    """
+
+    name: str
+    split: str
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    factors: shapes.Factors | None = None
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index) -> "ImageSet":
+        """The images at this index: a slice, or a tensor of positions or of truth values."""
+        labels = None if self.labels is None else self.labels[index]
+        factors = None if self.factors is None else self.factors[index]
+        return replace(self, images=self.images[index], labels=labels, factors=factors)
+
+    def __repr__(self) -> str:
+        n, _, height, width = self.images.shape
+        labels = f"{len(self.classes)} classes" if self.labels is not None else "no labels"
+        skipped = f", {len(self.skipped)} unreadable files left out" if self.skipped else ""
+        return f"ImageSet({self.name!r}, {self.split}: {n} images of {height}×{width} px, {labels}{skipped})"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return tuple(self.images.shape[2:])
+
+    def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
+        """All images in order, uint8 (b, 3, H, W) at a time."""
+        return iter(self.images.split(batch_size))
+
+    def sample(self, n: int, seed: int = 0) -> "ImageSet":
+        """n images drawn without repetition, the same for the same seed; all of them if there are no more."""
+        return self[draw_positions(len(self), n, seed)]
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel, of values in [0, 1]; from at most 4,096 images."""
+        return statistics(self[statistics_rows(len(self))].batches())
+
+
+def statistics_rows(n: int) -> slice:
+    """At most STATISTICS_IMAGES of n images, evenly spread."""
+    return slice(None, None, max(1, -(-n // STATISTICS_IMAGES)))

@@ -1,0 +1,27 @@
+"""What a representation is worth: features, kNN, probes, protocols, collapse measures, maps, encoders of others."""
+
+from .comparison import Comparison, compare
+from .features import PIXEL_GRID, centre, features, kept_size, network_input, pixels, seen_size, small_pixels
+from .knn import knn_accuracy, nearest
+from .linear import HELD_OUT, ITERATIONS, PENALTIES, ProbeResult, factor_probe, linear_probe
+
+__all__ = [
+    "HELD_OUT",
+    "ITERATIONS",
+    "PENALTIES",
+    "PIXEL_GRID",
+    "Comparison",
+    "ProbeResult",
+    "centre",
+    "compare",
+    "factor_probe",
+    "features",
+    "kept_size",
+    "knn_accuracy",
+    "linear_probe",
+    "nearest",
+    "network_input",
+    "pixels",
+    "seen_size",
+    "small_pixels",
+]

@@ -1,0 +1,202 @@
+"""The two protocols that train with SGD on random crops: a linear classifier, and fine-tuning on few labels."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..augment.operations import as_float, crop
+from ..augment.views import Views
+from ..config.config import Config
+from ..config.errors import DataError
+from ..data.image_set import ImageSet
+from .features import features, network_input, seen_size
+from .linear import HELD_OUT
+from .result import Outcome, Result, accuracy_of, features_of, held_out, labels_of, result_of
+
+BATCH_SIZE, MOMENTUM = 1024, 0.9
+CROP_AREA = (0.08, 1.0)  # of the random crops, share of the image
+LINEAR_RATES = (0.05, 0.1, 0.2, 0.3, 0.4)  # base rates: a step takes rate · batch / 256
+TUNING_RATES, TUNING_EPOCHS = (0.005, 0.01, 0.02, 0.05, 0.1), (30, 50)
+MOST_HELD_OUT = 10_000  # images that choose for few_labels, as many as the paper's local validation set
+
+
+def sgd_linear(
+    encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0, epochs: int = 80, crop_area=CROP_AREA
+) -> Result:
+    """The paper's linear evaluation (section 4.1, appendix): a linear classifier on the frozen encoder, by SGD.
+
+    Random crop and flip while training, the plain image at test; BatchNorm in evaluation mode; 80 epochs, batch
+    1024 (a smaller set is one batch), no weight decay. The rate is one of `LINEAR_RATES`, chosen on a fifth of
+    the train images, and is scaled as in the authors' code: a step takes rate · batch / 256, falling along a cosine.
+
+    Classifiers on a frozen encoder do not disturb each other, so all train side by side on the same views: for
+    each rate one that never sees the held-out images, which chooses, and one on all images, which is tested.
+    """
+    y, t = labels_of("sgd-linear", train, test)
+    held, rest = held_out(len(y), seed)
+    device = next(encoder.parameters()).device
+    kept = torch.zeros(len(y)).index_fill(0, rest, 1.0).to(device)
+    targets = y.to(device)
+    batch = even_batch(len(y), BATCH_SIZE)
+    pair = [copy.deepcopy(f).eval() for f in (encoder, baseline)]
+    heads = [{rate: nn.ModuleList((zero_head(f, y), zero_head(f, y))) for rate in LINEAR_RATES} for f in pair]
+
+    def loss(at: Tensor, x: Tensor) -> Tensor:
+        at = at.to(device)
+        labels, seen, total = targets[at], kept[at], 0.0
+        for f, of_rate in zip(pair, heads, strict=True):
+            with torch.no_grad():
+                z = f(network_input(f, x))
+            for choosing, tested in of_rate.values():
+                # multiplied by 0 instead of left out: to select rows, Python would have to wait for their number
+                held_apart = (F.cross_entropy(choosing(z), labels, reduction="none") * seen).sum()
+                total = total + held_apart / seen.sum().clamp(min=1) + F.cross_entropy(tested(z), labels)
+        return total
+
+    by_rate = {rate * batch / 256: nn.ModuleList(of_rate[rate] for of_rate in heads) for rate in LINEAR_RATES}
+    descend(by_rate, augmented(encoder, train, torch.arange(len(y)), batch, epochs, crop_area, seed), loss, seed)
+
+    def outcome(of_rate: dict, z_held: Tensor, z_test: Tensor) -> Outcome:
+        scores = {rate: accuracy_of(choosing, z_held, y[held]) for rate, (choosing, _) in of_rate.items()}
+        best = max(scores, key=scores.get)
+        accuracy = accuracy_of(of_rate[best][1], z_test, t)
+        return Outcome(accuracy, {"lr": best}, {f"lr {rate:g}": score for rate, score in scores.items()})
+
+    plain = features_of(encoder, baseline, train[held], test)
+    ours, random = (outcome(of_rate, *z) for of_rate, z in zip(heads, plain, strict=True))
+    return result_of("sgd-linear", train, test, seed, ours, random, epochs=epochs, batch_size=batch)
+
+
+def few_labels(
+    encoder: nn.Module,
+    baseline: nn.Module,
+    train,
+    test,
+    seed: int = 0,
+    fraction: float = 0.01,
+    rates: Sequence[float] = TUNING_RATES,
+    epochs: Sequence[int] = TUNING_EPOCHS,
+    crop_area=CROP_AREA,
+) -> Result:
+    """Fine-tune everything on a few labels (section 4.2): a copy of the encoder and a linear classifier, by SGD.
+
+    The labels are those of `few_label_split`. For the baseline this is supervised training from scratch on the
+    same labels. Random crop and flip while training, BatchNorm in training mode; rate and epochs
+    are chosen, as in the paper, on labelled train images outside the few.
+
+    The paper's batch is 1024. A small subset has at most eight batches an epoch, of 32 images or more. As
+    batches shrink with the set, rates are taken as they are, not scaled by batch / 256; they fall along a cosine.
+
+    Raises:
+        DataError: also for a fraction outside (0, 1), or one that leaves no train images to choose with.
+    """
+    protocol = f"few-labels-{100 * fraction:g}"
+    y, t = labels_of(protocol, train, test)
+    few, held = few_label_split(y, fraction, seed)
+    batch = even_batch(len(few), min(BATCH_SIZE, max(32, math.ceil(len(few) / 8))))
+    choosing = train[held]
+
+    def tune(f: nn.Module, rate: float, n: int) -> tuple[nn.Module, nn.Module]:
+        tuned, head = copy.deepcopy(f).requires_grad_(True).train(), zero_head(f, y)
+        targets = y.to(next(f.parameters()).device)
+
+        def loss(at: Tensor, x: Tensor) -> Tensor:
+            return F.cross_entropy(head(tuned(network_input(f, x))), targets[at.to(targets.device)])
+
+        descend({rate: nn.ModuleList((tuned, head))}, augmented(f, train, few, batch, n, crop_area, seed), loss, seed)
+        return tuned, head
+
+    def outcome(f: nn.Module) -> Outcome:
+        scores, best, choice, model = {}, -1.0, {}, None
+        for n in epochs:
+            for rate in rates:
+                tuned, head = tune(f, rate, n)
+                score = accuracy_of(head, features(tuned, choosing), y[held])
+                scores[f"lr {rate:g}, epochs {n}"] = score
+                if score > best:
+                    best, choice, model = score, {"lr": rate, "epochs": n}, (tuned, head)
+        tuned, head = model
+        return Outcome(accuracy_of(head, features(tuned, test), t), choice, scores)
+
+    fixed = {"fraction": fraction, "labels": len(few), "batch_size": batch}
+    return result_of(protocol, train, test, seed, outcome(encoder), outcome(baseline), **fixed)
+
+
+def few_label_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Positions of the few labelled images, and of others to choose with: int64 (n,) and (m,), disjoint.
+
+    The few are class-balanced: each class gives round(fraction · N / classes) images, at least one and at most
+    all that it has. The others are a fifth of the set, at most 10,000, and fewer where fewer remain.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"fraction={fraction!r}: give a share of the labels above 0 and below 1, such as 0.01")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    classes = labels.unique()
+    each = max(1, round(fraction * len(labels) / len(classes)))
+    few = torch.cat([order[labels[order] == label][:each] for label in classes])
+    held = order[~torch.isin(order, few)][: min(MOST_HELD_OUT, max(1, int(HELD_OUT * len(labels))))]
+    if len(held) == 0:
+        raise DataError(
+            f"fraction={fraction:g}: none of the {len(labels)} train images is left to choose with; add some"
+        )
+    return few, held
+
+
+def augmented(
+    encoder: nn.Module, images, positions: Tensor, batch: int, epochs: int, crop_area, seed: int
+) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """Crops of these images, flipped or not, on the encoder's device; decided by the seed alone.
+
+    Yields (share of all steps done, positions int64 (b,), float (b, 3, size, size) in [0, 1]). Each epoch has
+    every image once, in a new order, in equal batches.
+    """
+    device = next(encoder.parameters()).device
+    order = torch.Generator().manual_seed(seed)
+    only = Config(crop_area=crop_area, flip_p=0.5, jitter_p=0.0, grayscale_p=0.0, blur_p=0.0, solarize_p=0.0)
+    views = Views(only, generator=torch.Generator(device).manual_seed(seed))
+    steps = math.ceil(len(positions) / batch)
+    for epoch in range(epochs):
+        batches = positions[torch.randperm(len(positions), generator=order)].tensor_split(steps)
+        in_memory = isinstance(images, ImageSet)
+        pictures = (images.images[at] for at in batches) if in_memory else images.loader(batches)
+        for k, (at, x) in enumerate(zip(batches, pictures, strict=True)):
+            drawn = views.draw(len(x), *x.shape[2:], device)[: len(x)]
+            size = seen_size(encoder, min(x.shape[2:]))
+            yield (epoch + k / steps) / epochs, at, crop(as_float(x.to(device)), drawn, size)
+
+
+def descend(modules: dict[float, nn.Module], batches: Iterable, loss: Callable, seed: int) -> None:
+    """Minimise loss(positions, images) by SGD with Nesterov momentum 0.9, without weight decay.
+
+    v ← 0.9 v + g,  w ← w − lr (g + 0.9 v),  lr = rate · ½ (1 + cos π·(share of all steps done))
+
+    modules: by the rate that each starts with. batches: see `augmented`.
+    """
+    groups = [{"params": module.parameters(), "lr": rate} for rate, module in modules.items()]
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
+        torch.manual_seed(seed)  # for dropout and data loaders; crops have generators of their own
+        for share, at, x in batches:
+            for group, rate in zip(optimizer.param_groups, modules, strict=True):
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
+            optimizer.zero_grad()
+            loss(at, x).backward()
+            optimizer.step()
+
+
+def zero_head(encoder: nn.Module, labels: Tensor) -> nn.Linear:
+    """A linear classifier of the encoder's features that starts at 0: all classes equally likely."""
+    device = next(encoder.parameters()).device
+    head = nn.utils.skip_init(nn.Linear, encoder.feature_dim, int(labels.max()) + 1, device=device)
+    for p in head.parameters():
+        nn.init.zeros_(p)
+    return head
+
+
+def even_batch(n: int, most: int) -> int:
+    """Size of the fewest equal batches that n images can be cut into, with at most `most` in each."""
+    return math.ceil(n / math.ceil(n / most))

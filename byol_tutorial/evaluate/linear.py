@@ -1,0 +1,99 @@
+"""What is a representation worth? Features, kNN, linear probe, factor probes.
+
+All are measured on frozen features: the encoder in evaluation mode, images without augmentation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config.errors import DataError
+from ..data.image_set import ImageSet
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the probe, inverse L2 strength
+ITERATIONS = 100  # of L-BFGS for each of them, twice as many for the chosen one
+HELD_OUT = 0.2  # share of the train images that chooses among them
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What `linear_probe` found."""
+
+    accuracy: float  # on the test images, in [0, 1]
+    held_out_accuracy: float  # on the held-out train images, of the chosen penalty
+    penalty: float  # chosen C
+    classes: int
+
+    def __float__(self) -> float:
+        return self.accuracy
+
+    def __str__(self) -> str:
+        return f"linear probe: {self.accuracy:.3f} (chance {1 / self.classes:.3f}, C {self.penalty:g} chosen on held-out train images)"
+
+
+def linear_probe(
+    train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor, seed: int = 0
+) -> ProbeResult:
+    """Accuracy of a linear classifier on frozen features.
+
+    Multinomial logistic regression (L-BFGS) on standardised features. The L2 strength is chosen on a fifth
+    of the *train* images, then the classifier is fitted to all of them; test images are seen once, at the end.
+    Features and labels may lie on any device; the classifier is fitted on the CPU.
+
+    Raises:
+        DataError: fewer than two classes among the train labels.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    train_features, train_labels, test_features, test_labels = (
+        t.detach().cpu() for t in (train_features, train_labels, test_features, test_labels)
+    )
+    x, y = train_features.double().numpy(), train_labels.numpy()
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise DataError(f"a linear probe needs at least two classes: the train labels are all {classes.tolist()}")
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    std[std <= 1e-6 * np.abs(mean)] = np.inf  # constant up to rounding: no information, so 0
+    x = ((x - mean) / std).astype(np.float32)
+    x_test = ((test_features.double().numpy() - mean) / std).astype(np.float32)
+
+    order = np.random.default_rng(seed).permutation(len(x))
+    held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
+    # One thread for NumPy's BLAS: thousands of small products, for which helpers take ten times as long beside torch's.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # so many iterations are the protocol
+        scores = {}
+        # From the strongest penalty to the weakest, each fit starts where the one before ended.
+        probe = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+        for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
+            scores[penalty] = probe.set_params(C=penalty).fit(x[rest], y[rest]).score(x[held], y[held])
+        best = max(scores, key=scores.get, default=1.0)
+        probe = LogisticRegression(max_iter=2 * ITERATIONS, C=best).fit(x, y)
+    return ProbeResult(probe.score(x_test, test_labels.numpy()), scores.get(best, float("nan")), best, len(classes))
+
+
+def factor_probe(
+    train_features: Tensor, train: ImageSet, test_features: Tensor, test: ImageSet, factor: str, bins: int = 8
+):
+    """How well can one factor of "shapes" be read off the features? A linear probe: chance is 1 / classes.
+
+    factor: "shape", or a continuous one ("hue", "x", "y", "scale", "rotation"), cut into `bins` of equal frequency.
+
+    Raises:
+        DataError: the images have no factors, or none of this name.
+    """
+    if train.factors is None or test.factors is None:
+        raise DataError(f"{train.name!r} has no factors: only 'shapes' knows what its pictures were drawn from")
+    if not hasattr(train.factors, factor):
+        raise DataError(f"factor {factor!r}: choose one of {', '.join(vars(train.factors))}")
+    a, b = getattr(train.factors, factor), getattr(test.factors, factor)
+    if factor != "shape":
+        edges = torch.quantile(a, torch.linspace(0, 1, bins + 1)[1:-1])
+        a, b = torch.bucketize(a, edges), torch.bucketize(b, edges)
+    return linear_probe(train_features, a, test_features, b)

@@ -1,0 +1,117 @@
+"""What an evaluation protocol returns, and what all of them share: checks of the data, features, splits, accuracy."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..config.errors import DataError
+from .features import features
+from .linear import HELD_OUT
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a protocol found. Accuracies are shares of the test images, in [0, 1].
+
+    hyperparameters   of the encoder's run; those named in `chosen` were chosen on held-out train images
+    details           held-out accuracy of each choice, and the same for the baseline, which makes a choice of its own
+    table             of "factors" only: factor -> (accuracy, baseline, chance); those of the result are its means
+    """
+
+    protocol: str
+    accuracy: float
+    baseline: float  # the same protocol on the random encoder
+    chance: float  # 1 / classes of the train images
+    seed: int
+    train_size: int
+    test_size: int
+    hyperparameters: dict = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    details: dict = field(default_factory=dict)
+    table: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = self.chosen or self.hyperparameters
+        setting = "".join(f", {name} {self.hyperparameters[name]:g}" for name in shown)
+        setting += " chosen on held-out train images" if self.chosen else ""
+        about = f"{self.train_size:,} train, {self.test_size:,} test images, seed {self.seed}{setting}"
+        if self.table:
+            row = "{0} {1:.3f} (random encoder {2:.3f}, chance {3:.3f})".format
+            return f"{self.protocol}: {', '.join(row(name, *row_) for name, row_ in self.table.items())}; {about}"
+        against = f"random encoder {self.baseline:.3f}, chance {self.chance:.3f}"
+        return f"{self.protocol}: {self.accuracy:.3f} ({against}; {about})"
+
+    def _repr_html_(self) -> str:
+        rows = self.table or {self.protocol: (self.accuracy, self.baseline, self.chance)}
+        body = "".join(f"<tr><th>{n}</th>{''.join(f'<td>{v:.3f}</td>' for v in row)}</tr>" for n, row in rows.items())
+        head = "<tr><th></th><th>accuracy</th><th>random encoder</th><th>chance</th></tr>"
+        return f"<table><caption>{self!r}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+    def to_dict(self) -> dict:
+        """All fields, as json.dumps takes them."""
+        return asdict(self) | {"chosen": list(self.chosen), "table": {k: list(v) for k, v in self.table.items()}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One encoder's part of a Result: test accuracy, what was chosen, held-out accuracy of each choice."""
+
+    accuracy: float
+    choice: dict[str, float] = field(default_factory=dict)
+    held_out: dict[str, float] = field(default_factory=dict)
+
+
+def result_of(protocol: str, train, test, seed: int, ours: Outcome, random: Outcome, **fixed) -> Result:
+    details = {}
+    if ours.choice:
+        details = {"held_out": ours.held_out, "baseline_choice": random.choice, "baseline_held_out": random.held_out}
+    sizes, chance = (len(train), len(test)), 1 / len(train.labels.unique())
+    found = (ours.accuracy, random.accuracy, chance)
+    return Result(protocol, *found, seed, *sizes, fixed | ours.choice, tuple(ours.choice), details)
+
+
+# --- what they share ----------------------------------------------------------------------------
+
+
+def labels_of(protocol: str, train, test) -> tuple[Tensor, Tensor]:
+    """Labels of the train and of the test images, or DataError."""
+    for images in (train, test):
+        if images.labels is None:
+            raise DataError(f"{protocol}: {name_of(images)} has no labels; put its images in one sub-folder a class")
+    if train.classes and test.classes and train.classes != test.classes:
+        raise DataError(
+            f"{protocol}: {name_of(train)} and {name_of(test)} have other classes; give splits of one data set"
+        )
+    if len(train.labels.unique()) < 2:
+        raise DataError(f"{protocol}: {name_of(train)} has a single class; give images of at least two")
+    return train.labels, test.labels
+
+
+def name_of(images) -> str:
+    return f"{images.name!r} ({images.split})"
+
+
+def features_of(encoder: nn.Module, baseline: nn.Module, train, test) -> list[tuple[Tensor, Tensor]]:
+    """Features of train and test images, (N, D) each, by the encoder and by the baseline."""
+    pairs = [(features(f, train), features(f, test)) for f in (encoder, baseline)]
+    if not all(z.isfinite().all() for pair in pairs for z in pair):
+        raise DataError(
+            f"features of {name_of(train)} are not finite: the encoder has diverged; train it with a lower lr"
+        )
+    return pairs
+
+
+def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Positions of a fifth of n train images, which choose, and of the rest."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order.tensor_split([max(1, int(n * HELD_OUT))])
+
+
+@torch.no_grad()
+def accuracy_of(classifier: Callable, z: Tensor, labels: Tensor, batch_size: int = 4096) -> float:
+    """Share of the features (N, D) whose own class gets the highest score."""
+    device = next(classifier.parameters()).device if isinstance(classifier, nn.Module) else z.device
+    found = torch.cat([classifier(part.to(device)).argmax(1).cpu() for part in z.split(batch_size)])
+    return (found == labels.cpu()).double().mean().item()

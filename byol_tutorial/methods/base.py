@@ -1,0 +1,70 @@
+"""What a run asks of its method: a network that learns, a loss for some views, perhaps a target that follows.
+
+BYOL and its relatives differ in nothing else. Views, batches, optimiser, checkpoints, diagnosis, evaluation, panels
+and command line are the same for all; registry.py names them.
+"""
+
+import functools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..config.config import Config
+from ..networks.encoders import Branch
+
+
+class Output(NamedTuple):
+    """What one forward pass gives: the loss, and of the first direction, detached, float (N, D), the online
+    network's projections z, what it compares with the other view (predictions p, where there is a predictor), and
+    what that is compared with."""
+
+    loss: Tensor
+    z: Tensor
+    p: Tensor
+    target: Tensor
+
+
+class Objective(nn.Module):
+    """The frame of a method. A subclass has `online`, and `forward(v1, v2, *local_crops) -> Output`."""
+
+    online: Branch
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        # epochs into the run; a tensor, so that compiled and recorded steps do not notice when it moves on
+        self.register_buffer("epoch", torch.zeros(()), persistent=False)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """f, which training is for; carry it elsewhere."""
+        return self.online.encoder
+
+    @property
+    def projector(self) -> nn.Module:
+        return self.online.projector
+
+    def learned(self) -> dict[str, nn.Module]:
+        """What the optimiser moves. Only "predictor" has a learning rate of its own."""
+        return {"online": self.online}
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
+        """What else is random in the loss of n images, a row for each; forward gets its rows as `drawn`."""
+        return None
+
+    def begin_step(self) -> None:
+        """Called before the forward passes of an optimiser step, but not where a recorded step is replayed."""
+
+    def update_target(self, tau: float) -> None:
+        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step; nothing where there is no target."""
+
+    @functools.cached_property
+    def target_and_online(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters ξ and θ in the same order, looked up once: on a GPU to find them takes longer than to average them."""
+        return list(self.target.parameters()), list(self.online.parameters())
+
+    @torch.no_grad()
+    def follow(self, tau: float) -> None:
+        """ξ ← τ ξ + (1 − τ) θ, for a method that has a target. τ = 1 leaves the target as it is."""
+        torch._foreach_lerp_(*self.target_and_online, 1 - tau)

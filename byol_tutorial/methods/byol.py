@@ -1,0 +1,154 @@
+"""BYOL, the algorithm: start reading here.
+
+Two views of an image go through two networks. The online network (parameters θ) must predict what
+the target network (parameters ξ) makes of the other view:
+
+    v = t(x)    y = f(v)       z = g(y)         p = q(z)      online, θ
+    v′ = t′(x)                 z′ = g(f(v′))                  target, ξ
+
+    L = ‖ p/‖p‖ − z′/‖z′‖ ‖²,   plus the same with v and v′ exchanged
+    θ ← optimiser(θ, ∇_θ L)     no gradient reaches ξ
+    ξ ← τ ξ + (1 − τ) θ
+
+A constant z would make L zero. Nothing in L forbids it: that the networks do not find it is the
+paper's finding, and which parts are needed for it is what the switches of Config are for.
+"""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config.config import Config
+from ..networks.encoders import Branch
+from ..networks.heads import build_predictor
+from ..runtime.distributed import all_rows, mean_over_processes, process
+from .base import Objective, Output
+
+
+def byol_loss(p: Tensor, z: Tensor, normalization: str = "l2") -> Tensor:
+    """‖ p/‖p‖ − z/‖z‖ ‖² = 2 − 2 cos(p, z), mean over the batch: a scalar in [0, 4] (paper, equation 2).
+
+    Args:
+        p: predictions of the online network, float (N, D).
+        z: projections of the target network, float (N, D). The caller stops its gradient.
+        normalization: "l2" as above, or another one of the paper's ablation: "layernorm", "batchnorm"
+            or "none"; see `normalise`. With the last two the loss has no upper bound.
+    """
+    return (normalise(p, normalization) - normalise(z, normalization)).square().sum(dim=-1).mean()
+
+
+def normalise(x: Tensor, kind: str) -> Tensor:
+    """Rows of x, (N, D), brought to a common length, in float32 or better.
+
+    "l2": x / ‖x‖. "layernorm": each row to mean 0 and variance 1, over √D, so of length 1. "batchnorm": each
+    column to mean 0 and variance 1, over √D, so of mean square length 1. "none": x.
+    """
+    x = x if x.dtype == torch.float64 else x.float()
+    match kind:
+        case "l2":
+            return F.normalize(x, dim=-1)
+        case "layernorm":
+            return F.layer_norm(x, x.shape[-1:]) / x.shape[-1] ** 0.5
+        case "batchnorm":
+            return F.batch_norm(x, None, None, training=True) / x.shape[-1] ** 0.5
+        case "none":
+            return x
+    raise ValueError(f"normalization={kind!r}: choose l2, layernorm, batchnorm or none")
+
+
+def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, first_row: int = 0) -> Tensor:
+    """2α · mean_i ln( Σ_{j≠i} exp(cos(p_i, own_j)/α) + Σ_j exp(cos(p_i, other_j)/α) ), a scalar.
+
+    The part of InfoNCE that pushes images apart (paper, appendix on the relation to contrastive methods).
+    byol_loss(p, other) + β · this: β = 0 is BYOL; with β = 1 it is 2 + 2α · NT-Xent of SimCLR.
+
+    Args:
+        p: float (N, D), predictions for this process's views.
+        own, other: float (M, D), projections of all processes' views: of p's own view, and of the other one.
+        first_row: position of p's first row among the M.
+    """
+    p, own, other = (normalise(x, "l2") for x in (p, own, other))
+    with torch.autocast(p.device.type, enabled=False):  # half precision would round what is divided by α
+        to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
+    row = torch.arange(len(p), device=p.device)
+    itself = first_row + row[:, None] == torch.arange(len(own), device=p.device)
+    scores = torch.cat((to_own.masked_fill(itself, -torch.inf), to_other), dim=1)
+    return 2 * temperature * scores.logsumexp(dim=1).mean()
+
+
+def tau_at(step: int, total_steps: int, tau_base: float) -> float:
+    """Decay rate τ_k = 1 − (1 − τ_base)(cos(πk/K) + 1)/2: from τ_base at k = 0 to 1 at k = K (section 3.3)."""
+    return 1 - (1 - tau_base) * (math.cos(math.pi * step / total_steps) + 1) / 2
+
+
+class BYOL(Objective):
+    """Online network, predictor and target network.
+
+    The target starts as a copy of the online network; with `target="random"` as another random one.
+    Both networks normalise with their own batch's statistics, the target too, as in the authors' code.
+    Only parameters are averaged: BatchNorm's running statistics follow each network's own batches.
+    """
+
+    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+        super().__init__(config)
+        self.online = Branch(config, view_size, mean, std)
+        self.predictors = build_predictor(config)
+        random = config.target == "random"
+        self.target = Branch(config, view_size, mean, std) if random else copy.deepcopy(self.online)
+        self.target.requires_grad_(False)
+
+    @property
+    def predictor(self) -> nn.Module:
+        return self.predictors[self.config.predictor]
+
+    def learned(self) -> dict[str, nn.Module]:
+        return {"online": self.online, "predictor": self.predictors}
+
+    def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
+        """z′ of the other view: the target network's, without gradient.
+
+        With `target="online"` the online network's own, without gradient. With `stop_gradient` off the online
+        network's own, with its gradient: θ descends the loss through both branches (SimSiam, section 4.1).
+
+        z: the online network's projection of v, if it is known.
+        """
+        if self.config.stop_gradient and self.config.target != "online":
+            with torch.no_grad():
+                return self.target(v)
+        with torch.set_grad_enabled(not self.config.stop_gradient and torch.is_grad_enabled()):
+            z = self.online(v) if z is None else z
+        return z.detach() if self.config.stop_gradient else z
+
+    def forward(self, v1: Tensor, v2: Tensor) -> Output:
+        """The loss of a batch of view pairs, each (N, 3, H, W): in [0, 8], or [0, 4] if not symmetric.
+
+        The two directions are added, not averaged: averaging would halve the learning rate. Negatives add
+        to it, and without a normalisation to unit length the loss has no upper bound.
+        """
+        c = self.config
+        z1 = self.online(v1)
+        z2 = self.online(v2) if c.symmetric else None
+        if c.predictor == "optimal" and self.training:
+            z = (z1 if z2 is None else torch.cat((z1, z2))).detach().float()
+            with torch.autocast(z.device.type, enabled=False):  # products of many numbers, and their eigenvectors
+                self.predictor.update(mean_over_processes(z.T @ z / len(z)))
+        p1, t2 = self.predictor(z1), self.project_target(v2, z2)
+        loss = byol_loss(p1, t2, c.loss_normalization)
+        t1 = self.project_target(v1, z1) if c.symmetric or c.negatives_weight > 0 else None
+        if c.symmetric:
+            p2 = self.predictor(z2)
+            loss = loss + byol_loss(p2, t1, c.loss_normalization)
+        if c.negatives_weight > 0:
+            all1, all2, first = all_rows(t1), all_rows(t2), process().rank * len(v1)
+            negatives = negatives_term(p1, all1, all2, c.temperature, first)
+            if c.symmetric:
+                negatives = negatives + negatives_term(p2, all2, all1, c.temperature, first)
+            loss = loss + c.negatives_weight * negatives
+        return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
+
+    def update_target(self, tau: float) -> None:
+        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
+        self.follow(tau)

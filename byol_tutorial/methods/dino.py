@@ -1,0 +1,145 @@
+"""DINO (Caron et al. 2021, arXiv 2104.14294): a target network that sorts views into K groups it makes up.
+
+    s(v) = cos(g(f(v)), w_k), k = 1..K                      scores of a view for K prototypes
+    P_teacher = softmax((s_ξ(v) − c) / τ_t)                 centred and sharpened, no gradient
+    P_student = softmax(s_θ(v′) / τ_s),   τ_t < τ_s
+    L = −Σ_k P_teacher,k ln P_student,k                     over all pairs of a global view v and another view v′
+    ξ ← τ ξ + (1 − τ) θ,   c ← m c + (1 − m) mean s_ξ
+
+As BYOL it has a target that follows and no negatives, but no predictor. Two opposite forces are its guard: centring
+keeps one prototype from taking all, sharpening keeps all from taking the same. Multi-crop: the student also sees small
+local crops, and must say from a part what the teacher says of the whole.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config.config import Config
+from ..networks.encoders import Branch
+from ..networks.vit import tokens
+from ..runtime.distributed import mean_over_processes
+from .base import Objective, Output
+from .dinov2 import draw_masks, ibot_loss, koleo, sinkhorn
+
+
+def teacher_temperature_at(epoch: Tensor, config: Config) -> Tensor:
+    """τ_t, a scalar: linearly from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
+    warmup = config.teacher_warmup_epochs
+    # less than that is nothing, and in float32 would be 0 / 0
+    done = (epoch / warmup).clamp(max=1) if warmup > 1e-30 else torch.ones_like(epoch)
+    return config.teacher_temperature_start * (1 - done) + config.teacher_temperature * done
+
+
+def dino_loss(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
+    """Mean cross entropy over the pairs of a teacher's view and another view of the student's: a scalar in [0, ∞).
+
+    Args:
+        teacher: probabilities (N, K) of each global view, without gradient.
+        log_student: log probabilities (N, K) of each view: the global ones in the same order, then the local ones.
+
+    G global and L local views make G · (G + L − 1) pairs.
+    """
+    pairs = [(t, s) for i, t in enumerate(teacher) for j, s in enumerate(log_student) if i != j]
+    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+
+
+class SortingBranch(Branch):
+    """Encoder, projector, and prototypes: x → y → z → s."""
+
+    def __init__(self, config: Config, view_size: int, mean, std):
+        super().__init__(config, view_size, mean, std)
+        self.prototypes = nn.Linear(config.projection_dim, config.prototypes, bias=False)
+        if config.encoder.startswith("vit"):
+            self.mask_token = nn.Parameter(torch.zeros(self.encoder.feature_dim))
+
+    def scores(self, z: Tensor) -> Tensor:
+        """Cosine of each projection with each prototype: (..., D) -> (..., K), float32 in [−1, 1].
+
+        Never in half precision: divided by a temperature of 0.01, its rounding would sort by itself.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            return F.linear(F.normalize(z.float(), dim=-1), F.normalize(self.prototypes.weight.float(), dim=1))
+
+
+class DINO(Objective):
+    """Student (online), teacher (target), centre c (K,), and that of the patches."""
+
+    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+        super().__init__(config)
+        self.online = SortingBranch(config, view_size, mean, std)
+        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.register_buffer("center", torch.zeros(config.prototypes))
+        self.register_buffer("patch_center", torch.zeros(config.prototypes))
+        self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow when it is done
+        self.begin_step()
+        self.patches = (view_size // config.patch_size) ** 2
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
+        """Which patches of the two global views of n images to hide: bool (n, 2, P), or None without iBOT."""
+        c = self.config
+        return draw_masks((n, 2, self.patches), c.mask_ratio, c.mask_p, generator) if c.ibot_weight > 0 else None
+
+    def begin_step(self) -> None:
+        self.noted = {"center": [], "patch_center": []}
+
+    @torch.no_grad()
+    def sort(self, scores: Tensor, center: str = "center") -> Tensor:
+        """The teacher's probabilities: scores (N, K), centred and sharpened. While training their mean is noted."""
+        temperature = teacher_temperature_at(self.epoch, self.config)
+        match self.config.centering:
+            case "sinkhorn":
+                return sinkhorn(scores, temperature)
+            case "none":
+                return (scores / temperature).softmax(1)
+        if self.training:
+            self.noted[center].append(scores.mean(0))
+        return ((scores - getattr(self, center)) / temperature).softmax(1)
+
+    def forward(self, v1: Tensor, v2: Tensor, *local_crops: Tensor, drawn: Tensor | None = None) -> Output:
+        """The loss of a batch: two global views (N, 3, H, W) and any number of local ones (N, 3, h, w), h ≤ H."""
+        c, n, both = self.config, len(v1), torch.cat((v1, v2))
+        mask = None if drawn is None else drawn.transpose(0, 1).flatten(0, 1)  # (2N, P)
+        with torch.no_grad():
+            teacher_y = self.target.encoder(both) if mask is None else tokens(self.target.encoder, both)
+            teacher_z = self.target.projector(teacher_y if mask is None else teacher_y[:, 0])
+            teacher = self.sort(self.target.scores(teacher_z))
+        if mask is None:
+            y = self.online.encoder(both)
+        else:
+            seen = tokens(self.online.encoder, both, mask, self.online.mask_token)
+            y = seen[:, 0]
+        z = self.online.projector(y)
+        projected = [z]
+        if local_crops:
+            projected.append(self.online(torch.cat(local_crops)))  # crops of one size in one pass
+        log_student = [self._log_student(x) for x in projected]
+        loss = dino_loss(list(teacher.split(n)), [view for views in log_student for view in views.split(n)])
+        if mask is not None:
+            loss = loss + c.ibot_weight * self._hidden_patches(teacher_y[:, 1:], seen[:, 1:], mask)
+        if c.koleo_weight > 0:
+            loss = loss + c.koleo_weight * sum(map(koleo, y.split(n))) / 2
+        z1 = z[:n].detach().float()
+        return Output(loss, z1, z1, teacher_z[n:].float())
+
+    def _log_student(self, z: Tensor) -> Tensor:
+        return (self.online.scores(z) / self.config.student_temperature).log_softmax(-1)
+
+    def _hidden_patches(self, teacher_y: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+        """iBOT's loss. Patches go through the same projector and prototypes as the class token. y: (2N, P, dim)."""
+        with torch.no_grad():
+            scores = self.target.scores(self.target.projector(teacher_y.flatten(0, 1)))
+            teacher = self.sort(scores, "patch_center").view(*mask.shape, -1)
+        log_student = self._log_student(self.online.projector(y.flatten(0, 1))).view(*mask.shape, -1)
+        return ibot_loss(teacher, log_student, mask)
+
+    @torch.no_grad()
+    def update_target(self, tau: float) -> None:
+        """ξ ← τ ξ + (1 − τ) θ, and c ← m c + (1 − m) (mean score of the step), once per optimiser step."""
+        for center, means in self.noted.items():
+            if means:
+                mean = mean_over_processes(torch.stack(means).mean(0))
+                getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)
+        self.follow(tau)

@@ -1,0 +1,74 @@
+"""What DINOv2 (Oquab et al. 2023, arXiv 2304.07193) adds to DINO, each a function that Config can switch on.
+
+- centring by Sinkhorn-Knopp (`centering="sinkhorn"`): every prototype gets its share of every batch;
+- iBOT (`ibot_weight`): the student sees a view with patches hidden, and says what the teacher sees there;
+- KoLeo (`koleo_weight`): representations keep their distance from their nearest neighbour.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..runtime.distributed import all_rows, process
+
+ITERATIONS = 3  # of Sinkhorn-Knopp, as SwAV and DINOv2
+
+
+@torch.no_grad()
+def sinkhorn(scores: Tensor, temperature: float | Tensor, iterations: int = ITERATIONS) -> Tensor:
+    """Assign N views to K prototypes, evenly: scores (N, K) -> probabilities (N, K).
+
+    exp(scores / temperature), its columns and its rows scaled in turn (Sinkhorn-Knopp; SwAV, Caron et al. 2020,
+    arXiv 2006.09882, section 3.1). In the end each row sums to 1, and each column to N/K as nearly as so few turns
+    allow. Under torchrun over the rows of all processes; one's own are returned.
+    """
+    rows = len(scores)
+    q = all_rows(scores.float()) / temperature
+    q = (q - q.max()).double().exp()  # in double, for a temperature of 0.01 spans e^200
+    n, k = q.shape
+    for _ in range(iterations):
+        q = q * (n / k) / q.sum(0).clamp(min=1e-300)
+        q = q / q.sum(1, keepdim=True).clamp(min=1e-300)
+    start = process().rank * rows
+    return q[start : start + rows].float()
+
+
+def koleo(y: Tensor) -> Tensor:
+    """−mean_i ln min_{j≠i} ‖y_i/‖y_i‖ − y_j/‖y_j‖‖, a scalar (Sablayrolles et al. 2019; DINOv2, section 4).
+
+    Least when the batch is spread evenly over the sphere. y: float (N, D), N at least 2.
+    """
+    y = F.normalize(y.float(), dim=1)
+    with (
+        torch.no_grad(),
+        torch.autocast(y.device.type, enabled=False),
+    ):  # near a collapse half precision sees no neighbour
+        nearest = (y @ y.T).fill_diagonal_(-2).argmax(1)
+    return -F.pairwise_distance(y, y[nearest], eps=1e-8).clamp(min=1e-8).log().mean()
+
+
+def ibot_loss(teacher: Tensor, log_student: Tensor, mask: Tensor) -> Tensor:
+    """Cross entropy at the hidden patches: of each view their mean, of the views with any their mean; a scalar.
+
+    Args:
+        teacher: probabilities (N, P, K), of the whole view, without gradient.
+        log_student: log probabilities (N, P, K), of the view with patches hidden.
+        mask: bool (N, P), the hidden ones. None at all: 0.
+
+    iBOT (Zhou et al. 2022, arXiv 2111.07832), section 3.1; there the mean is over all views, so it falls with mask_p.
+    """
+    entropy = -(teacher * log_student).sum(2) * mask  # (N, P)
+    hidden = mask.sum(1)
+    return (entropy.sum(1) / hidden.clamp(min=1)).sum() / (hidden > 0).sum().clamp(min=1)
+
+
+def draw_masks(views: tuple[int, ...], share: tuple[float, float], p: float, generator: torch.Generator) -> Tensor:
+    """Which patches to hide: bool of shape `views` = (..., P). With probability p a share drawn from this range.
+
+    One at least and never all. At random, where iBOT hides blocks: a grid of 4 × 4 or 8 × 8 has few blocks.
+    """
+    *shape, patches = views
+    u = torch.rand(views, generator=generator, device=generator.device)
+    chosen, place = torch.rand(2, *shape, 1, generator=generator, device=generator.device)
+    count = ((share[0] + place * (share[1] - share[0])) * patches).round().clamp(1, patches - 1)
+    return (u.argsort(-1).argsort(-1) < count) & (chosen < p)

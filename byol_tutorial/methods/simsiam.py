@@ -1,0 +1,46 @@
+"""SimSiam (Chen & He 2020, arXiv 2011.10566): BYOL without a target network. The stop-gradient alone is the guard.
+
+    v = t(x)    z = g(f(v))     p = q(z)
+    v′ = t′(x)  z′ = g(f(v′))   p′ = q(z′)        one network for both
+
+    L = ½ D(p, sg z′) + ½ D(p′, sg z),   D(p, z) = −cos(p, z)
+
+sg: no gradient passes. Without it, or without the predictor q, every z comes out the same.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config.config import Config
+from ..networks.encoders import Branch
+from ..networks.heads import build_predictor
+from .base import Objective, Output
+
+
+def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
+    """D = −mean cos(p, z), a scalar in [−1, 1] (equation 1). p, z: float (N, D)."""
+    return -F.cosine_similarity(p.float(), z.float(), dim=1).mean()
+
+
+class SimSiam(Objective):
+    """Encoder, projector and predictor, and one network for both views."""
+
+    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+        super().__init__(config)
+        self.online = Branch(config, view_size, mean, std)
+        self.predictors = build_predictor(config)
+
+    @property
+    def predictor(self) -> nn.Module:
+        return self.predictors[self.config.predictor]
+
+    def learned(self) -> dict[str, nn.Module]:
+        return {"online": self.online, "predictor": self.predictors}
+
+    def forward(self, v1: Tensor, v2: Tensor) -> Output:
+        """The loss of a batch of view pairs, each (N, 3, H, W): in [−1, 1]."""
+        z1, z2 = self.online(v1), self.online(v2)
+        p1, p2 = self.predictor(z1), self.predictor(z2)
+        t1, t2 = (z1.detach(), z2.detach()) if self.config.stop_gradient else (z1, z2)
+        loss = (negative_cosine(p1, t2) + negative_cosine(p2, t1)) / 2
+        return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())

@@ -1,0 +1,21 @@
+"""The networks: encoders f, and the heads g and q."""
+
+from .encoders import SMALL_STEM_UP_TO, Branch, SmallEncoder, build_encoder, resnet
+from .heads import MLP, OptimalPredictor, build_predictor
+from .normalization import StandardisedConv2d, StandardisedLinear, build_norm, is_standardised, standardise
+
+__all__ = [
+    "MLP",
+    "SMALL_STEM_UP_TO",
+    "Branch",
+    "OptimalPredictor",
+    "SmallEncoder",
+    "StandardisedConv2d",
+    "StandardisedLinear",
+    "build_encoder",
+    "build_norm",
+    "build_predictor",
+    "is_standardised",
+    "resnet",
+    "standardise",
+]

@@ -1,0 +1,85 @@
+"""The networks of BYOL: encoders f, and the MLP that serves as projector g and as predictor q."""
+
+import torch
+from torch import Tensor, nn
+
+from ..config.config import Config
+from .heads import MLP
+from .normalization import StandardisedConv2d, build_norm
+from .vit import vit
+
+SMALL_STEM_UP_TO = 64  # views up to this many pixels a side get the 3×3 stem
+
+
+# --- encoders -----------------------------------------------------------------------------------
+
+
+class SmallEncoder(nn.Sequential):
+    """Four 3×3 convolutions, pooled: (N, 3, H, W) -> (N, 4 · width). Enough for small pictures on a laptop.
+
+    Each convolution halves the picture, except the last.
+    """
+
+    def __init__(self, width: int, norm: str = "bn"):
+        conv = StandardisedConv2d if norm == "gn_ws" else nn.Conv2d
+        layers, channels = [], 3
+        for out, stride in ((width, 2), (2 * width, 2), (4 * width, 2), (4 * width, 1)):
+            layers += [conv(channels, out, 3, stride, padding=1, bias=False), build_norm(norm, out), nn.ReLU(True)]
+            channels = out
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.feature_dim = channels
+
+
+def resnet(name: str, view_size: int, norm: str = "bn") -> nn.Module:
+    """torchvision's ResNet without its classifier: (N, 3, H, W) -> (N, 512 or 2048).
+
+    For views up to 64 px the 7×7 stem of stride 2 and the max-pool, made for 224 px, give way to one
+    3×3 convolution of stride 1, as peers do on CIFAR-10.
+    """
+    from torchvision.models import get_model  # here, since it takes longer to import than torch itself
+
+    net = get_model(name, weights=None, norm_layer=lambda channels: build_norm(norm, channels))
+    net.feature_dim = net.fc.in_features
+    net.fc = nn.Identity()
+    if view_size <= SMALL_STEM_UP_TO:
+        net.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
+        net.maxpool = nn.Identity()
+    if norm == "gn_ws":
+        for module in net.modules():
+            if type(module) is nn.Conv2d:
+                module.__class__ = StandardisedConv2d  # the same parameters, another forward
+    return net
+
+
+def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)) -> nn.Module:
+    """The encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
+
+    It carries the statistics its input was normalised with, as buffers `pixel_mean` and `pixel_std`,
+    so that whoever uses it later need not know the data it was trained on; and `view_size`.
+    """
+    if config.encoder == "small":
+        encoder = SmallEncoder(config.width, config.norm)
+    elif config.encoder.startswith("vit"):
+        encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm
+    else:
+        encoder = resnet(config.encoder, view_size, config.norm)
+    encoder.view_size = view_size
+    encoder.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))
+    encoder.register_buffer("pixel_std", torch.tensor(std, dtype=torch.float32))
+    return encoder
+
+
+class Branch(nn.Module):
+    """Encoder f and projector g in a row, x → y → z: the part that online and target networks share."""
+
+    def __init__(self, config: Config, view_size: int, mean, std):
+        super().__init__()
+        c = config
+        self.encoder = build_encoder(c, view_size, mean, std)
+        self.projector = MLP(
+            self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm
+        )
+
+    def forward(self, v: Tensor) -> Tensor:
+        y = self.encoder(v)  # (N, feature_dim), the representation
+        return self.projector(y)  # (N, projection_dim)

@@ -1,0 +1,49 @@
+"""Normalisation between layers: BatchNorm, GroupNorm with weight standardisation, or none."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# --- normalisation: bn, gn_ws or none -----------------------------------------------------------
+
+
+def build_norm(kind: str, channels: int, dims: int = 2) -> nn.Module:
+    """BatchNorm ("bn"), GroupNorm ("gn_ws") or nothing ("none"), for pictures (dims = 2) or vectors (1).
+
+    PyTorch's BatchNorm momentum 0.1 is the authors' decay 0.9. GroupNorm has 16 groups as in Richemond et
+    al. 2020 (arXiv 2010.10241), fewer where a group would have under four channels.
+    """
+    if kind == "bn":
+        return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm1d(channels)
+    if kind == "gn_ws":
+        groups = next(g for g in (16, 8, 4, 2, 1) if (channels % g == 0 and channels >= 4 * g) or g == 1)
+        return nn.GroupNorm(groups, channels)
+    return nn.Identity()
+
+
+def standardise(weight: Tensor) -> Tensor:
+    """Weights of each output with mean 0 and variance 1 / inputs: (out, ...) -> the same shape.
+
+    Weight standardisation (Qiao et al. 2019, arXiv 1903.10520). Together with GroupNorm it replaces
+    BatchNorm without looking at other images of the batch.
+    """
+    flat = weight.flatten(1)
+    centred = flat - flat.mean(1, keepdim=True)
+    return (centred / (centred.norm(dim=1, keepdim=True) + 1e-8)).view_as(weight)
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """A convolution by its standardised weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, standardise(self.weight), self.bias)
+
+
+class StandardisedLinear(nn.Linear):
+    """A linear map by its standardised weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, standardise(self.weight), self.bias)
+
+
+def is_standardised(module: nn.Module) -> bool:
+    return isinstance(module, (StandardisedConv2d, StandardisedLinear))

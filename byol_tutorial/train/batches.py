@@ -1,0 +1,125 @@
+"""Which images make which batch, and how they get onto the device.
+
+Three ways, chosen by size: the whole set lives on the device; or it lives in the host's memory and each
+batch is copied over; or it is streamed, and DataLoader workers decode ahead of the training.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..config.config import Config
+from ..config.errors import ConfigError
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
+from ..runtime.distributed import Process
+from ..runtime.seeding import seed_at
+
+RESIDENT_SHARE = 0.4  # of a GPU's free memory that the images may take
+
+
+class Feed:
+    """The images of each forward pass, uint8 (b, 3, H, W), on the device.
+
+    A step's images are N-th part of an epoch's random order, which depends on (seed, epoch) only. They are cut
+    into accumulation_steps × processes equal parts, one for each forward pass. An epoch has ⌊N / images per
+    step⌋ steps; the images left over are others in each epoch, and are counted in `left_over`.
+
+    Raises:
+        ConfigError: a step needs more images than there are, or a batch cannot be divided among the processes.
+    """
+
+    def __init__(self, images: ImageSet | StreamedSet, config: Config, device: torch.device, process: Process):
+        if config.step_images > len(images):
+            part = "" if config.accumulation_steps == 1 else f" with accumulation_steps={config.accumulation_steps}"
+            raise ConfigError(
+                f"batch_size={config.batch_size}{part}: the set has {len(images)} images; give at most that"
+            )
+        part, rest = divmod(config.batch_size, process.world_size)
+        if rest or part < 2:
+            raise ConfigError(
+                f"batch_size={config.batch_size}: {process.world_size} processes share it; give a multiple of "
+                f"{process.world_size}, at least {2 * process.world_size}"
+            )
+        self.config, self.device, self.process, self.part = config, device, process, part
+        self.source = images
+        self.steps_per_epoch, self.left_over = divmod(len(images), config.step_images)
+        self._order, self._epoch = torch.empty(0, dtype=torch.int64), -1
+        self._stream: Iterator[Tensor] | None = None
+        self._next = (-1, -1)  # the step and pass that the stream stands at
+        self._resident = None
+        if isinstance(images, ImageSet):
+            self._resident = images.images.to(device) if self._fits(images.images) else images.images
+
+    def _fits(self, images: Tensor) -> bool:
+        if self.device.type != "cuda":
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return images.nbytes < RESIDENT_SHARE * free
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.source.image_size
+
+    def rows(self, accumulation: int) -> slice:
+        """Where this process's forward pass number `accumulation` stands among a step's images."""
+        start = (accumulation * self.process.world_size + self.process.rank) * self.part
+        return slice(start, start + self.part)
+
+    def positions(self, step: int, accumulation: int) -> Tensor:
+        """Positions in the set of the images of this forward pass: int64 (b,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(seed_at(self.config, 2 * epoch))
+            self._order, self._epoch = torch.randperm(len(self.source), generator=generator), epoch
+            if self._resident is not None:  # all of them once, not some at every step
+                self._order = self._order.to(self._resident.device)
+        images = self.config.step_images
+        return self._order[place * images : (place + 1) * images][self.rows(accumulation)]
+
+    def batch(self, step: int, accumulation: int = 0) -> Tensor:
+        """The images of this forward pass, on the device."""
+        if self._resident is None:
+            return self._from_stream(step, accumulation).to(self.device, non_blocking=True)
+        positions = self.positions(step, accumulation)
+        if self._resident.device == self.device:
+            return self._resident.index_select(0, positions)
+        return self._resident.index_select(0, positions).pin_memory().to(self.device, non_blocking=True)
+
+    def _from_stream(self, step: int, accumulation: int) -> Tensor:
+        if self._stream is None or (step, accumulation) != self._next:
+            self.close()
+            rest = _Positions(self, step, accumulation)
+            self._stream = iter(self.source.loader(rest, pin_memory=self.device.type == "cuda"))
+        try:
+            images = next(self._stream)
+        except BaseException:
+            self.close()  # so that a further attempt starts anew
+            raise
+        accumulation += 1
+        self._next = (
+            step + accumulation // self.config.accumulation_steps,
+            accumulation % self.config.accumulation_steps,
+        )
+        return images
+
+    def close(self) -> None:
+        """Stop the workers of a streamed set; the next batch starts them again."""
+        self._stream = None
+
+
+class _Positions:
+    """The positions of every forward pass from one on to the end of the run, for a DataLoader."""
+
+    def __init__(self, feed: Feed, step: int, accumulation: int):
+        self.feed, self.start = feed, step * feed.config.accumulation_steps + accumulation
+        end = feed.steps_per_epoch * feed.config.epochs * feed.config.accumulation_steps
+        self.end = max(end, self.start + 1)  # a step after the last of the schedule is possible too
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for k in range(self.start, self.end):
+            yield self.feed.positions(*divmod(k, self.feed.config.accumulation_steps))

@@ -1,0 +1,64 @@
+"""Save and load the state of a run: atomically, and without executing anything that was loaded.
+
+The state of a whole run is a torch file, for `Trainer.resume`. An encoder alone, to carry elsewhere, is a
+safetensors file with the names of torchvision's own ResNet.
+"""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import torch
+
+from ..config.errors import CheckpointError
+from ..runtime.files import FORMAT, VERSION, write_atomically
+
+
+def save(path: str | Path, state: dict) -> None:
+    """Write a dict of tensors, numbers, strings, lists and dicts.
+
+    Raises:
+        CheckpointError: the disk is full, or the place cannot be written; what was there is as before.
+    """
+    content = {"format": FORMAT, "version": VERSION} | state
+    _write(path, lambda file: torch.save(content, file))
+
+
+def _write(path: str | Path, write: Callable) -> None:
+    try:
+        write_atomically(path, write)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, when the file takes no more
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(cause, "strerror", None) or str(error)
+        raise CheckpointError(
+            f"{str(path)!r} could not be written ({reason}): what was there before is untouched; "
+            "make room, or choose another place"
+        ) from error
+
+
+def load(path: str | Path) -> dict:
+    """Read what `save` wrote, on the CPU. Pickled code in the file is refused, not run.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign, or of another version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {str(path)!r} does not exist: name a file that Trainer.save wrote")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, BadZipFile, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} cannot be read: it is damaged, or not a file that Trainer.save wrote"
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{str(path)!r} is not a checkpoint of byol_tutorial: name a file that Trainer.save wrote"
+        )
+    version = state.get("version")
+    if version != VERSION:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} has version {version}, this library reads {VERSION}: use the release that wrote it"
+        )
+    return state

@@ -1,0 +1,138 @@
+"""LARS, parameter groups, learning-rate schedule."""
+
+import math
+
+import torch
+
+from ..config.config import Config
+from ..methods.base import Objective
+
+
+def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
+    """Linear warm-up from 1/warmup_steps to 1, then a cosine to 0 without restarts (paper, section 3.3)."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total_steps - warmup_steps, 1)))
+
+
+class LARS(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling (You et al. 2017, arXiv 1708.03888), the paper's optimiser.
+
+        u ← ∇L + λ w                       weight decay first, so inside the ratio
+        u ← u · η ‖w‖ / ‖u‖                trust ratio; 1 where either norm is 0
+        m ← μ m + u
+        w ← w − lr · m                     the learning rate multiplies after momentum
+
+    Parameters of one dimension, biases and normalisation, have neither weight decay nor trust ratio: for
+    them it is SGD with momentum.
+
+    With `clip`, the ratio is divided by lr and is at most 1, so that lr itself is the most that a layer's update
+    is ever multiplied by (LARC, as in NVIDIA's apex; solo-learn's clip_lr):
+
+        u ← u · min(η ‖w‖ / (lr ‖u‖), 1)
+
+    Args:
+        params: parameters, or groups of them.
+        lr: learning rate, at least 0.
+        momentum: μ, in [0, 1).
+        weight_decay: λ, at least 0.
+        trust_coefficient: η, above 0; a layer's step is about lr · η times as long as its weights.
+        clip: as above; then η times as long, and never longer than lr · u.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+        clip: bool = False,
+    ):
+        for name, value, good in (
+            ("lr", lr, lr >= 0),
+            ("momentum", momentum, 0 <= momentum < 1),
+            ("weight_decay", weight_decay, weight_decay >= 0),
+            ("trust_coefficient", trust_coefficient, trust_coefficient > 0),
+        ):
+            if not good:
+                allowed = {"momentum": "in [0, 1)", "trust_coefficient": "above 0"}.get(name, "at least 0")
+                raise ValueError(f"{name}={value!r}: give a number {allowed}")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "clip": clip,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for adapted in (True, False):  # _foreach functions take all parameters at once, which is faster
+                params = [p for p in group["params"] if p.grad is not None and (p.ndim > 1) == adapted]
+                if params:
+                    self._update(params, group, adapted)
+        return loss
+
+    def _update(self, params: list[torch.Tensor], group: dict, adapted: bool) -> None:
+        updates = [p.grad for p in params]
+        if adapted:
+            updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
+            w, u = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))
+            ratio = group["trust_coefficient"] * w / u
+            if group.get("clip"):  # a state saved by an older release has none
+                ratio = (ratio / group["lr"]).clamp(max=1.0)
+            updates = torch._foreach_mul(updates, torch.where((w > 0) & (u > 0), ratio, 1.0).unbind())
+        for p in params:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum_buffer"] for p in params]
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, updates)
+        torch._foreach_add_(params, buffers, alpha=-group["lr"])
+
+
+def build_optimizer(model: Objective, config: Config, fused: bool = False) -> torch.optim.Optimizer:
+    """LARS, SGD or AdamW over the online network and the predictor; never over the target.
+
+    Two groups for each, with weight decay and without it: biases and normalisation parameters, the
+    1-dimensional ones, have none. A predictor that stays fixed is in no group.
+
+    fused: let torch update all weights in one kernel, for CUDA; else it takes one operation after the other for all of
+        them. Not with a scaled loss: torch's fused SGD leaves its momentum unset where the first step overflows.
+    """
+    groups = []
+    for name, module in model.learned().items():
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "name": name, "decays": True})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "name": name, "decays": False})
+    if config.optimizer == "lars":
+        return LARS(
+            groups,
+            config.step_lr,
+            config.momentum,
+            trust_coefficient=config.trust_coefficient,
+            clip=config.trust_clip,
+        )
+    together = {"fused": fused, "foreach": not fused}
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), **together)
+    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum, **together)
+
+
+def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor: float) -> float:
+    """Write this step's learning rate and weight decay into every group; the learning rate is returned."""
+    lr = config.step_lr * factor
+    for group in optimizer.param_groups:
+        group["lr"] = lr * (config.predictor_lr_multiplier if group["name"] == "predictor" else 1.0)
+        group["weight_decay"] = config.weight_decay if group["decays"] else 0.0
+    return lr

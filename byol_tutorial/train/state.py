@@ -1,0 +1,91 @@
+"""All that a run must remember to go on: from a Trainer into a dict that checkpoint.py writes, and back into one."""
+
+import torch
+
+from ..config.config import Config
+from ..config.errors import CheckpointError, ConfigError, DataError
+from ..runtime.seeding import random_states, restore_random_states
+from .history import History
+
+
+def state_of(trainer) -> dict:
+    """Model, target, optimiser, loss scale, steps done, history, config, the images' fingerprint, random states.
+
+    The place in the data and the views of every step follow from (seed, step), and need no state of their own.
+    """
+    return {
+        "config": trainer.config.to_dict(),
+        "data": trainer.fingerprint,
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "steps_done": trainer.steps_done,
+        "history": trainer.history.to_dict(),
+        "random": random_states(),
+    }
+
+
+KINDS = {"config": dict, "data": dict, "model": dict, "optimizer": dict, "scaler": dict, "steps_done": int,
+         "history": dict, "random": dict}  # fmt: skip
+
+
+def check(path, state: dict) -> None:
+    """Raise CheckpointError if a part of what `state_of` gives is missing, or of another kind."""
+    for name, kind in KINDS.items():
+        if not isinstance(state.get(name), kind):
+            raise _incomplete(path, f"{name!r} is {'of another kind' if name in state else 'missing'}")
+
+
+def _incomplete(path, what: object) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {str(path)!r} is not one of a whole run ({what}): name a file that Trainer.save wrote"
+    )
+
+
+def restore(path, trainer, state: dict) -> None:
+    """Put a new Trainer of the same config and images into the state that `state_of` took, from the file at path."""
+    try:
+        trainer.model.load_state_dict(state["model"])
+        for saved, here in zip(state["optimizer"]["param_groups"], trainer.optimizer.param_groups, strict=True):
+            # how the update is computed belongs to the device, not to the run
+            saved.update({name: here[name] for name in ("fused", "foreach") if name in here})
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # not where there was half precision without loss scaling, as on another device
+            trainer.scaler.load_state_dict(state["scaler"])
+        trainer.steps_done = state["steps_done"]
+        trainer.history = History(**state["history"])
+        encoder = trainer.model.encoder
+        trainer.mean, trainer.std = encoder.pixel_mean.tolist(), encoder.pixel_std.tolist()
+        restore_random_states(state["random"])
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise _incomplete(path, " ".join(str(error).split())[:200]) from error
+
+
+def is_finite(state: dict) -> bool:
+    """Whether all numbers of model and optimiser are."""
+    parts = [state["model"], *state["optimizer"]["state"].values()]
+    return all(torch.isfinite(x).all() for part in parts for x in part.values() if isinstance(x, torch.Tensor))
+
+
+def refuse_other_config(path, saved: Config, given: Config) -> None:
+    """Raise ConfigError, naming the fields that differ."""
+    if given != saved:
+        raise ConfigError(
+            f"checkpoint {str(path)!r} was written with another config: "
+            f"{_differences(saved.to_dict(), given.to_dict())}; resume without them, or start a new run"
+        )
+
+
+def refuse_other_images(path, saved: dict, here: dict) -> None:
+    """Raise DataError if the fingerprints differ. A folder may have moved: the name does not count."""
+    here = {name: here[name] for name in saved if name in here}  # a version before took fewer
+    there = saved | {"name": here["name"]}
+    if here != there:
+        raise DataError(
+            f"checkpoint {str(path)!r} was written with other images: {_differences(there, here)}; "
+            f"resume with those of {saved['name']!r}"
+        )
+
+
+def _differences(saved: dict, here: dict) -> str:
+    return ", ".join(f"{name} {saved[name]!r} (here {here[name]!r})" for name in saved if saved[name] != here[name])
