@@ -551,7 +551,7 @@ def test_output_survives_a_terminal_without_greek_letters(monkeypatch):
 def read_until(stream, wanted: bytes) -> bytes:
     """What the stream gives until `wanted` is in it; all of it if it ends before."""
     seen = b""
-    while wanted not in seen and (more := os.read(streaming.fileno(), 4096)):
+    while wanted not in seen and (more := os.read(stream.fileno(), 4096)):
         seen += more
     return seen
 

@@ -16,7 +16,7 @@ from PIL import Image
 import byol_tutorial as bt
 from byol_tutorial.cli import main as cli
 from byol_tutorial.config.errors import CheckpointError, DivergedError, TrainingError
-from byol_tutorial.train import checkpoint
+from byol_tutorial.train import checkpoint, encoder_file
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 3, "warmup_epochs": 1.0}
 OPTIONS = [
@@ -316,7 +316,7 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     hook.remove()
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
     assert (trainer.steps_done, trainer.scaler.get_scale()) == (1, 2.0**15)
-    cli.runfolder.save_state(tmp_path, trainer)
+    cli.run_folder.save_state(tmp_path, trainer)
     strict = json.loads((tmp_path / "history.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert strict["gradient_norm"] == [None]
     for _ in range(16):  # each that overflows halves the scale
@@ -486,7 +486,7 @@ def test_encoder_file_loads_into_a_plain_torchvision_resnet(tmp_path, norm, view
     torch.manual_seed(0)
     ours = bt.networks.build_encoder(config, view_size, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     ours.train()(torch.randn(4, 3, 64, 64))  # running statistics of its own
-    checkpoint.save_encoder(tmp_path / "e.safetensors", ours.eval(), config, view_size)
+    encoder_file.save_encoder(tmp_path / "e.safetensors", ours.eval(), config, view_size)
     plain = resnet18(norm_layer=None if norm == "bn" else lambda channels: nn.GroupNorm(16, channels))
     if view_size <= 64:
         plain.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)

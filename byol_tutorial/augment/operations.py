@@ -1,11 +1,10 @@
-"""Views: the distributions T and T′ of the paper, for a whole batch at once.
+"""Carry out what was drawn for a batch of views: a Draw, and the operations on all pictures at once.
 
-Two moments, kept apart. `Views.draw` picks the random numbers: one row of them per view, never one
-per batch. `apply` carries them out, without randomness, so the same numbers give the same picture on
-any device. Both run on the images' device.
+Views (views.py) draws the random numbers: one row of them for each view, never one for a batch. `apply` carries them out
+without randomness, so the same numbers give the same picture on any device. It runs on the images' device.
 
-Operations, in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter,
-grayscale, Gaussian blur, solarize; then per-channel normalisation.
+The operations come in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter, grayscale,
+Gaussian blur, solarize; then normalisation by channel.
 """
 
 import functools

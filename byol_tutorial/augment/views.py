@@ -1,4 +1,4 @@
-"""Views: the distributions T and T′ of the paper, for a whole batch at once. What is drawn is carried out by operations.py."""
+"""Views: the distributions T and T′ of the paper. They draw the random numbers of each view; operations.py carries them out."""
 
 import math
 import warnings

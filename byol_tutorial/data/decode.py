@@ -1,4 +1,4 @@
-"""Pictures: whatever Pillow can open becomes 8-bit RGB of one size, and an ImageSet holds many of them in memory."""
+"""Decode pictures: whatever Pillow can open becomes 8-bit RGB of one size."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

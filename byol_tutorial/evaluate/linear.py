@@ -1,7 +1,4 @@
-"""What is a representation worth? Features, kNN, linear probe, factor probes.
-
-All are measured on frozen features: the encoder in evaluation mode, images without augmentation.
-"""
+"""Linear probes on frozen features: of the classes, and of one factor of the drawn shapes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The networks of BYOL: encoders f, and the MLP that serves as projector g and as predictor q."""
+"""The encoders f, and Branch: encoder and projector in a row, the part that online and target networks share."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""What a run computes on: the device, the precision, and a lack of memory in words."""
+"""What a run computes on: the device, the cores, the precision, compiling, and a lack of memory in words."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Random numbers of one's own, in code that would take them from torch's global generator."""
+"""Random numbers: the seed of each draw of a run, weights drawn without torch's global generator, and the global states."""
 
 import random
 

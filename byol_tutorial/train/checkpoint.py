@@ -1,7 +1,6 @@
-"""Save and load the state of a run: atomically, and without executing anything that was loaded.
+"""Save and load the state of a run: whole or not at all, and without executing anything that was loaded.
 
-The state of a whole run is a torch file, for `Trainer.resume`. An encoder alone, to carry elsewhere, is a
-safetensors file with the names of torchvision's own ResNet.
+The state is a torch file, for `Trainer.resume`. An encoder alone, to carry elsewhere, is written by encoder_file.py.
 """
 
 import pickle

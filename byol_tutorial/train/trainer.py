@@ -20,7 +20,7 @@ from ..runtime.device import resolve_device, resolve_precision
 from ..runtime.progress import hidden
 from ..runtime.seeding import seed_at
 from ..runtime.signals import stop_flag
-from . import checkpoint
+from . import checkpoint, encoder_file
 from .cuda_graph import OUTSIDE
 from .history import History
 from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
@@ -204,9 +204,9 @@ class Trainer(Stepper):
         checkpoint.save(path, state)
 
     def save_encoder(self, path: str | Path) -> None:
-        """Write the encoder alone, as safetensors; see checkpoint.save_encoder. Only the main process writes."""
+        """Write the encoder alone, as safetensors; see encoder_file.save_encoder. Only the main process writes."""
         if self.process.is_main:
-            checkpoint.save_encoder(path, self.model.encoder, self.config, self.view_size)
+            encoder_file.save_encoder(path, self.model.encoder, self.config, self.view_size)
 
     @classmethod
     def resume(
