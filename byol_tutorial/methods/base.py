@@ -61,7 +61,8 @@ class Objective(nn.Module):
 
     @functools.cached_property
     def target_and_online(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """Parameters ξ and θ in the same order, looked up once: on a GPU to find them takes longer than to average them."""
+        """The parameters ξ and θ in the same order. They are looked up once, because finding them takes a GPU longer than
+        averaging them."""
         return list(self.target.parameters()), list(self.online.parameters())
 
     @torch.no_grad()
