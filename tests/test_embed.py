@@ -136,7 +136,7 @@ def test_umap_of_a_point_opposite_to_all_others_and_of_any_length(scale):
 
 def test_umap_leaves_torchs_threads_as_they_were():
     code = (
-        "import torch; from byol_tutorial.embed import umap_embedding; before = torch.get_num_threads();"
+        "import torch; from byol_tutorial.evaluate.embed import umap_embedding; before = torch.get_num_threads();"
         "umap_embedding(torch.randn(60, 8), init=None); print(before, torch.get_num_threads())"
     )
     env = os.environ | {"OMP_NUM_THREADS": "1"}

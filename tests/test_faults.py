@@ -308,7 +308,7 @@ def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, change
 
 def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     """Loss scaling works on a CPU too: the target stands still with the network, and the record stays JSON."""
-    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.trainer.resolve_precision", lambda name, device: torch.float16)
     trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
     before = [p.clone() for p in trainer.model.parameters()]
     hook = trainer.model.learned()["online"].projector[0].weight.register_hook(lambda g: g * torch.inf)
@@ -325,7 +325,7 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
 
 
 def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
-    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.trainer.resolve_precision", lambda name, device: torch.float16)
     trainer = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
     hook = trainer.model.encoder.register_forward_hook(lambda m, args, y: y * torch.nan)
     with pytest.raises(DivergedError, match="the loss is nan at step 0"):
@@ -339,7 +339,7 @@ def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
 def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch):
     """As on another device, which has no bfloat16."""
     tiny(train, precision="mixed").save(tmp_path / "c.pt")
-    monkeypatch.setattr("byol_tutorial.train.step.resolve_precision", lambda name, device: torch.float16)
+    monkeypatch.setattr("byol_tutorial.train.trainer.resolve_precision", lambda name, device: torch.float16)
     resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu")
     assert resumed.scaler.get_scale() == 2.0**16
 

@@ -10,7 +10,7 @@ from byol_tutorial.runtime.omp_threads import _library
 
 CODE = """
 import psutil, threading, torch
-from byol_tutorial.openmp import release_helpers
+from byol_tutorial.runtime.omp_threads import release_helpers
 count = psutil.Process().num_threads
 x = torch.rand(4, 3, 256, 256)
 torch.nn.functional.interpolate(x, scale_factor=2)

@@ -138,7 +138,7 @@ def test_whatever_decides_a_run_is_in_its_key(what, config, images, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "name", ["course/bugs.py", "course/supervised.py", "course/measures.py", "train/step.py", "augment/views.py"]
+    "name", ["course/bugs.py", "course/supervised.py", "course/measures.py", "train/trainer.py", "augment/views.py"]
 )
 def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path, name):
     """In a copy of the package: a changed number moves the key, a changed comment or docstring does not."""

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import ConfigError
 
 Pair = tuple[float, float]  # one value for T, one for T'
-METHODS = ("byol", "simclr", "simsiam", "dino")
+METHODS: list[str] = []  # what Config.method may be: methods/registry.py, which knows the methods, fills it
 
 
 def option(

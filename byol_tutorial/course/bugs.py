@@ -21,8 +21,8 @@ from ..evaluate.knn import knn_accuracy
 from ..evaluate.linear import linear_probe
 from ..methods.byol import BYOL, byol_loss, tau_at
 from ..runtime.seeding import OwnGenerator, seed_at
+from ..train.monitor import KNN_BANK, KNN_QUERIES
 from ..train.optim import build_optimizer, lr_factor_at, set_hyperparameters
-from ..train.trainer import KNN_BANK, KNN_QUERIES
 from . import cache
 
 ADAM = "lr of LARS, with Adam"

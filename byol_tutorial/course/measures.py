@@ -15,7 +15,8 @@ from ..augment.views import Views
 from ..evaluate.diagnose import effective_rank, eigenspace_alignment
 from ..evaluate.features import features
 from ..runtime.seeding import seed_at
-from ..train.trainer import REPORTED, Trainer
+from ..train.monitor import REPORTED
+from ..train.trainer import Trainer
 
 
 def alignment(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:

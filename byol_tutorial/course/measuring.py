@@ -26,7 +26,7 @@ from ..evaluate.features import features
 from ..evaluate.knn import knn_accuracy
 from ..evaluate.linear import factor_probe, linear_probe
 from ..runtime.files import write_atomically
-from ..train.trainer import REPORTED
+from ..train.monitor import REPORTED
 from .runs import Result, run
 
 FOLDER = Path(__file__).parent / "measured"

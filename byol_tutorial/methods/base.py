@@ -26,15 +26,49 @@ class Output(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The frame of a method. A subclass has `online`, and `forward(v1, v2, *local_crops) -> Output`."""
+    """The frame of a method. A subclass has `online`, and `forward(v1, v2, *local_crops) -> Output`.
+
+    What else a run has to know of its method it asks here, so that the trainer names none: see the attributes, and
+    `check_images`, `tau`, `local_crops`, `one_direction`, `scale_settles`, `can_be_recorded`.
+    """
 
     online: Branch
+    predicts = False  # whether a predictor stands between the two sides of its loss
+    # fields of Config by which its loss becomes another one: its rise or fall at their change says nothing of the run
+    scales: frozenset[str] = frozenset()
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         # epochs into the run; a tensor, so that compiled and recorded steps do not notice when it moves on
         self.register_buffer("epoch", torch.zeros(()), persistent=False)
+
+    @classmethod
+    def check_images(cls, config: Config, images) -> None:
+        """Raise ConfigError if the method cannot learn from these images (an ImageSet or StreamedSet) by this config."""
+
+    def tau(self, step: int, total_steps: int) -> float:
+        """Return the decay rate τ, in [0, 1], of update number `step` of `total_steps`; 0 where nothing follows."""
+        return 0.0
+
+    @property
+    def local_crops(self) -> int:
+        """How many small views of each image the loss takes besides the two large ones."""
+        return 0
+
+    def one_direction(self) -> Config:
+        """Return the config whose loss compares v with v′ once, for a look at p and what it is compared with."""
+        return self.config
+
+    @property
+    def scale_settles(self) -> float:
+        """Epochs from the start within which the loss moves with a schedule of its own."""
+        return 0.0
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether a forward pass starts the same kernels each time and waits for no number; see train/cuda_graph.py."""
+        return True
 
     @property
     def encoder(self) -> nn.Module:

@@ -84,6 +84,13 @@ def tau_at(step: int, total_steps: int, tau_base: float) -> float:
     return 1 - (1 - tau_base) * (math.cos(math.pi * step / total_steps) + 1) / 2
 
 
+def scheduled_tau(config: Config, step: int, total_steps: int) -> float:
+    """The decay rate of update `step` of `total_steps` by `Config.tau_schedule`; τ_0 belongs to the start, before any."""
+    if config.tau_schedule == "constant":
+        return config.tau_base
+    return tau_at(min(step, total_steps), total_steps, config.tau_base)
+
+
 class BYOL(Objective):
     """Online network, predictor and target network.
 
@@ -91,6 +98,9 @@ class BYOL(Objective):
     Both networks normalise with their own batch's statistics, the target too, as in the authors' code.
     Only parameters are averaged: BatchNorm's running statistics follow each network's own batches.
     """
+
+    predicts = True
+    scales = frozenset({"symmetric", "negatives_weight", "temperature", "loss_normalization", "stop_gradient"})
 
     def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
         super().__init__(config)
@@ -106,6 +116,19 @@ class BYOL(Objective):
 
     def learned(self) -> dict[str, nn.Module]:
         return {"online": self.online, "predictor": self.predictors}
+
+    def tau(self, step: int, total_steps: int) -> float:
+        """Return τ by the schedule; 0 with the online network as its own target, 1 with a fixed random one (table 5a)."""
+        if self.config.target == "online" or not self.config.stop_gradient:
+            return 0.0
+        return 1.0 if self.config.target == "random" else scheduled_tau(self.config, step, total_steps)
+
+    def one_direction(self) -> Config:
+        return self.config.replace(negatives_weight=0.0, symmetric=False)
+
+    @property
+    def can_be_recorded(self) -> bool:
+        return self.config.predictor != "optimal"  # its eigenvectors are computed with a look at numbers
 
     def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
         """z′ of the other view: the target network's, without gradient.

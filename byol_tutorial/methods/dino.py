@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config.config import Config
+from ..config.errors import ConfigError
 from ..networks.encoders import Branch
-from ..networks.vit import tokens
+from ..networks.vit import check_patches, tokens
 from ..runtime.distributed import mean_over_processes
 from .base import Objective, Output
+from .byol import scheduled_tau
 from .dinov2 import draw_masks, ibot_loss, koleo, sinkhorn
 
 
@@ -46,6 +48,18 @@ def dino_loss(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
 
 
+def check_local_size(config: Config, view_size: int) -> None:
+    """Raise ConfigError for local crops larger than the views, or for patches that do not tile them."""
+    local = config.local_size(view_size)
+    if local > view_size:
+        raise ConfigError(
+            f"local_view_size={local}: local crops are smaller than the global views of {view_size} px; lower it, or "
+            "0 for half of those"
+        )
+    if config.encoder.startswith("vit"):
+        check_patches(local, config.patch_size)
+
+
 class SortingBranch(Branch):
     """Encoder, projector, and prototypes: x → y → z → s."""
 
@@ -65,10 +79,27 @@ class SortingBranch(Branch):
 
 
 class DINO(Objective):
-    """Student (online), teacher (target), centre c (K,), and that of the patches."""
+    """Student (online), teacher (target), centre c (K,), and that of the patches.
+
+    Raises:
+        ConfigError: local crops larger than the views, or patches that do not tile them.
+    """
+
+    scales = frozenset(
+        {
+            "student_temperature",
+            "teacher_temperature",
+            "teacher_temperature_start",
+            "centering",
+            "ibot_weight",
+            "koleo_weight",
+        }
+    )
 
     def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
         super().__init__(config)
+        if config.local_crops > 0:
+            check_local_size(config, view_size)
         self.online = SortingBranch(config, view_size, mean, std)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.register_buffer("center", torch.zeros(config.prototypes))
@@ -76,6 +107,28 @@ class DINO(Objective):
         self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow when it is done
         self.begin_step()
         self.patches = (view_size // config.patch_size) ** 2
+
+    @classmethod
+    def check_images(cls, config: Config, images) -> None:
+        """Raise ConfigError for fewer prototypes than classes, which could then not be told apart."""
+        if config.prototypes < len(images.classes):
+            raise ConfigError(
+                f"prototypes={config.prototypes}: fewer than the {len(images.classes)} classes of {images.name!r}, which "
+                f"could then not be told apart; give {len(images.classes)} at least"
+            )
+
+    def tau(self, step: int, total_steps: int) -> float:
+        """Return τ by the schedule, as BYOL's."""
+        return scheduled_tau(self.config, step, total_steps)
+
+    @property
+    def local_crops(self) -> int:
+        return self.config.local_crops
+
+    @property
+    def scale_settles(self) -> float:
+        """The loss contains the teacher's entropy, which moves while the teacher's temperature does."""
+        return self.config.teacher_warmup_epochs
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
         """Which patches of the two global views of n images to hide: bool (n, 2, P), or None without iBOT."""

@@ -42,6 +42,8 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, negatives: bool = True) 
 class SimCLR(Objective):
     """Encoder and projector, and no more. `Config.negatives` off shows what the negatives were for."""
 
+    scales = frozenset({"negatives", "temperature"})
+
     def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
         super().__init__(config)
         self.online = Branch(config, view_size, mean, std)

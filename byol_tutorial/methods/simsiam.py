@@ -25,6 +25,13 @@ def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
 class SimSiam(Objective):
     """Encoder, projector and predictor, and one network for both views."""
 
+    predicts = True
+    scales = frozenset({"stop_gradient"})
+
+    @property
+    def can_be_recorded(self) -> bool:
+        return self.config.predictor != "optimal"  # its eigenvectors are computed with a look at numbers
+
     def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
         super().__init__(config)
         self.online = Branch(config, view_size, mean, std)

@@ -1,7 +1,7 @@
-"""Which images make which batch, and how they get onto the device.
+"""Which images make which batch, how they get onto the device, and what views are made of them there.
 
-Three ways, chosen by size: the whole set lives on the device; or it lives in the host's memory and each
-batch is copied over; or it is streamed, and DataLoader workers decode ahead of the training.
+The images come in one of three ways, chosen by size: the whole set lives on the device; or it lives in the host's memory
+and each batch is copied over; or it is streamed, and DataLoader workers decode ahead of the training.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..augment.operations import Draw
+from ..augment.views import LocalCrops, Views
 from ..config.config import Config
 from ..config.errors import ConfigError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..methods.base import Objective
 from ..runtime.distributed import Process
 from ..runtime.seeding import seed_at
 
@@ -123,3 +126,54 @@ class _Positions:
     def __iter__(self) -> Iterator[Tensor]:
         for k in range(self.start, self.end):
             yield self.feed.positions(*divmod(k, self.feed.config.accumulation_steps))
+
+
+class StepViews:
+    """The views of a step: two of each image, and the local crops of a method that asks for them.
+
+    All that is random in a step comes from `generator`, whose seed depends on the run's seed and the step alone.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: Objective,
+        feed: Feed,
+        generator: torch.Generator,
+        view_size: int,
+        mean,
+        std,
+        compiled,
+    ):
+        self.config, self.model, self.feed, self.generator = config, model, feed, generator
+        given = (mean, std, generator, compiled)
+        crops = [LocalCrops(config, view_size, *given)] if model.local_crops else []
+        self.kinds: list[Views] = [Views(config, *given), *crops]
+
+    def seed(self, step: int) -> None:
+        """Make the next draws those of this step."""
+        self.generator.manual_seed(seed_at(self.config, 2 * step + 1))
+
+    def draw(self, height: int, width: int) -> tuple[list[Draw], Tensor | None]:
+        """What is random in a step: a Draw for each kind of views, and what else the method draws.
+
+        It is drawn for all of the step's images at once, and a pass takes its rows. So however a step is cut into passes
+        and processes, an image gets the same views.
+        """
+        total = self.config.step_images
+        drawn = [kind.draw(total, height, width, self.generator.device) for kind in self.kinds]
+        return drawn, self.model.draw(total, self.generator)
+
+    def carry_out(
+        self, images: Tensor, m: int, drawn: list[Draw], more: Tensor | None, dtype: torch.dtype
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The views of forward pass m, each float (b, 3, size, size), channels last, and what else the method has drawn."""
+        total, rows = self.config.step_images, self.feed.rows(m)
+        result = []
+        for kind, numbers in zip(self.kinds, drawn, strict=True):
+            if len(images) < total:
+                place = torch.arange(kind.per_image * total, device=images.device).view(-1, total)
+                numbers = numbers[place[:, rows].flatten()]
+            result += kind.carry_out(images, numbers, dtype)
+        extra = {} if more is None else {"drawn": more[rows]}
+        return [v.contiguous(memory_format=torch.channels_last) for v in result], extra

@@ -26,5 +26,13 @@ class History:
     changes: list[tuple[int, dict]] = field(default_factory=list)
     seconds: float = 0.0  # spent in steps
 
+    def add(
+        self, loss: float, std: float, positive: float, negative: float, gradient_norm: float, lr: float, tau: float
+    ) -> None:
+        """Append what one step has shown."""
+        step = {"loss": loss, "std": std, "positive": positive, "negative": negative, "gradient_norm": gradient_norm}
+        for name, value in (step | {"lr": lr, "tau": tau}).items():
+            getattr(self, name).append(value)
+
     def to_dict(self) -> dict:
         return asdict(self)

@@ -1,43 +1,45 @@
-"""Trainer: whole runs, and changes to a run while it trains. One step of it: step.py."""
+"""Trainer: one step of a run, whole runs, and changes to a run while it trains.
 
-import copy
+A step is views, loss, gradient, optimiser, moving average. What the loss and the target are, the method says
+(methods/base.py); which images and views make a step, batches.py; what a look at the run finds, monitor.py.
+"""
+
+import math
 import signal
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from ..augment.views import Views
-from ..config.config import FIELDS, LIVE, PREDICTING, Config, refuse_unknown
-from ..config.errors import ConfigError, DivergedError, TrainingError
+from ..config.config import FIELDS, LIVE, Config, refuse_unknown
+from ..config.errors import ConfigError, DivergedError
+from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..methods.base import Objective
-from ..runtime.device import resolve_device, resolve_precision
+from ..evaluate.diagnose import CollapseReport, Diagnosis, cosines, spread
+from ..methods.base import Objective, Output
+from ..methods.registry import OBJECTIVES, build_model
+from ..networks.vit import synchronise_batchnorm
+from ..runtime.device import memory_errors, resolve_compile, resolve_device, resolve_precision
+from ..runtime.distributed import mean_over_processes, process
 from ..runtime.progress import hidden
-from ..runtime.seeding import seed_at
+from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
-from . import checkpoint, encoder_file
-from .cuda_graph import OUTSIDE
+from . import checkpoint, encoder_file, monitor
+from .batches import Feed, StepViews
+from .buffers import Buffers
+from .cuda_graph import OUTSIDE, StepGraph
 from .history import History
+from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
-from .step import Stepper
-
-__all__ = ["DivergedError", "History", "Trainer", "TrainingError", "resolve_device", "resolve_precision"]
-
-KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check while training
-# fields by which a loss becomes another one: its rise or fall at their change says nothing of the run
-SCALES = frozenset(
-    {"symmetric", "negatives_weight", "negatives", "temperature", "loss_normalization", "stop_gradient", "student_temperature",
-     "teacher_temperature", "teacher_temperature_start", "centering", "ibot_weight", "koleo_weight"}
-)  # fmt: skip
-REPORTED = 512  # images that report() and diagnosis() look at
 
 
-class Trainer(Stepper):
+class Trainer:
     """Trains BYOL, or what else Config.method names, on an ImageSet or a StreamedSet.
 
     >>> trainer = Trainer(Config(), load("shapes"), test=load("shapes", "test"))
@@ -60,6 +62,228 @@ class Trainer(Stepper):
         ConfigError: a batch larger than the set.
         TrainingError: no such device here.
     """
+
+    def __init__(
+        self,
+        config: Config,
+        train: ImageSet | StreamedSet,
+        test: ImageSet | StreamedSet | None = None,
+        device="auto",
+    ):
+        self.device, self.process = resolve_device(device), process()
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # a run's shapes stay the same: try the ways to convolve them once
+        self.train, self.test = train, test
+        OBJECTIVES[config.method].check_images(config, train)
+        with memory_errors(f"on {self.device} with the images", "take fewer or smaller ones, or another device"):
+            self.feed = Feed(train, config, self.device, self.process)
+        self.view_size = config.view_size or min(train.image_size)
+        self.mean, self.std = train.statistics()
+        self.fingerprint = fingerprint(train)  # now, because a file that disappears later must not prevent a save
+        self.precision = resolve_precision(config.precision, self.device)
+        self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
+        self.scaler = self._scaler()
+        with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
+            self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
+        if self.process.world_size > 1 and self.device.type == "cuda":
+            synchronise_batchnorm(self.model)
+        self._kept = Buffers(self.model)
+        fused = self.device.type == "cuda" and not self.scaler.is_enabled()
+        self.optimizer = build_optimizer(self.model, config, fused)
+        self._parallel: DistributedDataParallel | None = None
+        self._forward = self._wrap()
+        self.steps_done = 0
+        self.interrupted = False  # whether a signal ended the last run
+        self.stop_signal: int | None = None  # which one
+        self._stop: threading.Event | None = None
+        self.history = History()
+        self._generator = torch.Generator(self.device)  # of all that a step draws
+        self._graph = StepGraph(lambda x: self._gradient([x]), self._generator, [*self.model.parameters()])
+        self._set_config(config)
+
+    def _build(self, config: Config) -> Objective:
+        """The model at step 0. Torch's global random state is neither used nor changed."""
+        with OwnGenerator(config.seed):
+            return build_model(config, self.view_size, self.mean, self.std)
+
+    def _scaler(self, state: dict | None = None) -> torch.amp.GradScaler:
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        if state:
+            scaler.load_state_dict(state)
+        return scaler
+
+    def _wrap(self) -> Callable:
+        """The model as it is called: shared among processes, compiled."""
+        forward = self.model
+        if self.process.world_size > 1:
+            # a part that is not in use has no gradient; which one is can change while training
+            forward = self._parallel = DistributedDataParallel(forward, find_unused_parameters=True)
+        return torch.compile(forward) if self.compiled else forward
+
+    def _set_config(self, config: Config, recording_holds: bool = False) -> None:
+        self.config = self.model.config = config
+        if recording_holds:  # and reads the views' own numbers
+            return
+        self._graph.drop()
+        self._views = StepViews(
+            config, self.model, self.feed, self._generator, self.view_size, self.mean, self.std, self.compiled
+        )
+
+    @property
+    def views(self):
+        """The two views v and v′ of the run, as its config stands."""
+        return self._views.kinds[0]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.feed.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def epoch(self) -> float:
+        return self.steps_done / self.steps_per_epoch
+
+    def initial_encoder(self) -> nn.Module:
+        """The encoder as it was before the first step: the random baseline of this run."""
+        return self._build(self.config).encoder.to(self.device)
+
+    # --- one step ---------------------------------------------------------------------------------
+
+    def step(self) -> float:
+        """Views, loss, gradient, optimiser, moving average; the loss is returned.
+
+        With accumulation_steps > 1 the gradients of as many forward passes are averaged first; optimiser
+        and moving average step once. After the last step of the schedule the learning rate is 0 and τ is 1:
+        nothing moves any more.
+
+        A step that fails before the optimiser's turn leaves no trace, so that it can be tried again. With float16, one
+        whose gradient overflows is left out, as loss scaling has it: optimiser and moving average stand still.
+
+        Raises:
+            DivergedError: the loss, or its gradient, is NaN or infinite. The step is not carried out.
+            TrainingError: memory does not suffice. Before the optimiser's turn, the step is not carried out.
+            DataError: an image of a streamed set can no longer be read, or a worker has died. Not carried out either.
+        """
+        start, k = time.perf_counter(), self.steps_done
+        lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
+        self.model.epoch.fill_(self.epoch)
+        self._views.seed(k)
+        with self._memory():
+            with self._undone_if_it_fails():
+                images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
+                numbers = self._graph(next(images)) if self._can_be_recorded() else self._gradient(images)
+                loss, *measures, norm, stop = self._agree(numbers)
+                self._refuse_divergence(loss, norm, lr)
+            tau = self.model.tau(k + 1, self.total_steps)
+            if self._move_weights():
+                self.model.update_target(tau)
+        self.steps_done += 1
+        self.interrupted = stop > 0
+        self.history.add(loss, *measures, norm, lr, tau)
+        self.history.seconds += time.perf_counter() - start
+        return loss
+
+    def _gradient(self, images: Iterable[Tensor]) -> Tensor:
+        """Views, forward and backward passes of a step, one for each batch of images; the gradients are averaged.
+
+        Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm.
+        """
+        self.model.train()
+        self.model.begin_step()
+        self.optimizer.zero_grad()
+        drawn, passes = None, []
+        for m, batch in enumerate(images):
+            drawn = drawn or self._views.draw(*batch.shape[2:])
+            passes.append(self._accumulate(m, *self._make_views(batch, m, *drawn)))
+        self.scaler.unscale_(self.optimizer)
+        groups = self.optimizer.param_groups
+        norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
+        return torch.cat((torch.stack(passes).mean(0), norm[None]))
+
+    def _make_views(self, images: Tensor, m: int, *drawn) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The views of forward pass m, and what else the method has drawn."""
+        return self._views.carry_out(images, m, *drawn, self.precision if self.device.type == "cuda" else torch.float32)
+
+    def _accumulate(self, m: int, views: list[Tensor], extra: dict[str, Tensor]) -> Tensor:
+        """Forward and backward pass m; loss, √d·std, positive and negative cosine, on the device."""
+        passes = self.config.accumulation_steps
+        # gradients are exchanged between processes once, with the last pass
+        waits = m < passes - 1 and self._parallel is not None
+        with self._parallel.no_sync() if waits else nullcontext():
+            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                output: Output = self._forward(*views, **extra)
+            self.scaler.scale(output.loss / passes).backward()
+        return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
+
+    def _agree(self, numbers: Tensor) -> list[float]:
+        """The numbers, and whether to stop; the one place where a step waits for its device.
+
+        With several processes, the means of all: a NaN or a wish to stop in one of them is seen by all, at the same step.
+        """
+        stop = float(self._stop is not None and self._stop.is_set())
+        if self.process.world_size == 1:
+            return [*numbers.tolist(), stop]
+        return mean_over_processes(torch.cat((numbers, torch.full_like(numbers[:1], stop)))).tolist()
+
+    def _move_weights(self) -> bool:
+        """Let the optimiser step, and say whether it did: loss scaling leaves a step out whose gradient overflows."""
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() >= scale  # it is lowered where the step was left out
+
+    def _lr_factor(self, k: int) -> float:
+        """The share of the learning rate that the schedule has at step k."""
+        total = self.total_steps
+        return lr_factor_at(min(k, total), total, round(self.config.warmup_epochs * self.steps_per_epoch))
+
+    def _memory(self):
+        where = f"on {self.device} at step {self.steps_done}, with batch_size={self.config.batch_size} and views of "
+        remedy = "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
+        return memory_errors(f"{where}{self.view_size} px", remedy)
+
+    @contextmanager
+    def _undone_if_it_fails(self) -> Iterator[None]:
+        """Put back what forward passes change, if anything in here raises."""
+        self._kept.take()
+        try:
+            yield
+        except BaseException:
+            self._kept.put_back()
+            self.scaler = self._scaler(self.scaler.state_dict())  # one that has begun a step refuses another
+            raise
+
+    def _can_be_recorded(self) -> bool:
+        """Whether a step's gradient is the same sequence of kernels each time, none of which waits for a number.
+
+        Float16's loss scale and other processes are asked on the way. A step of several passes has long ones, where
+        starting them costs little.
+        """
+        return (
+            self.config.cuda_graph
+            and self.device.type == "cuda"
+            and self.process.world_size == self.config.accumulation_steps == 1
+            and self.precision != torch.float16
+            and self.model.can_be_recorded
+        )
+
+    def _refuse_divergence(self, loss: float, norm: float, lr: float) -> None:
+        what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient's norm", norm)
+        if not math.isfinite(value) and not (what != "loss" and self.scaler.is_enabled()):
+            raise DivergedError(
+                f"the {what} is {value} at step {self.steps_done}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
+            )
+
+    def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The views of forward pass m of step k, without the step."""
+        self._views.seed(k)
+        images = self.feed.batch(k, m)
+        return self._make_views(images, m, *self._views.draw(*images.shape[2:]))
+
+    # --- whole runs -------------------------------------------------------------------------------
 
     def run(
         self,
@@ -118,21 +342,15 @@ class Trainer(Stepper):
         rate = len(h.loss) * self.config.step_images / max(h.seconds, 1e-9)
         return f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}{knn}, {rate:,.0f} images/s"
 
+    # --- looks at the run, see monitor.py --------------------------------------------------------
+
     def knn(self) -> float:
         """kNN accuracy on at most 512 test images, from at most 1,024 train images; needs labels for both."""
-        bank, queries = self.train.sample(KNN_BANK), self.test.sample(KNN_QUERIES)
-        f = self.model.encoder
-        return knn_accuracy(features(f, bank.images), bank.labels, features(f, queries.images), queries.labels)
+        return monitor.knn(self)
 
     def report(self) -> CollapseReport:
         """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
-        source = self.test if self.test is not None and len(self.test) > 1 else self.train
-        y = features(self.model.encoder, source.sample(REPORTED).images).to(self.device)
-        self.model.projector.eval()
-        with torch.no_grad():
-            z = self.model.projector(y)
-        self.model.projector.train()
-        return collapse_report(z.cpu())
+        return monitor.report(self)
 
     def diagnosis(self) -> Diagnosis:
         """A verdict on the run, from its history and from fresh views of up to 512 train images.
@@ -140,27 +358,7 @@ class Trainer(Stepper):
         The networks and the run's randomness are left as they were. Several processes call it together, since
         SyncBatchNorm needs them all.
         """
-        images = self.train.sample(REPORTED).images.to(self.device)
-        generator = torch.Generator(self.device).manual_seed(seed_at(self.config, 0))
-        v1, v2 = Views(self.config, self.mean, self.std, generator)(images)
-        model = self._copy()
-        with torch.no_grad():
-            _, z, p, target = model(v1, v2)
-        h, first = self.history, self._same_loss_since()
-        predicts = self.config.method in PREDICTING
-        return diagnose(h.loss[first:], h.gradient_norm[first:], h.std, z.cpu(), p.cpu(), target.cpu(), predicts)
-
-    def _same_loss_since(self) -> int:
-        """The step from which losses may be compared: none of the fields that set their scale has moved since."""
-        changed = [step for step, fields in self.history.changes if SCALES.intersection(fields)]
-        warm = self.config.teacher_warmup_epochs if self.config.method == "dino" else 0
-        return max([round(warm * self.steps_per_epoch), *changed])
-
-    def _copy(self) -> Objective:
-        """The model in training mode, with buffers of its own."""
-        model = copy.deepcopy(self.model)
-        model.config = self.config.replace(negatives_weight=0.0, symmetric=False)
-        return model.train()
+        return monitor.diagnosis(self)
 
     # --- live changes ---------------------------------------------------------------------------
 

@@ -1,0 +1,61 @@
+"""Looks at a run between two steps: kNN accuracy, collapse measures, a verdict in words. They change nothing in it."""
+
+import copy
+
+import torch
+
+from ..augment.views import Views
+from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
+from ..evaluate.features import features
+from ..evaluate.knn import knn_accuracy
+from ..methods.base import Objective
+from ..runtime.seeding import seed_at
+
+KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check
+REPORTED = 512  # images that report and diagnosis look at
+
+
+def knn(trainer) -> float:
+    """Accuracy in [0, 1] on at most 512 test images, by the votes of at most 1,024 train images; needs both labels."""
+    bank, queries = trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)
+    f = trainer.model.encoder
+    return knn_accuracy(features(f, bank.images), bank.labels, features(f, queries.images), queries.labels)
+
+
+def report(trainer) -> CollapseReport:
+    """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
+    source = trainer.test if trainer.test is not None and len(trainer.test) > 1 else trainer.train
+    y = features(trainer.model.encoder, source.sample(REPORTED).images).to(trainer.device)
+    projector = trainer.model.projector
+    projector.eval()
+    with torch.no_grad():
+        z = projector(y)
+    projector.train()
+    return collapse_report(z.cpu())
+
+
+def diagnosis(trainer) -> Diagnosis:
+    """A verdict on the run, from its history and from fresh views of up to 512 train images."""
+    images = trainer.train.sample(REPORTED).images.to(trainer.device)
+    generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
+    v1, v2 = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
+    model = copy_in_training_mode(trainer)
+    with torch.no_grad():
+        _, z, p, target = model(v1, v2)
+    h, first = trainer.history, same_loss_since(trainer)
+    return diagnose(
+        h.loss[first:], h.gradient_norm[first:], h.std, z.cpu(), p.cpu(), target.cpu(), trainer.model.predicts
+    )
+
+
+def same_loss_since(trainer) -> int:
+    """The step from which losses may be compared: since then nothing has changed the scale of the method's loss."""
+    changed = [step for step, fields in trainer.history.changes if trainer.model.scales.intersection(fields)]
+    return max([round(trainer.model.scale_settles * trainer.steps_per_epoch), *changed])
+
+
+def copy_in_training_mode(trainer) -> Objective:
+    """The model in training mode, with buffers of its own and the loss of one direction alone."""
+    model = copy.deepcopy(trainer.model)
+    model.config = model.one_direction()
+    return model.train()
