@@ -23,9 +23,9 @@ within() {  # so many seconds; a part that fails or takes longer does not keep t
 slow="compiled_steps or it_learns"
 part() {
   case $1 in
-    tests) OMP_NUM_THREADS=1 within 200 "$python" -m pytest tests/test_gpu.py -q -n 8 --timeout 150 -k "not ($slow)" \
+    tests) OMP_NUM_THREADS=1 within 200 "$python" -m pytest tests/train/test_gpu.py -q -n 8 --timeout 150 -k "not ($slow)" \
       -p no:cacheprovider --junitxml="$logs/gpu-tests.xml" ;;
-    learning) within 150 "$python" -m pytest tests/test_gpu.py -q --timeout 140 -k "$slow" \
+    learning) within 150 "$python" -m pytest tests/train/test_gpu.py -q --timeout 140 -k "$slow" \
       -p no:cacheprovider --junitxml="$logs/gpu-learning.xml" ;;
     peers) within 100 "$python" bench/peers.py ;;
     compiled | large) within 150 "$python" bench/gpu.py "$1" ;;

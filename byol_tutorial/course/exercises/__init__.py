@@ -10,7 +10,7 @@
 An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded
 away (tags solution and hide-cell, metadata jupyter.source_hidden true), which ends with `check(..., strict=True)`.
 
-For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/test_exercises.py
+For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/course/test_exercises.py
 checks for every record that a stub is "not attempted yet", that each declared mistake is recognised by its own
 name, and that the reference passes.
 """

@@ -1,7 +1,7 @@
 """The way of a CUDA step without a GPU: torch's fake tensors have a device, shape and dtype, and no numbers.
 
 What mixes devices raises, and so does what asks for a number, for which a GPU would have to be waited for. Backward
-passes need a real device: tests/test_gpu.py.
+passes need a real device: tests/train/test_gpu.py.
 """
 
 import pytest
@@ -17,7 +17,7 @@ from byol_tutorial.evaluate.features import features
 from byol_tutorial.methods.registry import build_model
 from byol_tutorial.train.optim import build_optimizer, set_hyperparameters
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="tests/test_gpu.py does it with real tensors")
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="tests/train/test_gpu.py does it with real tensors")
 CUDA = torch.device("cuda", 0)
 N = 8
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": N}

@@ -10,7 +10,7 @@ from byol_tutorial.cli.main import main
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.course.editions import edited, write_edition
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 def source(cell) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import several_processes as script
 import torch
 from PIL import Image
 
@@ -16,9 +17,6 @@ from byol_tutorial.config.errors import DistributedError
 from byol_tutorial.runtime import distributed
 from byol_tutorial.runtime.distributed import Process, process
 from byol_tutorial.train.batches import Feed
-
-sys.path.insert(0, str(Path(__file__).parent))
-import several_processes as script
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}

@@ -11,7 +11,7 @@ import byol_tutorial as bt
 from byol_tutorial.course.exercises import ExerciseError
 from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, judge, same
 
-NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9]*.md"))}
+NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.md"))}
 ALL = [e for exercises in bt.exercises.lessons().values() for e in exercises.values()]
 MISTAKES = [(e, m) for e in ALL for m in e.mistakes]
 
@@ -281,7 +281,7 @@ def test_overview_lists_difficulty_and_minutes():
 
 def test_citations_have_an_entry_with_the_same_address():
     """The convention of notebooks/README.md: the title of a link to a paper is its key in the bibliography."""
-    text = (Path(__file__).parent.parent / "book/references.bib").read_text()
+    text = (Path(__file__).parents[2] / "book/references.bib").read_text()
     entries = re.findall(r"^@\w+\{(\w+),(.*?)^\}", text, re.M | re.S)
     urls = {key: re.search(r"^  url = \{(.+)\}$", body, re.M)[1] for key, body in entries}
     assert len(urls) == len(entries) >= 20

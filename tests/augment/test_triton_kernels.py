@@ -1,6 +1,6 @@
 """The views' Triton kernel without a GPU: run by Triton's interpreter, and compiled for a GPU that is not there.
 
-On a card: tests/test_gpu.py.
+On a card: tests/train/test_gpu.py.
 """
 
 import importlib.util

@@ -14,7 +14,7 @@ from byol_tutorial.course import claims, inequality, measuring
 from byol_tutorial.course.claims import DIFFERS, MISSING, REPRODUCED, Claim
 from byol_tutorial.course.measuring import ALWAYS, SEEDS, Experiment
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LEDGER = claims.ledger()
 
 

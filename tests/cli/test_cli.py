@@ -741,3 +741,12 @@ def test_full_disk_while_training_is_one_line(world, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "save", full)
     assert main(*TRAIN.split(), "--out", "disk", "--epochs", "1", *TINY) == 1
     assert "error: [Errno 28] No space left on device: 'checkpoint.pt'\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], None), (["--compile", "--seed", "3"], "on"), (["--compile", "off"], "off"), (["--compile"], "on")],
+)
+def test_compile_may_be_given_alone_or_with_a_choice(arguments, expected):
+    with cli.app.commands["train"].make_context("train", arguments) as context:
+        assert context.params["compile"] == expected

@@ -19,7 +19,7 @@ from byol_tutorial.widgets.panel import Panel
 from byol_tutorial.widgets.phase import phase_plane
 from byol_tutorial.widgets.static import save_html, static_html
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Probe(Panel):
