@@ -3,10 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: lab test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
+.PHONY: lab check test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
+
+# At every edit: lint, import contracts, and the tests that neither train for long nor open a browser.
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests --ignore tests/browser -m "not training" $(ARGS)
 
 # One process a core, one thread each, so that tests which train do not fight over the cores. Notebooks apart: in one
 # process with browser tests, two event loops would meet. The book is built first, strictly and from nothing.

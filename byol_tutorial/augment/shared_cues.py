@@ -55,7 +55,7 @@ class Share:
 def shares(images: ImageSet | Tensor, config: Config, pairs: int = PAIRS, seed: int = 0) -> dict[str, Share]:
     """Draw about `pairs` pairs of views of different pictures, and ask each description.
 
-    >>> print(*bt.shared.shares(train, bt.preset("shapes")).values(), sep="\\n")
+    >>> print(*shared_cues.shares(train, bt.preset("shapes")).values(), sep="\\n")
 
     images: uint8 (N, 3, H, W), or a set of them, of which the first `pairs` are taken; fewer take turns. They and
     their views are brought to at most 48 and 24 pixels a side first, and the blur with them.

@@ -43,10 +43,16 @@ def views(images: Tensor, drawn, size: int, colour_form: str, mean, std, dtype: 
         (k · n, 3, size, size), channels last.
 
     Raises:
-        ValueError: the images are of another shape, type or size, or the rows are not a multiple of them.
+        ValueError: the images are of another shape, type or size, or the rows are not a multiple of them, or lie elsewhere.
     """
     rows = len(drawn.flip)
-    if images.ndim != 4 or 0 in images.shape or rows % len(images) or not fits(images, size):
+    if (
+        images.ndim != 4
+        or 0 in images.shape
+        or rows % len(images)
+        or not fits(images, size)
+        or drawn.flip.device != images.device
+    ):
         raise ValueError(
             f"images {tuple(images.shape)} of {images.dtype} on {images.device}, {rows} draws, views of {size} px: give "
             f"uint8 or float32 images (n, 3, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"

@@ -56,7 +56,7 @@ class Views:
     def carry_out(self, images: Tensor, drawn: "Draw", dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
         """The views of n images for a Draw of 2n rows: those of v, then those of v′, each float (N, 3, size, size).
 
-        On a CPU picture by picture (numba_kernels.py), on CUDA up to 64 px in one kernel (triton_kernels.py), elsewhere as `apply`
+        On a CPU picture by picture (numba_kernels.py), on CUDA in one kernel for images and views up to 64 px (triton_kernels.py), elsewhere as `apply`
         does it: the same up to rounding. Where numba or Triton cannot be used there is one warning, and `apply` takes
         their place.
 
@@ -71,13 +71,13 @@ class Views:
             return both.split(len(images))
         if images.device.type == "cpu" and not images.requires_grad and Views.compiled:
             try:
-                from . import numba_kernels  # here, for numba takes half a second to load
+                from . import numba_kernels  # here, because numba takes half a second to load
 
                 both = numba_kernels.views(images, drawn, size, self.config.colour_form, self.mean, self.std)
                 return both.split(len(images))
             except UNUSABLE as error:
                 Views.compiled = False
-                warnings.warn(f"views take several times longer, for numba cannot be used: {error!r}", stacklevel=2)
+                warnings.warn(f"views take several times longer, because numba cannot be used: {error!r}", stacklevel=2)
         both = as_float(images).repeat(self.per_image, 1, 1, 1)
         both = self._apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
@@ -90,8 +90,8 @@ class Views:
             if not triton_kernels.fits(images, size):
                 return None
             return triton_kernels.views(images, drawn, size, self.config.colour_form, self.mean, self.std, dtype)
-        except torch.OutOfMemoryError:
-            raise
+        except (torch.OutOfMemoryError, torch.AcceleratorError, ValueError):
+            raise  # too little memory, a fault of an earlier kernel, wrong arguments: none is Triton's
         except Exception as error:  # no Triton, no C compiler, a card it does not know: each has an error of its own
             Views.triton = False
             warnings.warn(f"views take several times longer, because Triton cannot be used: {error!r}", stacklevel=3)

@@ -315,7 +315,13 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Config":
+        """The Config of these fields; those that are missing have their defaults.
+
+        A file from before "auto" was the default of `compile` has False there, which meant no more than that.
+        """
         refuse_unknown(values)
+        if values.get("compile") is False:
+            values = values | {"compile": "auto"}
         return cls(**values)
 
     def local_size(self, view_size: int) -> int:

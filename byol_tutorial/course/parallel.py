@@ -21,7 +21,7 @@ import torch
 from ..config.config import Config
 from ..config.errors import UserError
 from ..data.image_set import ImageSet
-from ..runtime.device import resolve_device
+from ..runtime.device import cores, resolve_device
 from ..runtime.progress import hidden
 from ..train import checkpoint
 from . import cache
@@ -29,10 +29,6 @@ from .jobs import Job, train_and_judge
 
 WORTH = 40_000  # images to pass, in all the runs together, from which starting processes pays
 SHOWN_EVERY = 25  # steps
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def carry_out(jobs: list[tuple[str, Job]], train, test, target, states: dict, progress: bool) -> None:

@@ -17,13 +17,13 @@ def fingerprint(images: ImageSet | StreamedSet) -> dict:
         "pixels": list(images.image_size),
         "content": zlib.crc32(images.sample(FINGERPRINT).images.numpy().tobytes()),
         "labels": None if images.labels is None else zlib.crc32(images.labels.numpy().tobytes()),
-        # of images on a disk their names, for to read them all would take as long as an epoch
+        # of images on a disk only their names, because reading them all would take as long as an epoch
         "all": zlib.crc32(images.images.numpy().tobytes() if isinstance(images, ImageSet) else _names(images)),
     }
 
 
 def _names(images: StreamedSet) -> bytes:
-    """Names of the files below their common folder, for that may have moved."""
+    """Names of the files below their common folder, because that folder may have moved."""
     files = [os.fsdecode(file) for file in images.files]
     top = os.path.commonpath(files) if len(files) > 1 else ""
     return "\0".join(os.path.relpath(file, top) if top else os.path.basename(file) for file in files).encode()

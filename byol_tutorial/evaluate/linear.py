@@ -62,7 +62,7 @@ def linear_probe(
 
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
-    # One thread for NumPy's BLAS: thousands of small products, for which helpers take ten times as long beside torch's.
+    # One thread for NumPy's BLAS: with more, thousands of small products take ten times as long beside torch's own threads.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many iterations are the protocol
         scores = {}

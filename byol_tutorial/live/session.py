@@ -152,7 +152,9 @@ class Session:
         release_helpers()
         self._order(lambda: self._go(steps, arrived)).result()
         try:
-            while not wait([arrived], timeout=0.5).done:  # in turns, for a wait without end hears no Ctrl-C on Windows
+            while not wait(
+                [arrived], timeout=0.5
+            ).done:  # with a timeout, because on Windows Ctrl-C does not end a wait without one
                 pass
         except KeyboardInterrupt:
             self.pause().result()

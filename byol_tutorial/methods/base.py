@@ -4,7 +4,6 @@ BYOL and its relatives differ in nothing else. Views, batches, optimiser, checkp
 and command line are the same for all; registry.py names them.
 """
 
-import functools
 from typing import NamedTuple
 
 import torch
@@ -40,6 +39,7 @@ class Objective(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
+        self._pair: tuple | None = None  # target, online, and their parameters; see _followed
         # epochs into the run; a tensor, so that compiled and recorded steps do not notice when it moves on
         self.register_buffer("epoch", torch.zeros(()), persistent=False)
 
@@ -93,13 +93,14 @@ class Objective(nn.Module):
     def update_target(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, once per optimiser step; nothing where there is no target."""
 
-    @functools.cached_property
-    def target_and_online(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters ξ and θ in the same order. They are looked up once, because finding them takes a GPU longer than
-        averaging them."""
-        return list(self.target.parameters()), list(self.online.parameters())
+    def _followed(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The parameters ξ and θ in the same order. They are looked up once for each pair of networks, because finding
+        them takes longer than averaging them on a GPU."""
+        if self._pair is None or self._pair[0] is not self.target or self._pair[1] is not self.online:
+            self._pair = (self.target, self.online, list(self.target.parameters()), list(self.online.parameters()))
+        return self._pair[2:]
 
     @torch.no_grad()
     def follow(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, for a method that has a target. τ = 1 leaves the target as it is."""
-        torch._foreach_lerp_(*self.target_and_online, 1 - tau)
+        torch._foreach_lerp_(*self._followed(), 1 - tau)

@@ -192,6 +192,9 @@ class DINO(Objective):
     def update_target(self, tau: float) -> None:
         """ξ ← τ ξ + (1 − τ) θ, and c ← m c + (1 − m) (mean score of the step), once per optimiser step."""
         for center, means in self.noted.items():
+            means = means[
+                : self.config.accumulation_steps
+            ]  # of this step's passes; a look at the model may have added one
             if means:
                 mean = mean_over_processes(torch.stack(means).mean(0))
                 getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)

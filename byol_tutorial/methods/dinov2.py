@@ -24,7 +24,7 @@ def sinkhorn(scores: Tensor, temperature: float | Tensor, iterations: int = ITER
     """
     rows = len(scores)
     q = all_rows(scores.float()) / temperature
-    q = (q - q.max()).double().exp()  # in double, for a temperature of 0.01 spans e^200
+    q = (q - q.max()).double().exp()  # in double, because a temperature of 0.01 spans e^200
     n, k = q.shape
     for _ in range(iterations):
         q = q * (n / k) / q.sum(0).clamp(min=1e-300)

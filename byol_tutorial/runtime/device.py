@@ -38,15 +38,30 @@ LONG = 10_000  # steps from which compiling pays: it takes about a minute, and s
 
 
 def resolve_compile(choice: str, device: torch.device, steps: int) -> bool:
-    """Whether `Config.compile` means to compile, for a run of so many steps: "auto" does on CUDA where it can and pays."""
+    """Whether `Config.compile` means to compile, for a run of so many steps. "auto" compiles on CUDA where that is possible and pays."""
     if choice != "auto":
         return choice == "on"
     c_compiler = any(shutil.which(name) for name in (os.environ.get("CC") or "cc", "gcc", "clang"))
     return device.type == "cuda" and steps >= LONG and c_compiler and importlib.util.find_spec("triton") is not None
 
 
-# the host's words, CUDA's, cuBLAS's and cuDNN's; cuDNN says the last where no way to convolve fits into the memory left
-NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine")
+NO_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+)  # the host's words, CUDA's, its libraries'
+NO_ENGINE = (
+    "unable to find an engine"  # cuDNN's, where no way to convolve fits into the memory left, or knows the shapes
+)
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether this error says, in whichever words, that memory does not suffice."""
+    if NO_ENGINE in str(error):
+        free, total = torch.cuda.mem_get_info()
+        return free < total / 10
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 @contextmanager
@@ -55,7 +70,7 @@ def memory_errors(where: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
+        if not is_lack_of_memory(error):
             raise
         raise TrainingError(f"out of memory {where}: {remedy}") from error
 

@@ -98,7 +98,7 @@ class Trainer:
         self._stop: threading.Event | None = None
         self.history = History()
         self._generator = torch.Generator(self.device)  # of all that a step draws
-        self._graph = StepGraph(lambda x: self._gradient([x]), self._generator, [*self.model.parameters()])
+        self._graph = StepGraph(self._generator, [*self.model.parameters()])
         self._set_config(config)
 
     def _build(self, config: Config) -> Objective:
@@ -174,7 +174,10 @@ class Trainer:
         with self._memory():
             with self._undone_if_it_fails():
                 images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
-                numbers = self._graph(next(images)) if self._can_be_recorded() else self._gradient(images)
+                if self._can_be_recorded():
+                    numbers = self._graph(lambda batch: self._gradient([batch]), next(images))
+                else:
+                    numbers = self._gradient(images)
                 loss, *measures, norm, stop = self._agree(numbers)
                 self._refuse_divergence(loss, norm, lr)
             tau = self.model.tau(k + 1, self.total_steps)
@@ -221,7 +224,7 @@ class Trainer:
     def _agree(self, numbers: Tensor) -> list[float]:
         """The numbers, and whether to stop; the one place where a step waits for its device.
 
-        With several processes, the means of all: a NaN or a wish to stop in one of them is seen by all, at the same step.
+        With several processes, the means of all: a NaN or a request to stop in one of them is seen by all, at the same step.
         """
         stop = float(self._stop is not None and self._stop.is_set())
         if self.process.world_size == 1:
@@ -259,8 +262,8 @@ class Trainer:
     def _can_be_recorded(self) -> bool:
         """Whether a step's gradient is the same sequence of kernels each time, none of which waits for a number.
 
-        Float16's loss scale and other processes are asked on the way. A step of several passes has long ones, where
-        starting them costs little.
+        Float16's loss scale and other processes make Python wait. In a step of several passes, starting the kernels is a
+        small part of the work.
         """
         return (
             self.config.cuda_graph

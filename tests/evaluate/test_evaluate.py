@@ -13,6 +13,7 @@ from byol_tutorial.config.errors import TrainingError
 from byol_tutorial.evaluate.features import pixels
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.networks.encoders import build_encoder
+from byol_tutorial.runtime.device import is_lack_of_memory
 
 
 def blobs(n=600, d=12, classes=5, noise=1.6, seed=0):
@@ -127,7 +128,6 @@ def test_features_of_images_kept_larger_than_the_views_are_those_of_their_centre
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
-        RuntimeError("GET was unable to find an engine to execute this computation"),
     ],
 )
 def test_features_that_do_not_fit_into_memory_say_what_helps(encoder, monkeypatch, error):
@@ -139,6 +139,13 @@ def test_features_that_do_not_fit_into_memory_say_what_helps(encoder, monkeypatc
         TrainingError, match=r"out of memory on cpu at the features of 20 images: .* smaller batch_size"
     ):
         bt.features(encoder, bt.load("shapes", limit=20).images)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(1, True), (90, False)])
+def test_cudnns_lack_of_an_engine_is_one_of_memory_where_little_is_free(monkeypatch, free, expected):
+    """It has the same words for shapes that it cannot convolve."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 100))
+    assert is_lack_of_memory(RuntimeError("GET was unable to find an engine to execute this computation")) == expected
 
 
 def test_features_change_nothing_in_the_encoder(encoder):

@@ -537,6 +537,22 @@ def test_a_step_that_is_not_carried_out_leaves_the_centre_alone(train):
     assert torch.equal(trainer.model.center, center)
 
 
+def test_a_look_at_the_model_between_passes_and_update_does_not_move_the_centre(train):
+    looked, plain = (bt.Trainer(bt.Config(**TINY_DINO), train, device="cpu") for _ in range(2))
+    accumulate = looked._accumulate
+
+    def and_look(*args):
+        measures = accumulate(*args)
+        with torch.no_grad():
+            looked.model(*looked._next_views(7)[0])  # notes scores that are not of this step
+        return measures
+
+    looked._accumulate = and_look
+    for t in (looked, plain):
+        t.step()
+    torch.testing.assert_close(looked.model.center, plain.model.center)
+
+
 @pytest.mark.parametrize("changes", [{}, {"local_crops": 2}])
 def test_accumulated_batches_make_the_step_of_one_large_batch(train, changes):
     """With the mean for a centre, which moves once a step; Sinkhorn-Knopp and KoLeo see one pass."""

@@ -168,7 +168,7 @@ def test_notebooks_open_and_close_as_promised(path):
 
 
 def test_links_in_texts_lead_somewhere():
-    for path in [ROOT / "README.md", *NOTEBOOKS]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "bench").glob("*.md"), *NOTEBOOKS]:
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
             if not target.startswith(("http://", "https://", "mailto:")):
                 assert (path.parent / target).exists(), f"{path.name}: {target}"

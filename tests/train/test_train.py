@@ -1,5 +1,6 @@
 """The trainer: determinism, live changes, faults, resuming; and that BYOL learns."""
 
+import copy
 import math
 import multiprocessing
 import os
@@ -546,7 +547,9 @@ def test_auto_compiles_long_runs_on_cuda_where_there_is_a_compiler(
 
 def test_compile_may_be_given_as_it_was_before(train):
     assert (bt.Config(compile=True).compile, bt.Config(compile=False).compile) == ("on", "off")
-    assert bt.Config.from_dict(bt.Config().to_dict() | {"compile": True}).compile == "on"
+    old = bt.Config().to_dict()
+    assert bt.Config.from_dict(old | {"compile": True}).compile == "on"
+    assert bt.Config.from_dict(old | {"compile": False}) == bt.Config()  # it was the default
     assert not tiny(train).compiled
 
 
@@ -582,3 +585,12 @@ def test_buffers_of_a_moved_module_are_put_back_too(train):
     with pytest.raises(RuntimeError, match="lost"):
         trainer.step()
     assert all(torch.equal(before[name], b) for name, b in trainer.model.named_buffers() if name != "epoch")
+
+
+def test_a_target_that_is_exchanged_is_followed(train):
+    trainer = tiny(train)
+    trainer.step()
+    trainer.model.target = copy.deepcopy(trainer.model.online).requires_grad_(False)
+    before = [p.clone() for p in trainer.model.target.parameters()]
+    trainer.step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.target.parameters(), strict=True))
