@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
-    parser.add_argument("--every", type=int, default=20, help="epochs between looks at kNN accuracy and speed")
+    parser.add_argument("--every", type=int, default=10, help="epochs between looks at kNN accuracy and speed")
     parser.add_argument("--encoder", type=Path, help="write the trained encoder to this file, its weights as bfloat16")
     options = parser.parse_args()
 
