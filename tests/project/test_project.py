@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import jupytext
@@ -41,6 +42,21 @@ def test_constraints_are_plain_pins_of_every_direct_requirement():
     for group in (PYPROJECT["project"]["dependencies"], *extras.values()):
         for name, _ in map(requirement, group):
             assert name in pins
+
+
+def test_the_wheel_holds_every_file_of_the_package(tmp_path):
+    """It also holds `py.typed`, which tells type checkers that the library's annotations count."""
+    apart = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "byol_tutorial", tmp_path / "byol_tutorial", ignore=apart)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", "."]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("byol_tutorial/")}
+    files = (p for p in (ROOT / "byol_tutorial").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    assert held == {p.relative_to(ROOT).as_posix() for p in files}
+    assert "byol_tutorial/py.typed" in held
 
 
 def test_no_word_is_misspelt():
