@@ -8,15 +8,16 @@ ARGS ?=
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
 
-# At every edit: lint, import contracts, and the tests that neither train for long nor open a browser.
+# For every edit: lint, import contracts, and the tests that neither train for long nor open a browser.
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests --ignore tests/browser -m "not training" $(ARGS)
 
-# One process a core, one thread each, so that tests which train do not fight over the cores. Notebooks apart: in one
-# process with browser tests, two event loops would meet. The book is built first, strictly and from nothing.
+# There is one process per core with one thread each, so that tests which train do not compete for the cores. The
+# notebooks run separately, because in one process with the browser tests two event loops would conflict. The book is
+# built before the tests, strictly and from an empty folder.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,12 +26,13 @@ test: .venv/installed
 	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
 	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)
 
-# Every notebook as a reader runs it, at laptop scale; about twenty minutes on two cores.
+# Runs every notebook as a reader does, at laptop scale; this takes about twenty minutes on two cores.
 verify: .venv/installed
 	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 notebooks $(ARGS)
 
-# The course as a static site in build/html: it opens from any server, and from a disk. BYOL_SCALE=smoke for a quick look,
-# BYOL_EDITION=teacher for answers to the questions. What was executed is kept, as long as library and pages are the same.
+# Builds the course as a static site in build/html, which opens from any server and from a disk. BYOL_SCALE=smoke builds
+# it quickly with short runs, BYOL_EDITION=teacher adds the answers to the questions. Executed pages are reused as long
+# as the library and the page are unchanged.
 SITE ?= build/html
 WORK ?= build/book
 book: .venv/installed
@@ -41,7 +43,7 @@ book: .venv/installed
 	@printf '%s\n' '<!doctype html><html lang="en"><meta charset="utf-8"><title>BYOL</title>' \
 	    '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=book/index.html">' > $(SITE)/index.html
 
-# One deck of slides a lesson, in build/slides-html.
+# Makes one deck of slides for each lesson, in build/slides-html.
 slides: book
 	$(BIN)/python book/slides/make.py $(WORK) build/slides-html
 
@@ -49,16 +51,17 @@ serve-book:
 	$(if $(wildcard build/html/index.html),,$(error there is no book yet: make book))
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/html 8000
 
-# The .md files are what one edits; this writes the .ipynb beside each.
+# Edit the .md files; this writes the .ipynb beside each.
 notebooks: .venv/installed
 	$(BIN)/jupytext --quiet --update --to ipynb $(filter-out %/README.md %/ledger.md,$(wildcard notebooks/*.md))
 
-# The notebooks without solutions, and with them unfolded, in build/student and build/teacher.
+# Writes the notebooks without solutions to build/student, and with the solutions unfolded to build/teacher.
 student teacher: .venv/installed
 	rm -rf build/$@
 	$(BIN)/byol-tutorial course $@ build/$@
 
-# Measured results in bench/results; about a quarter of an hour on two cores. QUICK=--quick only sees whether they run.
+# Writes measured results to bench/results in about a quarter of an hour on two cores. QUICK=--quick only checks that
+# the benchmarks run.
 bench: bench-peers
 	$(BIN)/python bench/step.py $(QUICK)
 	$(BIN)/python bench/peers.py $(QUICK)
@@ -69,7 +72,7 @@ bench: bench-peers
 bench-peers: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group peers
 
-# TORCH=cpu takes torch's builds without CUDA.
+# TORCH=cpu installs torch without CUDA.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
@@ -77,7 +80,7 @@ bench-peers: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
 
-# Written anew from what is installed, after an upgrade.
+# Writes constraints.txt again from the installed packages, after an upgrade.
 constraints:
 	$(BIN)/uv pip freeze --exclude-editable | grep -v '^uv==' > constraints.txt
 
