@@ -83,7 +83,7 @@ class Overview(SphinxDirective):
     """```{overview}: BYOL on one page, drawn by the library."""
 
     def run(self) -> list[nodes.Node]:
-        from byol_tutorial.course.overview import overview
+        from byol_tutorial.course.figures.overview import overview
 
         return [nodes.raw("", overview()._repr_html_(), format="html")]
 

@@ -330,7 +330,7 @@ def embed(run, kind, split, data, limit, guests, guest_size, seed, device):
 
     With guests, theirs instead, of the same images: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
-    from ..course.maps import by_class, show_maps
+    from ..course.figures.maps import by_class, show_maps
 
     guests = invite(guests, guest_size, resolve_device(device))
     trainer, images, test = run_folder.open_run(run, device)

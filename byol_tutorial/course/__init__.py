@@ -5,7 +5,8 @@ runs.py        run, run_all: train, judge and keep; measures.py is what can be m
 supervised.py  the same encoder, told the classes
 cache.py       cached: keep anything else that takes long
 exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises a lesson
-claims.py      the ledger: what the paper and its successors say, and what we measured
+ledger/        claims of the paper and its successors, what we measured, and the verdicts
+figures/       maps of representations; BYOL on one page
 editions.py    student and teacher versions of the notebooks
 """
 

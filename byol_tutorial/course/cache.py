@@ -28,7 +28,7 @@ from .scale import scale
 PACKAGE = Path(__file__).parents[1]
 # what only shows, asks or writes about results; all other code can decide them
 SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "course/commands.py", "course/editions.py",
-         "course/board.py", "course/claims.py", "course/inequality.py", "course/maps.py", "course/overview.py")  # fmt: skip
+         "course/board.py", "course/figures", "course/ledger/claims.py", "course/ledger/inequality.py")  # fmt: skip
 
 
 def folder() -> Path:

@@ -18,7 +18,7 @@ def claims(rows, run, page):
     from rich.markup import escape
     from rich.table import Table
 
-    from . import claims as ledger
+    from .ledger import claims as ledger
 
     chosen = ledger.choose(rows)
     if run:

@@ -10,9 +10,9 @@ import pytest
 
 from byol_tutorial.cli.main import main
 from byol_tutorial.config.errors import UserError
-from byol_tutorial.course import claims, inequality, measuring
-from byol_tutorial.course.claims import DIFFERS, MISSING, REPRODUCED, Claim
-from byol_tutorial.course.measuring import ALWAYS, SEEDS, Experiment
+from byol_tutorial.course.ledger import claims, inequality, measuring
+from byol_tutorial.course.ledger.claims import DIFFERS, MISSING, REPRODUCED, Claim
+from byol_tutorial.course.ledger.measuring import ALWAYS, SEEDS, Experiment
 
 ROOT = Path(__file__).parents[2]
 LEDGER = claims.ledger()

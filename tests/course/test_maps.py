@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from byol_tutorial.course import maps
+from byol_tutorial.course.figures import maps
 from byol_tutorial.data.shapes import tint
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1])

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from ..config.errors import UserError
+from ...config.errors import UserError
 from .inequality import holds, terms, with_numbers
 from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, Experiment, measure
 
@@ -200,8 +200,8 @@ computed from it and the means. A row that differs stays.
 
 Accuracies here are of ten classes and lie between 0 and 1: `linear` is a linear probe, `knn` a vote of neighbours, `hue`
 a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are spread out, 0 in a
-collapse. The experiments are settings of the preset `shapes`, or of a relative's, in `byol_tutorial/course/claims.toml`; each has a
-data file in `byol_tutorial/course/measured`, which names the command that made it: `byol-tutorial claims --run`.
+collapse. The experiments are settings of the preset `shapes`, or of a relative's, in `byol_tutorial/course/ledger/claims.toml`; each has a
+data file in `byol_tutorial/course/ledger/measured`, which names the command that made it: `byol-tutorial claims --run`.
 
 Small pictures and short runs can show the shape of a claim, not its size. Where a row differs, read it as "not at
 this scale, with these settings".

@@ -5,12 +5,12 @@ Figure 2 of Grill et al. 2020 in this course's symbols, with real views of a rea
 
 import torch
 
-from ..augment.views import Views
-from ..config.config import Config
-from ..config.presets import preset
-from ..data.image_set import ImageSet
-from ..data.loading import load
-from ..figures import BLUE, GREEN, INK, RED, Picture
+from ...augment.views import Views
+from ...config.config import Config
+from ...config.presets import preset
+from ...data.image_set import ImageSet
+from ...data.loading import load
+from ...figures import BLUE, GREEN, INK, RED, Picture
 
 ONLINE, TARGET, GRADIENT = BLUE, GREEN, RED
 TOP, BOTTOM = 3.05, 0.95  # the two networks' heights

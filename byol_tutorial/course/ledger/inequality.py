@@ -8,7 +8,7 @@ import ast
 import operator
 from collections.abc import Callable
 
-from ..config.errors import UserError
+from ...config.errors import UserError
 
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 COMPARISONS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}

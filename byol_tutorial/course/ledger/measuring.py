@@ -15,19 +15,19 @@ from pathlib import Path
 
 import torch
 
-from .._version import __version__
-from ..augment.views import Views
-from ..config.config import Config
-from ..config.errors import DivergedError
-from ..config.presets import preset
-from ..data.loading import load
-from ..evaluate.diagnose import eigenspace_alignment
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..evaluate.linear import factor_probe, linear_probe
-from ..runtime.files import write_atomically
-from ..train.monitor import REPORTED
-from .runs import Result, run
+from ..._version import __version__
+from ...augment.views import Views
+from ...config.config import Config
+from ...config.errors import DivergedError
+from ...config.presets import preset
+from ...data.loading import load
+from ...evaluate.diagnose import eigenspace_alignment
+from ...evaluate.features import features
+from ...evaluate.knn import knn_accuracy
+from ...evaluate.linear import factor_probe, linear_probe
+from ...runtime.files import write_atomically
+from ...train.monitor import REPORTED
+from ..runs import Result, run
 
 FOLDER = Path(__file__).parent / "measured"
 SEEDS = (0, 1, 2)
@@ -120,7 +120,7 @@ def measure(experiment: Experiment, seed: int, extra: set[str], epochs: float | 
 
 
 def _untrained(config: Config, train, test, extra: set[str]) -> dict[str, float]:
-    from ..train.trainer import Trainer
+    from ...train.trainer import Trainer
 
     trainer = Trainer(config, train, test, device="cpu")
     f = trainer.model.encoder
@@ -148,7 +148,7 @@ def _alignment(network, config: Config, train) -> float:
 
 def _before(result: Result):
     """The run's network as it was before the first step."""
-    from ..methods.registry import build_model
+    from ...methods.registry import build_model
 
     f = result.encoder
     with torch.random.fork_rng(devices=[]):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..data.shapes import tint
-from ..figures import Picture
+from ...data.shapes import tint
+from ...figures import Picture
 
 # As in the film. Ten colours cannot all be told apart by everybody: the film's legend switches classes off and on.
 CLASS_COLOURS = (
