@@ -1,27 +1,27 @@
 # Two commands matter: `make lab` and `make test`. Both set up .venv on first use.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 ARGS ?=
 
-.PHONY: lab check test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
+.PHONY: lab lint check test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
 
-# For every edit: lint, import contracts, and the tests that neither train for long nor open a browser.
-check: .venv/installed
+# Checks what can be seen without running the code.
+lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+# For every edit: lint, and the tests that neither train for long nor open a browser.
+check: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests --ignore tests/browser -m "not training" $(ARGS)
 
 # There is one process per core with one thread each, so that tests which train do not compete for the cores. The
 # notebooks run separately, because in one process with the browser tests two event loops would conflict. The book is
 # built before the tests, strictly and from an empty folder.
-test: .venv/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
 	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
 	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)
@@ -70,14 +70,14 @@ bench: bench-peers
 	$(if $(QUICK),,$(BIN)/python bench/shapes.py)
 
 bench-peers: .venv/installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group peers
+	$(BIN)/uv pip install --quiet --python .venv --group peers
 
 # TORCH=cpu installs torch without CUDA.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
+	$(BIN)/uv pip install --quiet --python .venv $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
 
 # Writes constraints.txt again from the installed packages, after an upgrade.
