@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from .. import figures
@@ -21,6 +20,7 @@ from ..evaluate.protocols import PROTOCOLS
 from ..methods.registry import TITLES
 from ..train.trainer import Trainer
 from . import run_folder
+from .console import console
 
 MOST_JUDGED = 50_000  # images of the table; of a larger set, so many are drawn
 NEIGHBOURS_AMONG = 2000
@@ -32,7 +32,6 @@ def judge(
     test: ImageSet | StreamedSet | None,
     out: Path,
     found: Diagnosis,
-    console: Console,
     guests: Mapping[str, Guest] = NOBODY,
 ) -> None:
     """Print the verdict and the table; write results.json and the figures.
@@ -100,7 +99,6 @@ def run_protocols(
     test,
     seed: int,
     out: Path,
-    console: Console,
     guests: Mapping[str, Guest] = NOBODY,
 ) -> None:
     """Run protocols on the trained encoder and on the random one; print each result and add it to results.json.

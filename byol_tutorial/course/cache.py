@@ -27,7 +27,7 @@ from .scale import scale
 
 PACKAGE = Path(__file__).parents[1]
 # what only shows, asks or writes about results; all other code can decide them
-SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "course/commands.py", "course/editions.py",
+SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "course/editions.py",
          "course/board.py", "course/figures", "course/ledger/claims.py", "course/ledger/inequality.py")  # fmt: skip
 
 

@@ -17,7 +17,8 @@ import torchvision
 from PIL import Image
 
 from byol_tutorial.cli import main as cli
-from byol_tutorial.cli import report
+from byol_tutorial.cli import report, run_folder
+from byol_tutorial.cli.train import recipe, stored_size
 from byol_tutorial.config.config import FIELDS, Config
 from byol_tutorial.config.fields import Pair
 from byol_tutorial.config.presets import PRESETS
@@ -149,7 +150,7 @@ def test_steps_that_ask_for_more_images_than_there_are(world, monkeypatch, tmp_p
      (96, "stl10", None), (224, "shapes", None)],
 )  # fmt: skip
 def test_images_are_kept_somewhat_larger_than_the_views_where_they_can_be(view_size, data, kept):
-    assert cli.stored_size(view_size, data) == kept
+    assert stored_size(view_size, data) == kept
 
 
 def test_settings_hold_the_data_and_the_whole_config(trained, world):
@@ -264,11 +265,11 @@ def test_a_method_takes_its_own_recipe_on_shapes():
     for name in ("simclr", "simsiam", "dino"):
         options = cli.train.make_context("train", ["--method", name]).params
         given = {field: options[field] for field in FIELDS if options[field] is not None}
-        assert cli.recipe("shapes", None, given) == bt_preset(name)
-    assert cli.recipe("shapes", None, {"tau_base": 0.5}) == bt_preset("shapes", tau_base=0.5)
-    assert cli.recipe("shapes", "shapes", {"method": "dino"}) == bt_preset("shapes", method="dino")
-    assert cli.recipe("folder:x", None, {"method": "dino"}) == bt_preset("photos", method="dino")
-    assert cli.recipe("digits", None, {}) == bt_preset("digits")
+        assert recipe("shapes", None, given) == bt_preset(name)
+    assert recipe("shapes", None, {"tau_base": 0.5}) == bt_preset("shapes", tau_base=0.5)
+    assert recipe("shapes", "shapes", {"method": "dino"}) == bt_preset("shapes", method="dino")
+    assert recipe("folder:x", None, {"method": "dino"}) == bt_preset("photos", method="dino")
+    assert recipe("digits", None, {}) == bt_preset("digits")
 
 
 def test_an_unknown_method_is_one_line(capsys, tmp_path, monkeypatch):
@@ -311,7 +312,7 @@ def test_embed_other_images_by_umap(trained, world, monkeypatch):
 def test_embed_says_what_it_cannot_do(trained, world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     with monkeypatch.context() as patch:
-        patch.setattr(cli.run_folder, "load_data", lambda _: (loading.load("folder:images"), None))
+        patch.setattr(run_folder, "load_data", lambda _: (loading.load("folder:images"), None))
         assert main("embed", "run", "--split", "test", "--data", "folder:images") == 1
     assert "has no test images; leave it out" in capsys.readouterr().err
     assert main("embed", "nowhere") == 1
@@ -416,7 +417,7 @@ def test_a_bad_guest_is_turned_away_before_any_work(
         raise AssertionError("the run was opened before its guests")
 
     monkeypatch.chdir(world)
-    monkeypatch.setattr(cli.run_folder, "open_run", opened)
+    monkeypatch.setattr(run_folder, "open_run", opened)
     before = content(world / "run")
     check_error(main(command, "run", *options), *capsys.readouterr(), named)
     assert content(world / "run") == before

@@ -15,6 +15,7 @@ from PIL import Image
 
 import byol_tutorial as bt
 from byol_tutorial.cli import main as cli
+from byol_tutorial.cli import run_folder
 from byol_tutorial.config.errors import CheckpointError, DivergedError, TrainingError
 from byol_tutorial.train import checkpoint, encoder_file
 
@@ -316,7 +317,7 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     hook.remove()
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
     assert (trainer.steps_done, trainer.scaler.get_scale()) == (1, 2.0**15)
-    cli.run_folder.save_state(tmp_path, trainer)
+    run_folder.save_state(tmp_path, trainer)
     strict = json.loads((tmp_path / "history.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert strict["gradient_norm"] == [None]
     for _ in range(16):  # each that overflows halves the scale

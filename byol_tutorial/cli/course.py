@@ -18,7 +18,7 @@ def claims(rows, run, page):
     from rich.markup import escape
     from rich.table import Table
 
-    from .ledger import claims as ledger
+    from ..course.ledger import claims as ledger
 
     chosen = ledger.choose(rows)
     if run:
@@ -62,7 +62,7 @@ def _edition(kind: str, what: str):
     @click.argument("out", type=click.Path(path_type=Path))
     @click.option("--notebooks", type=click.Path(path_type=Path), help="folder of the course's notebooks")
     def write(out, notebooks):
-        from .editions import write_edition
+        from ..course.editions import write_edition
 
         written = write_edition(kind, out, notebooks)
         click.echo(f"{len(written)} notebooks in {out}")
@@ -75,6 +75,6 @@ _edition("teacher", "with solutions unfolded")
 @course.command()
 def board():
     """Train the runs of the hyperparameter board anew and keep them with the library; some minutes."""
-    from .board import train_all
+    from ..course.board import train_all
 
     train_all(click.echo)
