@@ -25,7 +25,7 @@ import common
 import torch
 
 import byol_tutorial as bt
-from byol_tutorial.evaluate.diagnose import ALARM, ALARM_STEPS, FALL, WITHIN, alarm_step
+from byol_tutorial.evaluate.diagnose import THRESHOLDS, alarm_step
 
 COLLAPSES = {
     "no predictor": {"predictor": "identity"},
@@ -154,8 +154,8 @@ class Shapes:
         runs = {}
         for name, trainer in ({n: self.start(**c) for n, c in HEALTHY.items()} | self.elsewhere()).items():
             std = trainer.run(progress=False).history.std
-            recent = [statistics.mean(std[k - ALARM_STEPS : k]) for k in range(ALARM_STEPS, len(std) + 1)]
-            share = min(r / max(recent[max(0, k - WITHIN) : k + 1]) for k, r in enumerate(recent))
+            recent = [statistics.mean(std[k - THRESHOLDS.recent : k]) for k in range(THRESHOLDS.recent, len(std) + 1)]
+            share = min(r / max(recent[max(0, k - THRESHOLDS.within) : k + 1]) for k, r in enumerate(recent))
             runs["healthy", name] = {"alarm": alarm_step(std), "least_std": min(recent), "least_share": share}
         return runs
 
@@ -208,7 +208,8 @@ def count(runs: dict) -> dict:
     of = {kind: [r for (k, _), some in runs.items() if k == kind for r in some] for kind, _ in runs}
     alarms = {kind: sum(r["alarm"] is not None for r in some) for kind, some in of.items()}
     return {
-        "rule": f"mean of {ALARM_STEPS} steps of √d·std below {FALL} of the highest of {WITHIN} steps, or below {ALARM}",
+        "rule": f"mean of {THRESHOLDS.recent} steps of √d·std below {THRESHOLDS.fall} of the highest of {THRESHOLDS.within} steps, "
+        f"or below {THRESHOLDS.alarm}",
         "collapses": found(of["collapse"]),
         "damages": found(of["damage"]),
         "single_check_sd": statistics.mean(r["single_check_sd"] for r in of["twin"]),

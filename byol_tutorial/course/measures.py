@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augment.views import Views
-from ..evaluate.diagnose import effective_rank, eigenspace_alignment
+from ..evaluate.diagnose import eigenspace_alignment
 from ..evaluate.features import features
 from ..runtime.seeding import seed_at
-from ..train.monitor import REPORTED
+from ..train.monitor import REPORTED, looked_at
 from ..train.trainer import Trainer
 
 
@@ -25,12 +25,16 @@ def alignment(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
 
 
 def rank(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """Effective rank of the projections, in [0, d]; see diagnose.effective_rank."""
-    return torch.tensor(effective_rank(z))
+    """Effective rank of the projections, in [0, d], as Trainer.report gives it; see diagnose.effective_rank."""
+    return torch.tensor(trainer.report().rank)
 
 
 def spectrum(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """Eigenvalues of the covariance of z/‖z‖, largest first: float32 (d,). Their sum is the variance, at most 1."""
+    """Eigenvalues of the covariance of z/‖z‖, largest first: float32 (d,). Their sum is the variance, at most 1.
+
+    z are the projections that Trainer.report measures.
+    """
+    _, z = trainer.represent(looked_at(trainer).images)
     z = F.normalize(z.double(), dim=-1)
     return (torch.linalg.svdvals(z - z.mean(0)) ** 2 / len(z)).float()
 
@@ -48,8 +52,7 @@ def modes(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
 
 def test_features(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
     """y of the test set's sample(512) (of the train set's where there is none): float32 (512, D)."""
-    source = trainer.train if trainer.test is None else trainer.test
-    return features(trainer.model.encoder, source.sample(REPORTED).images)
+    return features(trainer.model.encoder, looked_at(trainer).images)
 
 
 TRACKS: dict[str, Callable[[Trainer, Tensor, Tensor], Tensor]] = {

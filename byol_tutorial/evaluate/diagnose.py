@@ -1,4 +1,7 @@
-"""Has the representation collapsed, has the run gone astray? Measures, and a verdict in words."""
+"""Has the representation collapsed, has the run gone astray? Measures, and a verdict in words.
+
+Every verdict in the library and in its panels follows from one table, THRESHOLDS, and uses one set of words, VERDICTS.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +11,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-COLLAPSED, PARTIAL = 0.1, 0.5  # √d·std below which a representation is called so
-ONE_DIRECTION = 1.2  # rank below which it is called partly collapsed
-WINDOW = 50  # steps at its beginning and at its end that the verdict on a run compares
-ALARM_STEPS = 5  # steps of √d·std that the alarm averages
-FALL, WITHIN = 0.7, 25  # share of the highest such mean of so many steps below which it is raised: a sudden collapse
-ALARM = 0.3  # such a mean below which it is raised anyway: a slow one
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The limits behind every verdict, in Python and in the panels' JavaScript.
+
+    collapsed      √d·std below which projections have collapsed
+    partial        √d·std below which they have partly collapsed
+    one_direction  effective rank below which they have partly collapsed, whatever their spread
+    recent         steps of √d·std whose mean a running verdict and the alarm look at
+    alarm          such a mean below which the alarm is raised: a slow collapse
+    fall, within   the alarm is also raised below `fall` times the highest such mean of the last `within` steps: a
+                   sudden collapse
+    window         steps at its beginning and at its end that the verdict on a whole run compares
+    """
+
+    collapsed: float = 0.1
+    partial: float = 0.5
+    one_direction: float = 1.2
+    recent: int = 5
+    alarm: float = 0.3
+    fall: float = 0.7
+    within: int = 25
+    window: int = 50
+
+
+THRESHOLDS = Thresholds()
+
+VERDICTS = {
+    "healthy": "the directions are spread out",
+    "partial collapse": "few directions are left",
+    "collapse": "every image gets nearly the same direction; the loss means nothing",
+    "not finite": "the run has diverged; lower lr, or lengthen the warm-up",
+}
+
+
+def collapse_verdict(std: float, rank: float = math.inf) -> str:
+    """Return the key of VERDICTS for a spread √d·std and, where it is known, an effective rank."""
+    if not math.isfinite(std):
+        return "not finite"
+    if std < THRESHOLDS.collapsed:
+        return "collapse"
+    if std < THRESHOLDS.partial or rank < THRESHOLDS.one_direction:
+        return "partial collapse"
+    return "healthy"
+
+
+# --- measures -----------------------------------------------------------------------------------
 
 
 def spread(z: Tensor) -> Tensor:
@@ -77,7 +121,7 @@ def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
 
 @dataclass(frozen=True)
 class CollapseReport:
-    """What `collapse_report` measured. `verdict` is "healthy", "partial collapse", "collapse" or "not finite"."""
+    """The spread and the rank of projections, and what they mean. `verdict` is a key of VERDICTS."""
 
     std: float  # √d·std, about 1 when healthy, 0 when collapsed
     rank: float  # effective rank, in [0, dimensions]
@@ -85,17 +129,12 @@ class CollapseReport:
     verdict: str
 
     def __str__(self) -> str:
-        words = {
-            "healthy": "healthy: the directions are spread out",
-            "partial collapse": "partial collapse: few directions are left",
-            "collapse": "collapse: every image gets nearly the same direction",
-            "not finite": "not finite: the run has diverged",
-        }
-        return f"{words[self.verdict]} (√d·std {self.std:.3f}, rank {self.rank:.1f} of {self.dimensions})"
+        measures = f"√d·std {self.std:.3f}, rank {self.rank:.1f} of {self.dimensions}"
+        return f"{self.verdict}: {VERDICTS[self.verdict]} ({measures})"
 
 
 def collapse_report(z: Tensor) -> CollapseReport:
-    """Measure the spread of projections (or representations) z, float (N, d), and say what it means.
+    """Measure the spread and the rank of projections (or representations) z, float (N, d), and say what they mean.
 
     Raises:
         ValueError: z is not a matrix of at least two rows.
@@ -103,35 +142,31 @@ def collapse_report(z: Tensor) -> CollapseReport:
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"z has shape {tuple(z.shape)}: give at least two rows, (N, d)")
     if not torch.isfinite(z).all():
-        return CollapseReport(float("nan"), float("nan"), z.shape[1], "not finite")
+        return CollapseReport(math.nan, math.nan, z.shape[1], "not finite")
     std, rank = float(spread(z)), effective_rank(z)
-    if std < COLLAPSED:
-        verdict = "collapse"
-    elif std < PARTIAL or rank < ONE_DIRECTION:
-        verdict = "partial collapse"
-    else:
-        verdict = "healthy"
-    return CollapseReport(std, rank, z.shape[1], verdict)
+    return CollapseReport(std, rank, z.shape[1], collapse_verdict(std, rank))
 
 
 # --- a whole run --------------------------------------------------------------------------------
 
 
 def alarm_step(std: Sequence[float]) -> int | None:
-    """The first step at which √d·std has lost three tenths within 25 steps, or lies below 0.3; None if never.
+    """Return the first step at which √d·std has lost three tenths within 25 steps, or lies below 0.3; None if never.
 
-    Both are said of its mean over ALARM_STEPS steps: a sudden collapse shows as recent < FALL · (highest of the last
-    WITHIN), a slow one as recent < ALARM. It looks at the projections alone, since they go first: the accuracy of the
-    representation follows later, or not at all. bench/alarm.py measures by how much, and how often it is wrong.
+    Both conditions look at its mean over THRESHOLDS.recent steps: a sudden collapse shows as mean < fall · (highest mean
+    of the last `within` steps), a slow one as mean < alarm. The alarm looks at the projections alone, because they
+    collapse first; the accuracy of the representation follows later, or not at all. bench/alarm.py measures by how
+    many steps, and how often the alarm is wrong.
 
-    std: one value per step, as History.std.
+    std: one value per step, as in History.std.
     """
-    if len(std) < ALARM_STEPS:
+    limits = THRESHOLDS
+    if len(std) < limits.recent:
         return None
-    recent = torch.tensor(std, dtype=torch.float64).unfold(0, ALARM_STEPS, 1).mean(1)  # [i]: of steps i to i + 4
-    highest = F.pad(recent, (WITHIN, 0), value=-math.inf).unfold(0, WITHIN + 1, 1).amax(1)
-    raised = ((recent < FALL * highest) | (recent < ALARM)).nonzero()
-    return int(raised[0]) + ALARM_STEPS - 1 if len(raised) else None
+    mean = torch.tensor(std, dtype=torch.float64).unfold(0, limits.recent, 1).mean(1)  # [i]: of steps i to i + 4
+    highest = F.pad(mean, (limits.within, 0), value=-math.inf).unfold(0, limits.within + 1, 1).amax(1)
+    raised = ((mean < limits.fall * highest) | (mean < limits.alarm)).nonzero()
+    return int(raised[0]) + limits.recent - 1 if len(raised) else None
 
 
 @dataclass(frozen=True)
@@ -167,40 +202,43 @@ def diagnose(
     p: Tensor,
     target: Tensor,
     predictor: bool = True,
+    report: CollapseReport | None = None,
 ) -> Diagnosis:
-    """Tell apart healthy, partial collapse, collapse, divergence and a frozen loss.
+    """Tell apart a healthy run, partial collapse, collapse, divergence and a frozen loss.
 
     Args:
         loss, gradient_norm, std: one value per step, as in History; may be empty.
         z, p, target: float (N, d), projections, predictions and the target's projections of the other view.
-        predictor: off: the method has none, so there is nothing to align.
+        predictor: whether the method has one; if not, there is nothing to align.
+        report: collapse measures of plain images, as Trainer.report gives them. Default: those of z.
     """
-    report = collapse_report(z)
-    positive, negative = cosines(p, target) if report.verdict != "not finite" else (math.nan, math.nan)
-    verdict, reason = _judge(loss, gradient_norm, report)
-    aligned = predictor and report.verdict != "not finite"
-    alignment = eigenspace_alignment(z, p) if aligned else math.nan
-    return Diagnosis(verdict, reason, report, float(positive), float(negative), alignment, alarm_step(std))
+    if report is None:
+        report = collapse_report(z)
+    finite = all(bool(torch.isfinite(x).all()) for x in (z, p, target))
+    positive, negative = map(float, cosines(p, target)) if finite else (math.nan, math.nan)
+    alignment = eigenspace_alignment(z, p) if predictor and finite else math.nan
+    verdict, reason = _verdict_on_run(loss, gradient_norm, report)
+    return Diagnosis(verdict, reason, report, positive, negative, alignment, alarm_step(std))
 
 
-def _judge(loss: Sequence[float], gradient_norm: Sequence[float], report: CollapseReport) -> tuple[str, str]:
+def _verdict_on_run(loss: Sequence[float], gradient_norm: Sequence[float], report: CollapseReport) -> tuple[str, str]:
+    """Return the verdict and its reason in words."""
     if report.verdict == "not finite" or not all(map(math.isfinite, loss)):
-        return "divergence", "numbers are no longer finite; lower lr or lengthen the warm-up"
+        return "divergence", VERDICTS["not finite"]
     if report.verdict == "collapse":
-        return "collapse", "every image gets nearly the same direction; the loss means nothing"
-    if len(loss) >= 2 * WINDOW:
-        first, last = torch.tensor(loss[:WINDOW]).double(), torch.tensor(loss[-WINDOW:]).double()
+        return "collapse", VERDICTS["collapse"]
+    window = THRESHOLDS.window
+    if len(loss) >= 2 * window:
+        first, last = torch.tensor(loss[:window]).double(), torch.tensor(loss[-window:]).double()
         change = float(last.mean() - first.mean())
-        error = float(((first.var() + last.var()) / WINDOW).sqrt())  # of that change, if steps were independent
+        error = float(((first.var() + last.var()) / window).sqrt())  # of that change, if steps were independent
         # the same from one step to the next alone, which a fall within a window does not enlarge
-        noise = float(((first.diff().square().mean() + last.diff().square().mean()) / (2 * WINDOW)).sqrt())
+        noise = float(((first.diff().square().mean() + last.diff().square().mean()) / (2 * window)).sqrt())
         size = abs(float(first.mean()))  # a loss may be negative: SimSiam's is
         if change > max(5 * error, 0.1 * size):
             return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
-        if max(gradient_norm[-WINDOW:], default=1.0) == 0:
+        if max(gradient_norm[-window:], default=1.0) == 0:
             return "frozen loss", "no gradient arrives; is something detached, or the learning rate 0?"
         if abs(change) < max(3 * noise, 0.005 * size):
-            return "frozen loss", f"the loss stands at {last.mean():.2f} as in the beginning; raise lr"
-    if report.verdict == "partial collapse":
-        return "partial collapse", "few directions are left"
-    return "healthy", "the directions are spread out"
+            return "frozen loss", f"the loss stands at {last.mean():.2f}, where it began; raise lr"
+    return report.verdict, VERDICTS[report.verdict]

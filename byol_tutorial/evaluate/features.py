@@ -1,4 +1,9 @@
-"""Features y = f(x) of images, by a frozen encoder in evaluation mode, without augmentation."""
+"""Features y = f(x) of images by a frozen encoder, and their projections z = g(y), both without augmentation.
+
+Every y and z behind a number or a map is computed here, so that a panel, a verdict, a film and a notebook agree.
+"""
+
+import copy
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +35,24 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
             rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     encoder.train(was_training)
     return torch.cat(rows)
+
+
+@torch.no_grad()
+def projections(projector: nn.Module, y: Tensor) -> Tensor:
+    """Return z = g(y) without gradient: representations y (N, D) -> float32 (N, d), on the CPU.
+
+    BatchNorm normalises with the mean and variance of these N representations, as it does with a batch in training:
+    its running averages mean little in the first twenty steps, when a collapse may already begin. They are neither used
+    nor changed. N must be at least 2.
+    """
+    g = copy.deepcopy(projector).eval()
+    for layer in g.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.running_mean = layer.running_var = (
+                None  # without them it takes those of its input, in this process alone
+            )
+    device = next(projector.parameters(), y).device
+    return g(y.to(device)).float().cpu()
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:

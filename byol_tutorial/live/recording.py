@@ -17,8 +17,8 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import spread
 from ..evaluate.embed import KINDS, successive_maps
-from ..evaluate.features import features
 from ..runtime.files import write_atomically
+from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 
 SPACES = ("y", "z")
@@ -112,6 +112,25 @@ class Recording:
         return cls(**more, **tensors, labels=labels, classes=tuple(about["classes"]), factors=factors)
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The run after one step, before its map is drawn: one point, float32 (D,), per image, and what goes with it."""
+
+    step: int
+    points: Tensor
+    neighbours: Tensor
+    spread: float
+    knn: float
+
+
+def _frame(trainer: Trainer, images: ImageSet, space: str) -> Frame:
+    """Look at the run as it stands. Raises DivergedError where its representations are not finite."""
+    y, z = represent_or_refuse(trainer, images.images)
+    points = {"y": y, "z": z}[space]
+    neighbours, knn = neighbours_and_vote(points, images.labels)
+    return Frame(trainer.steps_done, points, neighbours, float(spread(z)), knn)
+
+
 _TENSORS = ("epochs", "maps", "neighbours", "spread", "knn", "images", "views")
 
 
@@ -154,26 +173,21 @@ def record(
     if len(images) <= VOTERS:
         raise EmbedError(f"{len(images)} images: give more than {VOTERS}")
     start, per_map = trainer.steps_done, max(1, round(every * trainer.steps_per_epoch))
-    steps, frames, spreads, near, votes = [], [], [], [], []
+    frames = [_frame(trainer, images, space)]
 
-    def look() -> None:
-        y, z = _represent(trainer, images.images)
-        frame = {"y": y, "z": z}[space]
-        index, vote = neighbours_and_vote(frame, images.labels)
-        for values, value in zip((steps, frames, spreads, near, votes),
-                                 (trainer.steps_done, frame, spread(z), index, vote), strict=True):  # fmt: skip
-            values.append(value)
+    def watch(t: Trainer) -> None:
+        if (t.steps_done - start) % per_map == 0:
+            frames.append(_frame(t, images, space))
 
-    look()
     note = ""
     try:
-        trainer.run(epochs, progress, on_step=lambda t: look() if (t.steps_done - start) % per_map == 0 else None)
+        trainer.run(epochs, progress, on_step=watch)
         if trainer.interrupted:
             note = f"stopped by hand at epoch {trainer.epoch:.2f}"
+        if trainer.steps_done > frames[-1].step:
+            frames.append(_frame(trainer, images, space))
     except DivergedError as error:
         note = f"stopped: {error}"
-    if trainer.steps_done > steps[-1]:
-        look()
     factors = {} if images.factors is None else {n: v for n, v in vars(images.factors).items() if n != "shape"}
     thumbnails, views = _thumbnails(trainer, images.images, seed)
     return Recording(
@@ -181,11 +195,11 @@ def record(
         kind=kind,
         space=space,
         note=note,
-        epochs=torch.tensor(steps) / trainer.steps_per_epoch,
-        maps=successive_maps(frames, kind, seed),
-        neighbours=torch.stack(near),
-        spread=torch.stack(spreads),
-        knn=torch.tensor(votes),
+        epochs=torch.tensor([f.step for f in frames]) / trainer.steps_per_epoch,
+        maps=successive_maps([f.points for f in frames], kind, seed),
+        neighbours=torch.stack([f.neighbours for f in frames]),
+        spread=torch.tensor([f.spread for f in frames]),
+        knn=torch.tensor([f.knn for f in frames]),
         images=thumbnails,
         views=views,
         labels=images.labels,
@@ -213,17 +227,6 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
             votes.scatter_add_(1, labels[at], torch.exp((value - 1) / 0.07))
             right += int((votes.argmax(1) == labels[rows]).sum())
     return torch.cat(index), float("nan") if labels is None else right / len(x)
-
-
-def _represent(trainer: Trainer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """y and z of images as the network stands, in evaluation mode: float32 (N, D), (N, d), on the CPU."""
-    y, projector = features(trainer.model.encoder, images), trainer.model.projector
-    was_training = projector.training
-    projector.eval()
-    with torch.no_grad():
-        z = projector(y.to(trainer.device)).float().cpu()
-    projector.train(was_training)
-    return y, z
 
 
 def _thumbnails(trainer: Trainer, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:

@@ -25,10 +25,10 @@ from ..config.errors import SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..runtime.omp_threads import release_helpers
+from ..train.monitor import looked_at
 from ..train.trainer import Trainer
 from .snapshot import Snapshot, measure_run
 
-MEASURED = 256  # images that a measure looks at
 MEASURE_SHARE = 0.02  # of the time that measuring may take while the run goes on
 ONE_GESTURE = 1.0  # seconds between two changes of the same fields that are undone together: a slider being dragged
 
@@ -272,8 +272,7 @@ class Session:
         self._arrive()
         self._undoable: list[tuple[float, dict]] = []  # when, and the values before
         self._measure_at = 0.0
-        source = self.test if self.test is not None and len(self.test) > 1 else self.train
-        self.measured = source.sample(MEASURED)
+        self.measured = looked_at(self.trainer)
         t = self.trainer
         self._snapshot = Snapshot(
             "idle", 0, t.total_steps, t.steps_per_epoch, config, config, (), (), None, None, "", self._resets, t.history

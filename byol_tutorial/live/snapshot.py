@@ -1,19 +1,17 @@
-"""Snapshot: a session at one moment, and Measure: a look at what its run has learned by then. Neither ever changes."""
+"""Snapshot, a session at one moment, and Measure, a look at what its run has learned by then. Neither ever changes."""
 
+import math
 import time
 from dataclasses import dataclass, field
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
-from ..augment.operations import as_float
 from ..config.config import Config
-from ..evaluate.diagnose import ALARM_STEPS, COLLAPSED, PARTIAL, CollapseReport, collapse_report
+from ..evaluate.diagnose import THRESHOLDS, VERDICTS, CollapseReport, collapse_report, collapse_verdict
 from ..evaluate.embed import pca_embedding
-from ..evaluate.features import centre, network_input, seen_size
 from ..train.history import History
+from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 
 STATES = ("idle", "running", "paused", "done", "failed")
@@ -24,7 +22,7 @@ class Measure:
     """A look at the whole run, taken between two steps.
 
     step     how many steps had been made
-    report   spread and rank of the projections z of up to 256 test (else train) images, without augmentation
+    report   spread and rank of the projections z of up to 512 test (else train) images, as Trainer.report gives them
     maps     float32 (M, 2) each, the first two principal components of two things: "z", their projections' directions
              z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
              turned so that points move as little as possible from one measure to the next
@@ -68,43 +66,35 @@ class Snapshot:
 
     @property
     def verdict(self) -> str:
-        """In words, and at once: from the spread √d·std of the last steps."""
+        """A sentence on the run so far.
+
+        It rests on the measure where that is of this very step, as after a pause, and agrees with Trainer.report then.
+        Between two measures it rests on the spread √d·std of the last steps, so that a collapse shows at once.
+        """
         if self.error:
             return f"stopped: {self.error}"
         if self.step == 0:
             return "not begun"
-        recent = self.series("std")[-ALARM_STEPS:]
-        std = sum(recent) / len(recent)
-        if std < COLLAPSED:
-            return f"collapse: every image gets nearly the same direction (√d·std {std:.3f}); the loss means nothing"
-        if std < PARTIAL:
-            return f"partial collapse: few directions are left (√d·std {std:.2f})"
-        return f"healthy: the directions are spread out (√d·std {std:.2f})"
+        report = None if self.measure is None else self.measure.report
+        if report is not None and self.measure.step == self.step:
+            std, verdict = report.std, report.verdict
+        else:
+            recent = self.series("std")[-THRESHOLDS.recent :]
+            std = sum(recent) / len(recent)
+            verdict = collapse_verdict(std, math.inf if report is None else report.rank)
+        return f"{verdict}: {VERDICTS[verdict]} (√d·std {std:.{3 if verdict == 'collapse' else 2}f})"
 
 
 def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None) -> Measure:
-    """Take a Measure of the run as it stands, on uint8 (M, 3, H, W), its maps turned towards those of the one before."""
+    """Measure the run as it stands on images uint8 (M, 3, H, W); its maps are turned towards those of `before`.
+
+    Raises:
+        DivergedError: representations that are not finite.
+    """
     start = time.perf_counter()
-    y, z = represent(trainer, images)
+    y, z = represent_or_refuse(trainer, images)
     maps = {
         name: pca_embedding(points, like=None if before is None else before.maps[name])
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y))
     }
     return Measure(trainer.steps_done, collapse_report(z), maps, time.perf_counter() - start)
-
-
-@torch.no_grad()
-def represent(trainer: Trainer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """y and z of these images, float32 on the CPU, normalised as in training: with this batch's own statistics.
-
-    Running statistics would need some steps before they mean anything. They are left alone: BatchNorm writes into
-    copies.
-    """
-    online = trainer.model.online.train()
-    x = centre(images.to(trainer.device), seen_size(online.encoder, min(images.shape[2:])))
-    x = network_input(online.encoder, as_float(x))
-    results = []
-    for part in (online.encoder, online.projector):
-        x = functional_call(part, {name: b.clone() for name, b in part.named_buffers()}, (x,))
-        results.append(x.float().cpu())
-    return results[0], results[1]

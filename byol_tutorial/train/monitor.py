@@ -3,10 +3,14 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from ..augment.views import Views
+from ..config.errors import DivergedError
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
-from ..evaluate.features import features
+from ..evaluate.features import features, projections
 from ..evaluate.knn import knn_accuracy
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
@@ -22,20 +26,41 @@ def knn(trainer) -> float:
     return knn_accuracy(features(f, bank.images), bank.labels, features(f, queries.images), queries.labels)
 
 
-def report(trainer) -> CollapseReport:
-    """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
+def looked_at(trainer) -> ImageSet:
+    """Return the images that `report` measures: up to 512 test images, or train images where there is no test set."""
     source = trainer.test if trainer.test is not None and len(trainer.test) > 1 else trainer.train
-    y = features(trainer.model.encoder, source.sample(REPORTED).images).to(trainer.device)
-    projector = trainer.model.projector
-    projector.eval()
-    with torch.no_grad():
-        z = projector(y)
-    projector.train()
-    return collapse_report(z.cpu())
+    return source.sample(REPORTED)
+
+
+def represent(trainer, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+    """Return y, as `features` gives it, and z, as `projections` does, of images without augmentation."""
+    y = features(trainer.model.encoder, images)
+    return y, projections(trainer.model.projector, y)
+
+
+def represent_or_refuse(trainer, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+    """Return what `represent` does.
+
+    Raises:
+        DivergedError: y or z is not finite. Weights can overflow in a step whose own loss was still finite.
+    """
+    y, z = represent(trainer, images)
+    for name, values in (("representations", y), ("projections", z)):
+        if not torch.isfinite(values).all():
+            raise DivergedError(
+                f"the {name} are not finite after step {trainer.steps_done}, with lr {trainer.config.step_lr:.3g}: "
+                "lower lr, or lengthen warmup_epochs"
+            )
+    return y, z
+
+
+def report(trainer) -> CollapseReport:
+    """Measure the collapse of the projections of up to 512 test (else train) images, without augmentation."""
+    return collapse_report(represent(trainer, looked_at(trainer).images)[1])
 
 
 def diagnosis(trainer) -> Diagnosis:
-    """A verdict on the run, from its history and from fresh views of up to 512 train images."""
+    """Give a verdict on the run, from its history, its `report`, and fresh views of up to 512 train images."""
     images = trainer.train.sample(REPORTED).images.to(trainer.device)
     generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
     v1, v2 = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
@@ -43,9 +68,8 @@ def diagnosis(trainer) -> Diagnosis:
     with torch.no_grad():
         _, z, p, target = model(v1, v2)
     h, first = trainer.history, same_loss_since(trainer)
-    return diagnose(
-        h.loss[first:], h.gradient_norm[first:], h.std, z.cpu(), p.cpu(), target.cpu(), trainer.model.predicts
-    )
+    losses, norms = h.loss[first:], h.gradient_norm[first:]
+    return diagnose(losses, norms, h.std, z.cpu(), p.cpu(), target.cpu(), trainer.model.predicts, report(trainer))
 
 
 def same_loss_since(trainer) -> int:

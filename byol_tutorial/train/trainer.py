@@ -351,12 +351,20 @@ class Trainer:
         """kNN accuracy on at most 512 test images, from at most 1,024 train images; needs labels for both."""
         return monitor.knn(self)
 
+    def represent(self, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+        """Return y and z of images without augmentation, float32 (N, D) and (N, d) on the CPU.
+
+        y is bt.features of the encoder, in evaluation mode. z is the projector's output for these y, its BatchNorm with
+        their own mean and variance, as in training: see evaluate.features.projections. The run is not changed.
+        """
+        return monitor.represent(self, images)
+
     def report(self) -> CollapseReport:
         """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
         return monitor.report(self)
 
     def diagnosis(self) -> Diagnosis:
-        """A verdict on the run, from its history and from fresh views of up to 512 train images.
+        """A verdict on the run, from its history, its report, and fresh views of up to 512 train images.
 
         The networks and the run's randomness are left as they were. Several processes call it together, since
         SyncBatchNorm needs them all.

@@ -1,7 +1,7 @@
 // The hyperparameter board: which run the controls choose, its curves beside BYOL's, its map and what it means.
 
 function render({model, el}) {
-  const data = model.get("runs"), [collapsed, partial] = data.limits; // of √d·std
+  const data = model.get("runs");
   const taus = [...new Set(data.places.map((p) => p[0]))];
   const start = {tau: 0.95, predictor: true, stop: true, colour: true};
   let place = {...start}, colourBy = "class";
@@ -43,9 +43,8 @@ function render({model, el}) {
   show();
 
   function words(r) {
-    if (r.spread < collapsed) return ["collapse", `collapse: every image gets nearly the same direction (√d·std ${r.spread.toFixed(3)})`];
-    if (r.spread < partial) return ["partial collapse", `partial collapse: few directions are left (√d·std ${r.spread.toFixed(2)})`];
-    return ["healthy", `the directions are spread out (√d·std ${r.spread.toFixed(2)})`];
+    const kind = r.spread < data.thresholds.collapsed ? "collapse" : r.spread < data.thresholds.partial ? "partial collapse" : "healthy";
+    return [kind, `${kind}: ${data.verdicts[kind]} (√d·std ${r.spread.toFixed(kind === "collapse" ? 3 : 2)})`];
   }
   function show() {
     const r = run(), [kind, text] = words(r);

@@ -3,10 +3,12 @@
 Everything is in the browser, so it answers at once, in a static page too.
 """
 
+from dataclasses import asdict
+
 import traitlets
 
 from ..course import board as grid
-from ..evaluate.diagnose import COLLAPSED, PARTIAL
+from ..evaluate.diagnose import THRESHOLDS, VERDICTS
 from .assets import script, source
 from .film import hue_circle
 from .panel import Panel
@@ -22,7 +24,8 @@ def board() -> "Board":
     Accessible names, for whoever drives the panel by them: region "Hyperparameter board"; slider "decay rate τ"; check
     boxes "predictor", "stop-gradient" and "colour changes"; choice "colour by"; image "Map of the projections ...".
     """
-    return Board(runs=grid.recorded() | {"circle": hue_circle(24), "full": grid.FULL, "limits": [COLLAPSED, PARTIAL]})
+    verdicts = {"thresholds": asdict(THRESHOLDS), "verdicts": VERDICTS}
+    return Board(runs=grid.recorded() | {"circle": hue_circle(24), "full": grid.FULL} | verdicts)
 
 
 class Board(Panel):

@@ -22,6 +22,7 @@ from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..data.streaming import StreamedSet
+from ..evaluate.diagnose import collapse_verdict
 from ..live.experiment import Experiment
 from ..live.session import Session
 from ..live.snapshot import Snapshot
@@ -93,6 +94,7 @@ QUESTIONS = {
     "spread": ("The spread √d·std", ("stays up", "shrinks", "vanishes")),
     "knn": ("The kNN accuracy", ("rises above the untrained encoder's", "stays near it", "falls below it")),
 }
+SPREAD_ANSWER = {"healthy": 0, "partial collapse": 1, "collapse": 2}  # which answer on the spread is right
 
 
 def cockpit(
@@ -309,7 +311,7 @@ def judged(s: Snapshot) -> dict[str, str]:
         first, last = sum(loss[:LATE]) / LATE, sum(loss[-LATE:]) / LATE
         answers["loss"] = QUESTIONS["loss"][1][0 if last < 0.1 else 1 if last < 0.9 * first else 2]
         spread = sum(std[-LATE:]) / LATE
-        answers["spread"] = QUESTIONS["spread"][1][0 if spread >= 0.5 else 1 if spread >= 0.1 else 2]
+        answers["spread"] = QUESTIONS["spread"][1][SPREAD_ANSWER[collapse_verdict(spread)]]
     if s.knn and s.start_knn is not None:
         more = s.knn[-1][1] - s.start_knn
         answers["knn"] = QUESTIONS["knn"][1][0 if more > 0.05 else 1 if more > -0.05 else 2]

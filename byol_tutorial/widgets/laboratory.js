@@ -11,7 +11,7 @@ const LAB_SORTS = {
 };
 const LAB_WORDS = {idle: "not begun", starting: "starting", running: "running", paused: "paused", judging: "being judged",
                    done: "done", failed: "failed"};
-const COLLAPSED = 0.1, DECADES = 3; // √d·std under which a run has collapsed; of the logarithmic axis
+const DECADES = 3; // of the logarithmic axis
 
 function render({model, el}) {
   const setup = model.get("setup");
@@ -42,6 +42,7 @@ function render({model, el}) {
 
   // --- cells ------------------------------------------------------------------------------------------
   const cells = setup.cells.map((spec, i) => labCell(spec, {
+    collapsed: setup.thresholds.collapsed,
     view: () => ({...view(i), shown, lossRange: range(), end: Math.max(...setup.cells.map((c) => c.total / c.epoch))}),
     open: () => { opening = spec.name; say(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
@@ -243,7 +244,7 @@ function labCell(spec, on) {
   const canvas = btCanvas(130, spec.name, (context, width, height, theme) => {
     const dark = labDark(theme);
     on.dark(dark); // for the legend
-    labDraw(context, width, height, theme, dark, on.view(), spec);
+    labDraw(context, width, height, theme, dark, on.view(), spec, on.collapsed);
   });
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
   const copy = btButton("copy code", () => btCopy(copy, on.code()),
@@ -289,7 +290,7 @@ function labDark(theme) {
   return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / scale < 0.5;
 }
 
-function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, end}, spec) {
+function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, end}, spec, collapsed) {
   const ink = {std: dark ? "#56B4E9" : "#0072B2", knn: dark ? "#2FC795" : "#00795A", loss: dark ? "#F0A35E" : "#C05000"};
   const twin = shown === "all";
   const box = {left: shown === "log" ? 40 : 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
@@ -326,7 +327,7 @@ function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, 
   c.fillText(`${btNumber(end)} epochs`, box.right, height - 3);
   c.setLineDash([2, 3]);
   c.strokeStyle = theme.quiet;
-  if (shown === "std" || shown === "log") level(Y(COLLAPSED), "collapse");
+  if (shown === "std" || shown === "log") level(Y(collapsed), "collapse");
   if (shown === "knn" && now.start_knn !== null) level(unit(now.start_knn), "untrained");
   c.setLineDash([]);
 

@@ -9,6 +9,7 @@ The runs train in processes of their own, see ..laboratory; here is only what is
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from html import escape
 
 import ipywidgets
@@ -22,6 +23,7 @@ from ..config.presets import preset
 from ..course.scale import pick
 from ..data.image_set import ImageSet
 from ..data.loading import load
+from ..evaluate.diagnose import THRESHOLDS
 from ..live.findings import Findings, remark
 from ..live.laboratory import Cell, Laboratory
 from .assets import source
@@ -218,6 +220,7 @@ class LaboratoryPanel(Panel):
             "data": data + classes,
             "processes": lab.workers,
             "rates": list(RATES),
+            "thresholds": asdict(THRESHOLDS),
         }
 
     def _cell_setup(self, name: str, cell: Cell) -> dict:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import byol_tutorial as bt
 from byol_tutorial.augment.views import Views
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import board
-from byol_tutorial.evaluate.diagnose import COLLAPSED, PARTIAL
+from byol_tutorial.evaluate.diagnose import THRESHOLDS, VERDICTS
 from byol_tutorial.widgets.strip import LEVELS, NONE, OPERATIONS, as_row, config_of, strip, tiles
 
 TINY = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
@@ -50,11 +51,11 @@ def test_the_recorded_runs_are_those_of_the_grid():
 def test_the_recorded_runs_say_what_the_course_says():
     runs = {tuple(p[:4]): board.recorded()["runs"][p[4]] for p in board.recorded()["places"]}
     for tau in board.TAUS:
-        assert runs[tau, True, True, True]["spread"] > PARTIAL
+        assert runs[tau, True, True, True]["spread"] > THRESHOLDS.partial
         for predictor in (True, False):
-            assert runs[tau, predictor, False, True]["spread"] < COLLAPSED
+            assert runs[tau, predictor, False, True]["spread"] < THRESHOLDS.collapsed
     for tau in (0.0, 0.9, 0.95, 0.99):
-        assert runs[tau, False, True, True]["spread"] < COLLAPSED
+        assert runs[tau, False, True, True]["spread"] < THRESHOLDS.collapsed
         assert runs[tau, True, True, True]["linear"] > runs[tau, False, True, True]["linear"] + 0.4
         assert (
             runs[tau, True, True, True]["linear"] > runs[tau, True, True, False]["linear"] + 0.4
@@ -96,7 +97,9 @@ def test_a_run_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 
 def test_the_board_needs_nothing_but_its_data():
     panel = bt.widgets.board()
-    assert json.loads(json.dumps(panel.runs))["limits"] == [COLLAPSED, PARTIAL]
+    sent = json.loads(json.dumps(panel.runs))
+    assert sent["thresholds"] == asdict(THRESHOLDS)
+    assert sent["verdicts"] == VERDICTS
     assert len(panel.runs["circle"]) == 24
     panel.close()
 

@@ -222,6 +222,14 @@ def test_recording_keeps_images_and_two_different_views(recorded, images):
     assert v1.std() > 10
 
 
+def test_a_run_that_overflows_is_recorded_up_to_there(images):
+    run = trainer(lr=1e30, warmup_epochs=0.0, loss_normalization="none")
+    recording = record(run, images, every=0.25, progress=False)
+    assert "lower lr" in recording.note
+    assert len(recording.epochs) == 1
+    assert torch.isfinite(recording.maps).all()
+
+
 def test_projections_can_be_mapped_and_their_collapse_is_seen(images):
     """Without a predictor the map of z shrinks to a tenth or less of BYOL's (seen: 0.004 to 0.02)."""
     runs = {}

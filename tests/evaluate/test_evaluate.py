@@ -10,9 +10,10 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.config.errors import TrainingError
-from byol_tutorial.evaluate.features import pixels
+from byol_tutorial.evaluate.features import pixels, projections
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.networks.encoders import build_encoder
+from byol_tutorial.networks.heads import MLP
 from byol_tutorial.runtime.device import is_lack_of_memory
 
 
@@ -229,3 +230,42 @@ def test_the_linear_probe_leaves_numpys_threads_as_they_were_and_takes_one(monke
     assert set(before) == {2}
     assert seen
     assert all(n == 1 for pools in seen for n in pools)
+
+
+# --- projections --------------------------------------------------------------------------------
+
+
+def test_projections_are_the_projector_with_batch_statistics_worked_out_by_hand():
+    """linear, BatchNorm, ReLU, linear in float64, without torch's own BatchNorm; running averages play no part."""
+    g = MLP(6, 10, 4)
+    g[1].running_mean.fill_(7.0)
+    with torch.no_grad():
+        g[1].weight.uniform_(0.5, 2)
+        g[1].bias.uniform_(-1, 1)
+    y = torch.randn(30, 6)
+    w = {name: p.detach().double().numpy() for name, p in g.named_parameters()}
+    hidden = y.double().numpy() @ w["0.weight"].T + (w["0.bias"] if "0.bias" in w else 0)
+    scaled = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + g[1].eps) * w["1.weight"] + w["1.bias"]
+    expected = np.maximum(scaled, 0) @ w["3.weight"].T + w.get("3.bias", 0)
+    z = projections(g, y)
+    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert z.dtype == torch.float32
+    assert not z.requires_grad
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_projections_leave_the_projector_as_it_was(training):
+    g = MLP(6, 10, 4).train(training)
+    before = {name: value.clone() for name, value in g.state_dict().items()}
+    projections(g, torch.randn(30, 6))
+    assert g.training == training
+    for name, value in g.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_projections_of_one_process_wait_for_no_other():
+    """SyncBatchNorm in training mode would ask the other processes, which may be at something else."""
+    plain = MLP(6, 10, 4)
+    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
+    y = torch.randn(30, 6)
+    torch.testing.assert_close(projections(shared, y), projections(plain, y))

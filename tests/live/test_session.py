@@ -1,5 +1,6 @@
 """Session and Experiment: orders from any thread, carried out between two steps; the same run from one line of text."""
 
+import copy
 import gc
 import json
 import random
@@ -13,9 +14,11 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.config.config import LIVE
-from byol_tutorial.config.errors import ConfigError, DataError, ExperimentError, SessionError
+from byol_tutorial.config.errors import ConfigError, DataError, DivergedError, ExperimentError, SessionError
+from byol_tutorial.course.measures import measure
 from byol_tutorial.live.experiment import Experiment
-from byol_tutorial.live.snapshot import STATES
+from byol_tutorial.live.recording import neighbours_and_vote, record
+from byol_tutorial.live.snapshot import STATES, measure_run
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
 WAIT = 60  # seconds after which a test gives up
@@ -285,6 +288,53 @@ def test_a_diverging_run_fails_in_words(train):
         with pytest.raises(SessionError, match="lower lr"):
             s.run()
         assert s.state == "failed"
+
+
+def test_weights_that_overflow_after_a_finite_loss_are_told_as_a_divergence(train, test_set):
+    """The loss of a step is finite, its update is not; the next look at the run finds it, not the next loss."""
+    with bt.Session(bt.Config(**TINY), train, test_set, device="cpu") as s:
+        s.step(1).result(WAIT)
+        until(s, lambda snapshot: snapshot.state == "paused")
+        with torch.no_grad():
+            next(s.trainer.model.encoder.parameters()).fill_(torch.inf)
+        with pytest.raises(DivergedError, match=r"the representations are not finite after step 1, .*lower lr"):
+            measure_run(s.trainer, s.measured.images)
+
+
+def test_a_run_has_one_spread_rank_and_accuracy_wherever_one_reads_them(train, test_set):
+    """In the panel, the verdict, the report, a film, a tracked measure and by hand: the same images give one number."""
+    config = bt.Config(**TINY | {"knn_every": 3})
+    with bt.Session(config, train, test_set, device="cpu") as session:
+        session.run()
+        panel, trainer = session.snapshot(), session.trainer
+    film = record(bt.Trainer(config, train, test_set, device="cpu"), test_set, every=6, progress=False)
+    y = bt.features(trainer.model.encoder, test_set)
+    g = copy.deepcopy(trainer.model.projector).train()  # BatchNorm takes the mean and variance of what it is given
+    with torch.no_grad():
+        by_hand = bt.collapse_report(g(y))
+    report = trainer.report()
+    assert report == trainer.diagnosis().report
+    for other in (panel.measure.report, by_hand):
+        assert (other.std, other.rank, other.verdict) == pytest.approx((report.std, report.rank, report.verdict))
+    assert float(film.spread[-1]) == pytest.approx(report.std, rel=1e-6)
+    assert float(measure(trainer, ("rank",))["rank"]) == pytest.approx(report.rank)
+    assert f"√d·std {report.std:.2f}" in panel.verdict
+    assert panel.verdict.startswith(report.verdict)
+    bank = bt.features(trainer.model.encoder, train)
+    accuracy = bt.knn_accuracy(bank, train.labels, y, test_set.labels)
+    assert panel.knn[-1] == (30, trainer.knn()) == (30, accuracy)
+    assert float(film.knn[-1]) == pytest.approx(neighbours_and_vote(y, test_set.labels)[1])
+
+
+@pytest.mark.parametrize("predictor", ["mlp", "identity"])
+def test_the_first_look_at_a_run_does_not_call_it_collapsed(predictor):
+    """Running averages of BatchNorm would give √d·std 0.07 at step 3, where a batch has 0.73 to 0.75."""
+    train, test = bt.load("shapes"), bt.load("shapes", "test")
+    trainer = bt.Trainer(bt.preset("shapes").replace(predictor=predictor), train, test, device="cpu")
+    for _ in range(3):
+        assert trainer.report().verdict == "healthy"
+        trainer.step()
+    assert abs(trainer.report().std - trainer.history.std[-1]) < 0.05
 
 
 def test_a_subscriber_that_raises_is_called_no_more_and_the_run_goes_on(session):
