@@ -1,138 +1,139 @@
-"""Orders: one thread carries out, one after another, what any other thread asks for, and tells whoever wants to know.
+"""A queue of commands, and the one thread that carries them out, one after another, between pieces of its owner's work.
 
-What is changed by orders alone needs no lock. The thread lives while there is something to do, or to wait for.
+Session, Laboratory and the explorer are steered through it from any thread. What only this thread changes needs no
+lock, and no command can break into a piece of work.
 """
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-class Orders:
-    """A queue of actions, and the thread that carries them out.
+class CommandQueue:
+    """Commands in the order in which they were submitted, and a thread that lives while there is something to do.
 
     Args:
         name: of the thread.
-        busy: whether the thread must stay although the queue is empty. Called on the thread, and when it ends.
-        every: seconds between two calls of the subscribers, at least.
-        broken: told of what a posted action raises.
+        work: called on the thread while no command waits. It does one piece of work and returns the seconds until it
+            wants to be called again, 0 for at once, infinity for after the next command, or None when there is nothing
+            more to do: the thread then ends, and the next command starts another. Default: there is no such work.
+        on_error: called on the thread with what a posted command raises; needed where commands are posted.
     """
 
-    def __init__(self, name: str, busy: Callable[[], bool], every: float, broken: Callable[[Exception], None]):
-        self.name, self.busy, self.every, self.broken = name, busy, every, broken
-        self.subscriber_errors: list[Exception] = []
-        self._lock = threading.RLock()  # of the thread's beginning and end, and of the subscribers
-        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], float | None] = lambda: None,
+        on_error: Callable[[Exception], None] | None = None,
+    ):
+        self.name, self.work, self.on_error = name, work, on_error
+        self._lock = threading.RLock()  # guards the thread's beginning and end; never held during a command or work
+        self._commands: queue.SimpleQueue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._subscribers: dict[object, Callable[[], None]] = {}
-        self._told_at, self._untold = 0.0, False
 
-    def order(self, action: Callable) -> Future:
-        """Carry this out. The Future has what it gives or raises; if it gives a Future, what that one has."""
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, as long as there is something to do."""
+        return self._thread
+
+    def submit(self, action: Callable[[], object]) -> Future:
+        """Carry the action out on the thread. The Future gets its result, or what it raised.
+
+        Where the result is a Future itself, the outer one gets what that one gets.
+        """
         future: Future = Future()
         with self._lock:
-            self._inbox.put((future, action))
+            self._commands.put((future, action))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
         return future
 
-    def post(self, action: Callable) -> None:
-        """Carry this out, which nobody waits for. Only while the thread is busy."""
-        self._inbox.put((None, action))
+    def post(self, action: Callable[[], object]) -> None:
+        """Carry the action out on the thread, which must be alive. There is no result to wait for."""
+        self._commands.put((None, action))
 
-    def finish(self, action: Callable) -> None:
-        """Carry this out as the last order, and return when the thread has ended. Starts no thread."""
+    def call(self, action: Callable[[], T]) -> T:
+        """Carry the action out on the thread, wait for its result and return it. On the thread itself, do it at once."""
+        return action() if threading.current_thread() is self._thread else self.submit(action).result()
+
+    def finish(self, action: Callable[[], object]) -> None:
+        """Carry the action out as the last command, and return when the thread has ended. It starts no thread."""
         with self._lock:
             thread = self._thread
             if thread is None:
                 action()
                 return
-        self.order(action).result()
+        self.submit(action).result()
         if thread is not threading.current_thread():
             thread.join()
 
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back on the thread when something was done, the last time after the last; returns what ends it.
-
-        A callback that raises is called no more; see subscriber_errors.
-        """
-        key = object()
-        with self._lock:
-            self._subscribers[key] = callback
-        return lambda: self._subscribers.pop(key, None)
-
-    def forget_subscribers(self) -> None:
-        with self._lock:
-            self._subscribers.clear()
-
-    # --- the thread -----------------------------------------------------------------------------
-
-    def _work(self) -> None:
+    def _run(self) -> None:
+        due = 0.0  # when work is called next, in the seconds of time.monotonic
         while True:
-            with self._lock:
-                if self._inbox.empty() and not self._untold and not self.busy():
-                    self._thread = None
-                    return
-            left = max(0.0, self._told_at + self.every - time.monotonic()) if self._untold else None
+            left = due - time.monotonic()
             try:
-                future, action = self._inbox.get(timeout=left)
+                future, action = self._commands.get(left > 0, None if left == math.inf else left)
             except queue.Empty:
-                self._tell()
-                continue
-            self._carry_out(future, action)
-            self._untold = True
-            if time.monotonic() >= self._told_at + self.every:
-                self._tell()
+                wait = self.work()
+                if wait is None:
+                    with self._lock:
+                        if self._commands.empty():
+                            self._thread = None
+                            return
+                    wait = 0.0  # a command came while the work ended
+                due = time.monotonic() + wait
+            else:
+                self._carry_out(future, action)
+                due = 0.0
 
-    def _carry_out(self, future: Future | None, action: Callable) -> None:
+    def _carry_out(self, future: Future | None, action: Callable[[], object]) -> None:
         try:
             result = action()
         except Exception as error:
-            if future is None:
-                self.broken(error)
-            else:
+            if future is not None:
                 future.set_exception(error)
+            elif self.on_error is not None:
+                self.on_error(error)
+            else:
+                raise
         else:
             if isinstance(result, Future) and future is not None:
                 result.add_done_callback(lambda done: pass_on(done, future))
             elif future is not None:
                 future.set_result(result)
 
-    def _tell(self) -> None:
-        self._told_at, self._untold = time.monotonic(), False
-        with self._lock:
-            subscribers = list(self._subscribers.items())
-        for key, callback in subscribers:
-            try:
-                callback()
-            except Exception as error:
-                self.subscriber_errors.append(error)
-                self._subscribers.pop(key, None)
-
 
 def pass_on(done: Future, to: Future) -> None:
-    """What the first Future has, the second gets."""
-    if done.exception() is not None:
-        to.set_exception(done.exception())
+    """Give the second Future the result or the exception of the first."""
+    error = done.exception()
+    if error is not None:
+        to.set_exception(error)
     else:
         to.set_result(done.result())
 
 
 def all_of(futures: list[Future]) -> Future:
-    """A Future that is done, without result, when all of these are, whether they raise or not."""
-    done, left, lock = Future(), [len(futures)], threading.Lock()
+    """Return a Future that is done, without a result, when all of these are, whether they raise or not."""
+    done: Future = Future()
+    left, lock = len(futures), threading.Lock()
     if not futures:
         done.set_result(None)
 
-    def one(_) -> None:
+    def count_down(_: Future) -> None:
+        nonlocal left
         with lock:
-            left[0] -= 1
-            if left[0] == 0:
-                done.set_result(None)
+            left -= 1
+            last = left == 0
+        if last:
+            done.set_result(None)
 
     for future in futures:
-        future.add_done_callback(one)
+        future.add_done_callback(count_down)
     return done

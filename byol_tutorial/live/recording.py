@@ -184,10 +184,13 @@ def record(
         trainer.run(epochs, progress, on_step=watch)
         if trainer.interrupted:
             note = f"stopped by hand at epoch {trainer.epoch:.2f}"
-        if trainer.steps_done > frames[-1].step:
-            frames.append(_frame(trainer, images, space))
     except DivergedError as error:
         note = f"stopped: {error}"
+    if trainer.steps_done > frames[-1].step:
+        try:
+            frames.append(_frame(trainer, images, space))
+        except DivergedError as error:  # the weights themselves have overflowed
+            note = note or f"stopped: {error}"
     factors = {} if images.factors is None else {n: v for n, v in vars(images.factors).items() if n != "shape"}
     thumbnails, views = _thumbnails(trainer, images.images, seed)
     return Recording(

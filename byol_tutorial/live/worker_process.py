@@ -1,14 +1,14 @@
-"""Processes that work beside this one: new interpreters, spoken to in lines of JSON, which end when this one does.
+"""Processes that work beside this one: new interpreters that exchange lines of JSON with it and end when it does.
 
-    worker = Worker("byol_tutorial.live.round_robin", folder, heard)    # calls its main(folder) in a new interpreter
-    worker.say(do="go")                                     # one line to its input
-    heard(worker, {"step": 3})                              # is called for each line that it says; with None at its end
+    worker = Worker("byol_tutorial.live.round_robin", folder, on_message)   # calls its main(folder) in a new interpreter
+    worker.send(do="go")                    # writes one line to its input
+    on_message(worker, {"step": 3})         # is called for each line that it sends, and with None at its end
 
-Neither fork nor multiprocessing's spawn, so nothing of the caller's script or notebook is imported or executed anew,
-and a script needs no `if __name__ == "__main__"`. A worker ends by itself, by kill(), and when its input ends: that is
-what happens when its starter is gone, for whatever reason. Signals go to a whole group of processes, Ctrl-C and a
-notebook's stop button as well as the end of a kernel. A worker is in a group of its own and ignores interrupts, for it is
-its starter who knows what to do, and lives long enough to clear up.
+They are started neither by fork nor by multiprocessing's spawn, so nothing of the caller's script or notebook is
+imported or executed again, and a script needs no `if __name__ == "__main__"`. A worker ends by itself, by kill(), and
+when its input ends, which happens when the process that started it is gone, for whatever reason. Ctrl-C, a notebook's
+stop button and the end of a kernel send a signal to a whole group of processes. A worker is in a group of its own and
+ignores interrupts, because the process that started it decides what to do about them.
 """
 
 import contextlib
@@ -36,19 +36,21 @@ BOOT = (
 )
 
 
-# --- the starter's side -------------------------------------------------------------------------
+# --- in the process that starts it -------------------------------------------------------------------------
 
 
 class Worker:
     """A process that runs `module.main(folder)` with so many threads.
 
-    heard: called with (worker, message) on a thread of the worker's own: for each line that it says, a dict; and when
-        it has ended, None. What it writes to its error output is in `words`.
+    on_message: called on a thread of its own with (worker, message): a dict for each line that the worker sends, and
+        None when the worker has ended. `exit_reason` holds what it wrote to its error output.
     """
 
     _numbers = count()
 
-    def __init__(self, module: str, folder: Path, heard: Callable[["Worker", dict | None], None], threads: int = 1):
+    def __init__(
+        self, module: str, folder: Path, on_message: Callable[["Worker", dict | None], None], threads: int = 1
+    ):
         self._log = folder / f"worker-{next(self._numbers)}.log"
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         with self._log.open("wb") as log:
@@ -60,32 +62,32 @@ class Worker:
                 env=os.environ | counts,
                 **({"process_group": 0} if os.name == "posix" else {}),
             )
-        self._thread = threading.Thread(target=self._listen, args=(heard,), name="byol worker", daemon=True)
+        self._thread = threading.Thread(target=self._listen, args=(on_message,), name="byol worker", daemon=True)
         self._thread.start()
 
-    def _listen(self, heard: Callable) -> None:
+    def _listen(self, on_message: Callable[["Worker", dict | None], None]) -> None:
         with self.process.stdout:
             for line in self.process.stdout:
                 with contextlib.suppress(ValueError):  # the last line of a process that was killed in the middle of it
-                    heard(self, json.loads(line))
+                    on_message(self, json.loads(line))
         self.process.wait()
-        heard(self, None)
+        on_message(self, None)
 
-    def say(self, **message) -> None:
-        """Put a message into its input. A worker that has ended does not hear it; `heard` is told of the end."""
+    def send(self, **message: object) -> None:
+        """Write a message to its input. It is lost if the worker has ended, which `on_message` is told."""
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
 
     @property
-    def words(self) -> str:
-        """How it ended, in words; "" where it ended as it should."""
+    def exit_reason(self) -> str:
+        """The reason for its end in words; "" where it ended as it should."""
         code = self.process.wait()
         if code == 0:
             return ""
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            hint = ", perhaps by the system for want of memory" if name == "SIGKILL" else ""
+            hint = ", perhaps by the system because memory ran out" if name == "SIGKILL" else ""
             return f"its process was ended from outside ({name}{hint})"
         lines = self._log.read_text("utf-8", "replace").strip().splitlines() if self._log.exists() else []
         return f"its process ended ({lines[-1] if lines else f'code {code}'})"
@@ -100,15 +102,16 @@ class Worker:
             self._thread.join()
 
 
-# --- the worker's side --------------------------------------------------------------------------
+# --- in the worker --------------------------------------------------------------------------
 
 
-def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable]:
-    """In a worker: the queue in which its starter's messages arrive, and the function `say` that answers.
+def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
+    """Return, in a worker, the queue of the messages sent to it, and the function that sends messages back.
 
-    What else is printed goes to the log. When the starter is gone, so is this process, and the folder with it.
+    Anything else that is printed goes to the log. When the process that started this one is gone, this one ends and
+    removes the folder.
     """
-    orders: queue.SimpleQueue = queue.SimpleQueue()
+    commands: queue.SimpleQueue = queue.SimpleQueue()
     incoming, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
@@ -118,25 +121,25 @@ def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable]:
 
     def listen() -> None:
         for line in incoming:
-            orders.put(json.loads(line))
+            commands.put(json.loads(line))
         end()
 
-    def say(**message) -> None:
+    def send(**message: object) -> None:
         try:
             out.write(json.dumps(message).encode() + b"\n")
             out.flush()
-        except OSError:  # nobody is listening any more
+        except OSError:  # no one reads any more
             end()
 
     threading.Thread(target=listen, daemon=True).start()
-    return orders, say
+    return commands, send
 
 
 # --- images for workers -------------------------------------------------------------------------
 
 
 def write_images(path: Path, **sets: ImageSet | None) -> None:
-    """Write sets of images for workers to share, without factors."""
+    """Write sets of images, without factors, for workers to share."""
     parts = ("name", "split", "images", "labels")
     packed = {
         key: None if s is None else {p: getattr(s, p) for p in parts} | {"classes": list(s.classes)}
@@ -146,6 +149,6 @@ def write_images(path: Path, **sets: ImageSet | None) -> None:
 
 
 def read_images(path: Path) -> dict[str, ImageSet | None]:
-    """What `write_images` wrote. The pixels stay in the file, of which the system keeps one copy for all processes."""
+    """Read what `write_images` wrote. The pixels stay in the file; the system keeps one copy for all processes."""
     packed = torch.load(path, weights_only=True, mmap=True)
     return {k: None if s is None else ImageSet(**s | {"classes": tuple(s["classes"])}) for k, s in packed.items()}

@@ -1,13 +1,11 @@
 """The augmentation explorer: T and T′, one operation at a time.
 
-What it shows is a Scene, one record that never changes; a command only puts another in its place. Pictures are
-computed in two strokes: the chain and the pairs of views, of one Draw, so the chain ends with the pair beside it;
-then, if T or T′ changed, what the views share. One thread, the same for all explorers, computes the newest scene and
-drops one that has become old on the way.
+What it shows is a Scene, a record that never changes; a command only puts another in its place. Pictures are computed
+in two parts: first the chain and the pairs of views, from one Draw, so that the chain ends with the pair beside it; then,
+if T or T′ changed, what the views share. The thread of a CommandQueue computes them for the newest scene; pictures of a
+scene that was replaced meanwhile are not shown.
 """
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import traitlets
@@ -20,12 +18,11 @@ from ..config.errors import ConfigError, UserError
 from ..config.presets import preset
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..live.command_queue import CommandQueue
 from .assets import source
 from .panel import Panel
 from .scene import SMALLEST, THUMBS, Scene, fitting
 from .view_settings import PAIRED, SETTINGS, controls, equal, recipes
-
-_worker = ThreadPoolExecutor(1, "byol-explorer")
 
 
 def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "Explorer":
@@ -86,10 +83,10 @@ class Explorer(Panel):
         self._stamp = None  # of the browser's last message that is answered
         self._thumbs_from: int | None = None
         self._drawn: Scene | None = None
-        self._pen = threading.RLock()  # held by whoever computes; never asked for by one who holds _lock
+        self._queue = CommandQueue("byol explorer")  # its thread computes; never waited for by code that holds _lock
         super().__init__(controls=controls(self.recipes))
         self._put(self.scene)
-        self._catch_up()
+        self._draw()
 
     # --- from Python ----------------------------------------------------------------------------
 
@@ -104,7 +101,7 @@ class Explorer(Panel):
             ConfigError: an unknown name or a value that is not allowed. Nothing is changed.
         """
         self._configure(settings)
-        self._now()
+        self._draw_now()
 
     def go(self, index=None, seed=None, pair=None, many=None) -> None:
         """Show another image, another draw, another of the eight pairs; `many`: each pair of an image of its own.
@@ -113,12 +110,12 @@ class Explorer(Panel):
             UserError: not a whole number, or out of range.
         """
         self._turn(index=index, seed=seed, pair=pair, many=many)
-        self._now()
+        self._draw_now()
 
     def link(self, on: bool = True) -> None:
         """T′ as T: both have T's settings, and stay equal while a slider moves."""
         self._link(on)
-        self._now()
+        self._draw_now()
 
     def recipe(self, name: str) -> None:
         """Set what the button of this name sets.
@@ -127,7 +124,7 @@ class Explorer(Panel):
             UserError: there is no such button.
         """
         self._recipe(name)
-        self._now()
+        self._draw_now()
 
     def stages(self) -> dict[str, list[Stage]]:
         """The chain of the selected pair: "v" and "v′", each the image and then nine operations in their order."""
@@ -140,7 +137,8 @@ class Explorer(Panel):
     @property
     def shared(self) -> dict[str, Share]:
         """What two views still share, by name; empty where there is only one image."""
-        return self._share(self.config)
+        config = self.config
+        return self._queue.call(lambda: self._share(config))
 
     @property
     def code(self) -> str:
@@ -171,26 +169,26 @@ class Explorer(Panel):
                 self._refused, self._refusal = settings, str(error)
                 self._put(self.scene)
                 raise
-        self._order()
+        self._draw_soon()
 
     def do_go(self, **where) -> None:
         self._turn(**where)
-        self._order()
+        self._draw_soon()
 
     def do_another(self) -> None:
         with self._lock:
             self._turn(seed=self.scene.seed + 1)
-        self._order()
+        self._draw_soon()
 
     def do_link(self, on: bool) -> None:
         self._link(on)
-        self._order()
+        self._draw_soon()
 
     def do_recipe(self, name: str) -> None:
         self._recipe(name)
-        self._order()
+        self._draw_soon()
 
-    # --- wishes ---------------------------------------------------------------------------------
+    # --- settings ---------------------------------------------------------------------------------
 
     def _configure(self, settings: dict) -> None:
         for name in settings:
@@ -248,26 +246,28 @@ class Explorer(Panel):
 
     # --- pictures -------------------------------------------------------------------------------
 
-    def _now(self) -> None:
+    def _draw_now(self) -> None:
         self.show(problem=self._refusal if self._refused else "")
-        self._catch_up()
+        self._queue.call(self._draw)
 
-    def _order(self) -> None:
+    def _draw_soon(self) -> None:
         if not self._ended:
-            _worker.submit(self._catch_up)
+            self._queue.submit(self._draw)
 
-    def _catch_up(self) -> None:
-        """Compute until the newest scene is on the panel."""
-        with self._pen:
-            while self._drawn is not self.scene and not self._ended:
-                scene = self.scene
-                try:
-                    words, pictures = scene.packed()
-                    if self._show_if_newest(scene, pictures=pictures, chain=words):
-                        self._show_if_newest(scene, bars=self._bars(scene.config))
-                except Exception as error:
-                    self.show(problem=f"{error}" or type(error).__name__)
-                self._drawn = scene
+    def _draw(self) -> None:
+        """Compute on the queue's thread until the newest scene is on the panel."""
+        while self._drawn is not self.scene and not self._ended:
+            scene = self.scene
+            try:
+                words, pictures = scene.packed()
+                if self._show_if_newest(scene, pictures=pictures, chain=words):
+                    self._show_if_newest(scene, bars=self._bars(scene.config))
+            except Exception as error:
+                self.show(problem=f"{error}" or type(error).__name__)
+            self._drawn = scene
+
+    def end(self) -> None:
+        self._queue.finish(lambda: None)
 
     def _show_if_newest(self, scene: Scene, **traits) -> bool:
         with self._lock:
@@ -282,17 +282,16 @@ class Explorer(Panel):
         return {"pairs": PAIRS // n * n, "rows": rows}
 
     def _share(self, config: Config) -> dict[str, Share]:
-        """Of the same 256 images and with the same seed every time, so only T and T′ change it."""
+        """Measure it on the same 256 images and with the same seed every time, so that only T and T′ change it."""
         images = self.scene.images
         if len(images) < 2:
             return {}
-        with self._pen:
-            if self._pool is None:
-                self._pool = small(images.sample(PAIRS).images)
-            if self._shared is None or self._shared[0] != config:
-                size = config.view_size or images.image_size[0]
-                self._shared = config, shares(self._pool, config.replace(view_size=size))
-            return self._shared[1]
+        if self._pool is None:
+            self._pool = small(images.sample(PAIRS).images)
+        if self._shared is None or self._shared[0] != config:
+            size = config.view_size or images.image_size[0]
+            self._shared = config, shares(self._pool, config.replace(view_size=size))
+        return self._shared[1]
 
 
 def _short(value) -> str:

@@ -25,7 +25,8 @@ from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..evaluate.diagnose import THRESHOLDS
 from ..live.findings import Findings, remark
-from ..live.laboratory import Cell, Laboratory
+from ..live.laboratory import Laboratory
+from ..live.laboratory_runs import Cell
 from .assets import source
 from .cockpit import Cockpit, cockpit
 from .panel import Panel

@@ -9,13 +9,12 @@ from playwright.sync_api import expect
 
 import byol_tutorial as bt
 from byol_tutorial.widgets import explorer
-from byol_tutorial.widgets.explorer import _worker
 
 pytestmark = pytest.mark.browser
 
 
-def finished() -> None:
-    _worker.submit(lambda: None).result(timeout=60)
+def finished(panel) -> None:
+    panel._queue.submit(lambda: None).result(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,9 @@ def show(page, images):
 
     def show(config=None, width=900, **options) -> Bridge:
         page.set_viewport_size({"width": width, "height": 900})
-        panels.append(explorer(images, config))
-        return Bridge(page, panels[-1], finished=finished, **options)
+        panel = explorer(images, config)
+        panels.append(panel)
+        return Bridge(page, panel, finished=lambda: finished(panel), **options)
 
     yield show
     for panel in panels:

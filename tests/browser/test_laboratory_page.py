@@ -30,9 +30,9 @@ def images():
 
 def finished(lab) -> None:
     """Wait until all orders are carried out, and, where no process is at work, told."""
-    thread = lab._orders._thread
-    lab._orders.order(lambda: None).result(WAIT)
-    thread = lab._orders._thread or thread
+    thread = lab._queue.thread
+    lab._queue.submit(lambda: None).result(WAIT)
+    thread = lab._queue.thread or thread
     if thread is not None and not lab.processes:
         thread.join(WAIT)
 
@@ -62,7 +62,7 @@ def seen(box, step: int, state: str = "running", **accuracies) -> None:
         loss = [1 / (1 + k + i) for k in range(step)]
         std = [0.01 if collapsed else 0.6 + 0.02 * i] * step
         knn = [(k, 0.2 + 0.01 * i) for k in range(8, step + 1, 8)]
-        box.lab._see(
+        box.lab._runs._update(
             name, state=state, step=step, knn=tuple(knn), start_knn=0.3, _history=History(loss=loss, std=std, knn=knn)
         )
         if accuracies:
@@ -70,7 +70,7 @@ def seen(box, step: int, state: str = "running", **accuracies) -> None:
             found = replace(
                 box.lab.findings[name], verdict=words, linear=accuracies[name], random_linear=0.3, std=std[-1]
             )
-            box.lab._see(name, finding=found)
+            box.lab._runs._update(name, finding=found)
     box.panel.show(frame=box.panel._frame())
 
 

@@ -244,7 +244,7 @@ def test_projections_are_the_projector_with_batch_statistics_worked_out_by_hand(
         g[1].bias.uniform_(-1, 1)
     y = torch.randn(30, 6)
     w = {name: p.detach().double().numpy() for name, p in g.named_parameters()}
-    hidden = y.double().numpy() @ w["0.weight"].T + (w["0.bias"] if "0.bias" in w else 0)
+    hidden = y.double().numpy() @ w["0.weight"].T + w.get("0.bias", 0)
     scaled = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + g[1].eps) * w["1.weight"] + w["1.bias"]
     expected = np.maximum(scaled, 0) @ w["3.weight"].T + w.get("3.bias", 0)
     z = projections(g, y)

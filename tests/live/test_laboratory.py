@@ -23,7 +23,8 @@ from byol_tutorial.config.errors import ConfigError, LaboratoryError, UserError
 from byol_tutorial.config.paper_tables import Row, own_rows, tables
 from byol_tutorial.live import round_robin, worker_process
 from byol_tutorial.live.findings import LEVELS, Finding, Findings, level, remark
-from byol_tutorial.live.laboratory import FRAME, Laboratory
+from byol_tutorial.live.laboratory import Laboratory
+from byol_tutorial.live.laboratory_runs import FRAME
 from byol_tutorial.widgets.laboratory import POINTS, _curves, laboratory
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 4, "warmup_epochs": 1.0}
@@ -65,7 +66,7 @@ def losses(lab, name):
 
 def settled(box):
     """Orders are carried out one after another, so one more waits for all before."""
-    box.lab._orders.order(lambda: None).result(WAIT)
+    box.lab._queue.submit(lambda: None).result(WAIT)
 
 
 def alone(config, images):
@@ -171,20 +172,20 @@ def test_what_differs_is_taken_from_the_config():
 # --- turns, without processes -------------------------------------------------------------------
 
 
-def take_turns(images, orders, answer=lambda message, orders: None):
-    """What a worker says to these orders. `answer` sees each message and may order more."""
+def take_turns(images, commands, answer=lambda message, command: None):
+    """Return what a worker sends when it gets these commands. `answer` sees each message and may give more commands."""
     said, waiting = [], queue.SimpleQueue()
 
-    def order(**what):
+    def command(**what):
         waiting.put({"n": len(said), **what})
 
-    def say(**message):
+    def send(**message):
         said.append(message)
-        answer(message, order)
+        answer(message, command)
 
-    for what in orders:
-        order(**what)
-    round_robin.Turns(waiting, say, *images).work()
+    for what in commands:
+        command(**what)
+    round_robin.RoundRobin(waiting, send, *images).work()
     return said
 
 
@@ -202,11 +203,11 @@ CONFIGS = {"a": BASE, "b": BASE.replace(seed=1), "c": BASE.replace(predictor="id
 def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
     done = set()
 
-    def answer(message, order):
-        if "outcome" in message:
+    def answer(message, command):
+        if "result" in message:
             done.add(message["run"])
             if done == {"a", "b", "c"}:
-                order(do="leave")
+                command(do="leave")
 
     said = take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": list(CONFIGS), "rate": None}], answer)
     at = dict.fromkeys(CONFIGS, 0)
@@ -220,22 +221,22 @@ def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
         assert [x for m in news for x in m.get("loss", ())] == truth.history.loss
         assert [x for m in news for x in m.get("std", ())] == truth.history.std
         assert [tuple(x) for m in news for x in m.get("knn", ())] == truth.history.knn
-        outcome = next(m["outcome"] for m in news if "outcome" in m)
+        result = next(m["result"] for m in news if "result" in m)
         for key, encoder in (("", truth.model.encoder), ("random_", truth.initial_encoder())):
             y = [bt.features(encoder, part) for part in images]
             known = y[0], images[0].labels, y[1], images[1].labels
-            assert outcome[f"{key}linear"] == bt.linear_probe(*known).accuracy
-            assert outcome[f"{key}knn"] == bt.knn_accuracy(*known)
+            assert result[f"{key}linear"] == bt.linear_probe(*known).accuracy
+            assert result[f"{key}knn"] == bt.knn_accuracy(*known)
         report = truth.report()
-        assert (outcome["std"], outcome["rank"]) == (report.std, report.rank)
+        assert (result["std"], result["rank"]) == (report.std, report.rank)
 
 
 def test_a_run_that_fails_says_why_and_the_others_go_on(images, tmp_path):
     bad = BASE.replace(lr=1e30, warmup_epochs=0.0, loss_normalization="none")
 
-    def answer(message, order):
-        if "outcome" in message:
-            order(do="leave")
+    def answer(message, command):
+        if "result" in message:
+            command(do="leave")
 
     said = take_turns(
         images,
@@ -243,21 +244,21 @@ def test_a_run_that_fails_says_why_and_the_others_go_on(images, tmp_path):
         answer,
     )
     assert "lower lr" in next(m["failed"] for m in said if "failed" in m)
-    assert [m["run"] for m in said if "outcome" in m] == ["a"]
+    assert [m["run"] for m in said if "result" in m] == ["a"]
 
 
 def test_who_leaves_keeps_the_runs_and_another_goes_on_with_them(images, tmp_path, one_thread):
     def leave_at(step):
-        return lambda message, order: order(do="leave") if message.get("step", 0) >= step else None
+        return lambda message, command: command(do="leave") if message.get("step", 0) >= step else None
 
     first = take_turns(images, [begin({"a": BASE}, tmp_path), {"do": "go", "runs": ["a"], "rate": None}], leave_at(12))
-    assert first[-1].keys() == {"heard"}
+    assert first[-1].keys() == {"answer"}
     second = take_turns(
         images, [begin({"a": BASE}, tmp_path, resume=True), {"do": "go", "runs": ["a"], "rate": None}], leave_at(32)
     )
     stood = max(m.get("step", 0) for m in first)
     assert 12 <= stood < 32
-    assert next(m["begun"]["step"] for m in second if "begun" in m) == stood
+    assert next(m["built"]["step"] for m in second if "built" in m) == stood
     both = [x for m in first + second for x in m.get("loss", ())]
     assert both == alone(BASE, images).history.loss
 
@@ -265,12 +266,12 @@ def test_who_leaves_keeps_the_runs_and_another_goes_on_with_them(images, tmp_pat
 def test_who_does_not_go_stands_still_and_a_rate_is_kept(images, tmp_path):
     said, started = [], []
 
-    def answer(message, order):
+    def answer(message, command):
         said.append(message)
         if "step" in message:
             started.append(time.perf_counter())
         if message.get("step") == 5:
-            order(do="leave")
+            command(do="leave")
 
     take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": ["b"], "rate": 20.0}], answer)
     assert {m["run"] for m in said if "run" in m} == {"b"}
@@ -312,11 +313,11 @@ def test_images_are_the_same_for_workers(images, tmp_path):
 
 
 def test_a_worker_that_cannot_work_says_so_in_words(tmp_path):
-    heard = queue.SimpleQueue()
-    worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: heard.put(news))
-    assert heard.get(timeout=WAIT) == (worker, None)
-    assert "No module named 'byol_tutorial.no_such_room'" in worker.words
-    worker.say(do="go")  # nobody hears it
+    received = queue.SimpleQueue()
+    worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: received.put(news))
+    assert received.get(timeout=WAIT) == (worker, None)
+    assert "No module named 'byol_tutorial.no_such_room'" in worker.exit_reason
+    worker.send(do="go")  # the worker has ended, and the message is lost
     worker.kill()
 
 
@@ -400,7 +401,7 @@ SCRIPT = textwrap.dedent("""
     def tell(lab):
         if lab.cells["BYOL"].snapshot.step and not told:
             told.append(True)
-            print(*lab.processes, lab._crew.folder, flush=True)
+            print(*lab.processes, lab._runs.pool.folder, flush=True)
     lab.subscribe(tell)
     try:
         lab.run()
@@ -458,7 +459,7 @@ def test_a_laboratory_closed_at_once_leaves_nothing(images):
     before = set(psutil.Process().children())
     with Laboratory(tables("5a"), BASE, *images) as lab:
         lab.start().result(WAIT)
-        pids, folder = lab.processes, lab._crew.folder
+        pids, folder = lab.processes, lab._runs.pool.folder
         assert pids
     assert set(psutil.Process().children()) == before
     assert all(map(gone, pids))
@@ -468,9 +469,9 @@ def test_a_laboratory_closed_at_once_leaves_nothing(images):
 def test_nonsense_from_a_worker_fails_the_runs_in_words_and_nobody_waits_for_ever(images):
     with Laboratory(tables("5a"), BASE, *images) as lab:
         lab.start().result(WAIT)
-        worker = next(iter(lab._crew.workers))
+        worker = next(iter(lab._runs.pool.workers))
         pids = lab.processes
-        lab._orders.post(lambda: lab._hear(worker, {"run": "τ = 0", "step": 1}))
+        lab._queue.post(lambda: lab._runs.receive(worker, {"run": "τ = 0", "step": 1}))
         with pytest.raises(LaboratoryError, match="every run has failed: 'loss'"):
             lab.run()
         assert all(map(gone, pids))
@@ -498,9 +499,9 @@ def test_what_cannot_work_is_refused_at_once(images, change, error, words):
 
 def test_unknown_runs_and_rates_are_refused(images):
     lab = Laboratory(tables("5a"), BASE, *images)
-    for order in (lambda: lab.session("τ = 2"), lambda: lab.experiment("τ = 2"), lambda: lab.choose(["τ = 2"])):
+    for command in (lambda: lab.session("τ = 2"), lambda: lab.experiment("τ = 2"), lambda: lab.choose(["τ = 2"])):
         with pytest.raises(LaboratoryError, match="'τ = 2' is not a run of this laboratory: choose one of τ = 1"):
-            order()
+            command()
     with pytest.raises(LaboratoryError, match="no runs chosen"):
         lab.choose([])
     with pytest.raises(LaboratoryError, match="rate=0"):

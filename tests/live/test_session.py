@@ -107,7 +107,7 @@ def test_run_returns_when_the_steps_are_done(session):
         session.run(steps=1, epochs=1)
 
 
-def test_pause_is_heard_between_two_steps_and_freezes_the_counter(session):
+def test_pause_takes_effect_between_two_steps_and_freezes_the_counter(session):
     hold = Blocker(session)
     session.start()
     assert hold.entered.wait(WAIT)
@@ -244,7 +244,7 @@ def test_a_bad_change_is_refused_and_the_run_goes_on(session, fields, words):
 
 def test_undo_takes_back_the_last_change(session, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("byol_tutorial.live.session.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("byol_tutorial.live.live_run.time.monotonic", lambda: clock[0])
     session.change(tau_base=0.5).result(WAIT)
     clock[0] = 10
     for lr in (0.7, 0.6, 0.5):  # one gesture

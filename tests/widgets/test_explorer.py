@@ -1,6 +1,7 @@
 """The augmentation explorer without a browser: what it says, shows, accepts and refuses, and how it keeps up."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 
 import ipywidgets.widgets.widget
@@ -14,7 +15,6 @@ from byol_tutorial.augment.views import Views
 from byol_tutorial.config.config import FIELDS, LIVE, VIEWS
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets import explorer
-from byol_tutorial.widgets.explorer import _worker
 from byol_tutorial.widgets.view_settings import GROUPS, PAIRED, SETTINGS
 
 PAPER = "the paper's T and T′"
@@ -33,9 +33,21 @@ def panel(images):
     panel.close()
 
 
-def finished() -> None:
+def finished(panel) -> None:
     """Wait until the thread that computes has nothing more to do."""
-    _worker.submit(lambda: None).result(timeout=60)
+    panel._queue.submit(lambda: None).result(timeout=60)
+
+
+@contextmanager
+def busy(panel):
+    """Keep the thread that computes busy, as a long computation would."""
+    begun, go = threading.Event(), threading.Event()
+    panel._queue.submit(lambda: begun.set() or go.wait(60))
+    assert begun.wait(60)
+    try:
+        yield
+    finally:
+        go.set()
 
 
 def views_of(panel):
@@ -94,7 +106,7 @@ def test_the_same_seed_gives_the_same_draw(panel):
     panel.go(seed=5)
     first = panel.pictures
     panel.command({"do": "another"})
-    finished()
+    finished(panel)
     assert panel.settings["seed"] == 6
     assert panel.pictures != first
     panel.go(seed=5)
@@ -317,23 +329,23 @@ def test_a_message_sets_and_answers_with_its_stamp(panel):
     panel.command({"do": "set", "stamp": "abc", "hue": [0.1, 0.2]})
     assert panel.config.hue == (0.1, 0.2)
     assert panel.settings["stamp"] == "abc"
-    finished()
+    finished(panel)
     assert panel.pictures != before
 
 
 def test_what_cannot_be_is_said_in_words_and_the_last_picture_stays(panel):
     panel.command({"do": "set", "stamp": "1", "crop_area": [0.7, 1.0]})
-    finished()
+    finished(panel)
     config, pictures = panel.config, panel.pictures
     panel.command({"do": "set", "stamp": "2", "crop_area": [0.7, 0.5]})
-    finished()
+    finished(panel)
     assert panel.problem == "crop_area=(0.7, 0.5): the first is larger than the second; exchange them"
     assert (panel.config, panel.pictures) == (config, pictures)
     assert panel.settings["values"]["crop_area"] == [0.7, 0.5]  # the controls stay as the learner left them
     assert panel.settings["stamp"] == "2"
 
     panel.command({"do": "another"})  # something else works meanwhile, and the words stay
-    finished()
+    finished(panel)
     assert "exchange them" in panel.problem
     assert panel.pictures != pictures
     panel.command({"do": "set", "stamp": "3", "hue": [0.0, 0.0]})
@@ -369,7 +381,7 @@ def test_a_recipe_or_a_cell_mends_what_the_controls_could_not(panel):
 def test_nonsense_is_answered_in_words(panel, message):
     before = panel.config, panel.scene
     panel.command(message)
-    finished()
+    finished(panel)
     assert panel.problem
     assert (panel.config, panel.scene.index) == (before[0], before[1].index)
 
@@ -379,11 +391,11 @@ def test_an_error_while_computing_is_said_and_the_next_command_works(panel, monk
     with monkeypatch.context() as patch:
         patch.setattr(type(panel.scene), "packed", lambda scene: 1 / 0)
         panel.command({"do": "another"})
-        finished()
+        finished(panel)
     assert panel.problem == "division by zero"
     assert panel.pictures == pictures
     panel.command({"do": "another"})
-    finished()
+    finished(panel)
     assert panel.problem == ""
     assert panel.pictures != pictures
 
@@ -395,10 +407,10 @@ def test_of_many_messages_only_the_newest_is_computed(panel, monkeypatch):
     computed = []
     packed = type(panel.scene).packed
     monkeypatch.setattr(type(panel.scene), "packed", lambda scene: computed.append(scene.config.hue) or packed(scene))
-    with panel._pen:  # as long as a computation takes
+    with busy(panel):
         for i in range(100):
             panel.command({"do": "set", "stamp": str(i), "hue": [i / 200, i / 200]})
-    finished()
+    finished(panel)
     assert computed == [(0.495, 0.495)]
     torch.testing.assert_close(shown(panel)[18:26], views_of(panel)[0], rtol=0, atol=0.5 / 255 + 1e-4)
 
@@ -418,8 +430,8 @@ def test_a_picture_that_became_old_on_the_way_is_dropped(panel, monkeypatch):
     monkeypatch.setattr(type(panel.scene), "packed", slow)
     monkeypatch.setattr(panel, "_bars", lambda config: measured.append(config) or bars(config))
     panel.command({"do": "go", "seed": 1})
-    finished()
-    finished()
+    finished(panel)
+    finished(panel)
     assert seen == [2]
     assert len(measured) == 1
 
@@ -437,7 +449,7 @@ def test_many_threads_at_once(panel):
         thread.start()
     for thread in threads:
         thread.join(60)
-    finished()
+    finished(panel)
     assert panel.problem == ""
     s = panel.scene
     assert panel.settings["values"] == {name: getattr(panel.config, name) for name in SETTINGS}
@@ -459,12 +471,15 @@ def test_two_panels_do_not_disturb_each_other_nor_the_global_generator(images):
 def test_a_closed_panel_computes_no_more(images):
     panel = explorer(images)
     pictures = panel.pictures
-    with panel._pen:
+    closing = threading.Thread(target=panel.close)
+    with busy(panel):
         panel.command({"do": "another"})
-        panel.close()
-    finished()
+        closing.start()
+        while not panel._ended:
+            closing.join(0.01)
+    closing.join(60)
     panel.command({"do": "another"})
-    finished()
+    finished(panel)
     assert panel.pictures == pictures
 
 
@@ -476,7 +491,6 @@ def test_nothing_is_left_of_a_hundred_panels(images):
         panel = explorer(few)
         panel.command({"do": "go", "seed": i})
         panel.close()
-    finished()
     assert threading.active_count() == threads
     assert len(ipywidgets.widgets.widget._instances) == widgets
 
