@@ -14,7 +14,7 @@ from ..config.presets import PRESETS, preset
 from ..data import streaming
 from ..data.decode import LARGEST_DEFAULT
 from ..data.image_set import ImageSet
-from ..data.loading import EMBEDDED
+from ..data.embedded import EMBEDDED
 from ..data.streaming import StreamedSet
 from ..evaluate.features import kept_size
 from ..runtime import distributed

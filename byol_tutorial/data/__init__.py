@@ -1,15 +1,20 @@
-"""Images: drawn shapes, known data sets and folders, in memory or streamed."""
+"""Images: drawn shapes, known data sets and folders, in memory or streamed from disk."""
 
 from .decode import LARGEST_DEFAULT, UNREADABLE, common_size, header_size, open_picture, stack, to_rgb, to_tensor
+from .embedded import EMBEDDED, SHAPES_SIZES
+from .folder import STREAM_ABOVE
 from .image_set import STATISTICS_IMAGES, ImageSet, draw_positions, statistics, statistics_rows
-from .loading import EMBEDDED, SHAPES_SIZES, SPLITS, STREAM_ABOVE, TORCHVISION, default_root, load
+from .loading import SOURCES, default_root, load
+from .request import SPLITS, Request
 from .streaming import MOST_WORKERS, SUBSTITUTES, StreamedSet, default_workers, set_workers
+from .torchvision_sets import TORCHVISION
 
 __all__ = [
     "EMBEDDED",
     "LARGEST_DEFAULT",
     "MOST_WORKERS",
     "SHAPES_SIZES",
+    "SOURCES",
     "SPLITS",
     "STATISTICS_IMAGES",
     "STREAM_ABOVE",
@@ -17,6 +22,7 @@ __all__ = [
     "TORCHVISION",
     "UNREADABLE",
     "ImageSet",
+    "Request",
     "StreamedSet",
     "common_size",
     "default_root",

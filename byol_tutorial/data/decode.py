@@ -1,17 +1,20 @@
-"""Decode pictures: whatever Pillow can open becomes 8-bit RGB of one size."""
+"""Decode pictures: any file that Pillow can open becomes 8-bit RGB of one size."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+T = TypeVar("T")  # what a source is: a file name, a position
+
 LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
 
-# what Pillow raises for a file it cannot decode; RuntimeError is its AVIF reader's
+# what Pillow raises for a file that it cannot decode; RuntimeError comes from its AVIF reader
 UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.DecompressionBombError)
 
 
@@ -19,10 +22,10 @@ UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.De
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL image as 8-bit RGB, upright.
+    """Convert any PIL image to 8-bit RGB, turned upright as its EXIF data say.
 
-    Transparent parts are laid on white. 16-bit and 32-bit integers are divided by 257, so that 65535 becomes
-    255; floats are taken as [0, 1], or as [0, 255] where they exceed 1. Of an animation, the first frame.
+    Transparent parts become white. 16-bit and 32-bit integers are divided by 257, so that 65535 becomes 255. Floats
+    are taken as [0, 1], or as [0, 255] if one exceeds 1. An animation gives its first frame.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -38,18 +41,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_tensor(image: Image.Image, size: int) -> Tensor:
-    """uint8 (3, size, size): shorter side resized to `size`, bicubic, then the centre."""
+    """Resize the shorter side to `size`, bicubic, and cut out the centre: uint8 (3, size, size)."""
     image = to_rgb(image)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def open_picture(file: str | os.PathLike, least: int | None = None) -> Image.Image:
-    """The decoded picture of a file; one of UNREADABLE where that fails.
+def open_picture(file: str | os.PathLike[str], least: int | None = None) -> Image.Image:
+    """Decode the picture in a file, or raise one of UNREADABLE.
 
-    least: a JPEG may be decoded at a half, a quarter or an eighth of its size, which is faster, as long as
-        neither side gets shorter than this.
+    least: allow a JPEG to be decoded at a half, a quarter or an eighth of its size, which is faster, as long as
+        neither side becomes shorter than this many pixels.
     """
     with Image.open(file) as image:
         if least is not None:
@@ -58,8 +61,8 @@ def open_picture(file: str | os.PathLike, least: int | None = None) -> Image.Ima
         return image
 
 
-def header_size(file: str | os.PathLike) -> tuple[int, int] | None:
-    """Width and height, from the header alone; None for a file that cannot be read."""
+def header_size(file: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Read width and height from the header alone; return None for a file that cannot be read."""
     try:
         with Image.open(file) as image:
             return image.size
@@ -70,8 +73,12 @@ def header_size(file: str | os.PathLike) -> tuple[int, int] | None:
 # --- many pictures ------------------------------------------------------------------------------
 
 
-def stack(read: Callable, sources: Sequence, size: int) -> tuple[Tensor, list[int]]:
-    """Read a picture from each source, on all cores: uint8 (N, 3, size, size); and which could not be read."""
+def stack(read: Callable[[T], Image.Image], sources: Sequence[T], size: int) -> tuple[Tensor, list[int]]:
+    """Read a picture from each source, on all cores.
+
+    Returns the pictures, uint8 (N, 3, size, size), and the positions of the sources that could not be read, where the
+    picture is black.
+    """
     images = torch.zeros(len(sources), 3, size, size, dtype=torch.uint8)
 
     def failed(i: int) -> bool:
@@ -86,9 +93,9 @@ def stack(read: Callable, sources: Sequence, size: int) -> tuple[Tensor, list[in
 
 
 def common_size(sizes: Iterable[tuple[int, int]]) -> int:
-    """The size of square pictures that all have the same, small one; else LARGEST_DEFAULT.
+    """Return the side of pictures that are all square, equal and at most LARGEST_DEFAULT; else LARGEST_DEFAULT.
 
-    It stops at the first size that decides.
+    It stops at the first size that decides this.
     """
     first = None
     for width, height in sizes:

@@ -1,11 +1,11 @@
-"""Folders of images: which files make which split, what their labels are, and to what size they are brought.
+"""Folders of images: which files belong to which split, what their labels are, and what size they are brought to.
 
     PATH/*.jpg                       flat: no labels, divided 80 : 20
     PATH/CLASS/**/*.jpg              class sub-folders: labels, each class divided 80 : 20
     PATH/train/..., PATH/test/...    the folder's own split; test/ may be called val/, valid/ or validation/
 
-Only names and headers are read here; what the files hold is decoded by loading.py at once, or by streaming.py while
-training.
+`find` reads names and headers only. `load_folder` then decodes the files at once, or leaves that to streaming.py, which
+decodes them while training.
 """
 
 import os
@@ -15,18 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ..config.errors import DataError
-from .decode import common_size, header_size
-from .image_set import draw_positions
+from .decode import common_size, header_size, open_picture, stack
+from .image_set import ImageSet, draw_positions
+from .request import Request
+from .streaming import StreamedSet
 
-TEST_SHARE = 0.2  # of a source that comes without a split
-TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first that lies beside train/ is taken
+STREAM_ABOVE = 4 * 2**30  # bytes of images; a folder that would take more stays on disk
+TEST_SHARE = 0.2  # of the images of a source that has no split of its own
+TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first one found beside train/ is taken
 
 
 class NoTestImages(DataError):
-    """A folder that has images to train on, but none set apart and too few to divide."""
+    """The error of a folder that has images to train on, but no test images, and too few to set some apart."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,9 @@ class Listing:
     """The image files of one split.
 
     files     their paths, sorted
-    labels    position in `classes` of each, or None
-    size      pixels a side that they are to be brought to
-    divided   whether the split is ours: the folder has none of its own
+    labels    for each file the position of its class in `classes`, or None
+    size      pixels a side that they are brought to
+    divided   whether this module divided the files, because the folder has no split of its own
     """
 
     files: list[str]
@@ -46,30 +50,78 @@ class Listing:
     divided: bool
 
 
+def load_folder(request: Request) -> ImageSet | StreamedSet:
+    """Load the images of folder:PATH into memory, or leave them on disk if they are many or if `stream` asks for it.
+
+    Raises:
+        DataError: as `find`; files that cannot be read, unless `corrupt` is "skip"; fewer than two images.
+        NoTestImages: the folder has training images only.
+    """
+    path = Path(os.path.expanduser(request.name.removeprefix("folder:")))
+    found = find(path, request.split, request.size, request.limit, request.seed)
+    stream = request.stream
+    if stream is None:
+        stream = len(found.files) * 3 * found.size * found.size > STREAM_ABOVE
+    images = _on_disk(request, found) if stream else _in_memory(request, found)
+    if len(images) < 2:
+        kind = NoTestImages if request.split == "test" and found.divided else DataError
+        raise kind(
+            f"folder {str(path)!r} gives {request.split} {len(images)} image{'' if len(images) == 1 else 's'}: "
+            "at least 2 are needed, and some hundreds to learn from; add some"
+        )
+    return images
+
+
+def _on_disk(request: Request, found: Listing) -> StreamedSet:
+    # absolute paths, because a worker may have another current folder
+    files = np.array([os.fsencode(os.path.abspath(file)) for file in found.files], dtype=bytes)
+    return StreamedSet(request.name, request.split, files, found.size, _labels(found), found.classes, request.corrupt)
+
+
+def _in_memory(request: Request, found: Listing) -> ImageSet:
+    files = found.files
+    pixels, bad = stack(open_picture, files, found.size)
+    if bad and (request.corrupt == "refuse" or len(bad) == len(files)):
+        names = ", ".join(files[i] for i in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise DataError(
+            f"{len(bad)} of {len(files)} image files cannot be read: {names}; replace or remove them, or choose "
+            "corrupt='skip'"
+        )
+    skipped = tuple(files[i] for i in bad)
+    images = ImageSet(request.name, request.split, pixels, _labels(found), found.classes, skipped=skipped)
+    return images[sorted(set(range(len(files))) - set(bad))] if bad else images
+
+
+def _labels(found: Listing) -> torch.Tensor | None:
+    return None if found.labels is None else torch.tensor(found.labels)
+
+
 def find(path: Path, split: str, size: int | None, limit: int | None, seed: int) -> Listing:
-    """The files of a split of this folder; `split`, `size`, `limit`, `seed` as in data.load.
+    """List the files of one split of this folder; `split`, `size`, `limit`, `seed` as in data.load.
 
     Raises:
         DataError: no such folder; no image in it, or in one of its classes; a class that only the test images have.
-        NoTestImages: train/ stands alone.
+        NoTestImages: the folder has train/, but no folder of test images.
     """
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
     inside = {folder.name for folder in _subfolders(path)}
     tests = [path / s for s in TEST_FOLDERS if s in inside]
-    # Among other folders, a train/ without a test/ is a class like them: bus/, car/, train/.
+    # A train/ that lies among other folders, without a test/, is a class as they are: bus/, car/, train/.
     own_split = "train" in inside and bool(tests or len(inside) == 1)
     if own_split:
         _warn_of_images_beside(path, "train/", "move them into train/ or test/")
     files, labels, classes = _labelled(path / "train" if own_split else path)
-    if size is None:  # from the same files for both splits, so that test images are brought to the train images' size
+    if size is None:  # both splits take it from the training files, so that their images get the same size
         size = common_size(s for s in map(header_size, files) if s is not None)
     if not own_split:
         files = _divide(files, labels, split)
     elif split == "test":
         if not tests:
-            raise NoTestImages(f"folder {str(path)!r} has train/ but no test/ or val/: add one, or name its train/")
+            raise NoTestImages(
+                f"folder {str(path)!r} has train/ but no test/ or val/: add one, or give the path of train/ itself"
+            )
         files, labels, classes = _labelled(tests[0], classes)
     if limit is not None and limit < len(files):
         files = [files[i] for i in draw_positions(len(files), limit, seed)]
@@ -77,15 +129,15 @@ def find(path: Path, split: str, size: int | None, limit: int | None, seed: int)
 
 
 def share(n: int, split: str) -> slice:
-    """The first 80 % for train, the rest for test; at least one each where there are two."""
+    """Return which of n images are a split: the first 80 % for train, the rest for test, at least one each if n > 1."""
     cut = min(max(1, round(n * (1 - TEST_SHARE))), n - 1) if n > 1 else n
     return slice(0, cut) if split == "train" else slice(cut, n)
 
 
 def _labelled(path: Path, known: tuple[str, ...] = ()) -> tuple[list[str], dict[str, int], tuple[str, ...]]:
-    """The image files below a folder, sorted; their labels and the classes, where it has sub-folders.
+    """Return the image files below a folder, sorted, and, if it has sub-folders, their labels and the classes.
 
-    known: the train images' classes, so that a label means the same class in both splits.
+    known: the classes of the training images, so that a label means the same class in both splits.
     """
     folders = _subfolders(path)
     if not folders:
@@ -94,12 +146,13 @@ def _labelled(path: Path, known: tuple[str, ...] = ()) -> tuple[list[str], dict[
             others = sum(f.is_file() for f in path.iterdir())
             holds = f"holds {others} files but no image" if others else "is empty"
             raise DataError(
-                f"folder {str(path)!r} {holds}: put images (.jpg, .png, ...) there, or in one sub-folder a class"
+                f"folder {str(path)!r} {holds}: put images (.jpg, .png, ...) there, or into a sub-folder for each class"
             )
         return files, {}, ()
     _warn_of_images_beside(path, "its class folders", "move them into the folder of their class")
     classes = known or tuple(folder.name for folder in folders)
-    files, labels = [], {}
+    files = []
+    labels: dict[str, int] = {}
     for folder in folders:
         if folder.name not in classes:
             raise DataError(
@@ -117,7 +170,7 @@ def _warn_of_images_beside(path: Path, what: str, advice: str) -> None:
     if beside := _images(path, deep=False):
         count = "1 image lies" if len(beside) == 1 else f"{len(beside)} images lie"
         warnings.warn(
-            f"{count} in {str(path)!r} beside {what} and will not be used, {beside[0]!r} for one: {advice}",
+            f"{count} in {str(path)!r} beside {what} and will not be used, for example {beside[0]!r}: {advice}",
             stacklevel=3,
         )
 
@@ -127,9 +180,11 @@ def _subfolders(path: Path) -> list[Path]:
 
 
 def _images(folder: Path, deep: bool) -> list[str]:
-    """The image files in a folder, and with `deep` in all below, sorted by folder and name; no hidden ones."""
+    """List the image files in a folder, and with `deep` in all below, sorted by path, without hidden ones."""
     Image.init()
-    extensions = {e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN}  # not PDF, which is only written
+    extensions = {
+        e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN
+    }  # without PDF, which Pillow can only write
 
     def walk(at: str) -> Iterator[str]:
         with os.scandir(at) as entries:
@@ -146,7 +201,8 @@ def _images(folder: Path, deep: bool) -> list[str]:
         return sorted(walk(str(folder)), key=_parts)
     except OSError as error:
         raise DataError(
-            f"folder {error.filename!r} cannot be listed ({error.strerror}): permit it, or move it elsewhere"
+            f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
+            "or move it elsewhere"
         ) from error
 
 
@@ -155,7 +211,7 @@ def _parts(file: str) -> list[str]:
 
 
 def _divide(files: list[str], labels: dict[str, int], split: str) -> list[str]:
-    """80 : 20 within each class, shuffled the same way each time."""
+    """Return the files of one split: 80 : 20 within each class, shuffled the same way each time."""
     groups: dict[int, list[str]] = {}
     for file in files:
         groups.setdefault(labels.get(file, 0), []).append(file)

@@ -1,25 +1,28 @@
 """ImageSet: images in memory, with labels where they are known, and their statistics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from . import shapes
 
-STATISTICS_IMAGES = 4096  # at most so many decide mean and standard deviation
+STATISTICS_IMAGES = 4096  # mean and standard deviation are computed from at most so many images
+Index = slice | Tensor | np.ndarray | Sequence[int]  # a slice, positions, or one truth value for each image
 
 
 def draw_positions(total: int, n: int, seed: int) -> Tensor:
-    """n of `total` positions, ascending, without repetition, the same for the same seed: int64 (min(n, total),)."""
+    """Draw n of `total` positions without repetition, the same for the same seed: int64 (min(n, total),), ascending."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:n].sort().values
 
 
 def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of uint8 (b, 3, H, W) batches, of values in [0, 1].
+    """Compute mean and standard deviation of each channel of uint8 batches (b, 3, H, W), as values in [0, 1].
 
-    256 counts a channel are all that is needed of the pictures, and they add up exactly, however these are divided.
+    A pixel value has 256 levels. How often each level occurs in a channel decides both numbers, and counts add up
+    exactly, so the result does not depend on how the images are divided into batches.
     """
     counts = torch.zeros(3, 256, dtype=torch.float64)
     for batch in batches:
@@ -36,8 +39,8 @@ class ImageSet:
 
     images    uint8 (N, 3, H, W)
     labels    int64 (N,), or None
-    classes   name of each label; empty without labels
-    factors   shapes.Factors of each image, or None
+    classes   the name of each label; empty without labels
+    factors   the shapes.Factors of each image, or None
     skipped   files that could not be read and were left out
     """
 
@@ -52,8 +55,8 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index) -> "ImageSet":
-        """The images at this index: a slice, or a tensor of positions or of truth values."""
+    def __getitem__(self, index: Index) -> "ImageSet":
+        """Return the images at this index: a slice, or a tensor of positions or of truth values."""
         labels = None if self.labels is None else self.labels[index]
         factors = None if self.factors is None else self.factors[index]
         return replace(self, images=self.images[index], labels=labels, factors=factors)
@@ -66,22 +69,23 @@ class ImageSet:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return tuple(self.images.shape[2:])
+        """The height and width in pixels."""
+        height, width = self.images.shape[2:]
+        return height, width
 
     def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
-        """All images in order, uint8 (b, 3, H, W) at a time."""
+        """Iterate over all images in order, in batches uint8 (b, 3, H, W)."""
         return iter(self.images.split(batch_size))
 
     def sample(self, n: int, seed: int = 0) -> "ImageSet":
-        """n images drawn without repetition, the same for the same seed; all of them if there are no more."""
+        """Draw n images without repetition, the same for the same seed; all of them if there are no more."""
         return self[draw_positions(len(self), n, seed)]
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel, of values in [0, 1]; from at most 4,096 images."""
+        """Compute mean and standard deviation of each channel, as values in [0, 1], from at most 4,096 images."""
         return statistics(self[statistics_rows(len(self))].batches())
 
 
 def statistics_rows(n: int) -> slice:
-    """At most STATISTICS_IMAGES of n images, evenly spread."""
+    """Return the positions of at most STATISTICS_IMAGES of n images, evenly spread."""
     return slice(None, None, max(1, -(-n // STATISTICS_IMAGES)))

@@ -1,18 +1,19 @@
 """The embedded set: ten closed curves, drawn from known factors.
 
-Every picture is decided by six numbers, its factors, so a lesson can ask what a representation kept
-(the shape, we hope) and what it threw away (hue, position, scale, rotation):
+Six numbers decide every picture, its factors. So a lesson can ask what a representation keeps (the shape, we hope) and
+what it drops (hue, position, scale, rotation):
 
     shape      which curve: 0..9, the label
-    hue        tint of line and ground, in [0, 1), at equal luma: a grayscale picture carries no trace of it
+    hue        tint of line and ground, in [0, 1), at equal luma, so that a grayscale picture shows nothing of it
     x, y       centre of the curve, in [-0.25, 0.25]; the picture spans [-1, 1]
     scale      radius of the curve, in [0.58, 0.78], in the same unit
     rotation   radians, in [0, 2 pi)
 
-The hue is the trap. It is the same in two crops of one picture and easy to read off a few pixels, so
-an encoder trained without colour augmentation learns it and needs nothing else.
+The hue is the trap. It is the same in two crops of one picture, and a few pixels show it. So an encoder that is trained
+without colour augmentation learns the hue and needs nothing else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -24,13 +25,13 @@ CLASSES = ["circle", "triangle", "square", "star", "cross", "heart", "moon", "ar
 
 STROKE = 2.2  # width of the line, pixels of a 32 px picture
 INK, GROUND = 0.62, 0.12  # luma of the line and of the ground
-_GRID = 96  # resolution of the distance fields the curves are looked up in
+_GRID = 96  # resolution of the distance fields in which the curves are looked up
 _REACH = 1.5  # a distance field covers [-1.5, 1.5]^2 around a curve of radius 1
 
 
 @dataclass(frozen=True)
 class Factors:
-    """One value per picture; `shape` is int64 (N,), the others float32 (N,). Ranges: module docstring."""
+    """The factors of N pictures: `shape` is int64 (N,), the others float32 (N,). Ranges: see the module's docstring."""
 
     shape: Tensor
     hue: Tensor
@@ -42,12 +43,13 @@ class Factors:
     def __len__(self) -> int:
         return len(self.shape)
 
-    def __getitem__(self, index) -> "Factors":
+    def __getitem__(self, index: slice | Tensor | np.ndarray | Sequence[int]) -> "Factors":
+        """Return the factors at this index: a slice, or a tensor of positions or of truth values."""
         return Factors(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 def sample_factors(n: int, seed: int | list[int] = 0) -> Factors:
-    """Draw n pictures' factors: shapes in equal numbers, shuffled; the others independent and uniform.
+    """Draw the factors of n pictures: shapes in equal numbers, shuffled; the others independent and uniform.
 
     seed: a whole number, or a list of them.
     """
@@ -66,8 +68,8 @@ def sample_factors(n: int, seed: int | list[int] = 0) -> Factors:
 def draw(factors: Factors, size: int = 32) -> Tensor:
     """Draw the pictures of these factors: uint8 (N, 3, size, size).
 
-    Each pixel is carried back into the curve's own frame, its distance to the curve looked up there,
-    and the line's coverage of the pixel (anti-aliasing) read off that distance.
+    Each pixel is mapped back into the frame of the curve, where its distance to the curve is looked up. The distance
+    decides how much of the pixel the line covers (anti-aliasing).
     """
     half = size / 2
     centres = (torch.arange(size) + 0.5) / half - 1  # pixel centres in [-1, 1]
@@ -91,11 +93,11 @@ def draw(factors: Factors, size: int = 32) -> Tensor:
 
 
 def tint(hue: Tensor, luma: float) -> Tensor:
-    """Colour of this hue and luma: RGB in [0, 1], (N,) -> (N, 3).
+    """Return the colours of these hues and this luma: (N,) -> RGB in [0, 1], (N, 3).
 
-    A colour of luma L is grey L plus a chroma vector (cb, cr) of luma zero. The vector turns with the
-    hue and keeps its length, the longest for which no hue leaves [0, 1]; so hue changes nothing that a
-    grayscale picture shows. Luma weights 0.2989 / 0.5870 / 0.1140, as in the grayscale augmentation.
+    A colour of luma L is grey L plus a chroma vector (cb, cr) of luma zero. The vector turns with the hue and keeps its
+    length: the longest with which every hue stays in [0, 1]. So the hue changes nothing that a grayscale picture shows.
+    The luma weights are 0.2989 / 0.5870 / 0.1140, as in the grayscale augmentation.
     """
     length = min(luma, 1 - luma) / (2 * (1 - 0.1140))
     cb, cr = length * torch.cos(2 * torch.pi * hue), length * torch.sin(2 * torch.pi * hue)
@@ -106,10 +108,10 @@ def tint(hue: Tensor, luma: float) -> Tensor:
 
 
 def _curve(name: str) -> np.ndarray:
-    """Points (P, 2) of a closed curve around the origin, farthest point at radius 1."""
+    """Return the points (P, 2) of a closed curve around the origin, the farthest at radius 1."""
     t = np.linspace(0, 2 * np.pi, 120, endpoint=False)
 
-    def polygon(radii, angles) -> np.ndarray:
+    def polygon(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
         return np.stack((radii * np.sin(angles), -radii * np.cos(angles)), axis=-1)
 
     def regular(n: int) -> np.ndarray:
@@ -133,12 +135,12 @@ def _curve(name: str) -> np.ndarray:
             y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
             points = np.stack((x, -y - 2), axis=-1)
         case "moon":
-            outer = np.linspace(0.25 * np.pi, 1.75 * np.pi, 60)
-            a = np.stack((np.cos(outer), np.sin(outer)), axis=-1)
-            inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 50)
-            b = np.stack((np.cos(inner) * 0.76, np.sin(inner) * 0.76), axis=-1)
-            b[:, 0] += a[0, 0] - b[-1, 0]
-            points = np.concatenate((a, b))
+            angles = np.linspace(0.25 * np.pi, 1.75 * np.pi, 60)
+            outer = np.stack((np.cos(angles), np.sin(angles)), axis=-1)
+            angles = np.linspace(1.62 * np.pi, 0.38 * np.pi, 50)
+            inner = np.stack((np.cos(angles) * 0.76, np.sin(angles) * 0.76), axis=-1)
+            inner[:, 0] += outer[0, 0] - inner[-1, 0]
+            points = np.concatenate((outer, inner))
         case "arrow":
             points = np.array(
                 [(0, -1), (0.75, -0.1), (0.28, -0.1), (0.28, 0.95), (-0.28, 0.95), (-0.28, -0.1), (-0.75, -0.1)]
@@ -154,13 +156,13 @@ _fields: Tensor | None = None
 
 
 def _distance_fields() -> Tensor:
-    """Distance to each curve on a grid: float32 (10, _GRID, _GRID), computed once per process."""
+    """Return the distance to each curve on a grid, float32 (10, _GRID, _GRID); computed once per process."""
     global _fields
     if _fields is None:
         axis = (torch.arange(_GRID) + 0.5) / _GRID * 2 * _REACH - _REACH
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         grid = torch.stack((x, y), dim=-1).reshape(-1, 2)
-        fields_ = []
+        distances = []
         for name in CLASSES:
             start = torch.from_numpy(_curve(name)).float()
             step = start.roll(-1, 0) - start  # segment k runs from start[k] to start[k] + step[k]
@@ -168,6 +170,6 @@ def _distance_fields() -> Tensor:
             along = along.clamp(0, 1)
             dx = grid[:, :1] - start[:, 0] - along * step[:, 0]
             dy = grid[:, 1:] - start[:, 1] - along * step[:, 1]
-            fields_.append((dx.square() + dy.square()).amin(1).sqrt().reshape(_GRID, _GRID))
-        _fields = torch.stack(fields_)
+            distances.append((dx.square() + dy.square()).amin(1).sqrt().reshape(_GRID, _GRID))
+        _fields = torch.stack(distances)
     return _fields

@@ -1,24 +1,27 @@
-"""Images that stay on disk, for folders too large for memory, and are decoded while training.
+"""Images that stay on disk, because their folder is too large for memory, and are decoded while training.
 
-A StreamedSet knows the names of its files. What it hands out is what the same folder loaded into memory would,
-bit for bit, but for one thing: a JPEG at least twice as large as wanted is decoded at a half, a quarter or an
-eighth of its size, which is faster and changes pixels by some levels of 255.
+A StreamedSet holds the names of its files. It gives the same pixels, bit for bit, as the same folder loaded into
+memory, with one exception: a JPEG at least twice as large as wanted is decoded at a half, a quarter or an eighth of its
+size, which is faster and changes pixels by a few of their 255 levels.
 
-Decoding takes far longer than a step of a small network, so `loader` leaves it to worker processes. They are
-told positions and answer with pixels; everything random stays in the process that trains.
+Decoding takes far longer than a step of a small network, so `loader` leaves it to worker processes. They get positions
+and return pixels; everything random stays in the process that trains.
 """
 
 import multiprocessing
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,21 +30,22 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..config.errors import DataError
 from .decode import UNREADABLE, open_picture, to_tensor
-from .image_set import ImageSet, draw_positions, statistics, statistics_rows
+from .image_set import ImageSet, Index, draw_positions, statistics, statistics_rows
 
+Positions = Tensor | Sequence[int]  # of the images of one batch
 MOST_WORKERS = 8
-SUBSTITUTES = 100  # files after an unreadable one that are tried in its place
+SUBSTITUTES = 100  # so many files after an unreadable one are tried in its place
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedSet:
     """Images on disk, with labels where they are known.
 
-    files     absolute paths, encoded: bytes (N,); the most compact way to hand millions of them to a process
-    size      pixels a side that they are brought to
+    files     absolute paths, encoded: bytes (N,), the most compact way to send millions of them to a process
+    size      pixels a side that the images are brought to
     labels    int64 (N,), or None
-    classes   name of each label; empty without labels
-    corrupt   an unreadable file is a DataError ("refuse"), or the next readable one takes its place ("skip")
+    classes   the name of each label; empty without labels
+    corrupt   "refuse": an unreadable file raises DataError; "skip": the next readable file takes its place
     """
 
     name: str
@@ -51,15 +55,17 @@ class StreamedSet:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     corrupt: str = "refuse"
-    _unreadable: dict[str, str] = field(default_factory=dict, repr=False)  # with the reason; shared with all parts
+    _unreadable: dict[str, str] = field(
+        default_factory=dict, repr=False
+    )  # file: reason; shared with all parts of this set
 
-    factors = None  # as an ImageSet of files has none
+    factors = None  # images from files have none; here because an ImageSet has the attribute
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index) -> "StreamedSet":
-        """The images at this index: a slice, or a tensor of positions or of truth values."""
+    def __getitem__(self, index: Index) -> "StreamedSet":
+        """Return the images at this index: a slice, or a tensor of positions or of truth values."""
         labels = None if self.labels is None else self.labels[index]
         return replace(self, files=self.files[index if isinstance(index, slice) else np.asarray(index)], labels=labels)
 
@@ -73,22 +79,22 @@ class StreamedSet:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """The height and width in pixels."""
         return self.size, self.size
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """Files found unreadable so far, by this set or a part of it."""
+        """The files that this set, or a part of it, has found unreadable so far."""
         return tuple(self._unreadable)
 
     def sample(self, n: int, seed: int = 0) -> ImageSet:
-        """n images in memory, drawn without repetition, the same for the same seed; all if there are no more.
+        """Draw n images into memory without repetition, the same for the same seed; all of them if there are no more.
 
-        Unreadable ones are left out, with "skip", and listed in `skipped`.
+        With "skip", unreadable ones are left out and listed in `skipped`.
         """
         part = self[draw_positions(len(self), n, seed)]
         images, kept = torch.empty(len(part), 3, self.size, self.size, dtype=torch.uint8), []
-        read = _Reader(part.files, part.size)  # without substitutes, so that every image has its own label
+        read = _Reader(part.files, part.size)  # without substitutes, so that every image keeps its own label
         with ThreadPoolExecutor() as pool:
             for i, (image, unreadable) in enumerate(pool.map(read, range(len(part)))):
                 self._note(unreadable)
@@ -102,7 +108,7 @@ class StreamedSet:
         return ImageSet(self.name, self.split, images[kept], labels, self.classes, skipped=skipped)
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel, of values in [0, 1]; from at most 4,096 images, read once."""
+        """Compute mean and standard deviation of each channel, in [0, 1], from at most 4,096 images, read once."""
         return self._statistics
 
     @cached_property
@@ -110,9 +116,9 @@ class StreamedSet:
         return statistics(self[statistics_rows(len(self))].batches())
 
     def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
-        """All images in order, uint8 (b, 3, H, W) at a time, decoded by the threads of this process.
+        """Iterate over all images in order, in batches uint8 (b, 3, H, W), decoded by threads of this process.
 
-        With "skip", the place of an unreadable image is taken by the one that follows it, mostly of the same class.
+        With "skip", the image that follows an unreadable one takes its place; mostly it is of the same class.
         """
         read = self._reader()
         with ThreadPoolExecutor() as pool:
@@ -120,19 +126,18 @@ class StreamedSet:
                 yield torch.stack([self._accept(*result) for result in pool.map(read, positions.tolist())])
 
     def loader(
-        self, index_batches: Iterable, workers: int | None = None, pin_memory: bool = False
-    ) -> "Iterable[Tensor]":
-        """The images of each batch of positions, uint8 (b, 3, H, W), decoded ahead of their use.
+        self, index_batches: Iterable[Positions], workers: int | None = None, pin_memory: bool = False
+    ) -> "_Loader":
+        """Return an iterable over the images of each batch of positions: uint8 (b, 3, H, W), decoded in advance.
 
-        Workers start with each iter() of what is returned. They stop when that iterator ends, is closed, or is no
-        longer referred to.
+        Each iter() of it starts its own workers. They stop when that iterator ends, is closed, or is deleted.
 
         Args:
-            index_batches: int64 tensors or lists of positions. It is read as the images are, some batches ahead, and
-                may be endless.
-            workers: processes that decode; 0 for none. Default: as `set_workers` has it, else one less than
-                cores, from 1 to 8.
-            pin_memory: put the batches where a GPU can fetch them without waiting.
+            index_batches: int64 tensors or lists of positions. They are read some batches ahead of the images, and may
+                be endless.
+            workers: processes that decode; 0 decodes in this process. Default: the number given to `set_workers`, else
+                one less than the cores, from 1 to 8.
+            pin_memory: put the batches into memory that a GPU can copy from while it computes.
 
         Raises, while iterating:
             DataError: an image cannot be read; a worker has died.
@@ -146,18 +151,18 @@ class StreamedSet:
         return _Reader(self.files, self.size, SUBSTITUTES if self.corrupt == "skip" else 0)
 
     def _accept(self, images: Tensor | None, unreadable: dict[str, str]) -> Tensor:
-        """What a reader returned, once the files that it could not read are noted; or DataError."""
+        """Note the files that a reader could not read, and return its images; raise DataError if it has none."""
         self._note(unreadable)
         if images is None:
             raise _nothing_readable(unreadable)
         return images
 
     def _note(self, unreadable: dict[str, str]) -> None:
-        """One warning for each file that was not known to be unreadable; with "refuse", DataError."""
+        """Warn once of each unreadable file; with "refuse", raise DataError for the first."""
         for file, reason in unreadable.items():
             if self.corrupt == "refuse":
                 raise DataError(
-                    f"image {file!r} cannot be read ({reason}): mend or remove it and load the folder again, "
+                    f"image {file!r} cannot be read ({reason}): replace or remove it and load the folder again, "
                     "or choose corrupt='skip'"
                 )
             if file not in self._unreadable:
@@ -168,8 +173,8 @@ class StreamedSet:
 def _nothing_readable(unreadable: dict[str, str]) -> DataError:
     file, reason = next(iter(unreadable.items()))
     return DataError(
-        f"{len(unreadable)} images in a row cannot be read, first {file!r} ({reason}): see whether their folder is "
-        "there, and mend or remove them"
+        f"{len(unreadable)} images in a row cannot be read, first {file!r} ({reason}): check that their folder is "
+        "there, and replace or remove them"
     )
 
 
@@ -177,29 +182,32 @@ _workers: int | None = None
 
 
 def set_workers(n: int | None) -> None:
-    """How many processes decode, for every loader from now on that is not told; None: `default_workers` decides."""
+    """Set how many processes decode for every later loader that gets no number; None: `default_workers` decides."""
     global _workers
     _workers = n
 
 
 def default_workers() -> int:
-    """Processes that decode for one that trains: a core each, and one is left to the training."""
+    """Return how many processes decode for one that trains: one for each core but one, which is left to training."""
     if _workers is not None:
         return _workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    training = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's processes on this machine share them
+    training = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # the processes that torchrun started here share the cores
     return max(1, min(MOST_WORKERS, cores // training - 1))
 
 
-class _Reader(Dataset):
-    """Decodes files. This is all that a worker is given, so it holds no more than names."""
+class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
+    """A decoder of files. It is all that a worker gets, so it holds nothing but names."""
 
     def __init__(self, files: np.ndarray, size: int, substitutes: int = 0):
         self.files, self.size, self.substitutes = files, size, substitutes
 
     def __call__(self, position: int) -> tuple[Tensor | None, dict[str, str]]:
-        """uint8 (3, H, W), of this file or else of the first of its substitutes; and what could not be read, why."""
-        unreadable = {}
+        """Decode this file or, if that fails, the first readable substitute.
+
+        Returns uint8 (3, H, W), or None if no file could be read; and the files that could not be read, with reasons.
+        """
+        unreadable: dict[str, str] = {}
         for k in range(min(1 + self.substitutes, len(self.files))):
             file = os.fsdecode(self.files[(position + k) % len(self.files)])
             try:
@@ -209,11 +217,13 @@ class _Reader(Dataset):
         return None, unreadable
 
     def __getitem__(self, positions: np.ndarray) -> tuple[Tensor | None, dict[str, str]]:
-        """uint8 (b, 3, H, W), or None if an image has no substitute; and what could not be read, with the reason.
+        """Decode a batch.
 
-        Nothing is raised: an exception would reach the training process as the text of a traceback.
+        Returns uint8 (b, 3, H, W), or None if one image has no substitute; and the files that could not be read, with
+        the reason. Nothing is raised, because an exception would reach the training process as the text of a traceback.
         """
-        images, unreadable = torch.empty(len(positions), 3, self.size, self.size, dtype=torch.uint8), {}
+        images = torch.empty(len(positions), 3, self.size, self.size, dtype=torch.uint8)
+        unreadable: dict[str, str] = {}
         for row, position in enumerate(positions):
             image, bad = self(int(position))
             unreadable |= bad
@@ -226,24 +236,24 @@ class _Reader(Dataset):
 class _Loader:
     """Batches decoded by worker processes; see StreamedSet.loader."""
 
-    def __init__(self, images: StreamedSet, index_batches: Iterable, workers: int, pin_memory: bool):
+    def __init__(self, images: StreamedSet, index_batches: Iterable[Positions], workers: int, pin_memory: bool):
         self.images, self.index_batches, self.workers = images, index_batches, workers
         self._loader = DataLoader(
             images._reader(),
-            batch_size=None,  # a batch is one item to it: all its positions together
+            batch_size=None,  # a batch is one item to the DataLoader: all its positions together
             sampler=_Positions(index_batches),
             num_workers=workers,
             multiprocessing_context=_context() if workers else None,
             pin_memory=pin_memory,
-            generator=torch.Generator(),  # else it draws from the global one, and disturbs the run's random numbers
+            generator=torch.Generator(),  # without it the DataLoader draws from the global one, and disturbs the run
         )
 
     def __len__(self) -> int:
-        return len(self.index_batches)
+        return len(cast(Sized, self.index_batches))  # TypeError for an endless iterator, as for any other
 
     def __iter__(self) -> Iterator[Tensor]:
         with _without_main():
-            batches = iter(self._loader)
+            batches: Any = iter(self._loader)  # Any, because its workers are private to torch
         processes = getattr(batches, "_workers", [])
         try:
             while True:
@@ -254,32 +264,33 @@ class _Loader:
                 except (RuntimeError, OSError, EOFError) as error:
                     if death := _death(processes):
                         raise DataError(
-                            f"a process that decodes images of {self.images.name!r} died ({death}), mostly for want of "
-                            "memory: free some (in a container shared memory too, --shm-size), or give fewer workers "
-                            f"than {self.workers} or smaller batches; then resume from the last checkpoint"
+                            f"a process that decodes images of {self.images.name!r} died ({death}), most likely "
+                            "because memory ran out: free some (in a container shared memory too, --shm-size), or "
+                            f"give fewer workers than {self.workers} or smaller batches; then resume from the last "
+                            "checkpoint"
                         ) from error
                     raise
                 yield self.images._accept(images, unreadable)
-        finally:  # also where the iterator is closed or dropped
+        finally:  # this also runs when the iterator is closed or deleted
             if processes:
-                batches._shutdown_workers()  # an exception's traceback may keep it alive for long
+                batches._shutdown_workers()  # the traceback of an exception may keep `batches` alive for long
 
 
 class _Positions:
-    """Batches of positions as arrays. A tensor would be sent to a worker as shared memory, all it is a view of."""
+    """Batches of positions as arrays. A tensor would be sent to a worker as shared memory, with all it is a view of."""
 
-    def __init__(self, index_batches: Iterable):
+    def __init__(self, index_batches: Iterable[Positions]):
         self.index_batches = index_batches
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (np.asarray(positions, dtype=np.int64).copy() for positions in self.index_batches)
 
 
-def _context():
-    """How workers start: never as a fork of the training process, whose threads and CUDA do not survive that.
+def _context() -> BaseContext:
+    """Return how workers start: never as a fork of the training process, whose threads and CUDA would not survive it.
 
-    On Linux they are forks of a server that has only imported this module, so that the import is waited for once.
-    macOS's libraries do not allow even that.
+    On Linux they are forks of a server that has only imported this module, so that only the first worker waits for the
+    import. The libraries of macOS do not allow even that.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -289,9 +300,11 @@ def _context():
 
 
 @contextmanager
-def _without_main():
-    """Start processes that do not import the user's script: they need nothing of it, and without an
-    `if __name__ == "__main__"` it would train in each of them."""
+def _without_main() -> Iterator[None]:
+    """Hide the user's script from processes that start within this context.
+
+    They need nothing of it, and a script without `if __name__ == "__main__"` would train in each of them.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -300,8 +313,11 @@ def _without_main():
         sys.modules["__main__"] = main
 
 
-def _death(processes: list) -> str:
-    """How one of these processes ended, if one has; its last message may arrive before the news of its end."""
+def _death(processes: list[BaseProcess]) -> str:
+    """Describe how one of these processes ended; return "" if none has.
+
+    It waits two seconds for that, because the last message of a process may arrive before its end is seen.
+    """
     if not processes or not wait([process.sentinel for process in processes], timeout=2):
         return ""
     code = next(process.exitcode for process in processes if process.exitcode is not None)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from .._version import __version__
 from ..config.config import Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError, UserError
+from ..data.embedded import EMBEDDED
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
-from ..data.loading import EMBEDDED, load
+from ..data.loading import load
 from ..data.streaming import StreamedSet
 from .session import Session
 from .snapshot import Snapshot

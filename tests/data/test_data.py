@@ -14,7 +14,9 @@ from sklearn.datasets import load_digits
 
 from byol_tutorial.config.errors import DataError
 from byol_tutorial.data.image_set import ImageSet
-from byol_tutorial.data.loading import TORCHVISION, load
+from byol_tutorial.data.loading import SOURCES, load
+from byol_tutorial.data.request import Request, in_memory
+from byol_tutorial.data.torchvision_sets import TORCHVISION
 
 RNG = np.random.default_rng(0)
 
@@ -638,6 +640,29 @@ def test_unknown_data_set_gets_a_suggestion(name, named):
         load(name)
     assert "unknown data set" in str(error.value)
     assert [part for part in named if part not in str(error.value)] == []
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(DataError, match=r"data set 7: give its name as text.*folder:PATH"):
+        load(7)
+
+
+def test_an_entry_in_sources_is_all_that_a_new_source_needs(monkeypatch):
+    asked = []
+
+    def zeros(request: Request) -> ImageSet:
+        asked.append(request)
+        return ImageSet(request.name, request.split, torch.zeros(9, 3, 8, 8, dtype=torch.uint8))
+
+    monkeypatch.setitem(SOURCES, "zeros:", zeros)
+    assert len(load("zeros:on/the:moon", "test", limit=4)) == 9  # the limit is the source's own affair
+    assert (asked[0].name, asked[0].split, asked[0].limit) == ("zeros:on/the:moon", "test", 4)
+    monkeypatch.setitem(SOURCES, "zeros", in_memory(zeros))
+    assert len(load("zeros", limit=4)) == 4
+    with pytest.raises(DataError, match="stream=True: 'zeros' is kept in memory"):
+        load("zeros", stream=True)
+    with pytest.raises(DataError, match="did you mean 'zeros'"):
+        load("zero")
 
 
 def test_path_without_prefix_gets_the_prefix_suggested(tmp_path):

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from byol_tutorial.config.errors import DataError
-from byol_tutorial.data import loading, streaming
+from byol_tutorial.data import folder, streaming
 from byol_tutorial.data.decode import open_picture
 from byol_tutorial.data.image_set import ImageSet
 from byol_tutorial.data.loading import load
@@ -192,9 +192,9 @@ def test_large_jpegs_are_decoded_smaller_but_never_below_the_size_wanted(tmp_pat
 
 def test_a_folder_is_streamed_if_its_images_would_take_more_than_the_limit(twelve, monkeypatch):
     bytes_in_memory = 12 * 3 * 8 * 8
-    monkeypatch.setattr(loading, "STREAM_ABOVE", bytes_in_memory)
+    monkeypatch.setattr(folder, "STREAM_ABOVE", bytes_in_memory)
     assert isinstance(load(f"folder:{twelve}"), ImageSet)
-    monkeypatch.setattr(loading, "STREAM_ABOVE", bytes_in_memory - 1)
+    monkeypatch.setattr(folder, "STREAM_ABOVE", bytes_in_memory - 1)
     assert isinstance(load(f"folder:{twelve}"), StreamedSet)
     assert isinstance(load(f"folder:{twelve}", limit=11), ImageSet)
     assert isinstance(load(f"folder:{twelve}", size=9, limit=11), StreamedSet)
@@ -213,7 +213,7 @@ def test_bad_values_are_refused(twelve):
     for workers in (-1, 1.5, True):
         with pytest.raises(DataError, match=re.escape(f"workers={workers!r}: give a whole number, at least 0")):
             streamed(twelve).loader([[0]], workers=workers)
-    with pytest.raises(loading.NoTestImages, match="no test/ or val/"):
+    with pytest.raises(folder.NoTestImages, match="no test/ or val/"):
         streamed(twelve, split="test")
     for i in range(1, 12):
         file_of(twelve, i).unlink()
@@ -313,7 +313,7 @@ def test_file_that_vanishes_is_refused_by_name(twelve, workers, workers_left):
     with pytest.raises(DataError) as error:
         next(batches)
     message = str(error.value)
-    named = [str(file_of(twelve, 6)), "No such file", "mend or remove it", "corrupt='skip'"]
+    named = [str(file_of(twelve, 6)), "No such file", "replace or remove it", "corrupt='skip'"]
     assert [part for part in named if part not in message] == []
     assert "\n" not in message
     assert not workers_left()

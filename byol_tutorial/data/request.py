@@ -1,0 +1,65 @@
+"""Request: what `load` was asked for, with every value checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.errors import DataError
+from .image_set import ImageSet
+from .streaming import StreamedSet
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of one call of `load`, which explains them.
+
+    Raises:
+        DataError: a value that is not allowed.
+    """
+
+    name: str
+    split: str
+    size: int | None
+    limit: int | None
+    seed: int
+    corrupt: str
+    root: Path
+    stream: bool | None
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise DataError(f"split={self.split!r}: choose one of {', '.join(SPLITS)}")
+        if self.corrupt not in ("refuse", "skip"):
+            raise DataError(f"corrupt={self.corrupt!r}: choose refuse or skip")
+        if self.size is not None:
+            _check_whole("size", self.size, 8)
+        if self.limit is not None:
+            _check_whole("limit", self.limit, 2)
+        _check_whole("seed", self.seed, 0)
+        if self.stream not in (None, True, False):
+            raise DataError(f"stream={self.stream!r}: choose True or False, or None to let the size decide")
+
+
+Source = Callable[[Request], ImageSet | StreamedSet]
+
+
+def in_memory(make: Callable[[Request], ImageSet]) -> Source:
+    """Return a source that makes all its images in memory, and then draws `limit` of them.
+
+    It refuses stream=True with DataError.
+    """
+
+    def source(request: Request) -> ImageSet:
+        if request.stream:
+            raise DataError(f"stream=True: {request.name!r} is kept in memory; leave stream out, or give folder:PATH")
+        images = make(request)
+        return images if request.limit is None else images.sample(request.limit, request.seed)
+
+    return source
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise DataError(f"{name}={value!r}: give a whole number, at least {least}")
