@@ -1,4 +1,4 @@
-"""The views v = t(x) and v′ = t′(x): what is drawn, how it is carried out, and what it leaves in common."""
+"""The views v = t(x) and v′ = t′(x): their random numbers, the operations, and what two views have in common."""
 
 from .explain import Stage, chain, in_words, signed, stages
 from .operations import (

@@ -1,4 +1,4 @@
-"""One view's way from the image to the network, operation by operation: in pictures, and in words for what was drawn."""
+"""How one view is made from its image, operation by operation, in pictures and in words."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from .operations import COLOUR_OPERATIONS, Draw, apply, as_float
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the chain.
+    """One operation of the chain and the picture after it.
 
     name     "image", then crop, flip, the four colour operations in the order drawn, grayscale, blur, solarize
     words    what was drawn for it: "62 % of the area, at (3, 8)", "+0.31 of a circle", "skipped (p = 0.3)"
     done     whether it was carried out
-    picture  what is there after it: float (3, s, s) in [0, 1]; of the image itself (3, H, W)
+    picture  the picture after it: float (3, s, s) in [0, 1]; for "image" (3, H, W)
     """
 
     name: str
@@ -26,9 +26,9 @@ class Stage:
 
 
 def chain(image: Tensor, drawn: Draw, config: Config, side: int = 0) -> list[Stage]:
-    """The stages of one view. The last picture is the view itself, not yet normalised.
+    """Return the stages of one view. The last picture is the view itself, not yet normalised.
 
-    image: uint8, or float in [0, 1], (3, H, W). drawn: one row, of a Draw from Views(config). side: 0 if that row was
+    image: uint8, or float in [0, 1], (3, H, W). drawn: one row of a Draw from Views(config). side: 0 if that row was
     drawn from T, 1 if from T′.
     """
     image = as_float(image)
@@ -40,7 +40,7 @@ def chain(image: Tensor, drawn: Draw, config: Config, side: int = 0) -> list[Sta
 
 
 def in_words(name: str, drawn: Draw, config: Config, side: int, source: tuple[int, int]) -> tuple[str, bool]:
-    """What was drawn for this operation, and whether it does anything. source: height and width of the image."""
+    """Say what was drawn for this operation, and whether it changes the picture. source: height, width of the image."""
     if name == "crop":
         top, left, height, width = (float(getattr(drawn, key)) for key in ("top", "left", "height", "width"))
         area = height * width / (source[0] * source[1])
@@ -72,14 +72,15 @@ def in_words(name: str, drawn: Draw, config: Config, side: int, source: tuple[in
 
 
 def signed(x: float) -> str:
+    """Format x with its sign and two decimals, such as "+0.31" or "−0.20"."""
     return f"{x:+.2f}".replace("-", "−")
 
 
 def stages(image: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> list[tuple[str, Tensor]]:
-    """The chain of one view, operation by operation: each one's name and the picture after it, in the drawn order.
+    """Return the name of each operation and the picture after it, in the drawn order.
 
-    Row k of a batch carries out the first k + 1 operations of the Draw and takes the others back, so all these
-    pictures come from `apply`; the last is the view. An operation that was not drawn repeats the picture before it.
+    Row k of a batch carries out only the first k + 1 operations of the Draw, so all these pictures come from `apply`,
+    and the last is the view. An operation that was not drawn repeats the picture before it.
 
     image: float (3, H, W) in [0, 1]. drawn: one row. Pictures: float (3, size, size) in [0, 1].
     """

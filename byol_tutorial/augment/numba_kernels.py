@@ -1,96 +1,146 @@
-"""A view in one go, for CPUs: what augment.apply does to a batch, operation by operation, done picture by picture.
+"""Views on a CPU, picture by picture; augment.apply makes the same ones for a whole batch, operation by operation.
 
-The batch's way passes over memory some forty times, and computes every colour operation for every picture. Here a
-picture goes through its whole chain while it lies in the processor's cache, and meets only the operations that were
-drawn for it. numba compiles these functions when they are first called, and keeps what it compiled. The same formulas
-as in operations.py, where they are explained; the two are tested against each other.
+augment.apply passes over memory some forty times, and computes every colour operation for every picture. Here a picture
+goes through all its operations while it lies in the processor's cache, and only through those that were drawn for it.
+numba compiles these functions when they are first called, and keeps the machine code on disk. The formulas are those of
+operations.py, where they are explained; the two are tested against each other.
 """
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime.omp_threads import share
+from .operations import BRIGHTNESS, CONTRAST, SATURATION, Draw, Statistics
 
 f32 = np.float32
-# sums may be taken in any order and a·b + c rounded once: no more is asked of the compiler, which else computes
-# number by number
+Floats = NDArray[np.float32]
+F = TypeVar("F", bound=Callable[..., Any])
+# The compiler may take sums in any order, and may round a·b + c once; without that it computes number by number.
 ROUNDING = {"contract", "nsz", "reassoc", "arcp"}
-LEAST = 20_000  # numbers in a thread's views: with fewer, waking it costs more than it saves
+LEAST = 20_000  # numbers in the views of one thread; with fewer, waking the thread costs more than it saves
 
 
-def compiled(function):
-    """Machine code for this processor, that lets other threads run meanwhile; kept on disk where there is a place."""
-    options = {"nogil": True, "fastmath": ROUNDING, "error_model": "numpy"}
+class Numbers(NamedTuple):
+    """A Draw as NumPy arrays, which compiled code can read; see Draw for shapes and units."""
+
+    top: Floats
+    left: Floats
+    height: Floats
+    width: Floats
+    flip: NDArray[np.bool_]
+    jitter: NDArray[np.bool_]
+    factors: Floats
+    order: NDArray[np.int64]
+    grayscale: NDArray[np.bool_]
+    blur: NDArray[np.bool_]
+    sigma: Floats
+    solarize: NDArray[np.bool_]
+
+
+class Settings(NamedTuple):
+    """What all views of a call have in common.
+
+    size      pixels a side of a view
+    authors   whether colours change as in the authors' code (Config.colour_form)
+    unit      factor that brings pixel values to [0, 1]: 1/255 for uint8, else 1
+    mean      the mean of each channel, for normalisation
+    scale     1 / standard deviation of each channel
+    """
+
+    size: int
+    authors: bool
+    unit: np.float32
+    mean: tuple[np.float32, ...]
+    scale: tuple[np.float32, ...]
+
+
+def compiled(function: F) -> F:
+    """Compile to machine code that lets other Python threads run, kept on disk where a folder can be written."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": ROUNDING, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written
         return numba.njit(**options)(function)
 
 
-def views(images: Tensor, drawn, size: int, colour_form: str, mean, std) -> Tensor:
+def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statistics, std: Statistics) -> Tensor:
     """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
 
-    images: uint8, or float in [0, 1], (n, 3, H, W), on the CPU. drawn, colour_form: as for augment.apply.
-    Raises ValueError for images of another shape or type, or with another number of rows.
+    images: uint8, or float in [0, 1], (n, 3, H, W), on the CPU. drawn, colour_form: as for augment.apply. mean, std: of
+    each channel.
 
-    Returns float32 (k · n, 3, size, size), channels last. Each row depends on its own image and numbers only, so
+    Returns float32 (k · n, 3, size, size), channels last. Each view depends only on its own image and its own row, so
     however a batch is divided, the views are the same bit for bit.
+
+    Raises:
+        ValueError: images of another shape or type, or a number of rows that is no multiple of theirs.
     """
     whole = images.dtype == torch.uint8
     n = len(drawn.flip)
-    # compiled code does not look where it reads
+    # compiled code does not check where it reads, so shapes are checked here
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or n % len(images):
         raise ValueError(f"images {tuple(images.shape)} for {n} draws: give (n, 3, H, W), and as many draws for each")
     if not whole and not images.is_floating_point():
         raise ValueError(f"images of {images.dtype}: give uint8, or float in [0, 1]")
     pixels = (images if whole else images.float()).contiguous()
     out = torch.empty(n, 3, size, size, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
-    jitter = (drawn.jitter, drawn.factors, drawn.order)
-    finish = (drawn.grayscale, drawn.blur, drawn.sigma, drawn.solarize)
-    rows = [t.numpy() for t in (drawn.top, drawn.left, drawn.height, drawn.width, drawn.flip, *jitter, *finish)]
-    mean, std = (tuple(np.broadcast_to(np.asarray(s, f32), 3)) for s in (mean, std))
-    statistics = (mean, tuple(1 / s for s in std))
+    numbers = Numbers(*(getattr(drawn, name).numpy() for name in Numbers._fields))
+    means, stds = (tuple(np.broadcast_to(np.asarray(s, f32), 3)) for s in (mean, std))
     unit = f32(1 / 255 if whole else 1)
+    settings = Settings(size, colour_form == "authors", unit, means, tuple(1 / s for s in stds))
     written = out.permute(0, 2, 3, 1).reshape(n, size * size, 3).numpy()  # the same memory
-    work = (pixels.numpy(), *rows, colour_form == "authors", unit, *statistics, written)
     threads = torch.get_num_threads()  # all or one: with fewer, OpenMP would end the others, and start them again
     parts = threads if threads <= n and out.numel() >= LEAST * threads else 1
     ends = np.linspace(0, n, parts + 1).astype(int)
-    rooms = [np.empty((3, size, size), f32) for _ in range(parts)]
-    tasks = [(*work, a, b, x, x.reshape(3, -1)) for a, b, x in zip(ends, ends[1:], rooms, strict=False)]
-    share(_rows, tasks)
+    share(_rows, [(pixels.numpy(), numbers, settings, a, b, written) for a, b in pairwise(ends)])
     return out
 
 
 @compiled
-def _rows(images, top, left, height, width, flip, jitter, factors, order, grayscale, blur, sigma, solarize,
-          authors, unit, mean, scale, out, begin, end, x, flat):  # fmt: skip
-    """Rows begin to end of a Draw, written to out: (rows, pixels, 3). x, flat: room for a picture, in two shapes."""
+def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, end: int, out: Floats) -> None:
+    """Write the views of rows begin to end to out: (rows, pixels, 3)."""
+    size = settings.size
+    x = np.empty((3, size, size), f32)  # one picture at a time, which stays in the processor's cache
+    flat = x.reshape(3, size * size)  # the same memory
     for row in range(begin, end):
         image = images[row % len(images)]
-        crop(image, top[row], left[row], height[row], width[row], flip[row], unit, x)
-        if jitter[row]:
+        crop(
+            image,
+            drawn.top[row],
+            drawn.left[row],
+            drawn.height[row],
+            drawn.width[row],
+            drawn.flip[row],
+            settings.unit,
+            x,
+        )
+        if drawn.jitter[row]:
             for turn in range(4):
-                colour(flat, order[row, turn], factors[row, order[row, turn]], authors)
-        if grayscale[row]:
+                operation = drawn.order[row, turn]
+                colour(flat, operation, drawn.factors[row, operation], settings.authors)
+        if drawn.grayscale[row]:
             to_grayscale(flat)
-        if blur[row]:
-            gaussian_blur(x, sigma[row])
-        if solarize[row]:
+        if drawn.blur[row]:
+            gaussian_blur(x, drawn.sigma[row])
+        if drawn.solarize[row]:
             invert_bright(flat)
-        write(flat, mean, scale, out[row])
+        write(flat, settings.mean, settings.scale, out[row])
 
 
 # --- geometry -----------------------------------------------------------------------------------
 
 
 @compiled
-def crop(image, top, left, height, width, flip, unit, x):
-    """rows · image · columnsᵀ · unit, as augment.crop, by the weights that are not 0 alone."""
+def crop(image: NDArray[Any], top: f32, left: f32, height: f32, width: f32, flip: bool, unit: f32, x: Floats) -> None:
+    """Write rows · image · columnsᵀ · unit to x, as augment.crop, but only with the weights that are not 0."""
     size = x.shape[1]
     rows, by_row = resize_weights(top, height, image.shape[1], size, False)
     columns, by_column = resize_weights(left, width, image.shape[2], size, flip)
@@ -104,8 +154,8 @@ def crop(image, top, left, height, width, flip, unit, x):
 
 
 @compiled
-def resize_weights(start, length, source, size, mirrored):
-    """augment.resize_weights without most of its zeros: each row's first column, and the weights from there on."""
+def resize_weights(start: f32, length: f32, source: int, size: int, mirrored: bool) -> tuple[NDArray[np.int64], Floats]:
+    """Return augment.resize_weights with few of its zeros: each row's first column, and the weights from there on."""
     step = length / f32(size)
     zoom = f32(1) / max(step, f32(1))
     reach = f32(2) / zoom
@@ -130,8 +180,8 @@ def resize_weights(start, length, source, size, mirrored):
 
 
 @compiled
-def weighted_rows(x, first, weights, out):
-    """out = (W · x)ᵀ, for the matrix W whose row i holds weights[i] from column first[i] on."""
+def weighted_rows(x: NDArray[Any], first: NDArray[np.int64], weights: Floats, out: Floats) -> None:
+    """Write (W · x)ᵀ to out, where row i of W is weights[i] from column first[i] on, and 0 elsewhere."""
     line = np.empty(x.shape[1], f32)
     width = len(line)
     for i in range(len(weights)):
@@ -148,8 +198,8 @@ def weighted_rows(x, first, weights, out):
 
 
 @compiled
-def gaussian_blur(x, sigma):
-    """Down the columns, then along the rows, reflecting at the border."""
+def gaussian_blur(x: Floats, sigma: f32) -> None:
+    """Blur x in place, down the columns and then along the rows, reflecting at the border."""
     size = x.shape[1]
     radius = size // 20
     kernel = np.empty(2 * radius + 1, f32)
@@ -184,34 +234,34 @@ def gaussian_blur(x, sigma):
                     blurred[j] += kernel[k] * shifted[j]
 
 
-# --- colour: x is (3, pixels), and is written into --------------------------------------------------
+# --- colour: x is (3, pixels), changed in place --------------------------------------------------
 
 
 @compiled
-def clamp(value):
+def clamp(value: f32) -> f32:
     return min(max(value, f32(0)), f32(1))
 
 
 @compiled
-def luma(r, g, b):
+def luma(r: f32, g: f32, b: f32) -> f32:
     return f32(0.2989) * r + f32(0.5870) * g + f32(0.1140) * b
 
 
 @compiled
-def colour(x, operation, factor, authors):
-    """One of the four operations of colour jitter: augment.BRIGHTNESS and so on."""
-    if operation == 0:
+def colour(x: Floats, operation: int, factor: f32, authors: bool) -> None:
+    """Carry out one of the four operations of colour jitter."""
+    if operation == BRIGHTNESS:
         if authors:
             mix(x, f32(1), factor - f32(1))
         else:
             mix(x, factor, f32(0))
-    elif operation == 1:
+    elif operation == CONTRAST:
         if authors:
             for channel in range(3):
                 mix(x[channel : channel + 1], factor, (f32(1) - factor) * mean(x[channel]))
         else:
             mix(x, factor, (f32(1) - factor) * luma(mean(x[0]), mean(x[1]), mean(x[2])))
-    elif operation == 2:
+    elif operation == SATURATION:
         if authors:
             scale_saturation(x, factor)
         else:
@@ -221,7 +271,7 @@ def colour(x, operation, factor, authors):
 
 
 @compiled
-def mean(values):
+def mean(values: Floats) -> f32:
     total = f32(0)
     for i in range(len(values)):
         total += values[i]
@@ -229,14 +279,16 @@ def mean(values):
 
 
 @compiled
-def mix(x, factor, offset):
+def mix(x: Floats, factor: f32, offset: f32) -> None:
+    """x ← clamp(factor · x + offset, 0, 1)."""
     for channel in range(len(x)):
         for i in range(x.shape[1]):
             x[channel, i] = clamp(factor * x[channel, i] + offset)
 
 
 @compiled
-def mix_with_luma(x, factor):
+def mix_with_luma(x: Floats, factor: f32) -> None:
+    """x ← clamp(factor · x + (1 − factor) · luma of the pixel, 0, 1)."""
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         pull = (f32(1) - factor) * luma(red[i], green[i], blue[i])
@@ -246,13 +298,13 @@ def mix_with_luma(x, factor):
 
 
 @compiled
-def value_and_chroma(r, g, b):
+def value_and_chroma(r: f32, g: f32, b: f32) -> tuple[f32, f32]:
     value = max(max(r, g), b)
     return value, value - min(min(r, g), b)
 
 
 @compiled
-def scale_saturation(x, factor):
+def scale_saturation(x: Floats, factor: f32) -> None:
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
@@ -262,7 +314,7 @@ def scale_saturation(x, factor):
 
 
 @compiled
-def turn_hue(x, turn):
+def turn_hue(x: Floats, turn: f32) -> None:
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
@@ -276,13 +328,13 @@ def turn_hue(x, turn):
 
 
 @compiled
-def nearness(d):
-    """Of a distance in circles: 1 within a sixth, 0 from two sixths on."""
+def nearness(d: f32) -> f32:
+    """Return 1 for a distance d, in circles, of at most one sixth, 0 from two sixths on, and a line in between."""
     return clamp(f32(2) - f32(6) * abs(d - np.floor(d + f32(0.5))))
 
 
 @compiled
-def to_grayscale(x):
+def to_grayscale(x: Floats) -> None:
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         grey = luma(red[i], green[i], blue[i])
@@ -290,7 +342,7 @@ def to_grayscale(x):
 
 
 @compiled
-def invert_bright(x):
+def invert_bright(x: Floats) -> None:
     for channel in range(3):
         for i in range(x.shape[1]):
             value = x[channel, i]
@@ -298,8 +350,8 @@ def invert_bright(x):
 
 
 @compiled
-def write(x, mean, scale, out):
-    """Normalised, and the three numbers of a pixel side by side."""
+def write(x: Floats, mean: tuple[f32, ...], scale: tuple[f32, ...], out: Floats) -> None:
+    """Normalise x, and write it to out with the three numbers of a pixel side by side."""
     red, green, blue = x[0], x[1], x[2]
     (a, b, c), (p, q, r) = mean, scale
     for i in range(len(red)):

@@ -1,15 +1,16 @@
-"""Carry out what was drawn for a batch of views: a Draw, and the operations on all pictures at once.
+"""Carry out a Draw, the random numbers of a batch of views, by operations on all pictures at once.
 
-Views (views.py) draws the random numbers: one row of them for each view, never one for a batch. `apply` carries them out
-without randomness, so the same numbers give the same picture on any device. It runs on the images' device.
+Views (views.py) draws the numbers, a row of its own for each view. `apply` carries them out without randomness, so the
+same numbers give the same picture on any device. It runs on the images' device.
 
 The operations come in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter, grayscale,
 Gaussian blur, solarize; then normalisation by channel.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,22 +18,25 @@ from torch import Tensor
 LUMA = (0.2989, 0.5870, 0.1140)  # the grayscale weights of the paper and of torchvision
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
+Statistics = Sequence[float] | Tensor  # a mean or a standard deviation of each channel
+Device = torch.device | str
+Index = slice | int | Tensor | Sequence[int]
 
 
 @functools.cache
-def constant(values: tuple, device, dtype: torch.dtype | None = None) -> Tensor:
-    """These numbers on the device, and kept there: to copy them at every step would be to wait for a GPU each time."""
+def constant(values: tuple[Any, ...], device: Device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return these numbers on the device, and keep them there, because copying them each time waits for the GPU."""
     return torch.tensor(values, device=device, dtype=dtype)
 
 
 @dataclass
 class Draw:
-    """What was drawn, one row per view. Lengths in pixels of the source image.
+    """The random numbers of N views, one row for each. Lengths are in pixels of the source image.
 
     top, left, height, width   float32 (N,), the crop
     flip                       bool (N,)
     jitter                     bool (N,), whether the four colour operations apply
-    factors                    float32 (N, 4): factor of brightness, contrast, saturation; turn of the hue
+    factors                    float32 (N, 4): factors of brightness, contrast and saturation, turn of the hue
     order                      int64 (N, 4): which of the four comes first, second, ...
     grayscale, blur, solarize  bool (N,)
     sigma                      float32 (N,), pixels of the view
@@ -51,10 +55,12 @@ class Draw:
     sigma: Tensor
     solarize: Tensor
 
-    def to(self, device) -> "Draw":
+    def to(self, device: Device) -> "Draw":
+        """Return the same numbers on this device."""
         return Draw(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
-    def __getitem__(self, index) -> "Draw":
+    def __getitem__(self, index: Index) -> "Draw":
+        """Return the rows at this index."""
         return Draw(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
@@ -67,9 +73,13 @@ def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvisio
     return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
 
 
-def where(chosen: Tensor, x: Tensor, operation: Callable, parameter: Tensor | None = None) -> Tensor:
-    """operation(x, parameter) for the chosen images, x for the others. All are computed: which were chosen is not asked,
-    since that would wait for a GPU."""
+def where(
+    chosen: Tensor, x: Tensor, operation: Callable[[Tensor, Any], Tensor], parameter: Tensor | None = None
+) -> Tensor:
+    """Return operation(x, parameter) for the chosen images, bool (N,), and x for the others.
+
+    It is computed for all images, because to ask which were chosen would wait for the GPU.
+    """
     return torch.where(chosen[:, None, None, None], operation(x, parameter), x)
 
 
@@ -79,9 +89,9 @@ def where(chosen: Tensor, x: Tensor, operation: Callable, parameter: Tensor | No
 def crop(x: Tensor, drawn: Draw, size: int) -> Tensor:
     """Cut each image's rectangle out, resize it to size × size, flip it where drawn.
 
-    A resize is linear and separable, so it is two matrix products per image, rows · x · columnsᵀ. The
-    matrices hold the bicubic weights (a = −0.5, widened when shrinking so that nothing aliases), as in
-    PIL and in torchvision's antialiased resize. A flip is the column matrix upside down.
+    A resize is linear and separable, so it is two matrix products per image, rows · x · columnsᵀ. The matrices hold
+    the bicubic weights (a = −0.5, wider where the picture shrinks, so that nothing aliases), as in PIL and in
+    torchvision's antialiased resize. A flip turns the column matrix upside down.
     """
     rows = resize_weights(drawn.top, drawn.height, x.shape[2], size)
     columns = resize_weights(drawn.left, drawn.width, x.shape[3], size)
@@ -90,18 +100,18 @@ def crop(x: Tensor, drawn: Draw, size: int) -> Tensor:
 
 
 def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows · x · columnsᵀ for each image and channel: (N, C, H, W), (N, h, H), (N, w, W) -> (N, C, h, w)."""
+    """Compute rows · x · columnsᵀ for each image and channel: (N, C, H, W), (N, h, H), (N, w, W) -> (N, C, h, w)."""
     n, c, height, width = x.shape
     x = torch.bmm(x.reshape(n, c * height, width), columns.transpose(1, 2))
     return torch.matmul(rows[:, None], x.view(n, c, height, -1))
 
 
 def resize_weights(start: Tensor, length: Tensor, source: int, size: int) -> Tensor:
-    """Bicubic weights that turn the stretch [start, start + length) of a line into `size` pixels.
+    """Return the bicubic weights that turn the stretch [start, start + length) of a line into `size` pixels.
 
-    (N,), (N,) in source pixels -> (N, size, source). Every row sums to 1, and pixels outside the
-    stretch weigh nothing. Keys' kernel with a = −0.5, at distance t:
-    ½p²(p − 1) + q²(1 − 2q), p = max(2 − t, 0), q = max(1 − t, 0).
+    start, length: (N,), in source pixels. Returns (N, size, source). Every row sums to 1, and pixels outside the
+    stretch have weight 0. Keys' kernel with a = −0.5 has at distance t the weight
+    ½p²(p − 1) + q²(1 − 2q), with p = max(2 − t, 0) and q = max(1 − t, 0).
     """
     position = torch.arange(source, device=start.device) + 0.5
     step = (length / size)[:, None]
@@ -118,7 +128,7 @@ def resize_weights(start: Tensor, length: Tensor, source: int, size: int) -> Ten
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     """Blur each image with its own sigma (N,), reflecting at the border.
 
-    The kernel has 2 · int(size / 20) + 1 taps a side, as the authors' code: 23 at 224 px, 3 at 32 px.
+    The kernel has 2 · int(size / 20) + 1 taps, as in the authors' code: 23 at 224 px, 3 at 32 px.
     """
     size = x.shape[3]
     radius = size // 20
@@ -126,7 +136,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     kernel = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (N, taps)
     pixel = torch.arange(size, device=x.device)
-    blur = torch.zeros(len(x), size, size, device=x.device)  # what each pixel takes of each other
+    blur = torch.zeros(len(x), size, size, device=x.device)  # how much each pixel takes of each other one
     for tap in range(2 * radius + 1):
         source = (pixel + tap - radius).abs()  # reflected at the first pixel ...
         source = (size - 1) - (size - 1 - source).abs()  # ... and at the last
@@ -138,17 +148,17 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def luma(x: Tensor) -> Tensor:
-    """Brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...)."""
+    """Return the brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...)."""
     return LUMA[0] * x[:, :1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:]
 
 
 def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
-    """Brightness, contrast, saturation and hue, in each image's own order, where drawn.
+    """Change brightness, contrast, saturation and hue in the order of each image, where drawn.
 
-    The first three mix each pixel with black, with the image's mean luma and with its own luma:
-    x ← clamp(r·x + (1 − r)·m, 0, 1), a 3×3 matrix and an offset per image. Hue is no matrix. So every
-    image takes the linear ones it has before hue, then hue, then the linear ones it has after it;
-    turns that are not its own multiply by the identity.
+    The first three mix each pixel with black, with the mean luma of the image and with its own luma:
+    x ← clamp(r·x + (1 − r)·m, 0, 1), a 3×3 matrix and an offset per image. Hue is no matrix. So every image first takes
+    the linear operations that come before hue in its order, then hue, then the linear ones that come after hue. In a
+    turn that is not its own it is multiplied by the identity.
     """
     n, _, height, width = x.shape
     one = torch.eye(3, device=x.device)
@@ -174,7 +184,7 @@ def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
 
 
 def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of HSV by `turn` (N,) of a full circle, saturation and value kept.
+    """Turn the hue of HSV by `turn` (N,) of a full circle; saturation and value stay.
 
     With V = max, C = max − min and the hue h in sixths of a circle, each channel is
     V − C · clamp(2 − d, 0, 1), where d is the distance around the circle from h to the channel's
@@ -194,7 +204,7 @@ def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def authors_colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
-    """Colour jitter as in the authors' published code; the paper describes torchvision's, above.
+    """Change colours as the authors' published code does; the paper describes `colour_jitter`, which is torchvision's.
 
     Brightness adds (factor − 1), contrast pivots on each channel's own mean, saturation scales the S of HSV.
     """
@@ -215,7 +225,10 @@ def channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """S = C / V of HSV times the factor, at most 1: each channel's distance from the value V, times factor or 1 / S."""
+    """Multiply the saturation S = C / V of HSV by the factor, to at most 1.
+
+    The distance of each channel from the value V is multiplied by the factor, or by 1 / S if that is less.
+    """
     value = x.amax(1, keepdim=True)
     chroma = value - x.amin(1, keepdim=True)
     most = value / chroma.clamp(min=1e-8)
@@ -226,11 +239,11 @@ def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [0, 1]; float is passed on."""
+    """Convert uint8 to float32 in [0, 1]; return floats as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def normalise(x: Tensor, mean, std) -> Tensor:
-    """(x − mean) / std per channel."""
-    mean, std = (s.to(x) if isinstance(s, Tensor) else constant(tuple(s), x.device, x.dtype) for s in (mean, std))
-    return (x - mean[:, None, None]) / std[:, None, None]
+def normalise(x: Tensor, mean: Statistics, std: Statistics) -> Tensor:
+    """Return (x − mean) / std for each channel: (N, C, H, W) -> the same shape. mean, std: C numbers each."""
+    m, s = (t.to(x) if isinstance(t, Tensor) else constant(tuple(t), x.device, x.dtype) for t in (mean, std))
+    return (x - m[:, None, None]) / s[:, None, None]

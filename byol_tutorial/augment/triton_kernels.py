@@ -1,11 +1,13 @@
-"""A view in one piece on CUDA: what augment.apply does to a batch in some three hundred launches, as one Triton kernel.
+"""Views on CUDA by one Triton kernel, where augment.apply needs some three hundred launches.
 
-A GPU needs longer to start each of those small operations than to do it. Here one program makes one view: it reads
-the picture once as uint8, keeps its three channels in registers through crop, flip, colour, grayscale, blur and
-solarize, and writes it normalised, channels last, once. Only what was drawn for the view is computed. The formulas are
-those of operations.py, where they are explained; the two are tested against each other.
+A GPU needs longer to start each of those small operations than to do it. Here one program makes one view: it reads the
+picture once as uint8, keeps its three channels in registers through crop, flip, colour, grayscale, blur and solarize,
+and writes it once, normalised and channels last. It computes only the operations that were drawn for the view. The
+formulas are those of operations.py, where they are explained; the two are tested against each other.
 
 A whole picture must fit into the registers of one program, so pictures and views have at most `LARGEST` pixels a side.
+
+The parameters of the kernels have no types, because Triton reads annotations itself.
 """
 
 import functools
@@ -16,34 +18,44 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .operations import Draw, Statistics
+
 LARGEST = 64
-WARPS = {16: 4, 32: 4, 64: 16}  # warps of 32 threads that share a view, by the pixels a side of its tile
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run a kernel without a GPU
+WARPS = {16: 4, 32: 4, 64: 16}  # pixels a side of a view's tile: warps of 32 threads that share the view
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton then runs kernels without a GPU
 
 
 def fits(images: Tensor, size: int) -> bool:
-    """Whether these images, and views of `size` pixels a side, are such as the kernel is written for."""
+    """Return whether the kernel is written for these images, and for views of `size` pixels a side."""
     there = images.device.type == "cuda" or INTERPRETED
     kind = images.dtype == torch.uint8 or images.dtype == torch.float32
     small = max(*images.shape[2:], size) <= LARGEST
     return there and kind and small and images.shape[1] == 3 and not images.requires_grad
 
 
-def views(images: Tensor, drawn, size: int, colour_form: str, mean, std, dtype: torch.dtype = torch.float32) -> Tensor:
+def views(
+    images: Tensor,
+    drawn: Draw,
+    size: int,
+    colour_form: str,
+    mean: Statistics,
+    std: Statistics,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
 
     Args:
         images: uint8, or float32 in [0, 1], (n, 3, H, W), on CUDA, at most `LARGEST` pixels a side.
         drawn: the Draw, on the same device. See augment.apply, also for `colour_form`.
         size: pixels a side of the views, at most `LARGEST`.
-        mean, std: per-channel statistics of the data, three numbers each.
-        dtype: of the views. Half precision rounds once, at the end, as autocast would round a float32 view.
+        mean, std: statistics of each channel of the data, three numbers each.
+        dtype: the type of the views. Half precision rounds once, at the end, as autocast would round a float32 view.
 
     Returns:
         (k · n, 3, size, size), channels last.
 
     Raises:
-        ValueError: the images are of another shape, type or size, or the rows are not a multiple of them, or lie elsewhere.
+        ValueError: images of another shape, type, size or device; rows that are no multiple of them, or elsewhere.
     """
     rows = len(drawn.flip)
     if (
@@ -54,8 +66,8 @@ def views(images: Tensor, drawn, size: int, colour_form: str, mean, std, dtype: 
         or drawn.flip.device != images.device
     ):
         raise ValueError(
-            f"images {tuple(images.shape)} of {images.dtype} on {images.device}, {rows} draws, views of {size} px: give "
-            f"uint8 or float32 images (n, 3, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"
+            f"images {tuple(images.shape)} of {images.dtype} on {images.device}, {rows} draws, views of {size} px: "
+            f"give uint8 or float32 images (n, 3, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"
         )
     n, _, height, width = images.shape
     place = torch.stack((drawn.top, drawn.left, drawn.height, drawn.width, drawn.sigma), 1)  # (rows, 5)
@@ -74,13 +86,13 @@ def views(images: Tensor, drawn, size: int, colour_form: str, mean, std, dtype: 
 
 
 def _power(n: int) -> int:
-    """The power of two that a tile of n pixels takes; a matrix product needs 16 at least."""
+    """Return the side of the tile for n pixels: a power of two, at least 16 because of the matrix products."""
     return max(16, triton.next_power_of_2(n))
 
 
 @functools.cache
-def _statistics(mean: tuple, std: tuple, device: torch.device) -> Tensor:
-    """Mean and 1 / std, three each, on the device and kept there."""
+def _statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return mean and 1 / std, three numbers each, on the device, where they are kept."""
     return torch.tensor([*mean, *(1 / s for s in std)], device=device)
 
 
@@ -88,7 +100,7 @@ def _statistics(mean: tuple, std: tuple, device: torch.device) -> Tensor:
 def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.constexpr, AUTHORS: tl.constexpr,
           H: tl.constexpr, W: tl.constexpr, S: tl.constexpr, RADIUS: tl.constexpr,
           HP: tl.constexpr, WP: tl.constexpr, P: tl.constexpr):  # fmt: skip
-    """View `row` of the batch. Capital letters are known when the kernel is compiled; HP, WP, P are powers of two."""
+    """Make view `row` of the batch. Capitals are constants of the compiled kernel; HP, WP, P are powers of two."""
     row = tl.program_id(0)
     flip, jitter = tl.load(flags + row * 5) != 0, tl.load(flags + row * 5 + 1) != 0
     gray, blur, solarize = (
@@ -130,13 +142,14 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
 
 @triton.jit
 def _product(left, x, right):
-    """left · x · right in full float32: the matrix units' own TF32 would round to ten bits."""
+    """Return left · x · right in full float32, because the TF32 of the matrix units would round to ten bits."""
     return tl.dot(tl.dot(left, x, input_precision="ieee"), right, input_precision="ieee")
 
 
 @triton.jit
-def _crop(channel, rows, columns, UNIT: tl.constexpr, H: tl.constexpr, W: tl.constexpr, HP: tl.constexpr, WP: tl.constexpr):  # fmt: skip
-    """augment.crop of one channel: rows · picture · columns, in [0, 1]."""
+def _crop(channel, rows, columns, UNIT: tl.constexpr, H: tl.constexpr, W: tl.constexpr,
+          HP: tl.constexpr, WP: tl.constexpr):  # fmt: skip
+    """Return augment.crop of one channel: rows · picture · columns, in [0, 1]."""
     y, x = tl.arange(0, HP)[:, None], tl.arange(0, WP)[None, :]
     pixels = tl.load(channel + y * W + x, mask=(y < H) & (x < W), other=0).to(tl.float32) * UNIT
     return _clamp(_product(rows, pixels, columns))
@@ -144,7 +157,7 @@ def _crop(channel, rows, columns, UNIT: tl.constexpr, H: tl.constexpr, W: tl.con
 
 @triton.jit
 def _resize_weights(start, length, mirrored, SOURCE: tl.constexpr, S: tl.constexpr, P: tl.constexpr, SP: tl.constexpr):
-    """augment.resize_weights of one view, (P, SP); the rows in reverse order where mirrored."""
+    """Return augment.resize_weights of one view, (P, SP); the rows in reverse order where mirrored."""
     i = tl.arange(0, P)
     i = tl.where(mirrored, S - 1 - i, i)
     j = tl.arange(0, SP)
@@ -158,12 +171,12 @@ def _resize_weights(start, length, mirrored, SOURCE: tl.constexpr, S: tl.constex
     outside = (position <= start - 0.5) | (position >= start + length + 0.5) | (j >= SOURCE)
     weights = tl.where(outside[None, :], 0.0, weights)
     total = tl.sum(weights, 1)[:, None]
-    return weights / tl.where(total == 0, 1.0, total)  # 0 only beyond the view, in rows that fill up to a power of two
+    return weights / tl.where(total == 0, 1.0, total)  # the total is 0 only in the rows beyond the view, up to P
 
 
 @triton.jit
 def _blur_matrix(y, x, sigma, S: tl.constexpr, RADIUS: tl.constexpr):
-    """augment.gaussian_blur of one view: what pixel y takes of pixel x, reflected at both ends."""
+    """Return the matrix of augment.gaussian_blur: how much pixel y takes of pixel x, reflected at both ends."""
     weights = tl.zeros_like(y + x).to(tl.float32)
     total = 0.0
     for tap in tl.static_range(-RADIUS, RADIUS + 1):
@@ -196,7 +209,7 @@ def _mean(x, inside, S: tl.constexpr):
 
 @triton.jit
 def _colour(r, g, b, operation, factor, inside, S: tl.constexpr, AUTHORS: tl.constexpr):
-    """One of brightness 0, contrast 1, saturation 2, hue 3, in torchvision's form or the authors'."""
+    """Carry out brightness (0), contrast (1), saturation (2) or hue (3), in torchvision's form or the authors'."""
     if operation == 3:
         r, g, b = _turn_hue(r, g, b, factor)
     elif operation == 0:
@@ -230,7 +243,7 @@ def _mix(factor, x, m):
 
 @triton.jit
 def _turn_hue(r, g, b, turn):
-    """augment.turn_hue, V − C · clamp(2 − d, 0, 1) for each channel."""
+    """Return augment.turn_hue: V − C · clamp(2 − d, 0, 1) for each channel."""
     value = tl.maximum(tl.maximum(r, g), b)
     chroma = value - tl.minimum(tl.minimum(r, g), b)
     sixth = 1 / (6 * tl.maximum(chroma, 1e-8))

@@ -1,7 +1,8 @@
-"""Views: the distributions T and T′ of the paper. They draw the random numbers of each view; operations.py carries them out."""
+"""Views: the distributions T and T′ of the paper. They draw the random numbers of a view; operations.py uses them."""
 
 import math
 import warnings
+from enum import IntEnum
 from itertools import permutations
 from pickle import UnpicklingError
 
@@ -9,12 +10,33 @@ import torch
 from torch import Tensor
 
 from ..config.config import Config
-from .operations import HUE, Draw, apply, as_float, constant, normalise
+from .operations import HUE, Device, Draw, Statistics, apply, as_float, constant, normalise
 
 ORDERS = tuple(permutations(range(4)))
-CROP_TRIES = 10  # as torchvision: an area and ratio that do not fit are drawn again
-# of numba: missing, or not made for this NumPy; what it compiled cannot be kept; what it kept was cut short
+CROP_TRIES = 10  # as in torchvision: an area and ratio that do not fit are drawn again
+# numba is missing or not made for this NumPy; its machine code cannot be written to the disk; a file of it is damaged
 UNUSABLE = (ImportError, OSError, EOFError, UnpicklingError)
+
+
+class Column(IntEnum):
+    """The columns of a view's random numbers, uniform in [0, 1), named for what they decide."""
+
+    FLIP = 0
+    JITTER = 1
+    GRAYSCALE = 2
+    BLUR = 3
+    SOLARIZE = 4
+    BRIGHTNESS = 5
+    CONTRAST = 6
+    SATURATION = 7
+    HUE = 8
+    ORDER = 9
+    SIGMA = 10
+    UNUSED = 11  # decides nothing; without it all later numbers, and so all measured runs of a seed, would be different
+
+
+SWITCHES = slice(Column.FLIP, Column.SOLARIZE + 1)
+FACTORS = slice(Column.BRIGHTNESS, Column.HUE + 1)
 
 
 class Views:
@@ -24,43 +46,53 @@ class Views:
 
     Args:
         config: probabilities and strengths for T and T′.
-        mean, std: per-channel statistics of the data, for normalisation.
-        generator: source of randomness, on the images' device. Default: torch's global one.
-        compiled: carry views out by torch.compile, where neither numba nor Triton does it.
+        mean, std: statistics of each channel of the data, for normalisation.
+        generator: the source of randomness, on the device of the images. Default: torch's global generator.
+        compiled: use torch.compile where neither numba nor Triton carries the views out.
     """
 
     compiled = True  # on CPUs, until numba has shown that it cannot be used
     triton = True  # on CUDA, until Triton has shown that it cannot be used
 
     def __init__(
-        self, config: Config, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), generator=None, compiled: bool = False
-    ):
+        self,
+        config: Config,
+        mean: Statistics = (0.5, 0.5, 0.5),
+        std: Statistics = (0.25, 0.25, 0.25),
+        generator: torch.Generator | None = None,
+        compiled: bool = False,
+    ) -> None:
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
-        c = config  # one column for T, one for T'
+        c = config  # below, a row for each column of SWITCHES or FACTORS; in it one number for T and one for T′
         device = generator.device if generator else None
         self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p], device=device)
         self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue], device=device)
-        # its hundreds of small operations cost a GPU more to start than to do
+        # compiled, because its hundreds of small operations take a GPU longer to start than to do
         self._apply = torch.compile(apply) if compiled else apply
 
     @property
     def per_image(self) -> int:
-        """How many views an image gets."""
+        """The number of views that each image gets."""
         return self._chances.shape[1]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """uint8, or float in [0, 1], (N, 3, H, W) -> v, v′, each float32 (N, 3, size, size), normalised."""
+        """Draw and carry out the views v, v′ of each image.
+
+        images: uint8, or float in [0, 1], (N, 3, H, W). Returns float32 (N, 3, size, size) each, normalised.
+        """
         n, _, height, width = images.shape
         return self.carry_out(images, self.draw(n, height, width, images.device))
 
-    def carry_out(self, images: Tensor, drawn: "Draw", dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """The views of n images for a Draw of 2n rows: those of v, then those of v′, each float (N, 3, size, size).
+    def carry_out(self, images: Tensor, drawn: Draw, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        """Make the views of n images from a Draw of 2n rows, first those of v, then those of v′.
 
-        On a CPU picture by picture (numba_kernels.py), on CUDA in one kernel for images and views up to 64 px (triton_kernels.py), elsewhere as `apply`
-        does it: the same up to rounding. Where numba or Triton cannot be used there is one warning, and `apply` takes
-        their place.
+        A CPU makes them picture by picture (numba_kernels.py), CUDA in one kernel for images and views up to 64 px
+        (triton_kernels.py); all else is done by `apply`. All three agree up to rounding. Where numba or Triton cannot
+        be used there is one warning, and `apply` takes their place.
 
-        dtype: of the views on CUDA, for a network in half precision; elsewhere they are float32.
+        dtype: the type of the views on CUDA, for a network in half precision; elsewhere they are float32.
+
+        Returns v and v′, float (n, 3, size, size) each, normalised.
         """
         size = self.config.view_size or min(images.shape[2:])
         if (
@@ -82,8 +114,8 @@ class Views:
         both = self._apply(both, drawn, size, self.config.colour_form)
         return normalise(both, self.mean, self.std).split(len(images))
 
-    def _by_triton(self, images: Tensor, drawn: "Draw", size: int, dtype: torch.dtype) -> Tensor | None:
-        """All views by one kernel, or None where it is not made for such images or cannot be used here."""
+    def _by_triton(self, images: Tensor, drawn: Draw, size: int, dtype: torch.dtype) -> Tensor | None:
+        """Make all views by one kernel; return None where it is not made for such images or cannot be used here."""
         try:
             from . import triton_kernels  # here, because torch brings Triton along with CUDA only
 
@@ -91,60 +123,64 @@ class Views:
                 return None
             return triton_kernels.views(images, drawn, size, self.config.colour_form, self.mean, self.std, dtype)
         except (torch.OutOfMemoryError, torch.AcceleratorError, ValueError):
-            raise  # too little memory, a fault of an earlier kernel, wrong arguments: none is Triton's
-        except Exception as error:  # no Triton, no C compiler, a card it does not know: each has an error of its own
+            raise  # too little memory, an earlier kernel that failed, wrong arguments: `apply` would fail as well
+        except Exception as error:  # no Triton, no C compiler, an unsupported GPU: each raises an error of its own
             Views.triton = False
             warnings.warn(f"views take several times longer, because Triton cannot be used: {error!r}", stacklevel=3)
             return None
 
-    def draw(self, n: int, height: int, width: int, device="cpu") -> Draw:
-        """The random numbers of 2n views of n images: the first n rows from T, the other n from T′."""
+    def draw(self, n: int, height: int, width: int, device: Device = "cpu") -> Draw:
+        """Draw the random numbers of 2n views of n images: the first n rows from T, the other n from T′."""
         views = self.per_image * n
-        u = torch.rand(views, 12, generator=self.generator, device=device)
+        u = torch.rand(views, len(Column), generator=self.generator, device=device)
         chances = self._chances.to(device).T.repeat_interleave(n, 0)
         strengths = self._strengths.to(device).T.repeat_interleave(n, 0)
-        flip, jitter, grayscale, blur, solarize = (u[:, :5] < chances).unbind(1)
-        factors = (2 * u[:, 5:9] - 1) * strengths
+        flip, jitter, grayscale, blur, solarize = (u[:, SWITCHES] < chances).unbind(1)
+        factors = (2 * u[:, FACTORS] - 1) * strengths
         factors[:, :HUE] += 1
-        order = constant(ORDERS, device)[(u[:, 9] * len(ORDERS)).long()]
+        order = constant(ORDERS, device)[(u[:, Column.ORDER] * len(ORDERS)).long()]
         low, high = self.config.blur_sigma
-        sigma = low + u[:, 10] * (high - low)
+        sigma = low + u[:, Column.SIGMA] * (high - low)
         crop = self._draw_crop(views, height, width, device)
         return Draw(*crop, flip, jitter, factors, order, grayscale, blur, sigma, solarize)
 
-    def _draw_crop(self, n: int, height: int, width: int, device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Area uniform, aspect ratio log-uniform; the first of ten tries that fits, else the whole image."""
-        u = torch.rand(2, n, CROP_TRIES, generator=self.generator, device=device)
-        place = torch.rand(2, n, generator=self.generator, device=device)
+    def _draw_crop(self, n: int, height: int, width: int, device: Device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw top, left, height and width of n crops, (n,) each, in pixels.
+
+        The area is uniform and the aspect ratio log-uniform. The first of ten tries that fits is taken; if none does,
+        the whole image.
+        """
+        area, ratio = torch.rand(2, n, CROP_TRIES, generator=self.generator, device=device)
+        down, across = torch.rand(2, n, generator=self.generator, device=device)
         low, high = self.config.crop_area
-        side = torch.sqrt((low + u[0] * (high - low)) * (height * width))
-        low, high = (math.log(ratio) / 2 for ratio in self.config.crop_ratio)
-        stretch = torch.exp(low + u[1] * (high - low))
+        side = torch.sqrt((low + area * (high - low)) * (height * width))
+        low, high = (math.log(end) / 2 for end in self.config.crop_ratio)
+        stretch = torch.exp(low + ratio * (high - low))
         heights, widths = side / stretch, side * stretch
         fits = (widths <= width) & (heights <= height)
         first = fits.to(torch.uint8).argmax(1, keepdim=True)
         h = torch.where(fits.any(1), heights.gather(1, first)[:, 0], height)
         w = torch.where(fits.any(1), widths.gather(1, first)[:, 0], width)
-        return (height - h) * place[0], (width - w) * place[1], h, w
+        return (height - h) * down, (width - w) * across, h, w
 
 
 class LocalCrops(Views):
-    """DINO's small views: config.local_crops of each image, from T and T′ in turn, of config.local_crop_area.
+    """DINO's small views: config.local_crops of each image, from T and T′ in turn, each of config.local_crop_area.
 
     >>> crops = LocalCrops(config, view_size=32)(images)      # each float32 (N, 3, 16, 16)
 
-    view_size: pixels a side of the global views.
+    view_size: pixels a side of the global views. The other arguments are those of Views.
     """
 
     def __init__(
         self,
         config: Config,
         view_size: int,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        generator=None,
+        mean: Statistics = (0.5, 0.5, 0.5),
+        std: Statistics = (0.25, 0.25, 0.25),
+        generator: torch.Generator | None = None,
         compiled: bool = False,
-    ):
+    ) -> None:
         local = config.replace(view_size=config.local_size(view_size), crop_area=config.local_crop_area, local_crops=0)
         super().__init__(local, mean, std, generator, compiled)
         kinds = torch.arange(config.local_crops) % 2

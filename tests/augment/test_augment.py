@@ -174,6 +174,23 @@ def test_the_papers_defaults_differ_only_in_blur_and_solarize():
     assert {n for n, (a, b) in pairs.items() if a != b} - set(bt.config.RANGES) == {"blur_p", "solarize_p"}
 
 
+def test_the_stream_of_random_numbers_stays():
+    """Measured runs depend on it: twelve numbers a view, one of them unused; the tries of the crop; its place."""
+    config = bt.Config(flip_p=(0.7, 0.2), blur_sigma=(0.5, 1.5), brightness=(0.4, 0.1), hue=(0.5, 0.2), crop_ratio=1.0)
+    d = A.Views(config, generator=torch.Generator().manual_seed(0)).draw(N, 32, 32)
+    g = torch.Generator().manual_seed(0)
+    u, tries, place = (torch.rand(*shape, generator=g) for shape in ((2 * N, 12), (2, 2 * N, 10), (2, 2 * N)))
+    of_t = torch.arange(2 * N) < N
+    assert torch.equal(d.flip, u[:, 0] < torch.where(of_t, 0.7, 0.2))
+    torch.testing.assert_close(d.factors[:, 0], 1 + (2 * u[:, 5] - 1) * torch.where(of_t, 0.4, 0.1))
+    torch.testing.assert_close(d.factors[:, 3], (2 * u[:, 8] - 1) * torch.where(of_t, 0.5, 0.2))
+    assert torch.equal(d.order, torch.tensor(A.ORDERS)[(u[:, 9] * 24).long()])
+    torch.testing.assert_close(d.sigma, 0.5 + u[:, 10])
+    side = 32 * (0.5 + 0.5 * tries[0, :, 0]).sqrt()  # a square crop fits at the first try
+    torch.testing.assert_close(torch.stack((d.height, d.width)), torch.stack((side, side)))
+    torch.testing.assert_close(torch.stack((d.top, d.left)), (32 - side) * place)
+
+
 def test_no_draw_is_shared_by_the_batch_or_by_the_two_views():
     """Every row differs from every other, in every real-valued parameter."""
     d = draw(crop_area=(0.2, 0.8))
