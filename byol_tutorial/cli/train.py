@@ -13,8 +13,8 @@ from ..config.errors import DivergedError, RunError, UserError
 from ..config.presets import PRESETS, preset
 from ..data import streaming
 from ..data.decode import LARGEST_DEFAULT
-from ..data.image_set import ImageSet
 from ..data.embedded import EMBEDDED
+from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.features import kept_size
 from ..runtime import distributed
