@@ -1,17 +1,18 @@
-"""Does the alarm fire before the kNN accuracy falls, and never on healthy runs? python bench/alarm.py --seeds 5 6 7
+"""Is the alarm raised before the kNN accuracy falls, and never on healthy runs? python bench/alarm.py --seeds 5 6 7
 
 On drawn shapes, a run is damaged from the first step, or by a live change at the end of its second or fourth epoch.
-From the same moment a healthy twin goes on: same weights, same batches, same views. Alarm and fall are counted in
-steps done since the damage.
+From the same step a healthy twin goes on with the same weights, batches and views. The steps of alarm and fall are
+counted from the damage.
 
 A single check of the accuracy is noisy (2,048 test images, 2,048 train images, every 4 steps at first, then every 16;
-but the noise is the training's own). So these are said of all checks within STAYS steps, and dated by the first:
+the noise comes from the training itself). So each of the following must hold in all checks within STAYS steps, and its
+step is that of the first of them:
 
-    fall     more than MARGIN below the mean of the checks before the damage, and as much below the twin's
-    behind   more than MARGIN below the twin's: what was not learned counts too
+    fall     the accuracy is more than MARGIN below the mean of the checks before the damage, and below the twin's
+    behind   the accuracy is more than MARGIN below the twin's; this also counts what the run did not learn
 
-Alarms are false in whole healthy runs, in healthy runs up to the damage and beyond it, and after live changes that
-are no fault. MARGIN and STAYS are such that no healthy run falls; the results say so, and how noisy a check is.
+An alarm is false in a whole healthy run, in a healthy run up to the damage and beyond it, and after a live change that
+is not a fault. MARGIN and STAYS are chosen so that no healthy run falls; the results show this, and how noisy a check is.
 """
 
 import argparse
@@ -33,7 +34,7 @@ COLLAPSES = {
     "no predictor, no EMA": {"predictor": "identity", "target": "online"},
     "no stop-gradient, 4 lr": {"stop_gradient": False, "lr": 3.2},
 }
-DAMAGES = {"fixed predictor, 4 lr": {"predictor": "fixed", "lr": 3.2}}  # accuracy goes, the spread hardly does
+DAMAGES = {"fixed predictor, 4 lr": {"predictor": "fixed", "lr": 3.2}}  # the accuracy falls, the spread hardly does
 HARMLESS = {
     "lr doubled": {"lr": 1.6},
     "lr quartered": {"lr": 0.2},
@@ -56,14 +57,14 @@ HEALTHY = {
     "negatives, β = 1": {"negatives_weight": 1.0},
 }
 ONSETS = (0, 2, 4)  # epochs
-AFTER, LONGER = 96, 192  # steps that runs with harmless changes, and damaged ones, are watched for
+AFTER, LONGER = 96, 192  # steps for which runs with harmless changes, and damaged runs, are watched
 CHECKS = (*range(0, 48, 4), *range(48, LONGER + 1, 16))  # steps after the damage
 LATE = tuple(k for k in CHECKS if 48 < k <= AFTER)  # the checks after a harmless change
 MARGIN, STAYS = 0.05, 32
 
 
 class Shapes:
-    """One seed's pictures and runs."""
+    """The pictures and the runs of one seed."""
 
     def __init__(self, seed: int):
         torch.set_num_threads(1)
@@ -76,7 +77,7 @@ class Shapes:
         return bt.Trainer(config, self.train, self.test, device="cpu")
 
     def elsewhere(self) -> dict[str, bt.Trainer]:
-        """Healthy runs on other pictures: an eighth of the shapes, of which BYOL learns little, and digits."""
+        """Return healthy runs on other pictures: an eighth of the shapes, from which BYOL learns little, and digits."""
         few = bt.preset("shapes", seed=self.seed, knn_every=0, epochs=30)
         digits = bt.preset("digits", seed=self.seed, knn_every=0, epochs=20)
         return {
@@ -89,7 +90,7 @@ class Shapes:
         return bt.knn_accuracy(bank, self.bank.labels, queries, self.test.labels)
 
     def go_on(self, trainer: bt.Trainer, steps: int, checks=()) -> list[float]:
-        """So many steps; accuracies at the steps among `checks`, counted from here."""
+        """Make this many steps; return the accuracies at the steps in `checks`, counted from here."""
         found = [self.accuracy(trainer)] if 0 in checks else []
         for k in range(1, steps + 1):
             trainer.step()
@@ -98,7 +99,7 @@ class Shapes:
         return found
 
     def damaged(self) -> dict:
-        """Every fault from every onset, their healthy twins, and the harmless changes from the last onset."""
+        """Run every fault from every onset, their healthy twins, and the harmless changes from the last onset."""
         runs = {}
         trainer = self.start()
         with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +144,7 @@ class Shapes:
         return runs
 
     def changed(self, path: Path, changes: dict, steps: int, checks) -> dict:
-        """The run kept in this file goes on with these changes."""
+        """Continue the run that is saved in this file, with these changes."""
         trainer = bt.Trainer.resume(path, self.train, self.test, device="cpu")
         if changes:
             trainer.change(**changes)
@@ -161,7 +162,7 @@ class Shapes:
 
 
 def fell(accuracies: list[float], references: list[float]) -> int | None:
-    """The first check, after the damage, from which on all those of STAYS steps lie more than MARGIN below reference."""
+    """Return the first check after the damage from which all checks of STAYS steps are more than MARGIN too low."""
     low = {step: a < r - MARGIN for step, a, r in zip(CHECKS, accuracies, references, strict=True)}
     for step in CHECKS[1:]:
         if step + STAYS <= CHECKS[-1] and all(low[k] for k in CHECKS if step <= k <= step + STAYS):
@@ -175,7 +176,7 @@ def one_seed(seed: int) -> dict:
 
 
 def earlier(runs: list[dict], event: str) -> dict:
-    """How many steps before this event the alarm came, where both did; and how often only one of them did."""
+    """Return how many steps the alarm came before this event, where both happened; and how often only one happened."""
     both = [r[event] - r["alarm"] for r in runs if r[event] is not None and (r["alarm"] or 0) > 0]
     of = {"least": min(both), "median": statistics.median(both), "most": max(both)} if both else None
     return {
@@ -189,7 +190,7 @@ def earlier(runs: list[dict], event: str) -> dict:
 
 
 def found(runs: list[dict]) -> dict:
-    """What the alarm did on damaged runs."""
+    """Return how often, and how early, the alarm was raised on damaged runs."""
     fired = [r["alarm"] for r in runs if (r["alarm"] or 0) > 0]
     return {
         "runs": len(runs),
@@ -204,7 +205,7 @@ def found(runs: list[dict]) -> dict:
 
 
 def count(runs: dict) -> dict:
-    """The summary: kind of run -> what the alarm did there."""
+    """Return the summary of the alarms for each kind of run."""
     of = {kind: [r for (k, _), some in runs.items() if k == kind for r in some] for kind, _ in runs}
     alarms = {kind: sum(r["alarm"] is not None for r in some) for kind, some in of.items()}
     return {

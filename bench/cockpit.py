@@ -1,9 +1,9 @@
-"""What does the cockpit cost, and how fast does it answer? python bench/cockpit.py
+"""How much does the cockpit slow training down, and how fast does it respond? python bench/cockpit.py
 
-In JupyterLab, in headless Chromium on this machine, with the default recipe for "shapes":
-  first picture   from running the cell to the drawn panel, imports done before
-  control         from moving a slider to the frame that shows the change carried out, while it trains
-  speed           steps a second with the panel in the page, against the same steps by a bare Trainer; in turns
+Measured in JupyterLab, in headless Chromium on this machine, with the default recipe for "shapes":
+  first picture   from running the cell to the drawn panel, without the imports
+  control         from moving a slider to the frame that shows the finished change, during training
+  speed           steps a second with the panel in the page, and with a Trainer alone; measured in turns
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""What every bench writes beside its numbers: when, with what, on what, by which command. A folder for each machine."""
+"""Writes results with their circumstances: date, versions, machine and command. Each machine has its own folder."""
 
 import datetime
 import json
@@ -13,7 +13,7 @@ import torchvision
 
 import byol_tutorial
 
-# elsewhere on a machine from which only one folder can be copied
+# OUT names another folder, for a machine from which only one folder can be copied
 RESULTS = Path(os.environ.get("OUT") or Path(__file__).parent / "results")
 
 
@@ -63,7 +63,8 @@ def _merged(old: dict, new: dict) -> dict:
 def write(name: str, content: dict, add: bool = False) -> None:
     """Write results/MACHINE/NAME.json, or the same below the folder that the environment variable OUT names.
 
-    add: keep what the file has and this content lacks, for several commands that write one file; and print nothing.
+    add: keep the entries of the file that this content does not have, so that several commands can write one file;
+        and print nothing.
     """
     machine = re.sub(r"\W+", "-", re.sub(r"\(\w+\)| Processor", "", gpu() or processor())).lower()
     path = RESULTS / machine / f"{name}.json"

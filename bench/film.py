@@ -1,8 +1,9 @@
-"""Frames a second of the embedding film, and its size. python bench/film.py
+"""Measures the frames a second of the embedding film, and its size: python bench/film.py
 
-5,000 points of "shapes" through four maps, as a page from the disk in headless Chromium without a GPU, playing at
-normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second; draw_ms is what one costs, until its pixels
-can be read. The size is that of the page. Beside it the phase plane: how long after a slider's move the new basin is drawn.
+The film shows 5,000 points of "shapes" in four maps, as a page from the disk in headless Chromium without a GPU,
+playing at normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second; draw_ms is the time of one frame
+until its pixels can be read. The size is that of the page. For the phase plane, the time from moving a slider until the
+new basin is drawn is measured.
 """
 
 import statistics
@@ -29,8 +30,8 @@ FRAMES = """() => new Promise((resolve) => {
   requestAnimationFrame(look);
 })"""
 
-# What a slider's move costs: its own event, and in the next frame the drawing, from a callback that was asked for before
-# the panel's to one after it.
+# The time of moving a slider is the time of its own event plus that of the drawing in the next frame, measured from a
+# callback that was requested before the panel's to one that was requested after it.
 DRAW = """async ([panel, label, values]) => {
   const root = document.querySelector(panel), canvas = root.querySelector("canvas").getContext("2d"), taken = [];
   const name = [...root.querySelectorAll("label")].find((l) => l.textContent.includes(label));

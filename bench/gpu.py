@@ -1,7 +1,7 @@
-"""Speed on a CUDA device, and what it is made of: python bench/gpu.py [PART ...] [--quick]
+"""Measures the speed on a CUDA device, and which parts take the time: python bench/gpu.py [PART ...] [--quick]
 
-Without a PART all of them, in this order; results are written after every single case, so that a run that is cut off
-leaves what it has, and a case that fails leaves its error. bench/gpu.sh gives each part a time of its own.
+Without a PART, all parts run in this order. Results are written after every case, so that a run that is interrupted
+leaves its results so far, and a case that fails leaves its error. bench/gpu.sh gives each part its own time limit.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def trainer_of(config: dict) -> bt.Trainer:
 
 
 def milliseconds(work: Callable, least: float) -> float:
-    """Median over three rounds of the mean time of a call, each round at least so many seconds."""
+    """Return the median over three rounds of the mean time of a call, where each round takes at least `least` seconds."""
     rounds = []
     for _ in range(3):
         torch.cuda.synchronize()
@@ -57,14 +57,14 @@ def milliseconds(work: Callable, least: float) -> float:
             work()
             n += 1
             if n % 16 == 0:
-                torch.cuda.synchronize()  # a queue that grows would be measured by its launching alone
+                torch.cuda.synchronize()  # without this, a growing queue would hide the time of the kernels
         torch.cuda.synchronize()
         rounds.append(1e3 * (time.perf_counter() - start) / n)
     return statistics.median(rounds)
 
 
 def profile(work: Callable, n: int = 10) -> dict:
-    """Of one call: kernels and their time, and the share of the wall time in which the device has work."""
+    """Return the kernels of one call and their times, and the share of the wall time in which the device has work."""
     work()
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
@@ -87,7 +87,7 @@ def profile(work: Callable, n: int = 10) -> dict:
 
 
 def steps(config: dict, least: float, details: bool = False) -> dict:
-    """Images a second of whole steps; seconds until the fifth step has ended, by which all is compiled and recorded."""
+    """Return the images a second of whole steps, and the seconds until the fifth step, when all is compiled and recorded."""
     start = time.perf_counter()
     trainer = trainer_of(config)
     for _ in range(5):
@@ -109,7 +109,7 @@ def steps(config: dict, least: float, details: bool = False) -> dict:
 
 
 def methods(least: float) -> dict[str, Callable]:
-    """One step of each method in float32 and bfloat16, and how often a step waits for the device."""
+    """Return cases of one step of each method in float32 and bfloat16, and how often a step waits for the device."""
     images = bt.load("shapes", limit=64)
 
     def one(method: str, precision: str) -> dict:
@@ -132,7 +132,7 @@ def methods(least: float) -> dict[str, Callable]:
 
 
 def ceilings(least: float) -> dict[str, Callable]:
-    """What the card itself can do: a matrix product on random numbers, and a copy."""
+    """Return cases for the speed of the card itself: a matrix product on random numbers, and a copy."""
 
     def matmul() -> dict:
         a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16)
@@ -156,7 +156,7 @@ def ceilings(least: float) -> dict[str, Callable]:
 
 
 def views(least: float) -> dict[str, Callable]:
-    """Both views of a batch of 512, ready drawn: operation by operation, compiled, by Triton; and the drawing."""
+    """Return cases of both views of 512 images with given draws: step by step, compiled, by Triton; and of drawing."""
 
     def prepared(size: int, dtype: torch.dtype = torch.bfloat16) -> tuple:
         maker = Views(bt.Config(**PAPER), generator=torch.Generator("cuda").manual_seed(0))
@@ -203,7 +203,7 @@ def views(least: float) -> dict[str, Callable]:
 
 
 def eager(least: float) -> dict[str, Callable]:
-    """Steps as Python starts them, kernel by kernel."""
+    """Return cases of steps that Python starts kernel by kernel."""
 
     def without_triton() -> dict:
         Views.triton = False
@@ -220,10 +220,10 @@ def eager(least: float) -> dict[str, Callable]:
 
 
 def graph(least: float) -> dict[str, Callable]:
-    """Steps replayed from a CUDA graph."""
+    """Return cases of steps that are replayed from a CUDA graph."""
 
     def parts(config: dict) -> dict:
-        """What is outside of the graph, and the graph."""
+        """Return the times of the parts outside of the graph, and of the graph."""
         trainer = trainer_of(config | GRAPH)
         for _ in range(5):
             trainer.step()
@@ -248,7 +248,7 @@ def graph(least: float) -> dict[str, Callable]:
 
 
 def compiled(least: float) -> dict[str, Callable]:
-    """Steps of networks that torch.compile has fused; with and without a graph."""
+    """Return cases of steps of networks that torch.compile has fused, with and without a graph."""
     cases = {
         f"resnet18, 32 px, batch {b}, graph": lambda b=b: steps(
             RESNET18 | BOTH | {"batch_size": b}, least, details=b == 512
@@ -262,7 +262,7 @@ def compiled(least: float) -> dict[str, Callable]:
 
 
 def large(least: float) -> dict[str, Callable]:
-    """ResNet-50 at 224 px, images on the device; the batched views."""
+    """Return cases of ResNet-50 at 224 px with images on the device, and of the batched views."""
     return {
         "resnet50, 224 px, batch 256": lambda: steps(RESNET50 | EAGER, least, details=True),
         "resnet50, 224 px, batch 256, graph": lambda: steps(RESNET50 | GRAPH, least),
@@ -271,7 +271,7 @@ def large(least: float) -> dict[str, Callable]:
 
 
 def others(least: float) -> dict[str, Callable]:
-    """Vision transformer, masked patches, GroupNorm, float16."""
+    """Return cases of a vision transformer, masked patches, GroupNorm and float16."""
     small = RUN | {"precision": "bfloat16", "batch_size": 128}
     vit = small | {"encoder": "vit_nano", "patch_size": 4}
     dino = vit | {"method": "dino", "prototypes": 256, "local_crops": 4}
@@ -290,7 +290,7 @@ PARTS = {f.__name__: f for f in (methods, ceilings, views, eager, graph, others,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
+    parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     parser.add_argument("--only", default="", metavar="WORDS", help="only cases whose name contains these words")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -304,7 +304,7 @@ def main() -> None:
             start = time.perf_counter()
             try:
                 found = case()
-            except Exception as error:  # the cases after it have their turn
+            except Exception as error:  # the next cases must still run
                 found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
             torch._dynamo.reset()
             torch.cuda.empty_cache()

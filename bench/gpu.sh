@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that wants a CUDA device, from the repository's root, in .venv with the peers installed (make bench-peers), or in
-# any Python that has torch and what pyproject.toml asks for:
-#   bench/gpu.sh              tests, then speed, each part within a time of its own; about ten minutes
+# Runs everything that needs a CUDA device. Call it from the repository's root, in .venv with the peers installed (make
+# bench-peers), or in any Python that has torch and the packages of pyproject.toml:
+#   bench/gpu.sh              tests, then speed, each part with its own time limit; about ten minutes
 #   bench/gpu.sh PART ...     some of it: tests, learning, peers, or a part of bench/gpu.py
-#   bench/gpu.sh DATA         CIFAR-10 as an image folder: 200 epochs of ResNet-18, judged at the end
-# Results go to bench/results, or below the folder that OUT names, as they come.
+#   bench/gpu.sh DATA         CIFAR-10 as an image folder: 200 epochs of ResNet-18, evaluated at the end
+# Each result is written at once to bench/results, or into the folder that OUT names.
 set -uo pipefail
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 python=.venv/bin/python
@@ -14,7 +14,7 @@ python=.venv/bin/python
 logs=${OUT:-build/gpu}
 mkdir -p "$logs"
 failed=0
-within() {  # so many seconds; a part that fails or takes longer does not keep the others from their turn
+within() {  # SECONDS COMMAND: a part that fails or takes longer does not prevent the other parts
   local start=$SECONDS code=0
   timeout -s INT -k 5 "$@" || code=$?
   [ $code -eq 0 ] || failed=1

@@ -1,10 +1,10 @@
-"""How speed and memory grow: python bench/growth.py [--quick]
+"""Measures how time and memory grow: python bench/growth.py [--quick]
 
-Training: images a second, milliseconds a step and peak memory against batch size and image size, the small encoder, the
-paper's views. Streaming: the same against the number of image files, JPEGs of 64 px decoded while training (a thousand
-files under as many names as are needed; the reads come from memory). Each of these cases is a process of its own, so
-that its memory is its own. Ablations: seconds for eight runs against the processes that share them. UMAP: seconds
-against points.
+Training: images a second, milliseconds a step and peak memory for several batch sizes and image sizes, with the small
+encoder and the paper's views. Streaming: the same for several numbers of image files, JPEGs of 64 px that are decoded
+during training (a thousand files under as many names as are needed, so the reads come from memory). Each of these cases
+runs in its own process, so that its memory is measured alone. Ablations: seconds for eight runs with several numbers of
+processes. UMAP: seconds for several numbers of points.
 """
 
 import argparse
@@ -34,7 +34,7 @@ POINTS = (1000, 3000, 10_000, 30_000, 100_000)
 
 
 def train(images, batch: int, size: int, least: float, device: str) -> dict:
-    """One case, in this process."""
+    """Measure one case, in this process."""
     config = bt.preset("byol-imagenet-100", encoder="small", batch_size=batch, hidden_dim=256, projection_dim=64,
                        optimizer="sgd", view_size=size, epochs=100_000, knn_every=0)  # fmt: skip
     begin = time.perf_counter()
@@ -61,7 +61,7 @@ def in_memory(batch: int, size: int, least: float, device: str) -> dict:
 
 
 def streamed(files: int, least: float, device: str) -> dict:
-    """Batches of 128 from a folder of ten classes."""
+    """Measure training in batches of 128 from a folder of ten classes."""
     with tempfile.TemporaryDirectory() as folder:
         shapes = bt.load("shapes", size=64, limit=1000)
         for k in range(10):
@@ -80,7 +80,7 @@ def streamed(files: int, least: float, device: str) -> dict:
 
 
 def ablations(processes: int, epochs: int) -> float:
-    """Wall time of table 5b's eight rows, processes and their start included."""
+    """Return the wall time of table 5b's eight rows, including the start of the processes."""
     images = bt.load("shapes", limit=256 if epochs == 1 else None)
     start = time.perf_counter()
     with Laboratory(tables("5b"), bt.preset("shapes", epochs=epochs, knn_every=0), images, workers=processes) as runs:
@@ -97,12 +97,12 @@ def umap(n: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
+    parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--case", type=int, nargs=2, metavar=("BATCH", "SIZE"), help="one training case, as JSON")
     parser.add_argument("--files", type=int, metavar="N", help="one streamed case, as JSON")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that files made for a case do not stay behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the files of a case are removed
     device = options.device
     least = 0.0 if options.quick else 4.0 if device == "cpu" else 1.0
     if options.case:
@@ -124,7 +124,7 @@ def main() -> None:
     result: dict = {"training": {}, "streaming": {}, "eight_ablations_seconds": {}, "umap_seconds": {}}
 
     def keep(what: str, at: str, found) -> None:
-        """Written at once, so that a run that is cut off leaves what it has."""
+        """Write a result at once, so that a run that is interrupted leaves its results so far."""
         result[what][at] = found
         print(f"{what}, {at}: {found}", flush=True)
         if not options.quick:

@@ -1,14 +1,14 @@
 """How long do tables 5a and 5b take, side by side in processes? python bench/laboratory.py [5b ...] [--quick]
 
-With the default recipe for "shapes", on all cores, judging included:
-  start      from start() until every process has made a step, which is mostly PyTorch's import
-  first      from start() until the first step is seen
-  wall, cpu  seconds until all runs are over, and what the processes computed in them
-  alone      what the same steps would take one after another, with one thread, from 150 steps; no judging
-  gain       steps a second side by side, while all were running, over those alone, which are measured before and
-             after. Two free cores can give 2
-  load       of the machine, at the end; where it is above the number of cores, cpu alone says something
-The findings stand beside: the paper's numbers and ours.
+Measured with the default recipe for "shapes", on all cores, including the evaluation:
+  start      seconds from start() until every process has made a step, which is mostly PyTorch's import
+  first      seconds from start() until the first step is seen
+  wall, cpu  seconds until all runs have ended, and the CPU seconds of the processes
+  alone      seconds for the same steps one after another, with one thread, estimated from 150 steps without evaluation
+  gain       steps a second side by side, while all were running, divided by those alone, which are measured before and
+             after; two free cores can give 2
+  load       the load of the machine at the end; where it is above the number of cores, only cpu is meaningful
+The results also contain the findings: the paper's numbers and ours.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TINY = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projec
 
 
 def alone(rows: dict[str, Row], base: Config, train, steps: int) -> float:
-    """Steps a second of a Trainer with one thread, over the rows in turn."""
+    """Return the steps a second of a Trainer with one thread, over the rows in turn."""
     torch.set_num_threads(1)
     trainers = [bt.Trainer(row.config(base.replace(knn_every=0)), train) for row in rows.values()]
     for trainer in trainers:
@@ -44,7 +44,7 @@ def alone(rows: dict[str, Row], base: Config, train, steps: int) -> float:
 
 
 def side_by_side(rows: dict[str, Row], base: Config, train, test) -> dict:
-    """The laboratory from start to end."""
+    """Run the laboratory from start to end, and measure it."""
     lab, seen = Laboratory(rows, base, train, test), []
     total = sum(cell.snapshot.total_steps for cell in lab.cells.values())
 
@@ -76,7 +76,7 @@ def side_by_side(rows: dict[str, Row], base: Config, train, test) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", default=["5a", "5b"], help="tables, or names of rows")
-    parser.add_argument("--quick", action="store_true", help="a few images and steps: does it run?")
+    parser.add_argument("--quick", action="store_true", help="a few images and steps, only to check that it runs")
     options = parser.parse_args()
     limits = (256, 128) if options.quick else (None, None)
     base = bt.preset("shapes", **(TINY if options.quick else {}))

@@ -1,8 +1,8 @@
 """How long until "shapes" is learned: python bench/learn.py [--seeds 3] [--quick]
 
-Seconds of training until the linear probe is at 0.90, looked at after every epoch. Looking is not counted. The schedule is the
-preset's own, so the last epochs, in which the rate falls to 0, are mostly needed. And the ablation grid of the course: eight
-runs, two at a time.
+Measures the seconds of training until the linear probe, computed after every epoch, reaches 0.90. The time of the probes
+is not counted. The schedule is the preset's own, so the last epochs, in which the rate falls to 0, are usually needed.
+Also measures the ablation grid of the course: eight runs, two at a time.
 """
 
 import argparse
@@ -21,7 +21,7 @@ GOAL = 0.90
 
 
 def seconds_to_learn(config: bt.Config, seed: int, limit: int | None) -> dict:
-    """Seconds of steps and epochs until the goal; the probe of the end, and seconds of all steps."""
+    """Return the seconds of steps and the epochs until the goal, the last probe, and the seconds of all steps."""
     train, test = bt.load("shapes", seed=seed, limit=limit), bt.load("shapes", "test", seed=seed, limit=limit)
     trainer = bt.Trainer(config.replace(seed=seed, knn_every=0), train, test, device="cpu")
     found = {"seed": seed, "seconds": None, "epochs": None}
@@ -35,7 +35,7 @@ def seconds_to_learn(config: bt.Config, seed: int, limit: int | None) -> dict:
 
 
 def seconds_of_the_grid(quick: bool) -> float:
-    """Wall time of table 5b's eight rows with whole schedules and judgement, by the course's runner, nothing kept before."""
+    """Return the wall time of table 5b's eight rows by the course's runner: whole schedules, evaluation, empty cache."""
     limit, changes = (128, {"epochs": 1}) if quick else (None, {})
     train, test = bt.load("shapes", limit=limit), bt.load("shapes", "test", limit=limit)
     configs = {name: row.config(bt.preset("shapes", **changes)) for name, row in tables("5b").items()}
@@ -48,9 +48,11 @@ def seconds_of_the_grid(quick: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="so many seeds, from 0")
-    parser.add_argument("--device", default="cpu", choices=["cpu"], help="this bench is of the CPU")
-    parser.add_argument("--quick", action="store_true", help="one epoch, few images, nothing written: does it run?")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
+    parser.add_argument("--device", default="cpu", choices=["cpu"], help="this benchmark measures the CPU")
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch, few images, nothing written: a check that it runs"
+    )
     options = parser.parse_args()
     seeds, limit, epochs = (range(1), 128, 1) if options.quick else (range(options.seeds), None, 12)
 

@@ -1,13 +1,13 @@
 """Do points move from map to map, or jump? python bench/maps.py [--points 5000] [--quick]
 
-BYOL on "shapes" for 12 epochs; the test images' representations y at 13 times, mapped in several ways. UMAP's maps are
-brought to the same size and, but for AlignedUMAP's, laid on the one before. AlignedUMAP is umap-learn's own way, which
-optimises all maps together.
+BYOL trains on "shapes" for 12 epochs, and the test images' representations y at 13 times are mapped in several ways.
+UMAP's maps are scaled to the same size and, except for AlignedUMAP's, aligned with the one before. AlignedUMAP is
+umap-learn's own way, which optimises all maps together.
 
     step     how far a point moves from one map to the next, mean over points and maps, relative to the map's size (root
-             mean square distance from its centre); late: over the last four steps
+             mean square distance from its centre); late: the same over the last four steps
     kept     share of a point's 15 nearest by cosine that are among its 15 nearest in the map
-    seconds  of one core, for all 13 maps
+    seconds  time of one core for all 13 maps
 """
 
 import argparse
@@ -28,7 +28,7 @@ K = 15
 
 
 def frames(points: int, epochs: int) -> list[torch.Tensor]:
-    """Representations at the start and after each epoch, of length 1."""
+    """Return the representations at the start and after each epoch, scaled to length 1."""
     test = bt.load("shapes", "test", limit=points)
     trainer = bt.Trainer(bt.preset("shapes", epochs=epochs, knn_every=0), bt.load("shapes"), device="cpu")
     seen = [bt.features(trainer.model.encoder, test.images)]
@@ -42,7 +42,7 @@ def frames(points: int, epochs: int) -> list[torch.Tensor]:
 
 
 def independent(seen: list[torch.Tensor]) -> list[torch.Tensor]:
-    """A UMAP for each, from its own start."""
+    """Return a UMAP of each representation, from its own start."""
     maps = [umap_embedding(seen[0])]
     for y in seen[1:]:
         new = umap_embedding(y)
@@ -93,14 +93,16 @@ def measure(way, seen: list[torch.Tensor], true: list[np.ndarray]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=5000)
-    parser.add_argument("--quick", action="store_true", help="300 points, 2 epochs, nothing written: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="300 points, 2 epochs, nothing written: a check that it runs"
+    )
     options = parser.parse_args()
     points, epochs = (300, 2) if options.quick else (options.points, 12)
     warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(1)
-    aligned([torch.rand(100, 8)] * 2)  # its compiler's time is not counted
+    aligned([torch.rand(100, 8)] * 2)  # so that the time of its compiler is not counted
     seen = frames(points, epochs)
-    true = [nearest(y.numpy()) for y in seen]  # of vectors of length 1: by cosine
+    true = [nearest(y.numpy()) for y in seen]  # the vectors have length 1, so this is the order by cosine
     results = {}
     for name, way in WAYS.items():
         results[name] = measure(way, seen, true)

@@ -1,10 +1,11 @@
-"""Training speed beside the peers', in one run on the same work: python bench/peers.py [--quick]
+"""Compares the training speed with other libraries, in one run on the same work: python bench/peers.py [--quick]
 
-Images a second of whole training steps: views, both networks, loss, gradient, SGD, moving average. The same encoder,
-heads, batch, image size and views in all, as far as a peer's options allow; what differs stands in the result. Rounds
-go in turns, so that a busy moment of the machine meets all; medians, and ratios to ours.
+Measures the images a second of whole training steps: views, both networks, loss, gradient, SGD, moving average. All use
+the same encoder, heads, batch, image size and views, as far as the options of a library allow; the result says what
+differs. The libraries take turns in rounds, so that a busy moment of the machine affects all of them. The result has
+medians, and ratios to ours.
 
-solo-learn asks for torch 1.9, which no supported Python has; it is left out.
+solo-learn needs torch 1.9, which no supported Python has; it is left out.
 """
 
 import argparse
@@ -33,7 +34,7 @@ DIFFERENCES = {
 
 
 class Pictures(Dataset):
-    """Images as PIL, for a peer that augments one by one."""
+    """A data set of PIL images, for a library that augments images one by one."""
 
     def __init__(self, images: torch.Tensor, transform: Callable):
         self.images = [T.functional.to_pil_image(image) for image in images]
@@ -53,7 +54,7 @@ def config_for(size: int, batch: int, encoder: str, precision: str) -> bt.Config
     )  # fmt: skip
 
 
-# --- the contestants: each gives a function that makes one step ----------------------------------
+# --- the libraries: each generator makes one training step at a time -------------------------------
 
 
 def ours(images: torch.Tensor, config: bt.Config, device: str) -> Iterator[None]:
@@ -70,7 +71,7 @@ def encoder_of(config: bt.Config, device: str) -> nn.Module:
 
 
 def with_lightly(images: torch.Tensor, config: bt.Config, device: str, workers: int) -> Iterator[None]:
-    """As in lightly's own BYOL example."""
+    """Train as in lightly's own BYOL example."""
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
     from lightly.models.utils import deactivate_requires_grad, update_momentum
@@ -80,7 +81,7 @@ def with_lightly(images: torch.Tensor, config: bt.Config, device: str, workers: 
     size = config.view_size
     transform = BYOLTransform(BYOLView1Transform(input_size=size), BYOLView2Transform(input_size=size))
     pictures = Pictures(images, transform)
-    # without an end, as at each end workers would run dry; the few pictures here make short epochs
+    # one endless epoch, because workers would have to start again at each end, and few pictures make short epochs
     endless = RandomSampler(pictures, replacement=True, num_samples=10**9)
     loader = DataLoader(
         pictures, config.batch_size, sampler=endless, num_workers=workers, pin_memory=device != "cpu",
@@ -143,10 +144,10 @@ def with_byol_pytorch(images: torch.Tensor, config: bt.Config, device: str) -> I
 
 
 def rate(steps: Iterator[None], batch: int, seconds: float, device: str, ahead: int = 0) -> float:
-    """Images a second of whole steps, over at least so long.
+    """Return the images a second of whole steps, measured for at least `seconds`.
 
-    An eighth of that time, and `ahead` steps, go first and do not count: batches that workers have made while others
-    were measured, and the work of the workers of the one before, which fill their queue after it.
+    An eighth of that time, and `ahead` steps, are made first and not counted. They use up the batches that workers made
+    while others were measured, and in this time the workers of the previous library finish filling their queue.
     """
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
@@ -177,7 +178,7 @@ def race(
 
 
 def augmentation(size: int, batch: int, seconds: float, rounds: int, device: str) -> dict:
-    """Two views of a batch, images a second: ours, kornia's per-image draws, torchvision v2 one image at a time."""
+    """Return the images a second of two views: ours, kornia's per-image draws, torchvision v2 one image at a time."""
     import kornia.augmentation as K
     from torchvision.transforms import v2
 
@@ -219,7 +220,7 @@ def augmentation(size: int, batch: int, seconds: float, rounds: int, device: str
 
 
 def summary(rates: dict[str, list[float]]) -> dict:
-    """Medians, and how many times the peer's speed ours is, round by round."""
+    """Return the medians, and the median over rounds of our speed divided by the other library's."""
     median = {name: statistics.median(values) for name, values in rates.items()}
     times = {
         name: statistics.median(a / b for a, b in zip(rates["ours"], values, strict=True))
@@ -235,10 +236,10 @@ def summary(rates: dict[str, list[float]]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
+    parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, nargs="+", help="lightly's numbers of workers to try")
-    parser.add_argument("--compile", action="store_true", help="ours also by torch.compile")
+    parser.add_argument("--workers", type=int, nargs="+", help="numbers of workers to try for lightly")
+    parser.add_argument("--compile", action="store_true", help="measure ours also with torch.compile")
     options = parser.parse_args()
     device, quick = options.device, options.quick
     size, batch, encoder, precision = (
@@ -253,7 +254,7 @@ def main() -> None:
         "what": f"{encoder} encoder, {size} px, batch {batch}, {precision}, heads {HIDDEN}/{PROJECTION}, on {device}",
         "threads": cores,
         "differences": DIFFERENCES,
-        "alone": {},  # each before the race, so that a run that is cut off has something of each
+        "alone": {},  # each is measured alone first, so that a run that is interrupted has a result of each
         "absent": {},
         "training": {},
         "augmentation": {},
@@ -264,7 +265,7 @@ def main() -> None:
             common.write(f"peers_{device}", result)
 
     def alone(name: str, contestant: Iterator[None], ahead: int = 0) -> float:
-        """Its speed by itself, or 0 and the reason where it cannot be had."""
+        """Return its speed alone, or 0 if it is not installed, and store the reason."""
         try:
             result["alone"][name] = round(rate(contestant, batch, seconds / 2, device, ahead), 1)
         except ImportError as error:
@@ -282,7 +283,7 @@ def main() -> None:
         [0] if quick else options.workers or sorted({0, *(cores // part for part in (1, 2, 4, 8) if cores // part)})
     )
     choices = {w: with_lightly(images, config, device, w) for w in workers}
-    # what a DataLoader makes ahead, and one more
+    # the number of batches that a DataLoader makes in advance, and one more
     ahead = {w: 0 if quick else 2 * w + 1 for w in workers}
     speeds = {w: alone(f"lightly, {w} workers", choices[w], ahead[w]) for w in workers}
     best = max(speeds, key=speeds.get)

@@ -1,8 +1,8 @@
-"""Small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
+"""Trains on small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
 
-DATA is an image folder with train/ and test/, one sub-folder a class. Results in this repository are of
-CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed. Results are written as
-they come, and the encoder beside them with --encoder.
+DATA is an image folder with train/ and test/, and one sub-folder per class. The results in this repository are for
+CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed. Each result is written at
+once; --encoder also writes the encoder.
 """
 
 import argparse
@@ -22,11 +22,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--preset", default="photos")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda in half precision")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda uses half precision")
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="CIFAR-10-JPEG")
-    parser.add_argument("--every", type=int, default=10, help="epochs between looks at kNN accuracy and speed")
+    parser.add_argument("--every", type=int, default=10, help="epochs between measurements of kNN accuracy and speed")
     parser.add_argument("--encoder", type=Path, help="write the trained encoder to this file, its weights as bfloat16")
     options = parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""The phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
+"""Measures the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
 
-A seed draws the pictures, the weights, the batches and the views. The BYOL runs come first, one at a
-time on all cores, and are timed; the ablations follow, one process a core, and are not.
+A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, one at a time on all
+cores, and are timed. The ablations follow, with one process per core, and are not timed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ ABLATIONS = {
 
 
 def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
-    """One run, and what its representation is worth."""
+    """Train one run, and return the accuracies of its representation."""
     torch.set_num_threads(threads)
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
     config = bt.preset("shapes", seed=seed, knn_every=0, **changes | ({} if epochs is None else {"epochs": epochs}))
@@ -38,7 +38,7 @@ def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
 
 
 def measure_baselines(seed: int) -> tuple[dict, dict]:
-    """Raw pixels, and the encoder before its first step."""
+    """Return the accuracies of raw pixels, and of the encoder before its first step."""
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
     knn = bt.knn_accuracy(pixels(train.images), train.labels, pixels(test.images), test.labels)
     encoder = bt.Trainer(bt.preset("shapes", seed=seed), train, device="cpu").initial_encoder()
@@ -55,7 +55,7 @@ def judge(encoder, train, test) -> dict:
 
 
 def table(runs: dict[str, list[dict]]) -> str:
-    """Means over seeds, as the README shows them."""
+    """Return a table of means over seeds, as in the README."""
     lines = ["| run | linear | kNN | hue | √d·std |", "|---|---|---|---|---|"]
     for name, results in runs.items():
         cells = [
@@ -75,7 +75,9 @@ def _star(job) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one epoch, one seed, nothing written: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch, one seed, nothing written: a check that it runs"
+    )
     options = parser.parse_args()
     seeds, epochs = (range(1), 1) if options.quick else (range(options.seeds), None)
 

@@ -1,7 +1,8 @@
-"""How long until something happens: python bench/startup.py [--quick]
+"""Measures the time until the first result: python bench/startup.py [--quick]
 
-Imports are timed in fresh processes, with what Python and numba compile kept from a first one, torch alone and byol_tutorial in turns, and compared by their medians. So are the first step
-of a run, and the first picture of a notebook: views of ten images, drawn and encoded, imports included.
+Imports are timed in new processes, torch alone and byol_tutorial in turns, and compared by their medians. A first
+process has already stored what Python and numba compile. The first step of a run and the first picture of a notebook
+(views of ten images, drawn and encoded) are timed in the same way, including the imports.
 """
 
 import argparse
@@ -19,7 +20,7 @@ KEEPING = {name: value for name, value in os.environ.items() if name != "PYTHOND
 
 
 def fresh(code: str) -> float:
-    """The number that a new interpreter prints at last."""
+    """Run the code in a new interpreter, and return the last number that it prints."""
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=KEEPING)
     return float(done.stdout.split()[-1])
 
@@ -39,14 +40,14 @@ FIRST = {
 
 
 def seconds_to_first(what: str) -> float:
-    """From the interpreter's first line, in a fresh process."""
+    """Return the seconds from the first line of a new interpreter."""
     code = f"import time; t = time.perf_counter(); import byol_tutorial as bt; train = bt.load('shapes'); {FIRST[what]}"
     return fresh(code + "; print(time.perf_counter() - t)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="once each, nothing written: does it run?")
+    parser.add_argument("--quick", action="store_true", help="once each, nothing written: a check that it runs")
     options = parser.parse_args()
 
     start = time.perf_counter()

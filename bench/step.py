@@ -1,8 +1,8 @@
-"""Where the time of a step goes, and how far it is from the hardware: python bench/step.py [--quick]
+"""Measures the parts of a step, and how close it comes to the machine's own speed: python bench/step.py [--quick]
 
-Each part alone, in turns, medians; "rest" is the whole step less its parts: Python, measures, history. The limits: the
-same step with views made beforehand, and the machine's own speed at a large matrix product and at the encoder's widest
-convolution, as GFLOP/s beside the step's.
+Each part is measured alone, in turns, and the medians are shown; "rest" is the whole step minus its parts: Python,
+measures, history. The limits are the same step with views made beforehand, and the machine's own speed at a large matrix
+product and at the encoder's widest convolution, in GFLOP/s beside the step's.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CASES = {
 
 
 def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
-    """Name -> a function that does this part of a step, on the same batch each time."""
+    """Return for each part of a step a function that carries it out, on the same batch each time."""
     model, optimizer = trainer.model.train(), trainer.optimizer
     half = torch.autocast(trainer.device.type, trainer.precision, enabled=trainer.precision != torch.float32)
     (v1, v2), _ = trainer._next_views(0)
@@ -62,7 +62,7 @@ def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
 
 
 def seconds(work: Callable, least: float) -> float:
-    """Of one call, over at least so long."""
+    """Return the mean seconds of one call, measured for at least `least` seconds."""
     start, n = time.perf_counter(), 0
     while time.perf_counter() - start < least:
         work()
@@ -71,7 +71,7 @@ def seconds(work: Callable, least: float) -> float:
 
 
 def ceilings(trainer: bt.Trainer, least: float) -> dict[str, float]:
-    """GFLOP/s of a square matrix product, and of the small encoder's widest convolution, at this batch."""
+    """Return the GFLOP/s of a square matrix product, and of the small encoder's widest convolution, at this batch."""
     n, batch = 1024, trainer.config.batch_size
     a, b = torch.randn(2, n, n)
     x = torch.randn(batch, 64, 8, 8).contiguous(memory_format=torch.channels_last)
@@ -117,9 +117,9 @@ def measure(changes: dict, least: float, rounds: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="only see whether everything runs; write nothing")
+    parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     parser.add_argument(
-        "--device", default="cpu", choices=["cpu"], help="this bench is of the CPU; bench/gpu.py is of a GPU"
+        "--device", default="cpu", choices=["cpu"], help="this benchmark measures the CPU; bench/gpu.py measures a GPU"
     )
     options = parser.parse_args()
     least, rounds = (0.02, 1) if options.quick else (1.0, 5)
@@ -127,7 +127,7 @@ def main() -> None:
     for name, changes in CASES.items():
         found = result["cases"][name] = measure(changes, least, rounds)
         print(name, found["share_of_step"], found["images_per_second"], found["of_matmul_ceiling"], flush=True)
-        if not options.quick:  # after every case, so that a run that is cut off leaves what it has
+        if not options.quick:  # after every case, so that a run that is interrupted leaves its results so far
             common.write("step_cpu", result)
 
 

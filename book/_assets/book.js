@@ -1,4 +1,4 @@
-// What scrolls sideways can be reached by keyboard.
+// Elements that scroll sideways can be reached by keyboard.
 function reachable() {
   for (const e of document.querySelectorAll("article table, article pre, mjx-container[display]")) {
     if (e.scrollWidth > e.clientWidth + 1) e.tabIndex = 0;
@@ -9,14 +9,14 @@ addEventListener("load", reachable);
 addEventListener("resize", reachable);
 
 // A term's definition is shown while the pointer is on the term or on the definition, or the term has the focus; Escape
-// takes it away.
+// hides it.
 function define(link) {
   const text = document.getElementById(`about-${decodeURIComponent(link.hash.slice(1))}`);
   if (!text) return;
   link.setAttribute("aria-describedby", text.id);
   let leaving;
   function place() {
-    const term = link.getClientRects()[0], box = text.getBoundingClientRect(); // the first line of a term that is broken
+    const term = link.getClientRects()[0], box = text.getBoundingClientRect(); // the first line of a term that is broken over two lines
     text.style.left = `${Math.max(8, Math.min(term.left, document.documentElement.clientWidth - box.width - 8))}px`;
     text.style.top = `${term.bottom + box.height + 4 < innerHeight ? term.bottom + 4 : Math.max(4, term.top - box.height - 4)}px`;
   }
@@ -26,13 +26,13 @@ function define(link) {
     place();
   }
   const hide = () => { clearTimeout(leaving); text.hidden = true; };
-  const leave = () => { leaving = setTimeout(hide, 200); }; // time to go from the one to the other
+  const leave = () => { leaving = setTimeout(hide, 200); }; // time to move the pointer from the term to the definition
   link.addEventListener("mouseenter", show);
   link.addEventListener("focus", show);
   link.addEventListener("blur", hide);
   for (const e of [link, text]) e.addEventListener("mouseleave", leave);
   text.addEventListener("mouseenter", () => clearTimeout(leaving));
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", () => { if (!text.hidden) place(); }, {passive: true}); // also when the focus scrolls to it
+  addEventListener("scroll", () => { if (!text.hidden) place(); }, {passive: true}); // also when the focus causes the scrolling
 }
 addEventListener("DOMContentLoaded", () => document.querySelectorAll("article a[href*='glossary.html#term-']").forEach(define));

@@ -1,11 +1,11 @@
-"""What the course's book needs of Sphinx: everything served from the book itself, and two editions.
+"""The Sphinx extension of the course's book: all files are served from the book itself, and there are two editions.
 
-- MathJax comes from a package, as one file that draws with SVG: no fonts to load, so it works from file:// too.
-- Pages are executed again when the library has changed, not only when their own code has.
+- MathJax comes from a package, as one file that draws with SVG and loads no fonts, so it works from file:// too.
+- Pages are executed again when the library has changed, not only when their own code has changed.
 - ```{panel} and ```{overview} put the library's own pictures into pages that run no code.
-- ```{teacher} is shown in the teacher edition only (BYOL_EDITION=teacher).
-- What several panels of a page have in common stands in it once.
-- A link whose title is a key of the bibliography gets the reference's own title.
+- ```{teacher} is shown only in the teacher edition (BYOL_EDITION=teacher).
+- Scripts that several panels of a page share are kept once.
+- A link whose title is a key of the bibliography gets the title of the reference.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from sphinx.util.docutils import SphinxDirective
 ROOT = Path(__file__).parents[2]
 MATHJAX = "tex-svg.js"
 
-# Of the theme's: a kernel in the cloud, and widgets' state.
+# Parts of the theme that the book does not use: a kernel in the cloud, and the state of widgets.
 UNWANTED = re.compile(
     r"<link[^>]*sphinx-thebe[^>]*>|<script[^>]*sphinx-thebe[^>]*></script>|"
     r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*thebe-config.*?</script>|<script>kernelName.*?</script>|"
@@ -33,8 +33,8 @@ UNWANTED = re.compile(
 
 SOURCE = re.compile(r'<script type="application/json" data-bt-source="(\w+)">[^<]*</script>\n?')
 
-# Of the theme's and of Sphinx's, what a screen reader stumbles over.
-MENDED = {
+# HTML of the theme and of Sphinx that confuses screen readers, and what replaces it.
+CORRECTED = {
     r'<summary><span class="toctree-toggle"': '<summary aria-label="pages of this part"><span class="toctree-toggle"',
     r"<th(?:\s[^>]*)?>\s*(?:<p>\s*</p>)?\s*</th>": "<td></td>",
     r' role="(?:doc-biblioentry|list)"': "",
@@ -42,7 +42,7 @@ MENDED = {
 
 
 def library() -> str:
-    """A digest of all that the pages import, and of the scale they run at."""
+    """Return a digest of everything that the pages import, and of the scale at which they run."""
     digest = hashlib.sha256(os.environ.get("BYOL_SCALE", "laptop").encode())
     for file in sorted((ROOT / "byol_tutorial").rglob("*")):
         if file.suffix in (".py", ".js", ".css", ".toml", ".json"):
@@ -56,13 +56,13 @@ def settle(app: Sphinx, config) -> None:
 
 
 def mark_lessons(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Lessons are notebooks in MyST text, to MyST-NB too."""
+    """Mark lessons, which are notebooks in MyST text, as notebooks for MyST-NB."""
     if source[0].startswith("---\nkernelspec:"):
         source[0] = source[0].replace("---\n", "---\nfile_format: mystnb\n", 1)
 
 
 class Panel(SphinxDirective):
-    """```{panel} board: a panel of bt.widgets that needs no kernel, on a page that is no notebook."""
+    """A directive, ```{panel} board, for a panel of bt.widgets that needs no kernel, on a page that is not a notebook."""
 
     required_arguments = 1
     optional_arguments = 1
@@ -80,7 +80,7 @@ class Panel(SphinxDirective):
 
 
 class Overview(SphinxDirective):
-    """```{overview}: BYOL on one page, drawn by the library."""
+    """A directive, ```{overview}, for BYOL on one page, drawn by the library."""
 
     def run(self) -> list[nodes.Node]:
         from byol_tutorial.course.figures.overview import overview
@@ -89,7 +89,7 @@ class Overview(SphinxDirective):
 
 
 class Teacher(SphinxDirective):
-    """Content for the teacher edition; for others it is not there at all."""
+    """A directive for content of the teacher edition, which other editions leave out."""
 
     has_content = True
 
@@ -103,7 +103,7 @@ class Teacher(SphinxDirective):
 
 
 def keep_tables(_app, _what, _name, _object, _options, lines: list[str]) -> None:
-    """Docstrings list attributes in two columns; keep these as they are."""
+    """Keep the two columns in which docstrings list attributes as they are."""
     text = "\n".join(lines)
     kept = []
     for block in re.split(r"\n\s*\n", text):
@@ -111,7 +111,7 @@ def keep_tables(_app, _what, _name, _object, _options, lines: list[str]) -> None
         if sum(bool(re.match(r"\S+(,? \S+)*\s{2,}\S", row)) for row in rows) >= 2:
             block = "::\n\n" + "\n".join(f"    {row}" for row in rows)
         else:
-            block = block.replace("|", r"\|")  # of an absolute value, not of a substitution
+            block = block.replace("|", r"\|")  # it is an absolute value, not a substitution
         kept.append(block)
     lines[:] = [*"\n\n".join(kept).split("\n"), ""]
 
@@ -132,7 +132,10 @@ def read_bibliography(app: Sphinx, *_) -> None:
 
 
 def once(page: str) -> str:
-    """Without what several panels of a page bring: a module, or bytes. Here, since cells do not know what a page leaves out."""
+    """Keep each script (a module, or bytes) that several panels of a page contain only once.
+
+    This is done on the finished page, since a cell cannot depend on the other cells of the page.
+    """
     seen: set[str] = set()
 
     def keep(script: re.Match) -> str:
@@ -144,7 +147,7 @@ def once(page: str) -> str:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Copy MathJax, and leave out what no page reads."""
+    """Copy MathJax, and remove files that no page uses."""
     if error is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
@@ -154,10 +157,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         file.unlink()
     for page in Path(app.outdir).rglob("*.html"):
         text = once(UNWANTED.sub("", page.read_text(encoding="utf-8")))
-        for wrong, right in MENDED.items():
+        for wrong, right in CORRECTED.items():
             text = re.sub(wrong, right, text)
         page.write_text(text, encoding="utf-8")
-    (Path(app.outdir) / ".nojekyll").touch()  # else GitHub Pages leaves _static out
+    (Path(app.outdir) / ".nojekyll").touch()  # without it, GitHub Pages leaves _static out
     for template in static.glob("*macros.html"):
         template.unlink()
 

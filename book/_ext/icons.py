@@ -1,8 +1,8 @@
-"""The theme's icons as a font cut to what the book shows.
+"""The theme's icons, as a font that is reduced to the icons that the book shows.
 
-The theme brings FontAwesome whole: a script of 1.5 MB, or a font that no browser loads for a page from file://. Here
-the font stands in its style sheet, `_static/icons.css`, with the glyphs that pages, scripts and style sheets name. An
-icon that the font has not ends the build.
+The theme contains the whole of FontAwesome: a script of 1.5 MB, or a font that no browser loads for a page from
+file://. Here the font is part of a style sheet, `_static/icons.css`, with only the glyphs that pages, scripts and style
+sheets name. An icon that the font does not have ends the build.
 """
 
 import base64
@@ -24,7 +24,7 @@ SCRIPT = re.compile(r'<script src="([^"]*)vendor/fontawesome[^"]*"></script>')
 
 
 def used(rules: str, pages: str, scripts: str, styles: str) -> set[int]:
-    """The icons' places in the font.
+    """Return the places of the icons in the font.
 
     Raises:
         ExtensionError: a page shows an icon that has no rule, or one of another font than the solid one.
@@ -37,14 +37,14 @@ def used(rules: str, pages: str, scripts: str, styles: str) -> set[int]:
     other = {name for name in shown if re.fullmatch(r"fa-(brands|regular)|fa[br]", name)}
     unknown = {name for name in shown if name.startswith("fa-") and f".{name}" not in rules}
     if other or unknown:
-        raise ExtensionError(f"icons that the book's font has not: {', '.join(sorted(other | unknown))}")
+        raise ExtensionError(f"the book's font does not have these icons: {', '.join(sorted(other | unknown))}")
     shown |= set(re.findall(r"\bfa-[\w-]+", scripts))
     escaped = {int(code, 16) for code in re.findall(r'"\\(f[0-9a-f]{3})"', styles)}
     return {places[name] for name in shown if name in places} | escaped | set(map(ord, PRIVATE.findall(styles)))
 
 
 def cut_font(path: Path, places: set[int]) -> bytes:
-    """The font with these glyphs alone, as WOFF."""
+    """Return the font with only these glyphs, as WOFF."""
     options = subset.Options(flavor="woff", layout_features=[])
     font = subset.load_font(str(path), options)
     cutter = subset.Subsetter(options)

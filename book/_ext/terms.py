@@ -1,8 +1,8 @@
-"""Lessons lead to the glossary, and say what a term means where it is read.
+"""Links from lessons to the glossary, with the definition of each term where it is read.
 
-The first time a lesson uses a term of the glossary in running text, it becomes a link. (The lessons' own text stays free
-of the role {term}, which JupyterLab shows as it is typed.) Each page then ends with the first sentence of every
-definition it leads to, hidden; book.js shows it to who points at such a link, or reaches it by keyboard.
+The first use of a glossary term in the running text of a lesson becomes a link. (The text of the lessons does not use
+the role {term}, because JupyterLab shows it as it is typed.) Each page then ends with the first sentence of every
+definition to which it links, hidden; book.js shows it when a reader points at such a link, or reaches it by keyboard.
 """
 
 import re
@@ -13,14 +13,14 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 GLOSSARY, LESSONS = "book/glossary", "notebooks/"
-# Words that a lesson mostly uses in another sense than the glossary's.
+# Words that lessons usually use in another sense than the glossary's.
 EVERYDAY = {"chance", "factor", "shape", "shapes", "transfer"}
-# What may not have a link in it, or would look strange with one.
+# Nodes that may not contain a link, or would look strange with one.
 CLOSED = (nodes.reference, nodes.literal, nodes.math, nodes.raw, nodes.strong, nodes.table, nodes.title, nodes.caption)
 
 
 def read_glossary(app: Sphinx, env) -> None:
-    """env.glossary: the place of each definition -> (its names, its first sentence)."""
+    """Set env.glossary, which maps the place of each definition to (its names, its first sentence)."""
     env.glossary = {}
     if GLOSSARY not in env.found_docs:
         return
@@ -32,7 +32,7 @@ def read_glossary(app: Sphinx, env) -> None:
 
 
 def first_sentence(paragraph: nodes.paragraph) -> nodes.paragraph:
-    """A copy of the paragraph up to its first full stop, with what its links say but without the links."""
+    """Return a copy of the paragraph up to its first full stop, with the text of its links but without the links."""
     sentence = nodes.paragraph()
     for child in paragraph.deepcopy().children:
         stop = re.search(r"\.(?=\s|$)", child) if isinstance(child, nodes.Text) else None
@@ -45,7 +45,7 @@ def first_sentence(paragraph: nodes.paragraph) -> nodes.paragraph:
 
 
 def pattern(names: Iterable[str]) -> re.Pattern:
-    """Any of the names as a word of its own, the longest that fits, in the plural too, at the beginning of a sentence too."""
+    """Return a pattern for any of the names as a whole word, the longest first, also in the plural or capitalised."""
     words = []
     for name in sorted(names, key=len, reverse=True):
         first = f"[{name[0]}{name[0].upper()}]" if name[0].islower() else re.escape(name[0])
@@ -54,7 +54,7 @@ def pattern(names: Iterable[str]) -> re.Pattern:
 
 
 def link_terms(doctree: nodes.document, glossary: dict, address: str) -> None:
-    """The first use of each term in running text leads to its definition, at the address of the glossary."""
+    """Link the first use of each term in running text to its definition, at the address of the glossary."""
     places = {name: place for place, (names, _) in glossary.items() for name in names if name not in EVERYDAY}
     words, met = pattern(places), set()
     for text in [*doctree.findall(nodes.Text)]:
@@ -83,7 +83,7 @@ def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 def defined(doctree: nodes.document, glossary: dict) -> list[str]:
-    """The places in the glossary that a page leads to, each once."""
+    """Return the places in the glossary to which a page links, each once."""
     links = [link.get("refuri", "").rpartition("glossary.html#")[2] for link in doctree.findall(nodes.reference)]
     return [place for place in dict.fromkeys(links) if place in glossary]
 
@@ -93,11 +93,11 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if glossary and docname.startswith(LESSONS) and app.builder.format == "html":
         link_terms(doctree, glossary, app.builder.get_relative_uri(docname, GLOSSARY))
     if any(any(glossary[place][1].findall(nodes.math)) for place in defined(doctree, glossary)):
-        app.env.get_domain("math").data["has_equations"][docname] = True  # else the page would not load MathJax
+        app.env.get_domain("math").data["has_equations"][docname] = True  # without it the page would not load MathJax
 
 
 def add_definitions(app: Sphinx, docname: str, _template, context: dict, doctree: nodes.document | None) -> None:
-    """At the end of the page and not in its document, so that a search finds the term in the glossary alone."""
+    """Add the definitions at the end of the page, not to its document, so that a search finds them only in the glossary."""
     if doctree is None:
         return
     for place in defined(doctree, app.env.glossary):

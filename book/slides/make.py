@@ -1,7 +1,8 @@
-"""Slides from the lessons: python book/slides/make.py WORK OUT, after `make book` has executed them.
+"""Make slides from the lessons: python book/slides/make.py WORK OUT, after `make book` has executed them.
 
-One deck a lesson, one slide a section: its first words, its equations, its first picture, table or code as the book has it;
-all of its text as the speaker's notes (press S). Static HTML, with reveal.js and MathJax beside it.
+Each lesson becomes one deck, and each section one slide. A slide has the first words of the section, its equations, and
+its first picture, table or code as in the book; the whole text becomes the speaker's notes (press S). The result is
+static HTML, with reveal.js and MathJax beside it.
 """
 
 import re
@@ -16,18 +17,19 @@ from jupyter_cache import get_cache
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-WORDS, LINES = 45, 18  # of a section's text, and of code, on its slide; the notes have all of the text
+# The most words of a section and the most lines of code on its slide; the notes have the whole text.
+WORDS, LINES = 45, 18
 
 
 def lessons() -> list[Path]:
-    """The lessons' texts, in the order of the book."""
+    """Return the text files of the lessons, in the order of the book."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     return [ROOT / f"{file}.md" for file in files if re.match(r"notebooks/\d", file)]
 
 
 def executed(lesson: Path, work: Path) -> list[dict]:
-    """The lesson's cells, the code with its outputs from the newest build."""
+    """Return the cells of a lesson; code cells have their outputs from the newest build."""
     folders = sorted((work / "_build" / "executed").glob("*"), key=lambda folder: folder.stat().st_mtime)
     cache = get_cache(folders[-1]) if folders else None
     records = [r for r in cache.list_cache_records() if Path(r.uri).stem == lesson.stem] if cache else []
@@ -42,7 +44,7 @@ def executed(lesson: Path, work: Path) -> list[dict]:
 
 
 def sections(cells: list[dict]) -> list[tuple[str, str, list[dict], str]]:
-    """(heading, text, outputs, its first short piece of code) of each section; solutions are left out."""
+    """Return (heading, text, outputs, first short piece of code) of each section, without solutions."""
     found: list[tuple[str, list[str], list[dict], list[str]]] = []
     for cell in cells:
         if cell["cell_type"] == "markdown":
@@ -83,7 +85,7 @@ def slide(heading: str, text: str, outputs: list[dict], code: str, first: bool) 
 
 
 def first_words(paragraph: str) -> str:
-    """Whole sentences, up to WORDS words or the first of them."""
+    """Return the first sentence, and further whole sentences as long as there are at most WORDS words."""
     sentences = re.split(r"(?<=[.?!:])(?<!al\.)\s+(?=[A-Z*`])", " ".join(paragraph.split()))
     taken = sentences[:1]
     for sentence in sentences[1:]:
@@ -94,14 +96,14 @@ def first_words(paragraph: str) -> str:
 
 
 def shown(output: dict) -> str | None:
-    """A picture or a table among a cell's outputs; panels stay in the lesson."""
+    """Return an output's HTML if it is a picture or a table, and None otherwise; panels are shown only in the lesson."""
     html = output.get("data", {}).get("text/html", "")
     html = "".join(html)
     return html if ("<img" in html or "<table" in html) and "bt-static" not in html else None
 
 
 def unlinked(text: str) -> str:
-    """Without links to other pages, which a deck has not beside it."""
+    """Replace links to other pages by their text, because a deck does not contain these pages."""
     return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 

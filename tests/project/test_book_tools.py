@@ -96,7 +96,7 @@ def test_icons_of_pages_scripts_and_style_sheets_are_kept():
 
 @pytest.mark.parametrize("name", ["fa-solid fa-no-such", "fa-brands fa-sun", "fab fa-sun"])
 def test_an_icon_that_the_font_has_not_ends_the_build(name):
-    with pytest.raises(ExtensionError, match="icons that the book's font has not: fa"):
+    with pytest.raises(ExtensionError, match="the book's font does not have these icons: fa"):
         icons.used(RULES + ".fa-solid{}.fa-brands{}", f'<i class="theme {name}">', "", "")
 
 
