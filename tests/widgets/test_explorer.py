@@ -15,7 +15,7 @@ from byol_tutorial.augment.views import Views
 from byol_tutorial.config.config import FIELDS, LIVE, VIEWS
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets import explorer
-from byol_tutorial.widgets.view_settings import GROUPS, PAIRED, SETTINGS
+from byol_tutorial.widgets.explorer.view_settings import GROUPS, PAIRED, SETTINGS
 
 PAPER = "the paper's T and T′"
 LESSON = "the lesson's"

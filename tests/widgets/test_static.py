@@ -128,7 +128,7 @@ def test_a_page_is_whole_or_what_it_was(probe, tmp_path, monkeypatch):
 
 
 def test_no_panel_names_another_host():
-    for file in (ROOT / "byol_tutorial" / "widgets").iterdir():
+    for file in (ROOT / "byol_tutorial" / "widgets").rglob("*.*"):
         if file.suffix in (".js", ".css"):
             assert not re.search(r"https?://|@import|\bimport\(['\"]|^import ", file.read_text("utf-8"), re.M), (
                 file.name
@@ -143,7 +143,7 @@ def test_a_wheel_holds_the_panels_sources(tmp_path):
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
-    sources = [f for f in (ROOT / "byol_tutorial" / "widgets").iterdir() if f.suffix in (".js", ".css", ".py")]
+    sources = [f for f in (ROOT / "byol_tutorial" / "widgets").rglob("*.*") if f.suffix in (".js", ".css", ".py")]
     assert len(sources) > 15
     for file in sources:
         assert str(file.relative_to(ROOT)) in inside

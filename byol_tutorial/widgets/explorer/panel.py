@@ -11,16 +11,16 @@ from dataclasses import replace
 import traitlets
 from torch import Tensor
 
-from ..augment.explain import Stage
-from ..augment.shared_cues import PAIRS, Share, shares, small
-from ..config.config import FIELDS, Config
-from ..config.errors import ConfigError, UserError
-from ..config.presets import preset
-from ..data.image_set import ImageSet
-from ..data.streaming import StreamedSet
-from ..live.command_queue import CommandQueue
-from .assets import source
-from .panel import Panel
+from ...augment.explain import Stage
+from ...augment.shared_cues import PAIRS, Share, shares, small
+from ...config.config import FIELDS, Config
+from ...config.errors import ConfigError, UserError
+from ...config.presets import preset
+from ...data.image_set import ImageSet
+from ...data.streaming import StreamedSet
+from ...live.command_queue import CommandQueue
+from ..assets import source
+from ..panel import Panel
 from .scene import SMALLEST, THUMBS, Scene, fitting
 from .view_settings import PAIRED, SETTINGS, controls, equal, recipes
 

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..augment.explain import Stage, chain
-from ..augment.operations import Draw, as_float
-from ..augment.views import Views
-from ..config.config import Config
-from ..config.errors import UserError
-from ..data.image_set import ImageSet
+from ...augment.explain import Stage, chain
+from ...augment.operations import Draw, as_float
+from ...augment.views import Views
+from ...config.config import Config
+from ...config.errors import UserError
+from ...data.image_set import ImageSet
 
 SHOWN, THUMBS = 8, 12  # pairs of views, small pictures to choose from
 LARGEST, SMALLEST = 96, 48  # pixels a side, at most, of pictures and of small pictures on their way to the browser

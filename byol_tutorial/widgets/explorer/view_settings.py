@@ -1,7 +1,7 @@
 """Which fields of Config decide T and T′, how they are grouped, and recipes for them. Bounds and help are Config's own."""
 
-from ..config.config import FIELDS, RANGES, Config
-from ..config.presets import PAPER_VIEWS, preset
+from ...config.config import FIELDS, RANGES, Config
+from ...config.presets import PAPER_VIEWS, preset
 
 GROUPS = {
     "Crop and flip": ("crop_area", "crop_ratio", "flip_p"),
