@@ -110,6 +110,7 @@ def test_kill_9_while_saving_leaves_a_whole_checkpoint(tmp_path):
 # Files may have at most 20,000 bytes: what a full disk does to a writer, without filling one.
 LIMITED = """
 import resource, sys
+sys.dont_write_bytecode = True  # Python 3.11 would keep what the limit cuts short, and fail at the next import
 import byol_tutorial as bt
 trainer = bt.Trainer(bt.Config(**eval(sys.argv[2])), bt.load("shapes", limit=44), device="cpu")
 trainer.step()
@@ -173,7 +174,7 @@ def test_sigterm_saves_and_exits_and_the_run_can_go_on(images):
 def test_a_run_killed_before_its_first_epoch_ends_can_be_resumed(images, monkeypatch, capsys):
     run = ["train", "--data", "folder:images", "--out", "run", *OPTIONS, "--knn-every=0"]
     process = subprocess.Popen(
-        command(*run, "--epochs=3", "--batch-size=2", "--encoder=resnet18", "--view-size=160"),
+        command(*run, "--epochs=1", "--batch-size=2", "--encoder=resnet18", "--view-size=160"),
         cwd=images, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -320,9 +321,11 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     run_folder.save_state(tmp_path, trainer)
     strict = json.loads((tmp_path / "history.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert strict["gradient_norm"] == [None]
-    for _ in range(16):  # each that overflows halves the scale
+    moved = False
+    while not moved and trainer.steps_done < 17:  # each step that overflows halves the scale
         trainer.step()
-    assert not all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+        moved = not all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+    assert moved
 
 
 def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
