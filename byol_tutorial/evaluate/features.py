@@ -38,21 +38,58 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
 
 
 @torch.no_grad()
-def projections(projector: nn.Module, y: Tensor) -> Tensor:
-    """Return z = g(y) without gradient: representations y (N, D) -> float32 (N, d), on the CPU.
+def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+    """Return y = f(x) and z = g(f(x)) of images: float32 (N, D) and (N, d), on the CPU.
 
-    BatchNorm normalises with the mean and variance of these N representations, as it does with a batch in training:
-    its running averages mean little in the first twenty steps, when a collapse may already begin. They are neither used
-    nor changed. N must be at least 2.
+    online: a network with the parts `encoder` f and `projector` g. It is not changed.
+
+    y is what `features` gives. For z, BatchNorm normalises with its running averages too, but without the part that
+    they still have of their start, see `settled`: with it, the projections of a network that has made few steps would
+    all point in one direction and look like a collapse.
     """
-    g = copy.deepcopy(projector).eval()
-    for layer in g.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.running_mean = layer.running_var = (
-                None  # without them it takes those of its input, in this process alone
-            )
-    device = next(projector.parameters(), y).device
-    return g(y.to(device)).float().cpu()
+    y = features(online.encoder, images)
+    network = settled(online)
+    if network is None:
+        network, seen = online, y
+    else:
+        seen = features(network.encoder, images)
+    g, training = network.projector, network.projector.training
+    device = next(g.parameters(), seen).device
+    g.eval()
+    z = torch.cat([g(part.to(device)).float().cpu() for part in seen.split(4096)])
+    g.train(training)
+    return y, z
+
+
+def settled(network: nn.Module) -> nn.Module | None:
+    """Return a copy whose BatchNorm averages are free of their start; None where no such part is left in them.
+
+    A running average begins as mean 0 and variance 1. After t batches it is m_t = (1 − ρ)^t m_0 + ρ Σ_k (1 − ρ)^(t−k) b_k
+    with ρ = 0.1 and the batches' own values b_k. As Adam does with its moments, the copy has (m_t − (1 − ρ)^t m_0) /
+    (1 − (1 − ρ)^t). Where t is 0 it normalises with the statistics of the images that it is given.
+    """
+    young = [layer for layer in _batchnorms(network) if _start_share(layer) > 1e-6]
+    if not young:
+        return None
+    copied = copy.deepcopy(network)
+    for layer in _batchnorms(copied):
+        start = _start_share(layer)
+        if start == 1:
+            layer.running_mean = layer.running_var = None
+        elif start > 1e-6:
+            layer.running_mean.div_(1 - start)
+            layer.running_var.sub_(start).div_(1 - start)
+    return copied
+
+
+def _batchnorms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    kind = nn.modules.batchnorm._BatchNorm
+    return [layer for layer in network.modules() if isinstance(layer, kind) and layer.running_mean is not None]
+
+
+def _start_share(layer: nn.modules.batchnorm._BatchNorm) -> float:
+    """Return the weight (1 − ρ)^t that mean 0 and variance 1 still have in a layer's running averages."""
+    return (1 - layer.momentum) ** int(layer.num_batches_tracked)
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from ..config.errors import DivergedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
-from ..evaluate.features import features, projections
+from ..evaluate.features import features
 from ..evaluate.knn import knn_accuracy
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
@@ -32,19 +32,13 @@ def looked_at(trainer) -> ImageSet:
     return source.sample(REPORTED)
 
 
-def represent(trainer, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
-    """Return y, as `features` gives it, and z, as `projections` does, of images without augmentation."""
-    y = features(trainer.model.encoder, images)
-    return y, projections(trainer.model.projector, y)
-
-
 def represent_or_refuse(trainer, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
-    """Return what `represent` does.
+    """Return y and z of images, as Trainer.represent does.
 
     Raises:
         DivergedError: y or z is not finite. Weights can overflow in a step whose own loss was still finite.
     """
-    y, z = represent(trainer, images)
+    y, z = trainer.represent(images)
     for name, values in (("representations", y), ("projections", z)):
         if not torch.isfinite(values).all():
             raise DivergedError(
@@ -56,7 +50,7 @@ def represent_or_refuse(trainer, images: Tensor | ImageSet | StreamedSet) -> tup
 
 def report(trainer) -> CollapseReport:
     """Measure the collapse of the projections of up to 512 test (else train) images, without augmentation."""
-    return collapse_report(represent(trainer, looked_at(trainer).images)[1])
+    return collapse_report(trainer.represent(looked_at(trainer).images)[1])
 
 
 def diagnosis(trainer) -> Diagnosis:

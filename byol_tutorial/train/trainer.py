@@ -22,6 +22,7 @@ from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import CollapseReport, Diagnosis, cosines, spread
+from ..evaluate.features import representations
 from ..methods.base import Objective, Output
 from ..methods.registry import OBJECTIVES, build_model
 from ..networks.vit import synchronise_batchnorm
@@ -354,10 +355,10 @@ class Trainer:
     def represent(self, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
         """Return y and z of images without augmentation, float32 (N, D) and (N, d) on the CPU.
 
-        y is bt.features of the encoder, in evaluation mode. z is the projector's output for these y, its BatchNorm with
-        their own mean and variance, as in training: see evaluate.features.projections. The run is not changed.
+        Both are those of the online network in evaluation mode, see evaluate.features.representations; y is
+        bt.features of the encoder. The run is not changed.
         """
-        return monitor.represent(self, images)
+        return representations(self.model.online, images)
 
     def report(self) -> CollapseReport:
         """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.config.errors import TrainingError
-from byol_tutorial.evaluate.features import pixels, projections
+from byol_tutorial.evaluate.features import pixels, representations, settled
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.networks.encoders import build_encoder
 from byol_tutorial.networks.heads import MLP
@@ -235,37 +235,90 @@ def test_the_linear_probe_leaves_numpys_threads_as_they_were_and_takes_one(monke
 # --- projections --------------------------------------------------------------------------------
 
 
-def test_projections_are_the_projector_with_batch_statistics_worked_out_by_hand():
-    """linear, BatchNorm, ReLU, linear in float64, without torch's own BatchNorm; running averages play no part."""
-    g = MLP(6, 10, 4)
-    g[1].running_mean.fill_(7.0)
+class Online(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 8), torch.nn.BatchNorm1d(8))
+        self.projector = MLP(8, 10, 4)
+
+
+def pictures(n, seed=0):
+    return torch.randint(0, 256, (n, 3, 2, 2), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def as_input(images):
+    return (images.double() / 255 - 0.5) / 0.25
+
+
+def test_running_averages_are_freed_of_their_start_as_worked_out_by_hand():
+    """After t batches the average is the weighted mean of the batches' own values, weights 0.9^(t−k), k = 1 ... t."""
+    torch.manual_seed(0)
+    network, t = Online().double(), 5
+    batches = [as_input(pictures(30, seed=k)) for k in range(t)]
+    network.train()
+    hidden = [network.encoder[1](b.flatten(1)).detach() for b in batches]
+    for b in batches:
+        network.encoder(b)
+    weights = torch.tensor([0.9 ** (t - k) for k in range(1, t + 1)], dtype=torch.float64)
+    weights /= weights.sum()
+    layer = settled(network).encoder[2]
+    for value, of in ((layer.running_mean, lambda h: h.mean(0)), (layer.running_var, lambda h: h.var(0))):
+        torch.testing.assert_close(value, sum(w * of(h) for w, h in zip(weights, hidden, strict=True)))
+
+
+def test_y_is_the_features_and_z_follows_from_the_settled_averages():
+    torch.manual_seed(0)
+    network = Online()
+    network.train()
+    for k in range(3):
+        network.projector(network.encoder(as_input(pictures(40, seed=k)).float()))
+    images = pictures(25, seed=9)
+    y, z = representations(network, images)
+    assert torch.equal(y, bt.features(network.encoder, images))
+    copied = settled(network).eval()
     with torch.no_grad():
-        g[1].weight.uniform_(0.5, 2)
-        g[1].bias.uniform_(-1, 1)
-    y = torch.randn(30, 6)
-    w = {name: p.detach().double().numpy() for name, p in g.named_parameters()}
-    hidden = y.double().numpy() @ w["0.weight"].T + w.get("0.bias", 0)
-    scaled = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + g[1].eps) * w["1.weight"] + w["1.bias"]
-    expected = np.maximum(scaled, 0) @ w["3.weight"].T + w.get("3.bias", 0)
-    z = projections(g, y)
-    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(z, copied.projector(copied.encoder(as_input(images).float())))
     assert z.dtype == torch.float32
     assert not z.requires_grad
 
 
+def test_an_untrained_network_normalises_with_the_images_that_it_is_given():
+    torch.manual_seed(0)
+    network, images = Online().double(), pictures(25)
+    x = as_input(images).flatten(1)
+    with torch.no_grad():
+        h = network.encoder[1](x)
+        h = (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
+        h = network.projector[0](h)
+        h = (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
+        expected = network.projector[3](h.relu())
+    torch.testing.assert_close(representations(network.float(), images)[1].double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_of_many_steps_is_taken_as_it_is():
+    network = Online()
+    for layer in (network.encoder[2], network.projector[1]):
+        layer.num_batches_tracked.fill_(200)
+        layer.running_mean.fill_(0.3)
+    assert settled(network) is None
+    y, z = representations(network, pictures(9))
+    with torch.no_grad():
+        torch.testing.assert_close(z, network.projector.eval()(y))
+
+
 @pytest.mark.parametrize("training", [True, False])
-def test_projections_leave_the_projector_as_it_was(training):
-    g = MLP(6, 10, 4).train(training)
-    before = {name: value.clone() for name, value in g.state_dict().items()}
-    projections(g, torch.randn(30, 6))
-    assert g.training == training
-    for name, value in g.state_dict().items():
+def test_representations_leave_the_network_as_it_was(training):
+    network = Online().train(training)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    representations(network, pictures(30))
+    assert all(module.training == training for module in network.modules())
+    for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 
-def test_projections_of_one_process_wait_for_no_other():
+def test_representations_of_one_process_wait_for_no_other():
     """SyncBatchNorm in training mode would ask the other processes, which may be at something else."""
-    plain = MLP(6, 10, 4)
+    plain = Online()
     shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
-    y = torch.randn(30, 6)
-    torch.testing.assert_close(projections(shared, y), projections(plain, y))
+    images = pictures(30)
+    torch.testing.assert_close(representations(shared, images)[1], representations(plain, images)[1])
