@@ -7,7 +7,11 @@ ARGS ?=
 # start would compile the sources of torch again, which takes 6 s of the 10 s until the first step of a run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab lint check test verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
+# There is one process per core with one thread each, so that tests which train do not compete for the cores. Each begins
+# with a part of the files of its own, so that few fixtures are made twice; the one that is done first takes over others.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+.PHONY: lab lint check test test-book test-others verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
@@ -20,15 +24,22 @@ lint: .venv/installed
 
 # For every edit: lint, and the tests that neither train for long nor open a browser.
 check: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests --ignore tests/browser -m "not training" $(ARGS)
+	$(PYTEST) tests --ignore tests/browser -m "not training" $(ARGS)
 
-# There is one process per core with one thread each, so that tests which train do not compete for the cores. The
-# notebooks run separately, because in one process with the browser tests two event loops would conflict. The book is
-# built before the tests, strictly and from an empty folder.
+# The notebooks come first and alone: in one process with the browser tests two event loops would conflict, and the book
+# reads the runs that they kept. The book's pages are executed one after another, so the tests that do not need the book
+# run beside them.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --nbmake notebooks
+	$(PYTEST) --nbmake notebooks
+	$(MAKE) -j 2 test-book test-others
+
+# Builds the book strictly and from an empty folder, then tests it.
+test-book: .venv/installed
 	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
-	OMP_NUM_THREADS=1 BYOL_BOOK=build/test/html $(BIN)/python -m pytest -n auto tests $(ARGS)
+	BYOL_BOOK=build/test/html $(PYTEST) tests/browser/test_book.py
+
+test-others: .venv/installed
+	$(PYTEST) tests --ignore tests/browser/test_book.py $(ARGS)
 
 # Runs every notebook as a reader does, at laptop scale; this takes about twenty minutes on two cores.
 verify: .venv/installed

@@ -481,7 +481,7 @@ def test_many_sessions_leave_nothing_behind(train):
         return threading.active_count(), sum(type(o) is bt.Session for o in gc.get_objects())
 
     before = count()
-    for _ in range(100):
+    for _ in range(30):
         with bt.Session(bt.Config(**TINY), train, device="cpu") as session:
             session.run(steps=1)
         del session

@@ -318,7 +318,7 @@ def test_a_page_that_is_gone_pauses_the_run(panel, monkeypatch):
     assert panel.frame["note"] == ""
 
 
-def test_a_hundred_panels_leave_nothing_behind(images):
+def test_closed_panels_leave_nothing_behind(images):
     def one():
         panel = cockpit(bt.Config(**TINY), *images, device="cpu")
         panel.session.run(steps=1)
@@ -331,7 +331,7 @@ def test_a_hundred_panels_leave_nothing_behind(images):
     for _ in range(20):
         one()
     before, memory = count(), psutil.Process(os.getpid()).memory_info().rss
-    for _ in range(100):
+    for _ in range(50):
         one()
     assert count() == before
-    assert psutil.Process(os.getpid()).memory_info().rss - memory < 30e6  # one panel holds more than 1 MB
+    assert psutil.Process(os.getpid()).memory_info().rss - memory < 15e6  # one panel holds more than 1 MB
