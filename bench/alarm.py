@@ -12,7 +12,7 @@ step is that of the first of them:
     behind   the accuracy is more than MARGIN below the twin's; this also counts what the run did not learn
 
 An alarm is false in a whole healthy run, in a healthy run up to the damage and beyond it, and after a live change that
-is not a fault. MARGIN and STAYS are chosen so that no healthy run falls; the results show this, and how noisy a check is.
+is not a fault. MARGIN and STAYS are chosen so that no healthy run falls; the results show this, and the noise of a check.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Writes results with their circumstances: date, versions, machine and command. Each machine has its own folder."""
+"""Write results with their circumstances: date, versions, machine and command. Each machine has its own folder."""
 
 import datetime
 import json

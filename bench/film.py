@@ -1,8 +1,8 @@
-"""Measures the frames a second of the embedding film, and its size: python bench/film.py
+"""Measure the frames a second of the embedding film, and its size: python bench/film.py
 
 The film shows 5,000 points of "shapes" in four maps, as a page from the disk in headless Chromium without a GPU,
-playing at normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second; draw_ms is the time of one frame
-until its pixels can be read. The size is that of the page. For the phase plane, the time from moving a slider until the
+playing at normal speed. A frame is drawn by requestAnimationFrame, at most 60 a second; draw_ms is the time of one
+frame until its pixels can be read. The size is that of the page. For the phase plane, the time from moving a slider until the
 new basin is drawn is measured.
 """
 

@@ -1,4 +1,4 @@
-"""Measures the speed on a CUDA device, and which parts take the time: python bench/gpu.py [PART ...] [--quick]
+"""Measure the speed on a CUDA device, and which parts take the time: python bench/gpu.py [PART ...] [--quick]
 
 Without a PART, all parts run in this order. Results are written after every case, so that a run that is interrupted
 leaves its results so far, and a case that fails leaves its error. bench/gpu.sh gives each part its own time limit.
@@ -48,7 +48,7 @@ def trainer_of(config: dict) -> bt.Trainer:
 
 
 def milliseconds(work: Callable, least: float) -> float:
-    """Return the median over three rounds of the mean time of a call, where each round takes at least `least` seconds."""
+    """Return the median over three rounds of the mean time of a call; each round takes at least `least` seconds."""
     rounds = []
     for _ in range(3):
         torch.cuda.synchronize()
@@ -87,7 +87,7 @@ def profile(work: Callable, n: int = 10) -> dict:
 
 
 def steps(config: dict, least: float, details: bool = False) -> dict:
-    """Return the images a second of whole steps, and the seconds until the fifth step, when all is compiled and recorded."""
+    """Return the images a second of whole steps, and the seconds of the first five, which compile and record."""
     start = time.perf_counter()
     trainer = trainer_of(config)
     for _ in range(5):

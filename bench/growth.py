@@ -1,4 +1,4 @@
-"""Measures how time and memory grow: python bench/growth.py [--quick]
+"""Measure how time and memory grow: python bench/growth.py [--quick]
 
 Training: images a second, milliseconds a step and peak memory for several batch sizes and image sizes, with the small
 encoder and the paper's views. Streaming: the same for several numbers of image files, JPEGs of 64 px that are decoded

@@ -1,7 +1,7 @@
 """How long until "shapes" is learned: python bench/learn.py [--seeds 3] [--quick]
 
-Measures the seconds of training until the linear probe, computed after every epoch, reaches 0.90. The time of the probes
-is not counted. The schedule is the preset's own, so the last epochs, in which the rate falls to 0, are usually needed.
+Measures the seconds of training until the linear probe, computed after every epoch, reaches 0.90. The time of the
+probes is not counted. The schedule is the preset's own, so the last epochs, in which the rate falls to 0, are usually needed.
 Also measures the ablation grid of the course: eight runs, two at a time.
 """
 
@@ -35,7 +35,7 @@ def seconds_to_learn(config: bt.Config, seed: int, limit: int | None) -> dict:
 
 
 def seconds_of_the_grid(quick: bool) -> float:
-    """Return the wall time of table 5b's eight rows by the course's runner: whole schedules, evaluation, empty cache."""
+    """Return the wall time of table 5b's eight rows by the course's runner, with evaluation and an empty cache."""
     limit, changes = (128, {"epochs": 1}) if quick else (None, {})
     train, test = bt.load("shapes", limit=limit), bt.load("shapes", "test", limit=limit)
     configs = {name: row.config(bt.preset("shapes", **changes)) for name, row in tables("5b").items()}

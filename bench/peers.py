@@ -1,4 +1,4 @@
-"""Compares the training speed with other libraries, in one run on the same work: python bench/peers.py [--quick]
+"""Compare the training speed with other libraries, in one run on the same work: python bench/peers.py [--quick]
 
 Measures the images a second of whole training steps: views, both networks, loss, gradient, SGD, moving average. All use
 the same encoder, heads, batch, image size and views, as far as the options of a library allow; the result says what

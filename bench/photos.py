@@ -1,4 +1,4 @@
-"""Trains on small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
+"""Train on small photographs: python bench/photos.py DATA [--epochs N] [--limit 10000] [--preset cifar10 --device cuda]
 
 DATA is an image folder with train/ and test/, and one sub-folder per class. The results in this repository are for
 CIFAR-10 re-encoded as JPEG, named CIFAR-10-JPEG. All cores train; only the training is timed. Each result is written at

@@ -1,4 +1,4 @@
-"""Measures the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
+"""Measure the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
 
 A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, one at a time on all
 cores, and are timed. The ablations follow, with one process per core, and are not timed.

@@ -1,4 +1,4 @@
-"""Measures the time until the first result: python bench/startup.py [--quick]
+"""Measure the time until the first result: python bench/startup.py [--quick]
 
 Imports are timed in new processes, torch alone and byol_tutorial in turns, and compared by their medians. A first
 process has already stored what Python and numba compile. The first step of a run and the first picture of a notebook

@@ -1,8 +1,8 @@
-"""Measures the parts of a step, and how close it comes to the machine's own speed: python bench/step.py [--quick]
+"""Measure the parts of a step, and how close it comes to the machine's own speed: python bench/step.py [--quick]
 
 Each part is measured alone, in turns, and the medians are shown; "rest" is the whole step minus its parts: Python,
-measures, history. The limits are the same step with views made beforehand, and the machine's own speed at a large matrix
-product and at the encoder's widest convolution, in GFLOP/s beside the step's.
+measures, history. The limits are the same step with views made beforehand, and the machine's own speed at a large
+matrix product and at the encoder's widest convolution, in GFLOP/s beside the step's.
 """
 
 import argparse

@@ -16,7 +16,7 @@ function define(link) {
   link.setAttribute("aria-describedby", text.id);
   let leaving;
   function place() {
-    const term = link.getClientRects()[0], box = text.getBoundingClientRect(); // the first line of a term that is broken over two lines
+    const term = link.getClientRects()[0], box = text.getBoundingClientRect(); // the first line of a broken term
     text.style.left = `${Math.max(8, Math.min(term.left, document.documentElement.clientWidth - box.width - 8))}px`;
     text.style.top = `${term.bottom + box.height + 4 < innerHeight ? term.bottom + 4 : Math.max(4, term.top - box.height - 4)}px`;
   }
@@ -33,6 +33,6 @@ function define(link) {
   for (const e of [link, text]) e.addEventListener("mouseleave", leave);
   text.addEventListener("mouseenter", () => clearTimeout(leaving));
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", () => { if (!text.hidden) place(); }, {passive: true}); // also when the focus causes the scrolling
+  addEventListener("scroll", () => { if (!text.hidden) place(); }, {passive: true}); // also after focus
 }
 addEventListener("DOMContentLoaded", () => document.querySelectorAll("article a[href*='glossary.html#term-']").forEach(define));

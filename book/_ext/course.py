@@ -62,7 +62,7 @@ def mark_lessons(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 class Panel(SphinxDirective):
-    """A directive, ```{panel} board, for a panel of bt.widgets that needs no kernel, on a page that is not a notebook."""
+    """A directive, ```{panel} board, for a panel of bt.widgets without a kernel, on a page that is not a notebook."""
 
     required_arguments = 1
     optional_arguments = 1

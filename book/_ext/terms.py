@@ -97,7 +97,7 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def add_definitions(app: Sphinx, docname: str, _template, context: dict, doctree: nodes.document | None) -> None:
-    """Add the definitions at the end of the page, not to its document, so that a search finds them only in the glossary."""
+    """Add the definitions at the end of the page, not to its document; so a search finds them only in the glossary."""
     if doctree is None:
         return
     for place in defined(doctree, app.env.glossary):

@@ -96,7 +96,7 @@ def first_words(paragraph: str) -> str:
 
 
 def shown(output: dict) -> str | None:
-    """Return an output's HTML if it is a picture or a table, and None otherwise; panels are shown only in the lesson."""
+    """Return an output's HTML if it is a picture or a table, and None otherwise, also for panels."""
     html = output.get("data", {}).get("text/html", "")
     html = "".join(html)
     return html if ("<img" in html or "<table" in html) and "bt-static" not in html else None

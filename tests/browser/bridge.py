@@ -1,7 +1,7 @@
-"""A panel in a page without Jupyter: a model in JavaScript that is bridged to the real widget in this process.
+"""A panel in a page without Jupyter: a model in JavaScript that is connected to the real widget in this process.
 
-What the page sends is carried out by the widget's `command`; what the widget shows is handed to the page by
-`settle`. So a test sees the panel's own JavaScript, styles and Python, and decides itself when a message arrives.
+The widget's `command` carries out the messages of the page; `settle` sends the values of the widget to the page. So a
+test uses the panel's own JavaScript, styles and Python, and decides itself when a message arrives.
 """
 
 import base64
@@ -47,16 +47,16 @@ def packed(value):
 class Bridge:
     """A panel shown in a page.
 
-    page: Playwright's. panel: a widgets.Panel. recorded: as in a page without kernel. finished: called before what the
-    panel shows is handed over; waits until the panel has nothing more to compute.
+    page: a page of Playwright. panel: a widgets.Panel. recorded: whether to show it as in a page without a kernel.
+    finished: a function that waits until the panel has finished its computations, called before its values are sent.
     """
 
     def __init__(self, page, panel, recorded: bool = False, finished=lambda: None):
         self.page, self.panel, self.finished = page, panel, finished
-        self.sent: list[dict] = []  # all but pings
+        self.sent: list[dict] = []  # all messages except pings
         self.errors: list[str] = []
-        self.held: list[dict] | None = None  # messages that have not arrived yet, while they are held up
-        self.answers = True  # whether somebody answers pings
+        self.held: list[dict] | None = None  # messages that have been sent but not delivered yet, while they are held
+        self.answers = True  # whether pings are answered
         self._news: queue.Queue = queue.Queue()
         names = [
             n for n in panel.traits(sync=True) if not n.startswith("_") and n not in ("layout", "tabbable", "tooltip")
@@ -84,18 +84,18 @@ class Bridge:
             self.held.append(message)
 
     def hold(self) -> None:
-        """From now on messages are on their way, until `deliver`."""
+        """Hold all messages from now on, until `deliver`."""
         self.held = []
 
     def deliver(self, n: int | None = None) -> None:
-        """Let the first n held messages arrive, or all and end holding."""
+        """Deliver the first n held messages; without n, deliver all and stop holding."""
         held = self.held
         now, self.held = (held, None) if n is None else (held[:n], held[n:])
         for message in now:
             self.panel.command(message)
 
     def settle(self) -> None:
-        """Wait until what the page had to say has arrived, has been carried out and is on the page."""
+        """Wait until the messages of the page have arrived and been carried out, and the results are on the page."""
         frames = "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
         self.page.evaluate(f"async () => {{ await {frames}; await Promise.all(window.sent); }}")
         self.finished()

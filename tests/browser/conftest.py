@@ -1,4 +1,4 @@
-"""Browser tests: a page in the system's Chromium that may speak to this machine alone, and a JupyterLab."""
+"""Fixtures of the browser tests: a page in Chromium that may connect only to this machine, and a JupyterLab."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ def chromium() -> str | None:
 
 
 def pytest_collection_modifyitems(items):
-    """Every test here is a browser test, skipped where there is no Chromium."""
+    """Mark every test here as a browser test, and skip it where there is no Chromium."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker("browser")
@@ -42,7 +42,7 @@ def browser_type_launch_args(browser_type_launch_args):
 
 @pytest.fixture
 def page(page):
-    """A page; a request to another host, an error on its console or an exception in it fails the test."""
+    """Return a page; a request to another host, an error on its console or an exception in it fails the test."""
     faults = []
     page.on("request", lambda r: None if HERE.match(r.url) else faults.append(f"request to {r.url}"))
     page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
@@ -54,7 +54,7 @@ def page(page):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """A JupyterLab server, one for all tests of a process."""
+    """Return a JupyterLab server, one for all tests of a process."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.close()

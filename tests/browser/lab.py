@@ -1,4 +1,4 @@
-"""A real JupyterLab for browser tests: its server, notebooks made from cells, and how to run them in a page."""
+"""A real JupyterLab for browser tests: its server, notebooks made from cells, and functions that run them in a page."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-SETTINGS = {  # no questions: start the kernel, fetch no news
+SETTINGS = {  # start the kernel without a question, and fetch no news
     "notebook-extension/tracker": {"autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 class Lab:
-    """A JupyterLab server of its own in a folder of its own; no settings of the user's are read or written."""
+    """A JupyterLab server in its own folder, which neither reads nor writes settings of the user."""
 
     def __init__(self, folder: Path, scale: str = "smoke", threads: int | None = 1):
         self.folder, self.port = folder, free_port()
@@ -69,7 +69,7 @@ class Lab:
             time.sleep(0.2)
 
     def notebook(self, name: str, *cells: str) -> str:
-        """Write a notebook of these code cells; its name in the server's folder."""
+        """Write a notebook of these code cells, and return its name in the server's folder."""
         book = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
@@ -78,7 +78,7 @@ class Lab:
         return f"{name}.ipynb"
 
     def open(self, page, notebook: str, theme: str = "JupyterLab Light") -> None:
-        """Open a notebook alone in a page, with its kernel ready."""
+        """Open only this notebook in a page, and wait until its kernel is ready."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=120_000)
         command(page, "apputils:change-theme", {"theme": theme})
@@ -110,7 +110,7 @@ def command(page, name: str, arguments: dict | None = None) -> None:
 
 
 def run_all(page) -> None:
-    """Begin to run all cells of the notebook in front."""
+    """Begin to run all cells of the notebook in the foreground."""
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
     command(page, "notebook:run-all-cells")
     page.wait_for_function(

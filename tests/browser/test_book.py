@@ -1,4 +1,4 @@
-"""The built book in Chromium: strict about requests, errors, links, alt text, contrast, width; its panels live.
+"""The built book in Chromium: requests, errors, links, alt text, contrast and width are strict, and panels work.
 
 `make test` builds the book at smoke scale first, and names its folder in BYOL_BOOK.
 """
@@ -24,7 +24,7 @@ MEGABYTE = 1e6
 
 pytestmark = pytest.mark.skipif(not (BOOK / "book" / "index.html").exists(), reason=f"no book in {BOOK}: make book")
 
-# Rules of axe-core that the theme breaks and the course cannot mend, each with its reason.
+# Rules of axe-core that the theme breaks and the course cannot correct, each with its reason.
 AXE_OFF = {
     "landmark-unique": "the theme has two unnamed navigation landmarks",
     "landmark-no-duplicate-banner": "the theme's header and the article's",
@@ -34,7 +34,7 @@ AXE_OFF = {
 
 @pytest.fixture(scope="module")
 def site():
-    """The book behind a plain static server."""
+    """Return the address of the book on a plain static server."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -50,7 +50,7 @@ def site():
 
 
 def opened(page, address: str):
-    """The page, when its equations are set and its panels are drawn."""
+    """Open the page, and wait until its equations are typeset and its panels are drawn."""
     page.goto(address, wait_until="load")
     page.evaluate("() => globalThis.MathJax?.startup?.promise")
     page.wait_for_function("() => [...document.querySelectorAll('.bt-static')].every((e) => e.querySelector('.bt'))")
@@ -58,9 +58,9 @@ def opened(page, address: str):
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds, in one line each."""
+    """Return the findings of axe-core, one line each."""
     options = {"preload": False, "rules": {rule: {"enabled": False} for rule in AXE_OFF}}
-    context = {"exclude": [["th:has(mjx-container)"]]}  # axe does not read MathML, and takes an equation for nothing
+    context = {"exclude": [["th:has(mjx-container)"]]}  # axe does not read MathML, and takes an equation for empty
     found = Axe().run(page, context=context, options=options).response["violations"]
     return [
         f"{v['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for v in found for node in v["nodes"]
@@ -69,10 +69,10 @@ def violations(page) -> list[str]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page(page, site, name):
-    """The page fixture fails it for requests to other hosts and for errors on the console."""
+    """The page fixture fails the test for requests to other hosts and for errors on the console."""
     loaded = []
     page.on("response", lambda r: loaded.append(BOOK / urlsplit(r.url).path.lstrip("/")))
-    if name == "index.html":  # leads on
+    if name == "index.html":  # it redirects to the first page
         page.goto(f"{site}/{name}")
         page.wait_for_url("**/book/index.html*")
         return
@@ -178,7 +178,7 @@ SCHEMES = ("light", "dark")
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("where", ["server", "disk"])
 def test_icons_show(page, site, scheme, where):
-    """Each is drawn, and by the book's own font: another would give all of them the same box."""
+    """Each icon is drawn in the book's own font: another font would draw the same box for all of them."""
     page.emulate_media(color_scheme=scheme)
     name = "notebooks/03_build_byol.html"
     opened(page, f"{site}/{name}" if where == "server" else (BOOK / name).as_uri())
@@ -214,7 +214,7 @@ def test_icons_show(page, site, scheme, where):
 
 
 def test_what_panels_have_in_common_is_in_a_page_once():
-    """Modules and bytes: each that a panel names is there, and none is there twice."""
+    """Each module and each block of bytes that a panel names is in the page exactly once."""
     for name in PAGES:
         text = (BOOK / name).read_text(encoding="utf-8")
         sources = re.findall(r'data-bt-source="(\w+)">', text)
@@ -240,7 +240,7 @@ def test_a_term_says_what_it_means_to_pointer_and_keyboard(page, site):
     expect(text).to_be_hidden()
     link.hover()
     expect(text).to_be_visible()
-    text.hover()  # from the word to its definition, without losing it
+    text.hover()  # the definition stays while the pointer moves from the word to it
     page.wait_for_timeout(400)
     expect(text).to_be_visible()
     page.mouse.move(0, 0)
@@ -257,7 +257,7 @@ def test_a_term_says_what_it_means_to_pointer_and_keyboard(page, site):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_definition_fits_and_is_readable(page, scheme):
-    """On a phone, from a disk, with an equation in it."""
+    """A definition with an equation works on a phone, from a disk."""
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
     opened(page, (BOOK / "notebooks/00_start_here.html").as_uri())
@@ -288,7 +288,7 @@ def test_every_lesson_leads_to_the_glossary_and_no_heading_does():
 
 
 def moved(page, region, slider: str, picture: str, keys: str = "ArrowLeft"):
-    """Whether the picture's pixels change when the slider is moved by keyboard."""
+    """Return whether the picture's pixels change when the slider is moved by keyboard."""
     target = region.locator(picture).first
     target.scroll_into_view_if_needed()
     before = target.evaluate("(c) => c.toDataURL()")

@@ -1,4 +1,4 @@
-"""The cockpit as a learner meets it: a notebook in JupyterLab, in Chromium."""
+"""The cockpit as a learner uses it: a notebook in JupyterLab, in Chromium."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ STEPS = "Number(document.querySelector('.bt-counter').textContent.match(/step (\
 
 @pytest.fixture
 def cockpit(lab, page, request):
-    """A notebook whose second cell shows a cockpit, in a page 1,200 px wide."""
+    """Open a notebook whose second cell shows a cockpit, in a page 1,200 px wide."""
     page.set_viewport_size({"width": 1200, "height": 1300})
     extra = getattr(request, "param", ())
     lab.open(page, lab.notebook(re.sub(r"\W", "_", request.node.name), SETUP, PANEL, *extra))
@@ -97,7 +97,7 @@ print(session.snapshot().series("loss") == loss, len(loss), session.snapshot().c
 
 @pytest.mark.parametrize("cockpit", [(REBUILD,)], indirect=True)
 def test_without_predictor_the_spread_falls_and_the_experiment_can_be_made_again(cockpit, page):
-    """Removed while it trains: the verdict turns, √d·std falls under 0.1, the loss looks better than ever."""
+    """When it is removed during training, the verdict changes, √d·std falls below 0.1, and the loss is lower."""
     cockpit.get_by_role("button", name="play").click()
     steps_beyond(page, 10)
     expect(cockpit.locator(".bt-verdict")).to_have_text(re.compile("^healthy"))
@@ -134,7 +134,7 @@ print(free.wait(120), panel.session.state)"""
 
 @pytest.mark.parametrize("cockpit", [(BUSY,)], indirect=True)
 def test_controls_work_while_a_cell_keeps_the_kernel_busy(cockpit, page):
-    """The cell waits for what only the panel can bring about."""
+    """The cell waits for an event that only the panel can cause."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(2)
     cell.locator(".cm-content").click()
     command(page, "notebook:run-cell")

@@ -39,7 +39,7 @@ def show(page, images):
 
 
 def pixels(page, selector: str) -> list[np.ndarray]:
-    """What stands on these canvases: uint8 (H, W, 4) each."""
+    """Return the pixels of these canvases: uint8 (H, W, 4) each."""
     found = page.locator(selector).evaluate_all(
         "(all) => all.map((c) => [c.height, c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]])"
     )
@@ -128,7 +128,7 @@ def test_an_answer_that_comes_late_does_not_move_the_slider_back(page, show):
     bridge.deliver()
     bridge.settle()
     assert bridge.panel.config.hue == (0.2, 0.2)
-    bridge.panel.set(hue=0.5)  # from a cell, when nothing is on its way
+    bridge.panel.set(hue=0.5)  # from a cell, when no message is on its way
     bridge.settle()
     expect(slider).to_have_value("0.5")
 
@@ -249,7 +249,7 @@ def test_every_control_has_a_name_and_every_picture_words(page, show):
 
 
 def test_every_control_can_be_reached_and_keeps_its_keys(page, show):
-    """With Tab, in the order of the page; and JupyterLab is told to leave their keys alone."""
+    """Tab reaches them in the order of the page, and JupyterLab does not handle their keys."""
     bridge = show()
     bridge.panel.link(False)
     bridge.settle()
@@ -266,7 +266,7 @@ def test_every_control_can_be_reached_and_keeps_its_keys(page, show):
 
 
 def test_nothing_jumps_when_pictures_change(page, show):
-    """The same canvases in the same places."""
+    """The page has the same canvases in the same places."""
     bridge = show()
     places = "() => [...document.querySelectorAll('.bt canvas, .bt input')].map((e) => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })"
     page.evaluate("window.canvases = [...document.querySelectorAll('.bt canvas')]")
@@ -337,7 +337,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     expect(page.locator(".bt-badge")).to_have_text("not live")
     expect(page.get_by_text("No kernel answers: this is the last picture.")).to_be_visible()
     expect(page.get_by_role("button", name="another draw")).to_be_disabled()
-    bridge.panel.go(seed=4)  # whatever the kernel sends is an answer
+    bridge.panel.go(seed=4)  # every message of the kernel counts as an answer
     page.clock.run_for(100)
     bridge.answers = True
     page.clock.run_for(6_000)

@@ -18,7 +18,7 @@ HTML(bt.widgets.static_html(bt.widgets.film(recording)))"""
 
 @pytest.fixture
 def panels(lab, page):
-    """Regions of the film, the phase plane, and the film as HTML."""
+    """Return the regions of the film, the phase plane, and the film as HTML."""
     page.set_viewport_size({"width": 1200, "height": 2600})
     lab.open(page, lab.notebook("film", RECORD, FILM, PLANE, STATIC), theme="JupyterLab Dark")
     run_all(page)
@@ -35,7 +35,7 @@ def try_film(film, page):
     expect(picture).to_have_attribute("aria-label", re.compile("at epoch 2.0"))
     picture.scroll_into_view_if_needed()
     picture.focus()
-    page.keyboard.press("ArrowRight")  # JupyterLab's own keys do not take it
+    page.keyboard.press("ArrowRight")  # JupyterLab's own shortcuts do not handle it
     expect(film.get_by_role("img", name="image x: ")).to_be_visible()
     page.keyboard.press("Enter")
     expect(film.get_by_role("heading", name="nearest in y at epoch 2")).to_be_visible()
@@ -47,7 +47,7 @@ def test_the_same_module_works_in_jupyterlab_and_as_html_and_without_the_kernel(
     film, plane, recorded = panels
     try_film(film, page)
     try_film(recorded, page)
-    lab.shut_down_kernels()  # neither asks for one
+    lab.shut_down_kernels()  # neither of the two needs a kernel
     words = plane.locator(".bt-phase-words")
     expect(words).to_contain_text("survives")
     plane.get_by_role("button", name="slow predictor").click()
@@ -59,4 +59,4 @@ def test_the_same_module_works_in_jupyterlab_and_as_html_and_without_the_kernel(
     expect(words).to_contain_text("survives")
     film.get_by_label("epoch", exact=True).fill("0")
     expect(film.get_by_role("heading", name="nearest in y at epoch 0")).to_be_visible()
-    expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)  # no key was a command to the notebook
+    expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)  # no key was taken as a command of the notebook

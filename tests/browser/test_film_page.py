@@ -1,4 +1,4 @@
-"""The film in a page from the disk: no kernel, no server."""
+"""The film in a page from the disk, without a kernel and without a server."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def film_page(page, tmp_path):
 
 
 def settled(page):
-    """After the next frame, in which what was asked for is drawn."""
+    """Wait for the next frame, in which a requested drawing is made."""
     page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
@@ -47,7 +47,7 @@ def test_scrubbing_moves_the_points(film_page, page):
     expect(film_page.get_by_role("img", name="at epoch 1.0")).to_be_visible()
     slider.fill("0.5")
     settled(page)
-    assert len({first, second, page.evaluate(PIXELS)}) == 3  # between two maps it is neither
+    assert len({first, second, page.evaluate(PIXELS)}) == 3  # between two maps the picture differs from both
     slider.fill("0")
     settled(page)
     assert page.evaluate(PIXELS) == first
@@ -83,7 +83,7 @@ def test_a_point_under_the_mouse_shows_its_image_and_views(film_page, page):
     expect(film_page.get_by_role("heading", name="nearest in y at epoch 0")).to_be_visible()
     assert film_page.locator(".bt-near canvas").count() == 5
     page.mouse.move(5, 5)
-    expect(film_page.locator(".bt-near")).to_be_visible()  # what was pressed stays
+    expect(film_page.locator(".bt-near")).to_be_visible()  # a point that was pressed stays selected
 
 
 def test_the_keyboard_goes_from_point_to_point(film_page, page):
@@ -114,7 +114,7 @@ def test_the_legend_takes_a_class_away(film_page, page):
     half = page.evaluate(INK)
     assert half < 0.9 * everything
     key.click()
-    page.mouse.move(5, 5)  # a class under the mouse stands out
+    page.mouse.move(5, 5)  # a class under the mouse is highlighted
     settled(page)
     assert page.evaluate(INK) == everything
 
@@ -128,7 +128,7 @@ def test_colour_by_a_factor(film_page, page):
     expect(film_page.locator(".bt-ramp")).to_be_visible()
     settled(page)
     everything = page.evaluate(INK)
-    film_page.get_by_role("button", name="a", exact=True).click()  # classes can be taken away under any colour
+    film_page.get_by_role("button", name="a", exact=True).click()  # classes can be hidden with any colouring
     page.mouse.move(5, 5)
     settled(page)
     assert page.evaluate(INK) < 0.9 * everything
@@ -162,7 +162,7 @@ def test_the_strip_is_pressed_and_dragged(film_page, page):
 
 
 def test_neighbours_are_those_of_the_map_that_is_shown(film_page, page):
-    """They lie in the space that is mapped, and change with it."""
+    """The neighbours are computed in the space that is mapped, and change with it."""
     picture = film_page.get_by_role("img", name="Map by")
     picture.focus()
     page.keyboard.press("ArrowRight")

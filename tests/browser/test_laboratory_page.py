@@ -29,7 +29,7 @@ def images():
 
 
 def finished(lab) -> None:
-    """Wait until all orders are carried out, and, where no process is at work, told."""
+    """Wait until all commands are carried out and, if no process is at work, reported."""
     thread = lab._queue.thread
     lab._queue.submit(lambda: None).result(WAIT)
     thread = lab._queue.thread or thread
@@ -39,7 +39,7 @@ def finished(lab) -> None:
 
 @pytest.fixture
 def show(page, images):
-    """Show a laboratory in the page: the bridge, of which `box` is the widget."""
+    """Show a laboratory in the page, and return the bridge, whose `box` is the widget."""
     boxes = []
 
     def show(width=900, cells=("5a", "5b"), **options) -> Bridge:
@@ -56,7 +56,7 @@ def show(page, images):
 
 
 def seen(box, step: int, state: str = "running", **accuracies) -> None:
-    """Pretend that all runs have got so far, with curves that differ from run to run, and show it."""
+    """Pretend that all runs have reached this step, with different curves for each run, and show it."""
     for i, (name, cell) in enumerate(box.lab.cells.items()):
         collapsed = (cell.row.paper or 100) < 1 and name != "τ = 0"
         loss = [1 / (1 + k + i) for k in range(step)]
@@ -98,11 +98,11 @@ def test_every_row_stands_there_with_the_papers_number(page, show):
 
 
 def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
-    """With a process, and real training."""
+    """This works with a process and real training."""
     bridge = show(cells=["BYOL", "no predictor"])
     page.get_by_role("button", name="play").click()
     end = time.monotonic() + WAIT
-    while "each process loads PyTorch" not in page.get_by_role("status").inner_text():  # which takes seconds
+    while "each process loads PyTorch" not in page.get_by_role("status").inner_text():  # loading takes seconds
         assert time.monotonic() < end
         bridge.settle()
     expect(cell(page, "BYOL")).to_contain_text("starting")
@@ -324,7 +324,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     expect(page.get_by_text("Not live: no kernel answers.")).to_be_visible()
     expect(page.get_by_role("button", name="play")).to_be_disabled()
     bridge.answers = True
-    seen(bridge.box, 3)  # whatever the kernel sends is an answer
+    seen(bridge.box, 3)  # every message of the kernel counts as an answer
     page.clock.resume()
     bridge.settle()
     expect(page.get_by_text("Not live: no kernel answers.")).to_be_hidden()
@@ -347,7 +347,7 @@ lab"""
 
 
 def workers() -> list[psutil.Process]:
-    """The laboratory's processes on this machine that descend from this test."""
+    """Return the laboratory's processes on this machine that were started by this test."""
     return [
         p for p in psutil.Process().children(recursive=True)
         if p.status() != psutil.STATUS_ZOMBIE and "byol_tutorial.live.round_robin" in " ".join(p.cmdline())
@@ -396,7 +396,7 @@ def test_in_jupyterlab_from_play_to_a_cockpit_and_no_process_is_left(lab, page):
     panel.get_by_role("button", name="play").click()
     wait_for_workers(2)
     page.locator(".jp-Notebook .jp-Cell .cm-content").nth(1).click()
-    command(page, "notebook:run-cell")  # again: another laboratory takes the place of this one
+    command(page, "notebook:run-cell")  # run again, so another laboratory replaces this one
     wait_for_workers(0)
     expect(panel.get_by_role("status")).to_contain_text("Press play")
     panel.get_by_role("button", name="play").click()

@@ -31,7 +31,7 @@ def shot(panel, name):
 
 
 def test_all_five_panels_live_in_one_notebook(notebook):
-    """Each answers: film and phase plane in the browser, the others through the kernel."""
+    """Each panel responds: film and phase plane in the browser, the others through the kernel."""
     page = notebook
     film = page.get_by_role("region", name="Embedding film")
     slider = film.get_by_label("epoch", exact=True)

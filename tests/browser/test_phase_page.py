@@ -1,4 +1,4 @@
-"""The phase plane in a page without kernel: its dynamics against SciPy's and closed forms, its controls by hand."""
+"""The phase plane in a page without kernel: its dynamics against SciPy and closed forms, its controls by hand."""
 
 import re
 
@@ -23,7 +23,7 @@ MODELS = [
 
 
 def velocity(m, p, s):
-    """Tian et al. 2021, written down a second time."""
+    """Return the velocity of Tian et al. 2021, written a second time."""
     error = m["tau"] - (1 + m["noise"]) * p
     return np.array([m["alpha"] * s * error - m["eta"] * p, 2 * p * s * error - 2 * m["eta"] * s])
 
@@ -33,7 +33,7 @@ def solve(m, p, s, end, **options):
 
 
 def collapses(m, p, s):
-    """In p and ln s, for s may nearly vanish and come back."""
+    """Return whether s vanishes in the end; solved in p and ln s, because s may nearly vanish and grow again."""
 
     def f(_, y):
         s = np.exp(max(y[1], -600))
@@ -103,7 +103,7 @@ def test_who_collapses_is_who_collapses_under_scipy(dynamics, m):
 @pytest.mark.parametrize("m", [*MODELS[:4], MODELS[5]])
 def test_the_drawn_border_divides_the_fates(dynamics, m):
     view = {"p": [-0.4, 1.4], "s": [0, 2]}
-    least = 0.003 if m["eta"] > 0 else 0.1  # without weight decay what starts near s = 0 takes very long
+    least = 0.003 if m["eta"] > 0 else 0.1  # without weight decay a start near s = 0 takes very long
     tested = 0
     for curve in dynamics("phaseSeparatrix", m, view):
         seen = [(p, s) for p, s in zip(curve["p"], curve["s"], strict=True) if -0.4 <= p <= 1.4 and least < s < 2]
@@ -192,7 +192,7 @@ def test_the_start_is_moved_by_keys_and_by_the_mouse(page, plane):
     after = handle.bounding_box()
     assert (after["x"] - before["x"], after["y"] - before["y"]) == pytest.approx((-100, 20), abs=2)
     assert start(plane)[0] < 0
-    page.mouse.move(x + 200, y)  # the button is up: nothing follows
+    page.mouse.move(x + 200, y)  # the button is up, so nothing moves
     assert handle.bounding_box() == after
 
 

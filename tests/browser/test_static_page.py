@@ -1,4 +1,4 @@
-"""Panels in a page from the disk: several at once, in any order, and the stand-in for the model."""
+"""Panels in a page from the disk: several at once, in any order, and the substitute for the model."""
 
 import pytest
 import traitlets
@@ -11,7 +11,7 @@ from byol_tutorial.widgets.static import save_html, static_html
 
 
 class Probe(Panel):
-    """Writes what it finds into the page."""
+    """A panel that writes what it finds into the page."""
 
     _esm = """
     globalThis.loads = (globalThis.loads ?? 0) + 1;
@@ -115,7 +115,7 @@ def test_a_fragment_may_come_later_as_a_cells_output_does(page, tmp_path, panels
 
 
 def test_a_panel_that_fails_says_so_and_the_others_are_shown(context, tmp_path, panels):
-    page = context.new_page()  # the fixture's page would take the error for the test's
+    page = context.new_page()  # the fixture's page would count the error as one of the test
     show(page, tmp_path, static_html(panels[4]) + static_html(panels[0]))
     expect(page.get_by_text("This panel could not be shown: no such shape")).to_be_visible()
     expect(page.locator("output.probe")).to_have_text(FOUND)

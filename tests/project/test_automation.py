@@ -1,4 +1,4 @@
-"""What runs by itself: the workflow, the hooks before a commit, the templates of issues."""
+"""The automation of the project: the workflow, the hooks before a commit, the templates of issues."""
 
 import re
 import shlex
@@ -49,7 +49,7 @@ def test_the_quick_check_runs_on_three_systems_and_every_python():
         "os": ["ubuntu-latest", "macos-latest", "windows-latest"],
         "python": ["3.11", "3.12", "3.13", "3.14"],
     }
-    assert job["defaults"]["run"]["shell"] == "bash"  # Windows too: the Makefile is written for it
+    assert job["defaults"]["run"]["shell"] == "bash"  # on Windows too, because the Makefile is written for bash
 
 
 @pytest.mark.parametrize(("system", "folder"), [("", "bin"), ("Windows_NT", "Scripts")])
@@ -70,7 +70,7 @@ def test_hooks_download_nothing():
 
 @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
 def test_hooks_run_what_the_environment_holds(hook):
-    """Each command exists, takes its options, and is content with this tree."""
+    """Each command exists, accepts its options, and finds no fault in this tree."""
     program, *arguments = shlex.split(hook["entry"])
     assert Path(program).parent == Path(".venv/bin")
     files = [] if hook.get("pass_filenames") is False else ["conftest.py"]

@@ -1,4 +1,4 @@
-"""Every bench of speed runs; what it measures is nobody's business here."""
+"""Every speed benchmark runs without an error; the measured numbers are not tested here."""
 
 import importlib.util
 import json
@@ -33,7 +33,7 @@ def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
 
 
 def test_results_go_where_out_names_and_commands_share_a_file(tmp_path):
-    """From some machines only one folder can be copied, and parts of one result come from several commands."""
+    """Some machines allow copying only one folder, and several commands write parts of one result."""
     code = (
         "import common; common.write('gpu', {'parts': {'a': {'cases': {'x': 1}}}}, add=True);"
         "common.write('gpu', {'parts': {'a': {'cases': {'y': 2}}, 'b': 3}}, add=True)"

@@ -1,4 +1,4 @@
-"""The book's Sphinx extension and its slides, piece by piece; the built book is tested in browser/test_book.py."""
+"""The parts of the book's Sphinx extension and of its slides; browser/test_book.py tests the built book."""
 
 import importlib.util
 import re

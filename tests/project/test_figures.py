@@ -1,4 +1,4 @@
-"""Figures hold what they were given, say so in words, and draw without pyplot."""
+"""Figures show the data that they were given, describe it in alt text, and draw without pyplot."""
 
 import base64
 import re
@@ -51,7 +51,7 @@ def test_the_book_gets_the_same_pixels_in_fewer_bytes(picture, monkeypatch):
         data = re.search(r'src="data:image/(\w+);base64,([^"]+)"', html)
         return html[: data.start()], data[1], base64.b64decode(data[2])
 
-    picture.set_layout_engine("none")  # which may move things a little at every drawing
+    picture.set_layout_engine("none")  # a layout engine may move things a little at every drawing
     around, kind, png = shown()
     monkeypatch.setenv("BYOL_STATIC", "1")
     book_around, book_kind, webp = shown()

@@ -65,7 +65,7 @@ def test_no_word_is_misspelt():
 
 
 def test_import_pulls_in_nothing_heavy():
-    """What makes the import slow, or needs an optional package, is imported where it is used."""
+    """Modules that make the import slow, or need an optional package, are imported only where they are used."""
     code = (
         "import sys, torch; before = set(sys.modules); import byol_tutorial; print(*sorted(set(sys.modules) - before))"
     )
@@ -88,7 +88,7 @@ def test_import_pulls_in_nothing_heavy():
 
 
 def contracts(folder: Path) -> subprocess.CompletedProcess:
-    """What import-linter says of the package in this folder, by the contracts of pyproject.toml."""
+    """Run import-linter on the package in this folder, with the contracts of pyproject.toml."""
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 
@@ -102,7 +102,7 @@ def test_imports_keep_to_the_contracts():
     ("room", "line", "broken"),
     [
         ("config/fields.py", "from ..train import optim", "imports run downwards"),
-        ("augment/views.py", "from ..methods import byol", "imports run downwards"),  # beside it, on the same floor
+        ("augment/views.py", "from ..methods import byol", "imports run downwards"),  # a room on the same floor
         ("data/decode.py", "from . import loading", "no circle within a room"),
         ("live/session.py", "from .. import Trainer", "no room imports the package's own face"),
         ("attic/box.py", "X = 1", "imports run downwards"),  # a room that has no floor
@@ -123,12 +123,12 @@ def test_the_contracts_find_what_breaks_them(tmp_path, room, line, broken):
 
 
 def test_the_package_shows_few_rooms():
-    """A newcomer reads their names in one glance."""
+    """A newcomer can read their names at a glance."""
     apart = {"__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__"}
     assert len({p.name for p in (ROOT / "byol_tutorial").iterdir()} - apart) <= 14
 
 
-# What users type; a name may be added, none may go.
+# The names that users type: a name may be added, but none may be removed.
 PUBLIC = {
     "BYOL", "LARS", "PROTOCOLS", "Config", "ConfigError", "DataError", "Experiment", "ImageSet", "Recording", "Session",
     "StreamedSet", "Trainer", "augment", "byol_loss", "collapse_report", "compare", "factor_probe", "features", "guest",
@@ -191,7 +191,7 @@ def test_links_in_texts_lead_somewhere():
 
 
 def test_no_number_in_the_readme_is_older_than_its_results():
-    """Every measured number in the README's table stands in bench/results."""
+    """Every measured number in the README's table is in bench/results."""
     results = json.loads((ROOT / "bench/results/amd-epyc-2-cores/shapes.json").read_text())["runs"]
     mean = lambda rows, key: sum(r[key] for r in rows) / len(rows)  # noqa: E731
     table = re.findall(
