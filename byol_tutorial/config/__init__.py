@@ -1,4 +1,4 @@
-"""Every switch of the algorithm in one validated record, named recipes, the paper's tables, and the errors of a user."""
+"""Config with every switch of the algorithm, named recipes, the paper's tables, and the errors that users meet."""
 
 from .config import (
     ALGORITHM,

@@ -1,23 +1,27 @@
-"""Config: every switch of the algorithm in one flat, frozen, validated record. Named recipes: presets.py.
+"""Config: every switch of the algorithm in one flat, frozen, validated record. presets.py has named recipes.
 
-Each field says what it is, what it may be, and whether a running Trainer can change it ("live") or
-only a new one ("structural"). The command line's options, their help and their ranges are read from
-here, and so are the bounds of any slider. How a value is checked: fields.py.
+Each field gives its meaning, its range, and whether a running Trainer can change it ("live") or only a new one
+("structural"). The command line takes its options, their help and their ranges from here, and sliders their bounds.
+fields.py checks the values.
 """
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from .errors import ConfigError
 from .fields import METHODS, Pair, checked, option
 
-__all__ = ["FIELDS", "LIVE", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Config", "refuse_unknown"]
+__all__ = ["FIELDS", "LIVE", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Changes", "Config", "refuse_unknown"]
 
-# pairs that are a smallest and a largest value, of T and T' alike
+Changes = dict[str, Any]  # a field of Config: its value
+
+# pairs that are a smallest and a largest value, the same for T and T′
 RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
-TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # with a target network that follows; with a predictor
+TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # methods with a target network; with a predictor
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
 HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
@@ -25,12 +29,13 @@ HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
 
 @dataclass(frozen=True)
 class Config:
-    """One run of BYOL, or of a relative of it. The defaults are BYOL's recipe for "shapes"; `preset(name)` gives the others,
-    and with `method` the heads that suit the method.
+    """The settings of one run of BYOL or of a relative of it.
 
-    A field of type Pair holds one value for each view distribution, (T, T′); a single number given
-    for it is used for both. Those named in RANGES hold the ends of a range that both views draw from.
-    `low` and `high` below are inclusive.
+    The defaults are BYOL's recipe for "shapes". `preset(name)` gives the other recipes, and `preset(name, method=...)`
+    the heads that suit the method.
+
+    A field of type Pair holds one value for each view distribution, (T, T′); a single number is used for both. The
+    fields named in RANGES hold the ends of a range that both views draw from. `low` and `high` below are inclusive.
 
     Raises:
         ConfigError: a value out of its range, NaN, of the wrong type, or two that exclude each other.
@@ -48,8 +53,8 @@ class Config:
     accumulation_steps: int = option(
         1,
         RUN,
-        "forward passes whose gradients are averaged into one optimiser step; what looks at a batch, as BatchNorm, negatives, "
-        "Sinkhorn-Knopp and KoLeo, sees one pass",
+        "forward passes whose gradients are averaged into one optimiser step; BatchNorm, negatives, Sinkhorn-Knopp and "
+        "KoLeo use one pass at a time",
         low=1,
         high=65536,
     )
@@ -227,20 +232,20 @@ class Config:
     precision: str = option(
         "float32",
         HARDWARE,
-        "of the networks: float32; mixed, which is bfloat16 where the device has it and float16 elsewhere; or one of "
-        "these. Float16 scales its loss",
+        "of the networks: float32; bfloat16; float16, whose loss is scaled; mixed, which is bfloat16 where the device "
+        "has it and float16 elsewhere",
         choices=("float32", "mixed", "bfloat16", "float16"),
     )
     compile: str = option(
         "auto",
         HARDWARE,
-        "compile the model with torch.compile, which takes a minute and then saves a third of each step: auto does it on CUDA "
-        "for a run that is long enough",
+        "compile the model with torch.compile, which takes a minute and then saves a third of each step: auto does it "
+        "on CUDA in a run that is long enough",
         choices=("auto", "on", "off"),
         alone="on",
     )
     cuda_graph: bool = option(
-        True, HARDWARE, "on CUDA, record a step as a graph and replay it: the same step, started at once"
+        True, HARDWARE, "on CUDA, record a step as a graph and replay it: the same step, with one launch"
     )
 
     view_size: int = option(0, VIEWS, "pixels a side of a view; 0: as the images", low=0, high=1024)
@@ -253,8 +258,8 @@ class Config:
     colour_form: str = option(
         "torchvision",
         VIEWS,
-        "brightness multiplies and contrast pivots on the mean luma; or as in the authors' code: brightness adds, contrast pivots "
-        "on each channel's mean",
+        "brightness multiplies and contrast pivots on the mean luma; or as in the authors' code: brightness adds, "
+        "contrast pivots on each channel's mean",
         choices=("torchvision", "authors"),
         live=True,
     )
@@ -271,8 +276,8 @@ class Config:
     )
     solarize_p: Pair = option((0.0, 0.0), VIEWS, "P(solarize): x → 1 − x where x ≥ 0.5", low=0, high=1, live=True)
 
-    def __post_init__(self):
-        if isinstance(self.compile, bool):  # as it was before it could be "auto"
+    def __post_init__(self) -> None:
+        if isinstance(self.compile, bool):  # its type before it could be "auto"
             object.__setattr__(self, "compile", "on" if self.compile else "off")
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
@@ -294,30 +299,37 @@ class Config:
             return
         if self.local_crops and self.local_crop_area[1] > self.crop_area[1]:
             raise ConfigError(
-                f"local_crop_area=({self.local_crop_area[0]:g}, {self.local_crop_area[1]:g}): local crops are no larger "
-                f"than the global ones, crop_area=({self.crop_area[0]:g}, {self.crop_area[1]:g}); lower the second number"
+                f"local_crop_area=({self.local_crop_area[0]:g}, {self.local_crop_area[1]:g}): local crops are no "
+                f"larger than the global ones, crop_area=({self.crop_area[0]:g}, {self.crop_area[1]:g}); lower the "
+                "second number"
             )
         if self.ibot_weight > 0 and not self.encoder.startswith("vit"):
             raise ConfigError(
                 f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; give a vit, or 0"
             )
 
-    def replace(self, **changes) -> "Config":
-        """A copy with these fields changed, checked again. Unknown names raise ConfigError."""
+    def replace(self, **changes: Any) -> "Config":
+        """Return a copy with these fields changed.
+
+        Raises:
+            ConfigError: an unknown field, or a value that is not allowed.
+        """
         refuse_unknown(changes)
         return dataclasses.replace(self, **changes)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Changes:
+        """Return the value of each field by its name."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
+        """Return the fields as a JSON text, which `from_dict(json.loads(text))` reads back."""
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Config":
-        """The Config of these fields; those that are missing have their defaults.
+    def from_dict(cls, values: Changes) -> "Config":
+        """Make a Config of these fields; those that are missing get their defaults.
 
-        A file from before "auto" was the default of `compile` has False there, which meant no more than that.
+        Files that are older than compile="auto" have False there. False was then the default, so it becomes "auto".
         """
         refuse_unknown(values)
         if values.get("compile") is False:
@@ -325,7 +337,7 @@ class Config:
         return cls(**values)
 
     def local_size(self, view_size: int) -> int:
-        """Pixels a side of a local view, beside global ones of this size."""
+        """Return the pixels a side of a local view, for global views of this size."""
         return self.local_view_size or view_size // 2
 
     @property
@@ -335,7 +347,7 @@ class Config:
 
     @property
     def step_images(self) -> int:
-        """Images whose gradients go into one optimiser step, the effective batch."""
+        """The number of images whose gradients go into one optimiser step, the effective batch."""
         return self.batch_size * self.accumulation_steps
 
 
@@ -343,7 +355,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 LIVE = frozenset(name for name, f in FIELDS.items() if f.metadata["live"])
 
 
-def refuse_unknown(names) -> None:
+def refuse_unknown(names: Iterable[str]) -> None:
     """Raise ConfigError for the first name that is not a field of Config."""
     for name in names:
         if name not in FIELDS:

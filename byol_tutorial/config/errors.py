@@ -1,12 +1,12 @@
-"""What can go wrong by a user's doing, each with one line: the value, what is allowed, and what to do next."""
+"""The errors that a user can correct. Each message is one line: the value, what is allowed, and what to do next."""
 
 
 class UserError(ValueError):
-    """Something a user can mend. One line: what it is about, what is allowed, what to do next."""
+    """An error that a user can correct. Its message is one line: the value, what is allowed, and what to do next."""
 
 
 class ConfigError(UserError):
-    """A value that cannot be used: the message names it, what is allowed, and what to do next."""
+    """A value of Config, or a field of it, that cannot be used."""
 
 
 class TrainingError(UserError):
@@ -14,15 +14,15 @@ class TrainingError(UserError):
 
 
 class DistributedError(UserError):
-    """Processes that cannot be joined."""
+    """Processes that cannot be joined to one run."""
 
 
 class CheckpointError(UserError):
-    """A file that is no usable checkpoint, or that cannot be written."""
+    """A file that is no usable checkpoint, or a checkpoint that cannot be written."""
 
 
 class DataError(UserError):
-    """Data that cannot be used: the message names it, what is allowed, and what to do next."""
+    """Images, or a request for images, that cannot be used."""
 
 
 class EmbedError(UserError):
@@ -30,27 +30,27 @@ class EmbedError(UserError):
 
 
 class GuestError(UserError):
-    """An encoder that cannot be had."""
+    """A pretrained encoder that is unknown or cannot be loaded."""
 
 
 class WeightsError(UserError):
-    """A file of weights that cannot be read, or is another network's."""
+    """A file of weights that cannot be read, or that belongs to another network."""
 
 
 class DivergedError(TrainingError):
-    """Loss or weights are no longer finite."""
+    """A run whose loss or weights are no longer finite."""
 
 
 class SessionError(UserError):
-    """An order that this session cannot carry out as it stands."""
+    """A command that a session cannot carry out in its present state."""
 
 
 class ExperimentError(UserError):
-    """A text that is no experiment, or one of another kind of data."""
+    """A text that describes no experiment, or one with another kind of data."""
 
 
 class LaboratoryError(UserError):
-    """An order that a laboratory cannot carry out as it stands."""
+    """A command that a laboratory cannot carry out in its present state."""
 
 
 class RunError(UserError):

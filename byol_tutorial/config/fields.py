@@ -1,33 +1,54 @@
-"""A field of Config: what it may be, how it is explained, how a value is checked, and what is said of a wrong one."""
+"""A field of Config: its range, its explanation, and the check of its values with a message for a wrong one."""
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
 from .errors import ConfigError
 
-Pair = tuple[float, float]  # one value for T, one for T'
-METHODS: list[str] = []  # what Config.method may be: methods/registry.py, which knows the methods, fills it
+Pair = tuple[float, float]  # one value for T, one for T′
+Value = str | bool | int | float | Pair  # of a field
+METHODS: list[str] = []  # the values that Config.method may have; methods/registry.py fills it
 
 
 def option(
-    default, group: str, help: str, *, low=None, high=None, above=None, choices=None, live=False, of=METHODS, alone=None
+    default: Value,
+    group: str,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] | None = None,
+    live: bool = False,
+    of: Sequence[str] = METHODS,
+    alone: str | None = None,
 ) -> Any:
-    """A dataclass field with what is needed to check, explain and present it.
+    """Return a dataclass field with all that is needed to check, explain and present it.
 
-    `low` and `high` are inclusive bounds, `above` an exclusive lower one. `live`: a running Trainer can change it. `of`:
-    the methods in which it acts. `alone`: what the command line's option means where no value follows it.
+    Args:
+        low, high: inclusive bounds of a number.
+        above: exclusive lower bound of a number.
+        choices: the values that a text may have.
+        live: whether a running Trainer can change it.
+        of: the methods in which it has an effect.
+        alone: the value that the option of the command line means where no value follows it.
     """
     meta = {"group": group, "help": help, "low": low, "high": high, "above": above, "choices": choices, "live": live}
     return field(default=default, metadata=meta | {"of": of, "alone": alone})
 
 
-def checked(f: dataclasses.Field, value):
-    """The value as the field's type, or ConfigError."""
+def checked(f: dataclasses.Field[Any], value: object) -> Value:
+    """Return the value in the type of the field.
+
+    Raises:
+        ConfigError: a value that the field does not allow.
+    """
     meta = f.metadata
     if meta["choices"]:
-        if value not in meta["choices"]:
+        if not isinstance(value, str) or value not in meta["choices"]:
             raise ConfigError(f"{f.name}={value!r}: choose one of {', '.join(meta['choices'])}")
         return value
     if f.type is bool:
@@ -38,11 +59,12 @@ def checked(f: dataclasses.Field, value):
         both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(both) != 2:
             raise ConfigError(f"{f.name}={value!r}: give one number, or two: for T and for T′")
-        return tuple(_number(f, v) for v in both)
+        return _number(f, both[0]), _number(f, both[1])
     return _number(f, value)
 
 
-def _number(f: dataclasses.Field, value):
+def _number(f: dataclasses.Field[Any], value: object) -> int | float:
+    """Return the value as int or float, as the field has it, or raise ConfigError."""
     meta = f.metadata
     whole = f.type is int
     expected = "a whole number" if whole else "a number"

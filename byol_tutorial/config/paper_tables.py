@@ -1,16 +1,16 @@
-"""Tables 5a and 5b of the paper as runs, and each method without its guard: which switches make a row, and what we measured.
+"""Tables 5a and 5b of the paper as runs, and each method without its guard against collapse.
 
     rows = tables("5a", "5b")                    # name: Row
     rows["τ = 0"].config(bt.preset("shapes"))    # the row's run: a Config
     rows["τ = 0"].paper                          # 0.3, ImageNet top-1 in %
 
-Numbers: Grill et al. 2020, arXiv 2006.07733, tables 5a and 5b, 300 epochs.
+The numbers are those of Grill et al. 2020, arXiv 2006.07733, tables 5a and 5b, 300 epochs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .config import Config
+from .config import Changes, Config
 from .errors import ConfigError
 from .presets import PRESETS
 
@@ -18,32 +18,33 @@ PAPER_RANDOM = 1.4  # top-1 of the untrained encoder (section 3)
 PAPER_BEST = 72.5  # of BYOL in both tables
 PAPER_STEPS = 300 * (1_281_167 // 4096)  # ImageNet's training images, batches of 4096
 
-NO_TARGET = {"target": "online", "stop_gradient": False}
-NO_PREDICTOR = {"predictor": "identity"}
-NO_SHARPENING = {"teacher_temperature": 0.1, "teacher_temperature_start": 0.1}  # as soft as the student
+NO_TARGET: Changes = {"target": "online", "stop_gradient": False}
+NO_PREDICTOR: Changes = {"predictor": "identity"}
+NO_SHARPENING: Changes = {"teacher_temperature": 0.1, "teacher_temperature_start": 0.1}  # as soft as the student
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: the fields of Config that make it, the paper's number, and what to know where ours differs.
+    """A row of a table: the fields of Config that make it, the paper's number, and a remark where our runs differ.
 
-    paper: top-1 on ImageNet in %, linear evaluation. None: not from the paper.
+    paper: top-1 on ImageNet in %, linear evaluation. None: the row is not from the paper.
     """
 
     name: str
     table: str
     about: str
-    changes: dict
+    changes: Changes
     paper: float | None = None
     remark: str = ""
 
     def config(self, base: Config) -> Config:
+        """Return the config of this row: base with the changes."""
         return base.replace(**self.changes)
 
 
 SIMSIAM = (
-    "Stop-gradient and predictor are enough here, as SimSiam found later (67.7 without moving average). The paper itself "
-    "has 5.5 for it in table 21, and 66.6 where the predictor learns ten times as fast."
+    "Stop-gradient and predictor are enough here, as SimSiam found later (67.7 without moving average). The paper "
+    "itself has 5.5 for it in table 21, and 66.6 where the predictor learns ten times as fast."
 )
 
 PAPER_ROWS = (
@@ -63,24 +64,27 @@ PAPER_ROWS = (
     Row("no predictor, no target", "5b", "β = 0", NO_PREDICTOR | NO_TARGET, 0.1),
 )  # fmt: skip
 
-GUARDS = (  # a method, its recipe, what keeps it from collapsing; without which part, what is left, the changes for that
-    ("BYOL", {}, "predictor and a target that follows", ("predictor", "target alone", NO_PREDICTOR)),
-    ("SimCLR", PRESETS["simclr"](), "negatives",
-        ("negatives", "only the pull of the positive pair", {"negatives": False})),
-    ("SimSiam", PRESETS["simsiam"](), "predictor and stop-gradient",
+# Each method, its recipe, and what keeps it from collapsing; then each part of that: its name, what is left without it,
+# and the changes that take it away.
+GUARDS: tuple[tuple[str, Changes, str, list[tuple[str, str, Changes]]], ...] = (
+    ("BYOL", {}, "predictor and a target that follows", [
+        ("predictor", "target alone", NO_PREDICTOR)]),
+    ("SimCLR", PRESETS["simclr"](), "negatives", [
+        ("negatives", "only the pull of the positive pair", {"negatives": False})]),
+    ("SimSiam", PRESETS["simsiam"](), "predictor and stop-gradient", [
         ("stop-gradient", "the gradient through both branches", {"stop_gradient": False}),
-        ("predictor", "stop-gradient alone", NO_PREDICTOR)),
-    ("DINO", PRESETS["dino"](), "centring and sharpening",
+        ("predictor", "stop-gradient alone", NO_PREDICTOR)]),
+    ("DINO", PRESETS["dino"](), "centring and sharpening", [
         ("centring", "sharpening alone: one prototype takes all", {"centering": "none"}),
-        ("sharpening", "centring alone: all prototypes take the same", NO_SHARPENING)),
+        ("sharpening", "centring alone: all prototypes take the same", NO_SHARPENING)]),
 )  # fmt: skip
 
 
 def family() -> list[Row]:
-    """Each method as it is, and without each of its guards."""
+    """Return a row for each method as it is, and one without each part of its guard."""
     rows = []
-    for name, recipe, guard, *without in GUARDS:
-        changes = {"method": "byol", "optimizer": "sgd"} | recipe  # whatever the base is
+    for name, recipe, guard, without in GUARDS:
+        changes: Changes = {"method": "byol", "optimizer": "sgd"} | recipe  # the same for every base
         rows.append(Row(f"{name} as it is", "family", f"guard: {guard}", changes))
         rows += [Row(f"{name} without {part}", "family", left, changes | less) for part, left, less in without]
     return rows
@@ -95,10 +99,10 @@ TABLES = {
 
 
 def tables(*which: str) -> dict[str, Row]:
-    """The rows of these tables, or of these names, in the tables' order.
+    """Return the rows of these tables, or with these names, in the order of the tables.
 
     Raises:
-        ConfigError: neither a table nor a row.
+        ConfigError: a name that is neither a table nor a row.
     """
     known = {*TABLES, *(row.name for row in ROWS)}
     for name in which:
@@ -108,12 +112,12 @@ def tables(*which: str) -> dict[str, Row]:
 
 
 def own_rows(configs: Mapping[str, Config]) -> dict[str, Row]:
-    """Rows of one's own: runs that are in no table."""
+    """Return a row for each of these runs, which are in no table."""
     return {name: Row(name, "", "", config.to_dict()) for name, config in configs.items()}
 
 
 def differences(base: Config, data: str, steps: int, table: str = "5a") -> tuple[list[str], list[str]]:
-    """What these runs have in common with the paper's, and what not, a sentence each. steps: of one run."""
+    """Say what these runs share with the paper's, and where they differ, a sentence each. steps: of one run."""
     if table == "family":
         same = [
             "Each method's loss, and what keeps it from collapsing; views, encoder and optimiser are the same for all."
@@ -137,7 +141,8 @@ def differences(base: Config, data: str, steps: int, table: str = "5a") -> tuple
     other = [
         f"Images: {data}, not ImageNet. So compare the order of the rows, not the numbers.",
         f"Steps: {steps:,}, not {PAPER_STEPS:,}. The same τ therefore spans a larger part of the run.",
-        f"Encoder {base.encoder!r}, batches of {base.step_images} and {base.optimizer.upper()}, not ResNet-50, 4096 and LARS.",
+        f"Encoder {base.encoder!r}, batches of {base.step_images} and {base.optimizer.upper()}, "
+        "not ResNet-50, 4096 and LARS.",
         "One run for each row, with one seed.",
     ]
     return same, other

@@ -1,1 +1,1 @@
-"""What a run computes on and beside: device, several processes, seeds, threads, signals, progress, files."""
+"""What every run needs around the algorithm: device, processes, seeds, threads, signals, progress bars, files."""

@@ -1,4 +1,4 @@
-"""What a run computes on: the device, the cores, the precision, compiling, and a lack of memory in words."""
+"""The hardware of a run: device, cores, precision, compiling, and plain errors where memory does not suffice."""
 
 import importlib.util
 import os
@@ -12,11 +12,15 @@ from ..config.errors import TrainingError
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
-    """The device of this name; "auto" is CUDA where there is one, else the CPU."""
+    """Return the device of this name; "auto" is CUDA if there is a GPU, else the CPU.
+
+    Raises:
+        TrainingError: a device that is not available.
+    """
     if str(name) == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.empty(0, device=name).device  # with its index, so that it equals the device of what lies there
+        device = torch.empty(0, device=name).device  # with its index, so that it equals the .device of tensors on it
     except (RuntimeError, AssertionError) as error:
         raise TrainingError(
             f"device {str(name)!r} is not available here: choose auto, cpu"
@@ -26,38 +30,37 @@ def resolve_device(name: str | torch.device) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
+    """Return the dtype of `Config.precision`: "mixed" is bfloat16 where the device has it, float16 elsewhere."""
     if name != "mixed":
-        return getattr(torch, name)
-    cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # which would be slow
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    # without emulation, because emulated bfloat16 is slow
+    cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     has_bfloat16 = device.type == "cpu" or cuda
     return torch.bfloat16 if has_bfloat16 else torch.float16
 
 
-LONG = 10_000  # steps from which compiling pays: it takes about a minute, and saves some 8 ms a step of a ResNet-18
+LONG = 10_000  # from so many steps on compiling pays: it takes about a minute, and saves 8 ms a step of a ResNet-18
 
 
 def resolve_compile(choice: str, device: torch.device, steps: int) -> bool:
-    """Whether `Config.compile` means to compile, for a run of so many steps. "auto" compiles on CUDA where that is possible and pays."""
+    """Return whether `Config.compile` means to compile, in a run of so many steps.
+
+    "auto" compiles on CUDA, where a C compiler and Triton are there, and the run is long enough.
+    """
     if choice != "auto":
         return choice == "on"
     c_compiler = any(shutil.which(name) for name in (os.environ.get("CC") or "cc", "gcc", "clang"))
     return device.type == "cuda" and steps >= LONG and c_compiler and importlib.util.find_spec("triton") is not None
 
 
-NO_MEMORY = (
-    "allocate memory",
-    "out of memory",
-    "ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-)  # the host's words, CUDA's, its libraries'
-NO_ENGINE = (
-    "unable to find an engine"  # cuDNN's, where no way to convolve fits into the memory left, or knows the shapes
-)
+# parts of the messages of the operating system, of CUDA, and of CUDA's libraries
+NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+# cuDNN's message if no algorithm fits into the memory left, but also if it has no algorithm for the shapes
+NO_ENGINE = "unable to find an engine"
 
 
 def is_lack_of_memory(error: Exception) -> bool:
-    """Whether this error says, in whichever words, that memory does not suffice."""
+    """Return whether this error means that memory does not suffice."""
     if NO_ENGINE in str(error):
         free, total = torch.cuda.mem_get_info()
         return free < total / 10
@@ -66,7 +69,7 @@ def is_lack_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def memory_errors(where: str, remedy: str) -> Iterator[None]:
-    """Whatever runs out of memory in here, on a GPU or in the host, raises TrainingError: where, and what helps."""
+    """Raise TrainingError, with `where` and `remedy`, if the context runs out of memory, on a GPU or in the host."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -76,5 +79,5 @@ def memory_errors(where: str, remedy: str) -> Iterator[None]:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

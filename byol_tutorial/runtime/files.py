@@ -1,19 +1,20 @@
-"""Files that are written whole or not at all, and the names of the project's own formats."""
+"""Files that are written whole or not at all, and the names of this project's formats."""
 
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 FORMAT, VERSION = "byol_tutorial checkpoint", 2
 ENCODER_FORMAT = "byol_tutorial encoder"
-PART = ".part"  # at the end of a file's name while it is written
+PART = ".part"  # the end of a file's name while it is written
 
 
-def write_atomically(path: str | Path, write: Callable) -> None:
-    """Call write(binary file) on a temporary file beside `path`, fsync it, then rename it into place.
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call write(file) with a temporary binary file beside `path`, fsync it, then rename it to `path`.
 
-    At every moment `path` holds either what it held before or all of the new content.
+    At every moment `path` has either its old content or all of the new content.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART}")

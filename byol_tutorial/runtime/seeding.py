@@ -1,6 +1,7 @@
-"""Random numbers: the seed of each draw of a run, weights drawn without torch's global generator, and the global states."""
+"""Random numbers: the seed of each draw, weights drawn without torch's global generator, and the global states."""
 
 import random
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,17 +11,19 @@ from ..config.config import Config
 
 
 class OwnGenerator(TorchDispatchMode):
-    """Within it, on this thread alone, every random operation that names no generator draws from this one.
+    """A context in which random operations of this thread draw from a generator of its own, unless they name one.
 
-    The initial weights of torch's layers come from the global generator, which all threads share: two runs that are
+    Torch's layers take their initial weights from the global generator, which all threads share, so two runs that are
     built at the same time would disturb each other. The numbers are those that `torch.manual_seed(seed)` gives.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int) -> None:
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if any(argument.name == "generator" for argument in operation._schema.arguments):
             kwargs["generator"] = kwargs.get("generator") or self.generator
@@ -28,24 +31,26 @@ class OwnGenerator(TorchDispatchMode):
 
 
 def seed_at(config: Config, count: int) -> int:
-    """The seed of random draw number `count` of a run."""
+    """Return the seed of random draw number `count` of a run."""
     return (config.seed * 1_000_003 + count) % 2**32
 
 
-def random_states() -> dict:
-    """The global random states, for code around the run; the run itself needs none of them."""
+def random_states() -> dict[str, Any]:
+    """Return the global random states, for code around the run; the run itself uses none of them."""
     version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  (the global state is what is asked for)
+    legacy = np.random.get_state()  # noqa: NPY002  (this function saves the global state)
+    kind, keys, position, has_gauss, cached = cast(tuple[str, np.ndarray, int, int, float], legacy)
     return {
         "python": [version, torch.tensor(numbers), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
-        # of a process that has not used a GPU there is none, and to ask would take some of the GPU's memory
+        # A process that has not used a GPU has no state there, and to ask for it would take memory of the GPU.
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
 
 
-def restore_random_states(states: dict) -> None:
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Set the global random states to those that `random_states` returned."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers.tolist()), gauss))
     kind, keys, *rest = states["numpy"]

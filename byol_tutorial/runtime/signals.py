@@ -1,27 +1,33 @@
-"""A signal ends a run after a whole step, so that nothing that was learned is lost."""
+"""Signals that end a run after a whole step, so that nothing it has learned is lost."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+
+class StopFlag(threading.Event):
+    """An event with the number of the signal that set it, or None."""
+
+    signal: int | None = None
 
 
 @contextmanager
-def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
-    """An event that these signals set instead of breaking into a step; a second Ctrl-C breaks in as usual.
+def stop_flag(signals: tuple[int, ...]) -> Iterator[StopFlag]:
+    """Give an event that these signals set, where they would otherwise interrupt a step. A second Ctrl-C interrupts.
 
-    Schedulers send SIGTERM to a launcher and to all that it has launched, so that one process may get several. Only the
-    main thread receives signals: in any other, the event is never set. `flag.signal` is the one that came.
+    Schedulers send SIGTERM to a launcher and to all processes that it has started, so one process may get several. Only
+    the main thread receives signals: in any other thread the event is never set.
     """
-    flag = threading.Event()
-    flag.signal = None
+    flag = StopFlag()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
     before = {number: signal.getsignal(number) for number in signals}
 
-    def on_signal(number, _frame):
-        # first, so that the next one does not come into the middle of this
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        # This comes first, so that a second signal cannot interrupt this function.
         signal.signal(number, before[number] if number == signal.SIGINT else signal.SIG_IGN)
         flag.signal = number
         flag.set()
@@ -37,7 +43,7 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[threading.Event]:
 
 @contextmanager
 def ignored(number: int) -> Iterator[None]:
-    """Nothing comes of this signal in here, but where a `stop_flag` asks for it; nor later, if it ends by SystemExit."""
+    """Ignore this signal within the context, unless a `stop_flag` handles it; if SystemExit ends it, also afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
