@@ -1,6 +1,9 @@
-"""BYOL, Bootstrap Your Own Latent (Grill et al. 2020), to read, to break and to train. Start at `byol_tutorial.methods.byol`."""
+"""BYOL, Bootstrap Your Own Latent (Grill et al. 2020), to read, to break and to train.
 
-from typing import Any
+Start reading at `byol_tutorial.methods.byol`.
+"""
+
+from types import ModuleType
 
 from . import augment, config, evaluate, networks, train
 from ._version import __version__
@@ -59,11 +62,11 @@ __all__ = [
     "umap_embedding",
 ]
 
-# needed by notebooks alone, and slow to import: loaded when first asked for
+# Only notebooks need these, and they are slow to import, so they are loaded at the first use.
 LAZY = {"widgets": ".widgets", "exercises": ".course.exercises"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> ModuleType:
     if name in LAZY:
         import importlib
 

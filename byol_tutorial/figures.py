@@ -1,31 +1,34 @@
-"""Data in, matplotlib Figure out. No state, no pyplot: safe to call from any thread."""
+"""Functions from data to a matplotlib Figure. They keep no state and use no pyplot, so any thread may call them."""
 
 import base64
 import io
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# the palette of Okabe and Ito, whose colours colour-blind readers can tell apart too
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 INK, GRID = "#222222", "#dddddd"
 
 
 class Picture(Figure):
-    """A matplotlib Figure that shows itself in a notebook, with alt text, on a ground of its own.
+    """A matplotlib Figure that shows itself in a notebook, with alt text.
 
-    The white ground keeps it readable on dark pages.
+    Its white background keeps it readable on dark pages.
     """
 
-    def __init__(self, width: float, height: float, alt: str):
+    def __init__(self, width: float, height: float, alt: str) -> None:
         super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
         self.alt = alt
 
     def png(self, dpi: int = 110) -> bytes:
+        """Return the picture as a PNG file."""
         return self._as("png", dpi)
 
     def _as(self, kind: str, dpi: int) -> bytes:
@@ -36,15 +39,15 @@ class Picture(Figure):
     def _repr_html_(self) -> str:
         width = int(self.get_size_inches()[0] * 100)
         alt = self.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-        # The same pixels, in three fifths of the bytes: a page of the book holds many.
+        # WebP has the same pixels in three fifths of the bytes, and a page of the book has many pictures.
         kind = "webp" if os.environ.get("BYOL_STATIC") else "png"
         data = base64.b64encode(self._as(kind, dpi=160)).decode()
         style = f"width:{width}px;max-width:100%;height:auto;border-radius:6px"
         return f'<img alt="{alt}" style="{style}" src="data:image/{kind};base64,{data}">'
 
 
-def _show(axes, image: Tensor, title: str = "", frame: str | None = None) -> None:
-    """One picture, uint8 or float in [0, 1], (3, H, W)."""
+def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) -> None:
+    """Draw one picture, uint8 or float in [0, 1], (3, H, W)."""
     axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -54,7 +57,8 @@ def _show(axes, image: Tensor, title: str = "", frame: str | None = None) -> Non
         axes.set_title(title, fontsize=9, color=INK)
 
 
-def _plain(axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+def _plain(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+    """Give the axes the common style and these words."""
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -64,7 +68,7 @@ def _plain(axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
 
 
 def image_grid(images: Tensor, columns: int = 10, titles: Sequence[str] = ()) -> Picture:
-    """Pictures in rows. images: uint8 or float in [0, 1], (N, 3, H, W)."""
+    """Draw pictures in rows. images: uint8 or float in [0, 1], (N, 3, H, W)."""
     rows = -(-len(images) // columns)
     figure = Picture(0.82 * columns, (0.98 if titles else 0.82) * rows, f"{len(images)} pictures in {rows} rows")
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
@@ -75,7 +79,7 @@ def image_grid(images: Tensor, columns: int = 10, titles: Sequence[str] = ()) ->
 
 
 def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
-    """Each image above its two views v and v′; all in [0, 1] or uint8, (N, 3, H, W)."""
+    """Draw each image above its two views v and v′; all uint8 or float in [0, 1], (N, 3, H, W)."""
     n = len(images)
     figure = Picture(0.95 * n + 0.5, 3.0, f"{n} images, each with two random views below it")
     grid = figure.subplots(3, n, squeeze=False)
@@ -86,10 +90,10 @@ def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
     return figure
 
 
-def curves(runs: dict[str, dict], steps_per_epoch: int = 1) -> Picture:
-    """Loss, √d·std and kNN accuracy of one or more runs over training.
+def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture:
+    """Draw loss, √d·std and kNN accuracy of one or more runs over training.
 
-    runs: name -> History.to_dict(), or a History's `loss`, `std` and `knn` in a dict.
+    runs: name -> History.to_dict(), or `loss`, `std` and `knn` of a History in a dict.
     """
     has_knn = any(run.get("knn") for run in runs.values())
     figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training of {', '.join(runs)}")
@@ -105,7 +109,9 @@ def curves(runs: dict[str, dict], steps_per_epoch: int = 1) -> Picture:
             panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, color=colour, marker="o", markersize=3.5)
     for axes, title in zip(panels, ("loss", "spread √d·std of z", "kNN accuracy"), strict=False):
         _plain(axes, title, xlabel=unit)
-        axes.set_ylim(bottom=min(0, *(min(run["loss"], default=0) for run in runs.values())))  # SimSiam's goes to −1
+        axes.set_ylim(
+            bottom=min(0, *(min(run["loss"], default=0) for run in runs.values()))
+        )  # SimSiam's loss falls to −1
     panels[1].set_ylim(0, 1.05)
     if has_knn:
         panels[2].set_ylim(0, 1.02)
@@ -122,7 +128,7 @@ def lines(
     alt: str = "",
     marker: str | None = None,
 ) -> Picture:
-    """Curves in one panel: name -> (x, y). `alt` says what is to be seen."""
+    """Draw curves in one panel: name -> (x, y). `alt` describes the picture in words."""
     figure = Picture(5.6, 2.9, alt or f"{ylabel} over {xlabel}, for {', '.join(series)}")
     axes = figure.subplots()
     for (name, (x, y)), colour in zip(series.items(), COLOURS * 3, strict=False):
@@ -134,7 +140,7 @@ def lines(
 
 
 def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
-    """Mean over the last `window` values, fewer at the start."""
+    """Return the means over the last `window` values, over fewer at the start: float64, as long as `values`."""
     total = np.cumsum(np.concatenate(([0.0], np.asarray(values, dtype=float))))
     end = np.arange(1, len(total))
     start = np.maximum(end - window, 0)
@@ -142,10 +148,10 @@ def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
 
 
 def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Tensor] | None = None) -> Picture:
-    """For each query, its nearest images under several encoders, side by side.
+    """Draw for each query its nearest images under several encoders, side by side.
 
-    queries: (Q, 3, H, W). results: name -> (Q, K, 3, H, W). right: name -> bool (Q, K), framed green where
-    true and red where false.
+    queries: (Q, 3, H, W). results: name -> (Q, K, 3, H, W). right: name -> bool (Q, K), which frames an image green
+    where it is true and red where it is false.
     """
     q, k = next(iter(results.values())).shape[:2]
     figure = Picture(
@@ -172,7 +178,7 @@ def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Ten
 
 
 def bars(groups: dict[str, dict[str, float]], ylabel: str = "accuracy", chance: float | None = None) -> Picture:
-    """Bars beside each other: groups -> series -> value in [0, 1], with an optional line for chance."""
+    """Draw bars side by side: groups -> series -> value in [0, 1]; `chance` adds a line."""
     series = list(dict.fromkeys(name for values in groups.values() for name in values))
     figure = Picture(
         max(5.0, 1.1 * len(groups) + 1.5), 2.9, f"{ylabel} of {', '.join(groups)}, as bars for {', '.join(series)}"

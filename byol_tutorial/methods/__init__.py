@@ -1,4 +1,4 @@
-"""BYOL and its relatives: what each is trained to do. Start reading at byol.py."""
+"""BYOL and its relatives: the networks and the loss of each. Start reading at byol.py."""
 
 from .base import Objective, Output
 from .registry import OBJECTIVES, TITLES, build_model

@@ -1,7 +1,7 @@
 """BYOL, the algorithm: start reading here.
 
-Two views of an image go through two networks. The online network (parameters θ) must predict what
-the target network (parameters ξ) makes of the other view:
+Two views of an image go through two networks. The online network (parameters θ) must predict the projection that the
+target network (parameters ξ) makes of the other view:
 
     v = t(x)    y = f(v)       z = g(y)         p = q(z)      online, θ
     v′ = t′(x)                 z′ = g(f(v′))                  target, ξ
@@ -10,12 +10,13 @@ the target network (parameters ξ) makes of the other view:
     θ ← optimiser(θ, ∇_θ L)     no gradient reaches ξ
     ξ ← τ ξ + (1 − τ) θ
 
-A constant z would make L zero. Nothing in L forbids it: that the networks do not find it is the
-paper's finding, and which parts are needed for it is what the switches of Config are for.
+A constant z would make L zero, and nothing in L forbids it. The paper's finding is that the networks do not end there.
+The switches of Config show which parts are needed for that.
 """
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,28 +24,29 @@ from torch import Tensor, nn
 
 from ..config.config import Config
 from ..networks.encoders import Branch
-from ..networks.heads import build_predictor
+from ..networks.heads import OptimalPredictor, build_predictor
 from ..runtime.distributed import all_rows, mean_over_processes, process
 from .base import Objective, Output
 
 
 def byol_loss(p: Tensor, z: Tensor, normalization: str = "l2") -> Tensor:
-    """‖ p/‖p‖ − z/‖z‖ ‖² = 2 − 2 cos(p, z), mean over the batch: a scalar in [0, 4] (paper, equation 2).
+    """Return the mean of ‖ p/‖p‖ − z/‖z‖ ‖² = 2 − 2 cos(p, z) over the batch: a scalar in [0, 4] (paper, equation 2).
 
     Args:
         p: predictions of the online network, float (N, D).
         z: projections of the target network, float (N, D). The caller stops its gradient.
-        normalization: "l2" as above, or another one of the paper's ablation: "layernorm", "batchnorm"
-            or "none"; see `normalise`. With the last two the loss has no upper bound.
+        normalization: "l2" as above, or one from the paper's ablation: "layernorm", "batchnorm" or "none"; see
+            `normalise`. With the last two the loss has no upper bound.
     """
     return (normalise(p, normalization) - normalise(z, normalization)).square().sum(dim=-1).mean()
 
 
 def normalise(x: Tensor, kind: str) -> Tensor:
-    """Rows of x, (N, D), brought to a common length, in float32 or better.
+    """Bring the rows of x, (N, D), to a common length, in float32 or better.
 
-    "l2": x / ‖x‖. "layernorm": each row to mean 0 and variance 1, over √D, so of length 1. "batchnorm": each
-    column to mean 0 and variance 1, over √D, so of mean square length 1. "none": x.
+    "l2": x / ‖x‖. "layernorm": each row gets mean 0 and variance 1 and is divided by √D, so its length is 1.
+    "batchnorm": each column gets mean 0 and variance 1 and is divided by √D, so the mean square length of rows is 1.
+    "none": x.
     """
     x = x if x.dtype == torch.float64 else x.float()
     match kind:
@@ -60,18 +62,20 @@ def normalise(x: Tensor, kind: str) -> Tensor:
 
 
 def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, first_row: int = 0) -> Tensor:
-    """2α · mean_i ln( Σ_{j≠i} exp(cos(p_i, own_j)/α) + Σ_j exp(cos(p_i, other_j)/α) ), a scalar.
+    """Return 2α · mean_i ln( Σ_{j≠i} exp(cos(p_i, own_j)/α) + Σ_j exp(cos(p_i, other_j)/α) ), a scalar.
 
-    The part of InfoNCE that pushes images apart (paper, appendix on the relation to contrastive methods).
-    byol_loss(p, other) + β · this: β = 0 is BYOL; with β = 1 it is 2 + 2α · NT-Xent of SimCLR.
+    This is the part of InfoNCE that pushes images apart (paper, appendix on the relation to contrastive methods). In
+    byol_loss(p, other) + β · this, β = 0 gives BYOL, and β = 1 gives 2 + 2α · NT-Xent of SimCLR.
 
     Args:
         p: float (N, D), predictions for this process's views.
-        own, other: float (M, D), projections of all processes' views: of p's own view, and of the other one.
-        first_row: position of p's first row among the M.
+        own, other: float (M, D), projections of the views of all processes: of the view of p, and of the other one.
+        first_row: position of the first row of p among the M.
     """
     p, own, other = (normalise(x, "l2") for x in (p, own, other))
-    with torch.autocast(p.device.type, enabled=False):  # half precision would round what is divided by α
+    with torch.autocast(
+        p.device.type, enabled=False
+    ):  # half precision would round the cosines, and α enlarges the error
         to_own, to_other = p @ own.T / temperature, p @ other.T / temperature  # (N, M)
     row = torch.arange(len(p), device=p.device)
     itself = first_row + row[:, None] == torch.arange(len(own), device=p.device)
@@ -80,12 +84,12 @@ def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, fi
 
 
 def tau_at(step: int, total_steps: int, tau_base: float) -> float:
-    """Decay rate τ_k = 1 − (1 − τ_base)(cos(πk/K) + 1)/2: from τ_base at k = 0 to 1 at k = K (section 3.3)."""
+    """Return τ_k = 1 − (1 − τ_base)(cos(πk/K) + 1)/2, the decay rate: τ_base at k = 0, 1 at k = K (section 3.3)."""
     return 1 - (1 - tau_base) * (math.cos(math.pi * step / total_steps) + 1) / 2
 
 
 def scheduled_tau(config: Config, step: int, total_steps: int) -> float:
-    """The decay rate of update `step` of `total_steps` by `Config.tau_schedule`; τ_0 belongs to the start, before any."""
+    """Return the decay rate of update `step` of `total_steps` by `Config.tau_schedule`; step 0 is before any update."""
     if config.tau_schedule == "constant":
         return config.tau_base
     return tau_at(min(step, total_steps), total_steps, config.tau_base)
@@ -94,15 +98,21 @@ def scheduled_tau(config: Config, step: int, total_steps: int) -> float:
 class BYOL(Objective):
     """Online network, predictor and target network.
 
-    The target starts as a copy of the online network; with `target="random"` as another random one.
-    Both networks normalise with their own batch's statistics, the target too, as in the authors' code.
-    Only parameters are averaged: BatchNorm's running statistics follow each network's own batches.
+    The target starts as a copy of the online network; with `target="random"` it is another random one. Each network
+    normalises with the statistics of its own batch, the target too, as in the authors' code. Only parameters are
+    averaged: BatchNorm's running statistics follow each network's own batches.
     """
 
     predicts = True
     scales = frozenset({"symmetric", "negatives_weight", "temperature", "loss_normalization", "stop_gradient"})
 
-    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.25, 0.25, 0.25),
+    ) -> None:
         super().__init__(config)
         self.online = Branch(config, view_size, mean, std)
         self.predictors = build_predictor(config)
@@ -112,29 +122,34 @@ class BYOL(Objective):
 
     @property
     def predictor(self) -> nn.Module:
+        """The predictor q that `Config.predictor` names."""
         return self.predictors[self.config.predictor]
 
     def learned(self) -> dict[str, nn.Module]:
+        """Return the modules that the optimiser moves: the online network and all predictors."""
         return {"online": self.online, "predictor": self.predictors}
 
     def tau(self, step: int, total_steps: int) -> float:
-        """Return τ by the schedule; 0 with the online network as its own target, 1 with a fixed random one (table 5a)."""
+        """Return τ by the schedule; 0 if the online network is its own target, 1 if the target is random (table 5a)."""
         if self.config.target == "online" or not self.config.stop_gradient:
             return 0.0
         return 1.0 if self.config.target == "random" else scheduled_tau(self.config, step, total_steps)
 
     def one_direction(self) -> Config:
+        """Return the config without the exchanged views and without negatives."""
         return self.config.replace(negatives_weight=0.0, symmetric=False)
 
     @property
     def can_be_recorded(self) -> bool:
-        return self.config.predictor != "optimal"  # its eigenvectors are computed with a look at numbers
+        """Whether a CUDA graph can hold a step: not with "optimal", whose eigenvectors the CPU waits for."""
+        return self.config.predictor != "optimal"
 
     def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
-        """z′ of the other view: the target network's, without gradient.
+        """Return z′, the target network's projection of v, (N, D), without gradient.
 
-        With `target="online"` the online network's own, without gradient. With `stop_gradient` off the online
-        network's own, with its gradient: θ descends the loss through both branches (SimSiam, section 4.1).
+        With `target="online"` it is the projection of the online network, without gradient. With `stop_gradient` off it
+        is that of the online network with its gradient: θ descends the loss through both branches (SimSiam, section
+        4.1).
 
         z: the online network's projection of v, if it is known.
         """
@@ -146,23 +161,25 @@ class BYOL(Objective):
         return z.detach() if self.config.stop_gradient else z
 
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
-        """The loss of a batch of view pairs, each (N, 3, H, W): in [0, 8], or [0, 4] if not symmetric.
+        """Compute the loss of a batch of view pairs, each (N, 3, H, W): in [0, 8], or [0, 4] if not symmetric.
 
-        The two directions are added, not averaged: averaging would halve the learning rate. Negatives add
-        to it, and without a normalisation to unit length the loss has no upper bound.
+        The two directions are added, not averaged, because averaging would halve the learning rate. Negatives add to
+        the loss, and without a normalisation to unit length it has no upper bound.
         """
         c = self.config
         z1 = self.online(v1)
         z2 = self.online(v2) if c.symmetric else None
-        if c.predictor == "optimal" and self.training:
+        predictor = self.predictor
+        if isinstance(predictor, OptimalPredictor) and self.training:
             z = (z1 if z2 is None else torch.cat((z1, z2))).detach().float()
             with torch.autocast(z.device.type, enabled=False):  # products of many numbers, and their eigenvectors
-                self.predictor.update(mean_over_processes(z.T @ z / len(z)))
-        p1, t2 = self.predictor(z1), self.project_target(v2, z2)
+                predictor.update(mean_over_processes(z.T @ z / len(z)))
+        p1, t2 = predictor(z1), self.project_target(v2, z2)
         loss = byol_loss(p1, t2, c.loss_normalization)
-        t1 = self.project_target(v1, z1) if c.symmetric or c.negatives_weight > 0 else None
+        if c.symmetric or c.negatives_weight > 0:
+            t1 = self.project_target(v1, z1)
         if c.symmetric:
-            p2 = self.predictor(z2)
+            p2 = predictor(z2)
             loss = loss + byol_loss(p2, t1, c.loss_normalization)
         if c.negatives_weight > 0:
             all1, all2, first = all_rows(t1), all_rows(t2), process().rank * len(v1)
@@ -173,5 +190,5 @@ class BYOL(Objective):
         return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
 
     def update_target(self, tau: float) -> None:
-        """ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
+        """Update ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
         self.follow(tau)

@@ -1,4 +1,4 @@
-"""DINO (Caron et al. 2021, arXiv 2104.14294): a target network that sorts views into K groups it makes up.
+"""DINO (Caron et al. 2021, arXiv 2104.14294): a target network that sorts views into K groups, which it invents.
 
     s(v) = cos(g(f(v)), w_k), k = 1..K                      scores of a view for K prototypes
     P_teacher = softmax((s_ξ(v) − c) / τ_t)                 centred and sharpened, no gradient
@@ -6,12 +6,14 @@
     L = −Σ_k P_teacher,k ln P_student,k                     over all pairs of a global view v and another view v′
     ξ ← τ ξ + (1 − τ) θ,   c ← m c + (1 − m) mean s_ξ
 
-As BYOL it has a target that follows and no negatives, but no predictor. Two opposite forces are its guard: centring
-keeps one prototype from taking all, sharpening keeps all from taking the same. Multi-crop: the student also sees small
-local crops, and must say from a part what the teacher says of the whole.
+Like BYOL it has a target that follows and no negatives, but it has no predictor. Two opposite forces guard it: centring
+keeps one prototype from taking all views, sharpening keeps all prototypes from taking the same share of each view.
+Multi-crop: the student also sees small local crops, and must predict from a part the teacher's output for the whole.
 """
 
 import copy
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,8 @@ from torch import Tensor, nn
 
 from ..config.config import Config
 from ..config.errors import ConfigError
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from ..networks.encoders import Branch
 from ..networks.vit import check_patches, tokens
 from ..runtime.distributed import mean_over_processes
@@ -28,15 +32,15 @@ from .dinov2 import draw_masks, ibot_loss, koleo, sinkhorn
 
 
 def teacher_temperature_at(epoch: Tensor, config: Config) -> Tensor:
-    """τ_t, a scalar: linearly from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
+    """Return τ_t: linear from teacher_temperature_start to teacher_temperature within teacher_warmup_epochs."""
     warmup = config.teacher_warmup_epochs
-    # less than that is nothing, and in float32 would be 0 / 0
+    # a shorter warm-up counts as none, because in float32 it would give 0 / 0
     done = (epoch / warmup).clamp(max=1) if warmup > 1e-30 else torch.ones_like(epoch)
     return config.teacher_temperature_start * (1 - done) + config.teacher_temperature * done
 
 
 def dino_loss(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
-    """Mean cross entropy over the pairs of a teacher's view and another view of the student's: a scalar in [0, ∞).
+    """Return the mean cross entropy over pairs of a teacher's view and another view of the student: a scalar in [0, ∞).
 
     Args:
         teacher: probabilities (N, K) of each global view, without gradient.
@@ -45,7 +49,7 @@ def dino_loss(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     G global and L local views make G · (G + L − 1) pairs.
     """
     pairs = [(t, s) for i, t in enumerate(teacher) for j, s in enumerate(log_student) if i != j]
-    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+    return cast(Tensor, sum(-(t * s).sum(1).mean() for t, s in pairs)) / len(pairs)
 
 
 def check_local_size(config: Config, view_size: int) -> None:
@@ -63,28 +67,32 @@ def check_local_size(config: Config, view_size: int) -> None:
 class SortingBranch(Branch):
     """Encoder, projector, and prototypes: x → y → z → s."""
 
-    def __init__(self, config: Config, view_size: int, mean, std):
+    def __init__(self, config: Config, view_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, view_size, mean, std)
         self.prototypes = nn.Linear(config.projection_dim, config.prototypes, bias=False)
         if config.encoder.startswith("vit"):
             self.mask_token = nn.Parameter(torch.zeros(self.encoder.feature_dim))
 
     def scores(self, z: Tensor) -> Tensor:
-        """Cosine of each projection with each prototype: (..., D) -> (..., K), float32 in [−1, 1].
+        """Return the cosine of each projection with each prototype: (..., D) -> (..., K), float32 in [−1, 1].
 
-        Never in half precision: divided by a temperature of 0.01, its rounding would sort by itself.
+        Half precision is not used, because after a division by 0.01 its rounding would decide the groups.
         """
         with torch.autocast(z.device.type, enabled=False):
             return F.linear(F.normalize(z.float(), dim=-1), F.normalize(self.prototypes.weight.float(), dim=1))
 
 
 class DINO(Objective):
-    """Student (online), teacher (target), centre c (K,), and that of the patches.
+    """Student (online), teacher (target), the centre c, float32 (K,), and the centre of the patches.
 
     Raises:
         ConfigError: local crops larger than the views, or patches that do not tile them.
     """
 
+    online: SortingBranch
+    target: SortingBranch
+    center: Tensor
+    patch_center: Tensor
     scales = frozenset(
         {
             "student_temperature",
@@ -96,7 +104,13 @@ class DINO(Objective):
         }
     )
 
-    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.25, 0.25, 0.25),
+    ) -> None:
         super().__init__(config)
         if config.local_crops > 0:
             check_local_size(config, view_size)
@@ -104,43 +118,45 @@ class DINO(Objective):
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.register_buffer("center", torch.zeros(config.prototypes))
         self.register_buffer("patch_center", torch.zeros(config.prototypes))
-        self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow when it is done
+        self.noted: dict[str, list[Tensor]] = {}  # mean scores of this step; the centres follow at its end
         self.begin_step()
         self.patches = (view_size // config.patch_size) ** 2
 
     @classmethod
-    def check_images(cls, config: Config, images) -> None:
-        """Raise ConfigError for fewer prototypes than classes, which could then not be told apart."""
+    def check_images(cls, config: Config, images: ImageSet | StreamedSet) -> None:
+        """Raise ConfigError for fewer prototypes than classes, because classes could then not be told apart."""
         if config.prototypes < len(images.classes):
             raise ConfigError(
-                f"prototypes={config.prototypes}: fewer than the {len(images.classes)} classes of {images.name!r}, which "
-                f"could then not be told apart; give {len(images.classes)} at least"
+                f"prototypes={config.prototypes}: fewer than the {len(images.classes)} classes of {images.name!r}, "
+                f"which could then not be told apart; give {len(images.classes)} at least"
             )
 
     def tau(self, step: int, total_steps: int) -> float:
-        """Return τ by the schedule, as BYOL's."""
+        """Return τ by the schedule, as in BYOL."""
         return scheduled_tau(self.config, step, total_steps)
 
     @property
     def local_crops(self) -> int:
+        """The number of local crops of each image, which only the student sees."""
         return self.config.local_crops
 
     @property
     def scale_settles(self) -> float:
-        """The loss contains the teacher's entropy, which moves while the teacher's temperature does."""
+        """The warm-up of the teacher's temperature, in epochs: it moves the teacher's entropy, a part of the loss."""
         return self.config.teacher_warmup_epochs
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor | None:
-        """Which patches of the two global views of n images to hide: bool (n, 2, P), or None without iBOT."""
+        """Draw which patches of the two global views of n images to hide: bool (n, 2, P), or None without iBOT."""
         c = self.config
         return draw_masks((n, 2, self.patches), c.mask_ratio, c.mask_p, generator) if c.ibot_weight > 0 else None
 
     def begin_step(self) -> None:
+        """Drop the mean scores of the last step."""
         self.noted = {"center": [], "patch_center": []}
 
     @torch.no_grad()
     def sort(self, scores: Tensor, center: str = "center") -> Tensor:
-        """The teacher's probabilities: scores (N, K), centred and sharpened. While training their mean is noted."""
+        """Return the teacher's probabilities of scores (N, K), centred and sharpened. Training notes their mean."""
         temperature = teacher_temperature_at(self.epoch, self.config)
         match self.config.centering:
             case "sinkhorn":
@@ -152,7 +168,7 @@ class DINO(Objective):
         return ((scores - getattr(self, center)) / temperature).softmax(1)
 
     def forward(self, v1: Tensor, v2: Tensor, *local_crops: Tensor, drawn: Tensor | None = None) -> Output:
-        """The loss of a batch: two global views (N, 3, H, W) and any number of local ones (N, 3, h, w), h ≤ H."""
+        """Compute the loss of two global views (N, 3, H, W) and any number of local ones (N, 3, h, w), h ≤ H."""
         c, n, both = self.config, len(v1), torch.cat((v1, v2))
         mask = None if drawn is None else drawn.transpose(0, 1).flatten(0, 1)  # (2N, P)
         with torch.no_grad():
@@ -181,7 +197,7 @@ class DINO(Objective):
         return (self.online.scores(z) / self.config.student_temperature).log_softmax(-1)
 
     def _hidden_patches(self, teacher_y: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-        """iBOT's loss. Patches go through the same projector and prototypes as the class token. y: (2N, P, dim)."""
+        """Return iBOT's loss. Patches share projector and prototypes with the class token. y: (2N, P, dim)."""
         with torch.no_grad():
             scores = self.target.scores(self.target.projector(teacher_y.flatten(0, 1)))
             teacher = self.sort(scores, "patch_center").view(*mask.shape, -1)
@@ -190,11 +206,10 @@ class DINO(Objective):
 
     @torch.no_grad()
     def update_target(self, tau: float) -> None:
-        """ξ ← τ ξ + (1 − τ) θ, and c ← m c + (1 − m) (mean score of the step), once per optimiser step."""
+        """Update ξ ← τ ξ + (1 − τ) θ and c ← m c + (1 − m) (mean score of the step), once per optimiser step."""
         for center, means in self.noted.items():
-            means = means[
-                : self.config.accumulation_steps
-            ]  # of this step's passes; a look at the model may have added one
+            # only those of this step's passes, because an evaluation of the model may have added one
+            means = means[: self.config.accumulation_steps]
             if means:
                 mean = mean_over_processes(torch.stack(means).mean(0))
                 getattr(self, center).lerp_(mean, 1 - self.config.center_momentum)

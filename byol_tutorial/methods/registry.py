@@ -1,8 +1,10 @@
 """The methods by name: Config.method names the objective that is trained.
 
-To add one, write a subclass of Objective (base.py) in a file of its own, and give it a line in OBJECTIVES. Fields of
-Config that belong to it alone name it in their `of`.
+To add a method, write a subclass of Objective (base.py) in a file of its own, and give it a line in OBJECTIVES. Fields
+of Config that only this method uses name it in their `of`.
 """
+
+from collections.abc import Callable, Sequence
 
 from ..config.config import Config
 from ..config.fields import METHODS
@@ -17,10 +19,18 @@ TITLES = {name: method.__name__ for name, method in OBJECTIVES.items()}  # as pa
 METHODS[:] = OBJECTIVES  # what Config.method may be
 
 
-def build_model(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)) -> Objective:
-    """The model of config.method, for views of so many pixels a side.
+def build_model(
+    config: Config,
+    view_size: int,
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.25, 0.25, 0.25),
+) -> Objective:
+    """Build the model of config.method for views of `view_size` pixels a side.
+
+    mean, std: statistics of each channel, by which the views are normalised; the encoder keeps them.
 
     Raises:
-        ConfigError: views that the method cannot use, such as too small ones for its local crops.
+        ConfigError: views that the method cannot use, such as views too small for its local crops.
     """
-    return OBJECTIVES[config.method](config, view_size, mean, std)
+    method: Callable[[Config, int, Sequence[float], Sequence[float]], Objective] = OBJECTIVES[config.method]
+    return method(config, view_size, mean, std)

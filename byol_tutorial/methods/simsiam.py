@@ -1,12 +1,14 @@
-"""SimSiam (Chen & He 2020, arXiv 2011.10566): BYOL without a target network. The stop-gradient alone is the guard.
+"""SimSiam (Chen & He 2020, arXiv 2011.10566): BYOL without a target network, guarded by the stop-gradient.
 
     v = t(x)    z = g(f(v))     p = q(z)
     v′ = t′(x)  z′ = g(f(v′))   p′ = q(z′)        one network for both
 
     L = ½ D(p, sg z′) + ½ D(p′, sg z),   D(p, z) = −cos(p, z)
 
-sg: no gradient passes. Without it, or without the predictor q, every z comes out the same.
+sg (stop-gradient): no gradient passes. Without it, or without the predictor q, every z becomes the same.
 """
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from .base import Objective, Output
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
-    """D = −mean cos(p, z), a scalar in [−1, 1] (equation 1). p, z: float (N, D)."""
+    """Return D = −mean cos(p, z), a scalar in [−1, 1] (equation 1). p, z: float (N, D)."""
     return -F.cosine_similarity(p.float(), z.float(), dim=1).mean()
 
 
@@ -30,22 +32,31 @@ class SimSiam(Objective):
 
     @property
     def can_be_recorded(self) -> bool:
-        return self.config.predictor != "optimal"  # its eigenvectors are computed with a look at numbers
+        """Whether a CUDA graph can hold a step: not with "optimal", whose eigenvectors the CPU waits for."""
+        return self.config.predictor != "optimal"
 
-    def __init__(self, config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)):
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.25, 0.25, 0.25),
+    ) -> None:
         super().__init__(config)
         self.online = Branch(config, view_size, mean, std)
         self.predictors = build_predictor(config)
 
     @property
     def predictor(self) -> nn.Module:
+        """The predictor q that `Config.predictor` names."""
         return self.predictors[self.config.predictor]
 
     def learned(self) -> dict[str, nn.Module]:
+        """Return the modules that the optimiser moves: the online network and all predictors."""
         return {"online": self.online, "predictor": self.predictors}
 
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
-        """The loss of a batch of view pairs, each (N, 3, H, W): in [−1, 1]."""
+        """Compute the loss of a batch of view pairs, each (N, 3, H, W): in [−1, 1]."""
         z1, z2 = self.online(v1), self.online(v2)
         p1, p2 = self.predictor(z1), self.predictor(z2)
         t1, t2 = (z1.detach(), z2.detach()) if self.config.stop_gradient else (z1, z2)

@@ -1,6 +1,6 @@
 """The networks: encoders f, and the heads g and q."""
 
-from .encoders import SMALL_STEM_UP_TO, Branch, SmallEncoder, build_encoder, resnet
+from .encoders import SMALL_STEM_UP_TO, Branch, Encoder, SmallEncoder, build_encoder, resnet
 from .heads import MLP, OptimalPredictor, build_predictor
 from .normalization import StandardisedConv2d, StandardisedLinear, build_norm, is_standardised, standardise
 
@@ -8,6 +8,7 @@ __all__ = [
     "MLP",
     "SMALL_STEM_UP_TO",
     "Branch",
+    "Encoder",
     "OptimalPredictor",
     "SmallEncoder",
     "StandardisedConv2d",

@@ -1,5 +1,8 @@
 """The encoders f, and Branch: encoder and projector in a row, the part that online and target networks share."""
 
+from collections.abc import Sequence
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -14,15 +17,28 @@ SMALL_STEM_UP_TO = 64  # views up to this many pixels a side get the 3×3 stem
 # --- encoders -----------------------------------------------------------------------------------
 
 
+class Encoder(nn.Module):
+    """The type of an encoder f, for type checkers: a module (N, 3, H, W) -> (N, feature_dim) with these attributes.
+
+    `build_encoder` returns modules that have them; those of torchvision and timm are no instances of this class.
+    """
+
+    feature_dim: int
+    view_size: int
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+
 class SmallEncoder(nn.Sequential):
-    """Four 3×3 convolutions, pooled: (N, 3, H, W) -> (N, 4 · width). Enough for small pictures on a laptop.
+    """Four 3×3 convolutions, pooled: (N, 3, H, W) -> (N, 4 · width). It suffices for small pictures on a laptop.
 
     Each convolution halves the picture, except the last.
     """
 
-    def __init__(self, width: int, norm: str = "bn"):
+    def __init__(self, width: int, norm: str = "bn") -> None:
         conv = StandardisedConv2d if norm == "gn_ws" else nn.Conv2d
-        layers, channels = [], 3
+        layers: list[nn.Module] = []
+        channels = 3
         for out, stride in ((width, 2), (2 * width, 2), (4 * width, 2), (4 * width, 1)):
             layers += [conv(channels, out, 3, stride, padding=1, bias=False), build_norm(norm, out), nn.ReLU(True)]
             channels = out
@@ -30,15 +46,15 @@ class SmallEncoder(nn.Sequential):
         self.feature_dim = channels
 
 
-def resnet(name: str, view_size: int, norm: str = "bn") -> nn.Module:
-    """torchvision's ResNet without its classifier: (N, 3, H, W) -> (N, 512 or 2048).
+def resnet(name: str, view_size: int, norm: str = "bn") -> Encoder:
+    """Build torchvision's ResNet without its classifier: (N, 3, H, W) -> (N, 512 or 2048).
 
-    For views up to 64 px the 7×7 stem of stride 2 and the max-pool, made for 224 px, give way to one
-    3×3 convolution of stride 1, as peers do on CIFAR-10.
+    For views up to 64 px one 3×3 convolution of stride 1 replaces the 7×7 stem of stride 2 and the max-pool, which are
+    made for 224 px. Other libraries do the same on CIFAR-10.
     """
-    from torchvision.models import get_model  # here, since it takes longer to import than torch itself
+    from torchvision.models import get_model  # here, because it takes longer to import than torch itself
 
-    net = get_model(name, weights=None, norm_layer=lambda channels: build_norm(norm, channels))
+    net: Any = get_model(name, weights=None, norm_layer=lambda channels: build_norm(norm, channels))
     net.feature_dim = net.fc.in_features
     net.fc = nn.Identity()
     if view_size <= SMALL_STEM_UP_TO:
@@ -48,21 +64,28 @@ def resnet(name: str, view_size: int, norm: str = "bn") -> nn.Module:
         for module in net.modules():
             if type(module) is nn.Conv2d:
                 module.__class__ = StandardisedConv2d  # the same parameters, another forward
-    return net
+    return cast(Encoder, net)
 
 
-def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)) -> nn.Module:
-    """The encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
+def build_encoder(
+    config: Config,
+    view_size: int,
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.25, 0.25, 0.25),
+) -> Encoder:
+    """Build the encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
 
-    It carries the statistics its input was normalised with, as buffers `pixel_mean` and `pixel_std`,
-    so that whoever uses it later need not know the data it was trained on; and `view_size`.
+    It has `view_size`, and the statistics by which its input is normalised as buffers `pixel_mean` and `pixel_std`. So
+    it can be used later without the data that it was trained on.
     """
+    encoder: nn.Module
     if config.encoder == "small":
         encoder = SmallEncoder(config.width, config.norm)
     elif config.encoder.startswith("vit"):
-        encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm
+        encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm is
     else:
         encoder = resnet(config.encoder, view_size, config.norm)
+    encoder = cast(Encoder, encoder)
     encoder.view_size = view_size
     encoder.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))
     encoder.register_buffer("pixel_std", torch.tensor(std, dtype=torch.float32))
@@ -72,7 +95,7 @@ def build_encoder(config: Config, view_size: int, mean=(0.5, 0.5, 0.5), std=(0.2
 class Branch(nn.Module):
     """Encoder f and projector g in a row, x → y → z: the part that online and target networks share."""
 
-    def __init__(self, config: Config, view_size: int, mean, std):
+    def __init__(self, config: Config, view_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         c = config
         self.encoder = build_encoder(c, view_size, mean, std)
@@ -81,5 +104,6 @@ class Branch(nn.Module):
         )
 
     def forward(self, v: Tensor) -> Tensor:
+        """Return z = g(f(v)), (N, projection_dim), of views (N, 3, H, W)."""
         y = self.encoder(v)  # (N, feature_dim), the representation
         return self.projector(y)  # (N, projection_dim)

@@ -1,6 +1,4 @@
-"""The MLP that serves as projector g and as predictor q, and the other predictors."""
-
-from collections import OrderedDict
+"""The MLP, which is projector g and predictor q, and the other predictors."""
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +13,14 @@ from .normalization import StandardisedLinear, build_norm
 class MLP(nn.Sequential):
     """Linear(→ hidden) → BatchNorm → ReLU → Linear(→ out): (N, in) -> (N, out).
 
-    Projector and predictor of the paper, section 3.3: no BatchNorm on the output. As in the authors'
-    code, a hidden layer has a bias and the output layer none. `depth` counts the linear layers: 1 is
-    one linear map, 3 has two hidden layers (appendix, depth of projector and predictor).
+    It is the projector and the predictor of the paper, section 3.3: there is no BatchNorm on the output. As in the
+    authors' code, a hidden layer has a bias and the output layer has none. `depth` counts the linear layers: 1 is one
+    linear map, 3 has two hidden layers (appendix, depth of projector and predictor).
     """
 
     def __init__(
         self, in_dim: int, hidden_dim: int, out_dim: int, depth: int = 2, norm: str = "bn", output_norm: bool = False
-    ):
+    ) -> None:
         linear = StandardisedLinear if norm == "gn_ws" else nn.Linear
         layers: list[nn.Module] = []
         for _ in range(depth - 1):
@@ -35,16 +33,19 @@ class MLP(nn.Sequential):
 
 
 class OptimalPredictor(nn.Module):
-    """The linear predictor that the projections call for, set anew at every step instead of learned.
+    """The linear predictor that is computed from the projections at every step instead of learned.
 
-    DirectPred (Tian et al. 2021, arXiv 2102.06810, section 5): the correlation of the online projections is
-    averaged over steps, F ← ρF + (1 − ρ) E[z zᵀ], and W gets its eigenvectors, with eigenvalues
-    p_j = √(s_j / max s) + ε. Under gradient descent a linear predictor would align with them in time.
+    DirectPred (Tian et al. 2021, arXiv 2102.06810, section 5) averages the correlation of the online projections over
+    steps, F ← ρF + (1 − ρ) E[z zᵀ]. W gets the eigenvectors of F, with eigenvalues p_j = √(s_j / max s) + ε. A linear
+    predictor that is learned by gradient descent aligns with them in time.
 
     Buffers: correlation F and weight W, float32 (d, d).
     """
 
-    def __init__(self, dim: int, rho: float = 0.3, epsilon: float = 0.1):
+    correlation: Tensor
+    weight: Tensor
+
+    def __init__(self, dim: int, rho: float = 0.3, epsilon: float = 0.1) -> None:
         super().__init__()
         self.rho, self.epsilon = rho, epsilon
         self.register_buffer("correlation", torch.zeros(dim, dim))
@@ -52,10 +53,10 @@ class OptimalPredictor(nn.Module):
 
     @torch.no_grad()
     def update(self, correlation: Tensor) -> None:
-        """Take in this step's E[z zᵀ], (d, d), and set W. The first one is taken whole.
+        """Average this step's E[z zᵀ], (d, d), into F and set W. At the first step F is that E[z zᵀ].
 
-        Nothing changes where it is not finite: the run has diverged, and its loss says so. That is decided on the device,
-        because Python would have to wait for it.
+        If it is not finite, nothing changes: the run has diverged, and its loss shows it. The device decides that,
+        because Python would have to wait for the number.
         """
         finite, started = torch.isfinite(correlation).all(), self.correlation.any()
         correlation = torch.where(finite, correlation.float(), self.correlation)
@@ -66,15 +67,22 @@ class OptimalPredictor(nn.Module):
         self.weight.copy_(torch.where(finite, (u * p) @ u.T, self.weight))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Return p = W z for each row: (N, d) -> (N, d)."""
         return F.linear(z, self.weight)
 
 
 def build_predictor(config: Config) -> nn.ModuleDict:
-    """Every predictor q that `Config.predictor` can name, so that a running Trainer can exchange them."""
+    """Build every predictor q that `Config.predictor` can name, so that a running Trainer can exchange them."""
     d, hidden = config.projection_dim, config.predictor_hidden_dim or config.hidden_dim
 
     def mlp() -> MLP:
         return MLP(d, hidden, d, config.predictor_depth, config.norm)
 
-    predictors = OrderedDict(mlp=mlp(), linear=nn.Linear(d, d, bias=False), identity=nn.Identity())
-    return nn.ModuleDict(predictors | {"fixed": mlp().requires_grad_(False), "optimal": OptimalPredictor(d)})
+    predictors: dict[str, nn.Module] = {
+        "mlp": mlp(),
+        "linear": nn.Linear(d, d, bias=False),
+        "identity": nn.Identity(),
+        "fixed": mlp().requires_grad_(False),
+        "optimal": OptimalPredictor(d),
+    }
+    return nn.ModuleDict(predictors)

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def build_norm(kind: str, channels: int, dims: int = 2) -> nn.Module:
-    """BatchNorm ("bn"), GroupNorm ("gn_ws") or nothing ("none"), for pictures (dims = 2) or vectors (1).
+    """Build BatchNorm ("bn"), GroupNorm ("gn_ws") or nothing ("none"), for pictures (dims = 2) or vectors (1).
 
-    PyTorch's BatchNorm momentum 0.1 is the authors' decay 0.9. GroupNorm has 16 groups as in Richemond et
-    al. 2020 (arXiv 2010.10241), fewer where a group would have under four channels.
+    PyTorch's BatchNorm momentum 0.1 is the authors' decay 0.9. GroupNorm has 16 groups as in Richemond et al. 2020
+    (arXiv 2010.10241), or fewer, so that each group has at least four channels.
     """
     if kind == "bn":
         return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm1d(channels)
@@ -21,10 +21,10 @@ def build_norm(kind: str, channels: int, dims: int = 2) -> nn.Module:
 
 
 def standardise(weight: Tensor) -> Tensor:
-    """Weights of each output with mean 0 and variance 1 / inputs: (out, ...) -> the same shape.
+    """Bring the weights of each output to mean 0 and variance 1 / inputs: (out, ...) -> the same shape.
 
-    Weight standardisation (Qiao et al. 2019, arXiv 1903.10520). Together with GroupNorm it replaces
-    BatchNorm without looking at other images of the batch.
+    Weight standardisation (Qiao et al. 2019, arXiv 1903.10520) together with GroupNorm replaces BatchNorm, and needs no
+    other images of the batch.
     """
     flat = weight.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
@@ -32,18 +32,21 @@ def standardise(weight: Tensor) -> Tensor:
 
 
 class StandardisedConv2d(nn.Conv2d):
-    """A convolution by its standardised weight."""
+    """A convolution with standardised weights."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of x."""
         return self._conv_forward(x, standardise(self.weight), self.bias)
 
 
 class StandardisedLinear(nn.Linear):
-    """A linear map by its standardised weight."""
+    """A linear map with standardised weights."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the map of x."""
         return F.linear(x, standardise(self.weight), self.bias)
 
 
 def is_standardised(module: nn.Module) -> bool:
+    """Return whether this layer standardises its weights."""
     return isinstance(module, (StandardisedConv2d, StandardisedLinear))

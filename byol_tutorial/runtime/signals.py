@@ -43,7 +43,7 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[StopFlag]:
 
 @contextmanager
 def ignored(number: int) -> Iterator[None]:
-    """Ignore this signal within the context, unless a `stop_flag` handles it; if SystemExit ends it, also afterwards."""
+    """Ignore this signal within the context, unless a `stop_flag` handles it; if SystemExit ends it, also later."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
