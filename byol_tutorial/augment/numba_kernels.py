@@ -280,7 +280,7 @@ def mean(values: Floats) -> f32:
 
 @compiled
 def mix(x: Floats, factor: f32, offset: f32) -> None:
-    """x ← clamp(factor · x + offset, 0, 1)."""
+    """Set x to clamp(factor · x + offset, 0, 1)."""
     for channel in range(len(x)):
         for i in range(x.shape[1]):
             x[channel, i] = clamp(factor * x[channel, i] + offset)
@@ -288,7 +288,7 @@ def mix(x: Floats, factor: f32, offset: f32) -> None:
 
 @compiled
 def mix_with_luma(x: Floats, factor: f32) -> None:
-    """x ← clamp(factor · x + (1 − factor) · luma of the pixel, 0, 1)."""
+    """Set x to clamp(factor · x + (1 − factor) · luma of the pixel, 0, 1)."""
     red, green, blue = x[0], x[1], x[2]
     for i in range(len(red)):
         pull = (f32(1) - factor) * luma(red[i], green[i], blue[i])

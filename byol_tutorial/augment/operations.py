@@ -217,10 +217,12 @@ def authors_colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
 
 
 def add_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    """Return clamp(x + factor − 1, 0, 1), with one factor for each image."""
     return (x + (factor - 1)[:, None, None, None]).clamp(0, 1)
 
 
 def channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    """Return clamp(factor · x + (1 − factor) · m, 0, 1), where m is the mean of each channel of each image."""
     return torch.lerp(x.mean(dim=(2, 3), keepdim=True), x, factor[:, None, None, None]).clamp(0, 1)
 
 

@@ -141,7 +141,7 @@ class BYOL(Objective):
 
     @property
     def can_be_recorded(self) -> bool:
-        """Whether a CUDA graph can hold a step: not with "optimal", whose eigenvectors the CPU waits for."""
+        """Whether a CUDA graph can hold a step; not with "optimal", because the CPU waits for its eigenvectors."""
         return self.config.predictor != "optimal"
 
     def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:

@@ -142,7 +142,7 @@ class DINO(Objective):
 
     @property
     def scale_settles(self) -> float:
-        """The warm-up of the teacher's temperature, in epochs: it moves the teacher's entropy, a part of the loss."""
+        """The epochs in which the teacher's temperature moves, and with it its entropy, which is part of the loss."""
         return self.config.teacher_warmup_epochs
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor | None:

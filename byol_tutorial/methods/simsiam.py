@@ -32,7 +32,7 @@ class SimSiam(Objective):
 
     @property
     def can_be_recorded(self) -> bool:
-        """Whether a CUDA graph can hold a step: not with "optimal", whose eigenvectors the CPU waits for."""
+        """Whether a CUDA graph can hold a step; not with "optimal", because the CPU waits for its eigenvectors."""
         return self.config.predictor != "optimal"
 
     def __init__(

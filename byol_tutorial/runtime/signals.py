@@ -15,7 +15,7 @@ class StopFlag(threading.Event):
 
 @contextmanager
 def stop_flag(signals: tuple[int, ...]) -> Iterator[StopFlag]:
-    """Give an event that these signals set, where they would otherwise interrupt a step. A second Ctrl-C interrupts.
+    """Yield an event that these signals set, where they would otherwise interrupt a step. A second Ctrl-C interrupts.
 
     Schedulers send SIGTERM to a launcher and to all processes that it has started, so one process may get several. Only
     the main thread receives signals: in any other thread the event is never set.
