@@ -243,13 +243,6 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
     assert numba_kernels.compiled(lambda x: x + 1)(2) == 3
 
 
-def test_the_library_loads_without_numba():
-    """It takes half a second, which who only looks at pictures need not wait for."""
-    code = "import sys, byol_tutorial as bt; bt.Trainer; print('numba' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
-    assert done.stdout.strip() == "False", done.stderr
-
-
 # --- torch's threads ----------------------------------------------------------------------------
 
 

@@ -80,6 +80,7 @@ def test_no_cell_needs_a_name_that_only_a_solution_defines(path):
             defined |= made
 
 
+@pytest.mark.training
 def test_the_command_writes_a_folder_that_runs(tmp_path, monkeypatch, capsys):
     """Lesson 03 of the student edition, executed top to bottom at smoke scale in a kernel of its own."""
     import nbformat

@@ -105,12 +105,6 @@ def test_umap_that_is_missing_is_an_error_in_words(monkeypatch):
         umap_embedding(torch.rand(30, 4))
 
 
-def test_public_names_come_without_umap():
-    code = "import sys, byol_tutorial as bt; bt.umap_embedding, bt.pca_embedding; print('umap' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
 def test_umap_is_the_same_for_a_seed_and_keeps_classes_together():
     x, labels = blobs()
     first = umap_embedding(x, seed=1)
@@ -139,7 +133,8 @@ def test_umap_leaves_torchs_threads_as_they_were():
         "import torch; from byol_tutorial.evaluate.embed import umap_embedding; before = torch.get_num_threads();"
         "umap_embedding(torch.randn(60, 8), init=None); print(before, torch.get_num_threads())"
     )
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    # numba takes two threads on one core too; its optimiser costs time and changes nothing here
+    env = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2", "NUMBA_OPT": "0"}
     end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
     assert end.stdout.split() == ["1", "1"], end.stderr
 
