@@ -275,6 +275,7 @@ def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, image
 # --- several ------------------------------------------------------------------------------------
 
 
+@pytest.mark.training
 def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, own_folder):
     configs = {"a": config, "b": config.replace(predictor="identity"), "c": config.replace(seed=1)}
     monkeypatch.setattr(parallel, "cores", lambda: 2)
@@ -303,6 +304,7 @@ def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, m
     assert run(config, *images, progress=False).from_cache
 
 
+@pytest.mark.training
 def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     """With multiprocessing's spawn, a script without `if __name__ == "__main__"` would start itself again and again."""
     script = tmp_path / "script.py"
@@ -325,6 +327,7 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     assert "2 of 2 runs" in done.stderr
 
 
+@pytest.mark.training
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interrupt_ends_the_workers_too(tmp_path, own_folder):
     """As the stop button does: the notebook's process is interrupted while its workers train."""

@@ -86,6 +86,7 @@ def test_batchnorm_is_where_they_differ(two):
     assert theirs["loss"] != pytest.approx(one["loss"], rel=1e-3)
 
 
+@pytest.mark.training
 def test_the_command_under_torchrun_writes_one_run(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for name in ("cat", "dog"):

@@ -170,6 +170,7 @@ def test_sigterm_saves_and_exits_and_the_run_can_go_on(images):
     assert saved["steps_done"] == len(json.loads((images / "run" / "history.json").read_text())["loss"]) > 0
 
 
+@pytest.mark.training
 @POSIX
 def test_a_run_killed_before_its_first_epoch_ends_can_be_resumed(images, monkeypatch, capsys):
     run = ["train", "--data", "folder:images", "--out", "run", *OPTIONS, "--knn-every=0"]
