@@ -86,8 +86,7 @@ class Shapes:
         }
 
     def accuracy(self, trainer: bt.Trainer) -> float:
-        bank, queries = (bt.features(trainer.model.encoder, images) for images in (self.bank, self.test))
-        return bt.knn_accuracy(bank, self.bank.labels, queries, self.test.labels)
+        return bt.accuracies(trainer.model.encoder, self.bank, self.test).knn
 
     def go_on(self, trainer: bt.Trainer, steps: int, checks=()) -> list[float]:
         """Make this many steps; return the accuracies at the steps in `checks`, counted from here."""

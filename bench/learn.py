@@ -27,8 +27,7 @@ def seconds_to_learn(config: bt.Config, seed: int, limit: int | None) -> dict:
     found = {"seed": seed, "seconds": None, "epochs": None}
     for epoch in range(1, config.epochs + 1):
         trainer.run(epochs=1, progress=False)
-        y = bt.features(trainer.model.encoder, train), bt.features(trainer.model.encoder, test)
-        accuracy = bt.linear_probe(y[0], train.labels, y[1], test.labels).accuracy
+        accuracy = bt.accuracies(trainer.model.encoder, train, test).linear
         if accuracy >= GOAL and found["seconds"] is None:
             found |= {"seconds": trainer.history.seconds, "epochs": epoch}
     return found | {"linear": accuracy, "seconds_in_all": trainer.history.seconds}

@@ -46,11 +46,11 @@ def measure_baselines(seed: int) -> tuple[dict, dict]:
 
 
 def judge(encoder, train, test) -> dict:
-    a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
+    found = bt.accuracies(encoder, train, test)
     return {
-        "linear": bt.linear_probe(a, train.labels, b, test.labels).accuracy,
-        "knn": bt.knn_accuracy(a, train.labels, b, test.labels),
-        "hue": bt.factor_probe(a, train, b, test, "hue").accuracy,
+        "linear": found.linear,
+        "knn": found.knn,
+        "hue": bt.factor_probe(found.train_features, train, found.test_features, test, "hue").accuracy,
     }
 
 

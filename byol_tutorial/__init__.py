@@ -9,7 +9,7 @@ from . import augment, config, evaluate, networks, train
 from ._version import __version__
 from .config import Config, ConfigError, DataError, preset
 from .data import ImageSet, StreamedSet, load
-from .evaluate import compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
+from .evaluate import accuracies, compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
 from .evaluate.diagnose import collapse_report
 from .evaluate.embed import pca_embedding, umap_embedding
 from .evaluate.pretrained import guest
@@ -36,6 +36,7 @@ __all__ = [
     "StreamedSet",
     "Trainer",
     "__version__",
+    "accuracies",
     "augment",
     "byol_loss",
     "collapse_report",

@@ -23,8 +23,7 @@ from .._version import __version__
 from ..config.config import Config
 from ..config.presets import preset
 from ..data.loading import load
-from ..evaluate.features import features
-from ..evaluate.linear import linear_probe
+from ..evaluate.comparison import accuracies
 from ..live.snapshot import measure_run
 from ..runtime.files import write_atomically
 from ..train.trainer import Trainer
@@ -86,7 +85,7 @@ def one(config: Config, train, test, shown: torch.Tensor) -> dict:
     trainer = Trainer(config, train, test)
     start = trainer.knn()
     trainer.run(progress=False)
-    f, h = trainer.model.encoder, trainer.history
+    h = trainer.history
     measure = measure_run(trainer, shown)
     block = -(-len(h.loss) // POINTS)
     points = (measure.maps["z"].clamp(-1, 1) * FULL).round().to(torch.int16).numpy()
@@ -97,7 +96,7 @@ def one(config: Config, train, test, shown: torch.Tensor) -> dict:
         "std": means(h.std, block),
         "knn": [[step, round(value, 3)] for step, value in h.knn],
         "start_knn": round(start, 3),
-        "linear": round(linear_probe(features(f, train), train.labels, features(f, test), test.labels).accuracy, 3),
+        "linear": round(accuracies(trainer.model.encoder, train, test).linear, 3),
         "spread": round(measure.report.std, 4),
         "map": base64.b64encode(points.astype("<i2").tobytes()).decode(),
     }

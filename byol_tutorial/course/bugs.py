@@ -15,10 +15,8 @@ from torch import nn
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import UserError
+from ..evaluate.comparison import accuracies
 from ..evaluate.diagnose import spread
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..evaluate.linear import linear_probe
 from ..methods.byol import BYOL, byol_loss, tau_at
 from ..runtime.seeding import OwnGenerator, seed_at
 from ..train.monitor import KNN_BANK, KNN_QUERIES
@@ -61,14 +59,12 @@ def train_with(bug: str | None, config: Config, train, test) -> Run:
     state = cache.kept(key)
     if state is None:
         model, history = loop(bug, config, train, test)
-        y, y_test = features(model.encoder, train), features(model.encoder, test)
-        known = (y, train.labels, y_test, test.labels)
-        finite = bool(y.isfinite().all() and y_test.isfinite().all())
+        found = accuracies(model.encoder, train, test)
         state = {
             "encoder": model.encoder.state_dict(),
             "history": history,
-            "knn": knn_accuracy(*known) if finite else 0.0,
-            "linear": linear_probe(*known).accuracy if finite else 0.0,
+            "knn": found.knn if found.finite else 0.0,
+            "linear": found.linear if found.finite else 0.0,
         }
         cache.keep("bug", key, state)
     encoder = BYOL(config, min(train.image_size)).encoder
@@ -131,8 +127,5 @@ def loop(bug: str | None, config: Config, train, test) -> tuple[BYOL, dict]:
 
 
 def _knn(encoder, train, test) -> float:
-    bank, queries = train.sample(KNN_BANK), test.sample(KNN_QUERIES)
-    y, y_test = features(encoder, bank.images), features(encoder, queries.images)
-    if not (y.isfinite().all() and y_test.isfinite().all()):
-        return 0.0
-    return knn_accuracy(y, bank.labels, y_test, queries.labels)
+    found = accuracies(encoder, train.sample(KNN_BANK), test.sample(KNN_QUERIES))
+    return found.knn if found.finite else 0.0

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..config.config import Config
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..evaluate.linear import linear_probe
+from ..evaluate.comparison import accuracies
 from ..methods.base import Objective
 from ..train.trainer import Trainer
 from .measures import measure
@@ -53,10 +51,8 @@ def train_and_judge(job: Job, train, test, target: Objective | None, on_step: Ca
         raise KeyboardInterrupt
     knn = linear = None
     if test is not None and test.labels is not None and train.labels is not None:
-        f = trainer.model.encoder
-        known = features(f, train), train.labels, features(f, test), test.labels
-        knn = knn_accuracy(*known)
-        linear = linear_probe(*known).accuracy if o["probe"] else None
+        found = accuracies(trainer.model.encoder, train, test)
+        knn, linear = found.knn, found.linear if o["probe"] else None
     report = trainer.report()
     model = trainer.model.to("cpu")
     return {

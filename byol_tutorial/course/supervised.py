@@ -9,9 +9,7 @@ from torch import nn
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import DataError
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..evaluate.linear import linear_probe
+from ..evaluate.comparison import accuracies
 from ..networks.encoders import build_encoder
 from ..runtime.device import resolve_device
 from ..runtime.progress import hidden
@@ -95,15 +93,15 @@ def _trained(config: Config, train, test, progress: bool) -> dict:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    y, y_test = features(encoder, train), features(encoder, test)
+    found = accuracies(encoder, train, test)
     with torch.no_grad():
-        guesses = head.cpu()(y_test).argmax(1)
+        guesses = head.cpu()(found.test_features).argmax(1)
     return {
         "encoder": encoder.cpu().state_dict(),
         "loss": losses,
         "accuracy": (guesses == test.labels).float().mean().item(),
-        "knn": knn_accuracy(y, train.labels, y_test, test.labels),
-        "linear": linear_probe(y, train.labels, y_test, test.labels).accuracy,
+        "knn": found.knn,
+        "linear": found.linear,
     }
 
 

@@ -1,6 +1,6 @@
 """What a representation is worth: features, kNN, probes, protocols, collapse measures, maps, encoders of others."""
 
-from .comparison import Comparison, compare
+from .comparison import Accuracies, Comparison, accuracies, compare
 from .features import PIXEL_GRID, centre, features, kept_size, network_input, pixels, seen_size, small_pixels
 from .knn import knn_accuracy, nearest
 from .linear import HELD_OUT, ITERATIONS, PENALTIES, ProbeResult, factor_probe, linear_probe
@@ -10,8 +10,10 @@ __all__ = [
     "ITERATIONS",
     "PENALTIES",
     "PIXEL_GRID",
+    "Accuracies",
     "Comparison",
     "ProbeResult",
+    "accuracies",
     "centre",
     "compare",
     "factor_probe",

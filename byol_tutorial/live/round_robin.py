@@ -23,9 +23,7 @@ import torch
 from ..config.config import Config
 from ..config.errors import UserError
 from ..data.image_set import ImageSet
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
-from ..evaluate.linear import linear_probe
+from ..evaluate.comparison import accuracies
 from ..train.trainer import Trainer
 from .worker_process import read_images, serve
 
@@ -169,5 +167,5 @@ class RoundRobin:
         return result
 
     def accuracies(self, encoder) -> tuple[float, float]:
-        known = features(encoder, self.train), self.train.labels, features(encoder, self.test), self.test.labels
-        return knn_accuracy(*known), linear_probe(*known).accuracy
+        found = accuracies(encoder, self.train, self.test)
+        return found.knn, found.linear

@@ -9,9 +9,8 @@ from ..augment.views import Views
 from ..config.errors import DivergedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..evaluate.comparison import accuracies
 from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
-from ..evaluate.features import features
-from ..evaluate.knn import knn_accuracy
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
 
@@ -21,9 +20,7 @@ REPORTED = 512  # images that report and diagnosis look at
 
 def knn(trainer) -> float:
     """Accuracy in [0, 1] on at most 512 test images, by the votes of at most 1,024 train images; needs both labels."""
-    bank, queries = trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)
-    f = trainer.model.encoder
-    return knn_accuracy(features(f, bank.images), bank.labels, features(f, queries.images), queries.labels)
+    return accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)).knn
 
 
 def looked_at(trainer) -> ImageSet:

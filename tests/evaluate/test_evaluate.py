@@ -1,6 +1,7 @@
 """kNN and linear probe against scikit-learn; features without a trace of training."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.config.errors import TrainingError
+from byol_tutorial.evaluate import comparison
 from byol_tutorial.evaluate.features import pixels, representations, settled
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.networks.encoders import build_encoder
@@ -184,6 +186,48 @@ def test_factor_probe_refuses():
         bt.factor_probe(x, digits, x, digits, "hue")
 
 
+def test_accuracies_are_features_then_knn_and_probe(encoder):
+    train, test = bt.load("shapes", limit=300), bt.load("shapes", "test", limit=200)
+    found = bt.accuracies(encoder, train, test)
+    a, b = bt.features(encoder, train.images), bt.features(encoder, test.images)
+    assert torch.equal(found.train_features, a)
+    assert torch.equal(found.test_features, b)
+    assert found.knn == bt.knn_accuracy(a, train.labels, b, test.labels)
+    assert found.probe == bt.linear_probe(a, train.labels, b, test.labels)
+    assert found.linear == found.probe.accuracy
+    assert repr(found) == f"kNN {found.knn:.3f}, linear probe {found.linear:.3f} (chance 0.100)"
+
+
+def test_accuracies_compute_only_what_is_read_and_once(encoder, monkeypatch):
+    train, calls = bt.load("shapes", limit=60), []
+    for name in ("knn_accuracy", "linear_probe"):
+        plain = getattr(bt, name)
+        monkeypatch.setattr(comparison, name, lambda *y, name=name, plain=plain: calls.append(name) or plain(*y))
+    found = bt.accuracies(encoder, train, train)
+    assert calls == []
+    assert found.knn == found.knn
+    assert calls == ["knn_accuracy"]
+    assert found.linear == found.linear
+    assert calls == ["knn_accuracy", "linear_probe"]
+
+
+def test_accuracies_of_a_diverged_encoder_say_so(encoder):
+    train, broken = bt.load("shapes", limit=60), copy.deepcopy(encoder)
+    assert bt.accuracies(encoder, train, train).finite
+    next(broken.parameters()).data.fill_(torch.nan)
+    found = bt.accuracies(broken, train, train)
+    assert not found.finite
+    assert "not finite" in repr(found)
+
+
+@pytest.mark.parametrize("unlabelled", [0, 1])
+def test_accuracies_without_labels_say_what_to_do(encoder, unlabelled):
+    sets = [bt.load("shapes", limit=50), bt.load("shapes", "test", limit=50)]
+    sets[unlabelled] = replace(sets[unlabelled], name="mine", labels=None)
+    with pytest.raises(bt.DataError, match="'mine' has no labels: put the images in one sub-folder a class"):
+        bt.accuracies(encoder, *sets)
+
+
 def test_compare_measures_each_representation(encoder):
     train, test = bt.load("shapes", limit=300), bt.load("shapes", "test", limit=200)
     table = bt.compare({"random encoder": encoder}, train, test)
@@ -201,8 +245,6 @@ def test_compare_measures_each_representation(encoder):
 
 
 def test_compare_without_labels_says_what_to_do(encoder):
-    from dataclasses import replace
-
     train = bt.load("shapes", limit=50)
     with pytest.raises(bt.DataError, match="no labels: put the images in one sub-folder a class"):
         bt.compare({}, replace(train, labels=None), train)

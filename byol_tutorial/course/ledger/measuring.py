@@ -21,10 +21,10 @@ from ...config.config import Config
 from ...config.errors import DivergedError
 from ...config.presets import preset
 from ...data.loading import load
+from ...evaluate.comparison import accuracies
 from ...evaluate.diagnose import eigenspace_alignment
 from ...evaluate.features import features
-from ...evaluate.knn import knn_accuracy
-from ...evaluate.linear import factor_probe, linear_probe
+from ...evaluate.linear import factor_probe
 from ...runtime.files import write_atomically
 from ...train.monitor import REPORTED
 from ..runs import Result, run
@@ -123,16 +123,15 @@ def _untrained(config: Config, train, test, extra: set[str]) -> dict[str, float]
     from ...train.trainer import Trainer
 
     trainer = Trainer(config, train, test, device="cpu")
-    f = trainer.model.encoder
-    y = features(f, train), features(f, test)
+    found = accuracies(trainer.model.encoder, train, test)
     values = {
-        "linear": linear_probe(y[0], train.labels, y[1], test.labels).accuracy,
-        "knn": knn_accuracy(y[0], train.labels, y[1], test.labels),
+        "linear": found.linear,
+        "knn": found.knn,
         "std": (report := trainer.report()).std,
         "rank": report.rank,
     }
     if "hue" in extra:
-        values["hue"] = factor_probe(y[0], train, y[1], test, "hue", bins=BINS).accuracy
+        values["hue"] = factor_probe(found.train_features, train, found.test_features, test, "hue", bins=BINS).accuracy
     return values
 
 
