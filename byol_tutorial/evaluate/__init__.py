@@ -1,4 +1,4 @@
-"""What a representation is worth: features, kNN, probes, protocols, collapse measures, maps, encoders of others."""
+"""Measures of how good a representation is: kNN, probes, protocols, collapse; also maps, and encoders that others trained."""
 
 from .comparison import Accuracies, Comparison, accuracies, compare
 from .features import PIXEL_GRID, centre, features, kept_size, network_input, pixels, seen_size, small_pixels

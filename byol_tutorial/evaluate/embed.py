@@ -1,8 +1,8 @@
-"""Maps: representations brought to two dimensions, one at a time or one after another while the network learns.
+"""Maps of representations in two dimensions: a single one, or a series of them while the network learns.
 
-A map is drawn anew at every epoch, and nothing in PCA or UMAP says which way up. So each is laid on the one before:
-PCA by the rotation or mirroring that moves the points least (Procrustes), with its lengths left alone, so that a
-collapse shows as a cloud that shrinks; UMAP by starting from the map before.
+A map is drawn anew at every epoch, and neither PCA nor UMAP decides how it is turned or mirrored. So each map is laid on
+the one before. A PCA map is rotated or mirrored so that its points move least (Procrustes); its lengths stay as they are,
+so a collapse shows as a cloud that shrinks. A UMAP map is computed with the map before as its start.
 """
 
 import math
@@ -18,24 +18,25 @@ from torch import Tensor
 from ..config.errors import EmbedError
 
 KINDS = ("pca", "umap")
-PAIRS = 2**24  # whose distances are held at a time
-WARM_STEPS, WARM_RATE = 200, 0.25  # of UMAP from an earlier map; compared in bench/maps.py
+PAIRS = 2**24  # pairs of points whose distances are in memory at a time
+WARM_STEPS, WARM_RATE = 200, 0.25  # UMAP's epochs and learning rate from an earlier map; bench/maps.py compares them
 
 
 # --- one map ------------------------------------------------------------------------------------
 
 
 def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = None) -> Tensor:
-    """The first principal components of features (N, D): float32 (N, components), centred, in the features' unit.
+    """Return the first principal components of features (N, D): float32 (N, components), centred, in the features' unit.
 
-    Features may lie on any device; the map is returned on the CPU.
+    The features may be on any device; the map is on the CPU.
 
-    like: an earlier map of the same points, (N, components). The new one is rotated or mirrored, not scaled, so that
-        the points move as little as possible. Without it the sign of each component is the one that makes its largest
-        entry positive.
+    Args:
+        like: an earlier map of the same points, (N, components). The new one is rotated or mirrored, not scaled, so that
+            the points move as little as possible. Without it each component gets the sign that makes its largest entry
+            positive.
 
     Raises:
-        EmbedError: features that are not finite, or fewer of them, or of dimensions, than components.
+        EmbedError: the features are not finite, or N or D is smaller than components.
     """
     _check(features, rows=components)
     if features.shape[1] < components:
@@ -58,19 +59,19 @@ def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = N
 def umap_embedding(
     features: Tensor, seed: int = 0, neighbours: int = 15, min_dist: float = 0.1, init: Tensor | None = None
 ) -> Tensor:
-    """A UMAP of features (N, D), neighbours by cosine: float32 (N, 2), centred. The same for the same seed.
+    """Return a UMAP map of features (N, D), with neighbours by cosine: float32 (N, 2), centred. One seed gives one map.
 
-    Features may lie on any device; the map is made and returned on the CPU. Its lengths have no unit: UMAP keeps who is near to whom, not how far (McInnes et al. 2018, arXiv 1802.03426).
+    The features may be on any device; the map is on the CPU. Its lengths have no unit: UMAP keeps which points are
+    neighbours, not how far apart points are (McInnes et al. 2018, arXiv 1802.03426).
 
     Args:
-        neighbours: how many each point is bound to, below N.
-        min_dist: how close points may be packed, in [0, 1].
-        init: an earlier map of the same points to start from, (N, 2). Fewer and smaller steps are made then, and the
-            result is brought to its size and laid on it.
+        neighbours: the number of nearest points to which each point is tied, from 2 to N − 1.
+        min_dist: the smallest distance between points of the map, in [0, 1].
+        init: an earlier map of the same points, (N, 2), to start from. UMAP then makes fewer and smaller steps, and the
+            result is scaled to the earlier map's size and laid on it.
 
     Raises:
-        EmbedError: umap-learn is not installed; a value that is not allowed; features, or a map to start from, that are
-            not finite.
+        EmbedError: umap-learn is not installed; a value is not allowed; the features or the earlier map are not finite.
     """
     _check(features, rows=4)
     if neighbours != int(neighbours) or not 2 <= neighbours < len(features):
@@ -88,21 +89,22 @@ def umap_embedding(
     with _threads_kept():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of its compiler, about versions
+                warnings.simplefilter("ignore")  # numba's warnings about its version
                 import umap
         except ImportError as error:
-            raise EmbedError("UMAP needs umap-learn: pip install 'byol-tutorial[notebooks]', or take PCA") from error
+            raise EmbedError("UMAP needs umap-learn: pip install 'byol-tutorial[notebooks]', or choose PCA") from error
 
         start = {} if init is None else {"n_epochs": WARM_STEPS, "learning_rate": WARM_RATE}
-        # its own search calls Python for each pair of points below 4,096 of them, and compiles for half a minute above
+        # UMAP's own search for neighbours calls Python for each pair of points below 4,096 of them, and compiles for half
+        # a minute above
         mapper = umap.UMAP(
             n_neighbors=int(neighbours), min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
             precomputed_knn=_neighbours(features, int(neighbours)), force_approximation_algorithm=True,
-            disconnection_distance=math.inf,  # or a point opposite to all others would be bound to none, and no map made
+            disconnection_distance=math.inf,  # else a point opposite to all others has no neighbours, and UMAP fails
             init="spectral" if init is None else init.numpy(), **start,
         )  # fmt: skip
         with warnings.catch_warnings():
-            # of separate parts, which are what a good map has, and of new points, which nobody adds
+            # UMAP warns of separate parts, which a good map has, and of adding points later, which is not done here
             warnings.simplefilter("ignore", UserWarning)
             points = torch.from_numpy(np.asarray(mapper.fit_transform(_directions(features).numpy()), dtype=np.float32))
     points = points - points.mean(0)
@@ -110,12 +112,12 @@ def umap_embedding(
 
 
 def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each point the k nearest by cosine, itself first, and their distances 1 − cosine: int64 and float32 (N, k)."""
+    """Find each point's k nearest by cosine, itself first, with distances 1 − cosine: int64 and float32 (N, k)."""
     x = _directions(features)
     indices, distances = [], []
     for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
         distance = 1 - x[rows] @ x.T
-        distance[torch.arange(len(rows)), rows] = -torch.inf  # itself before its copies
+        distance[torch.arange(len(rows)), rows] = -torch.inf  # so that a point comes before its copies
         nearest = distance.topk(k, largest=False)
         indices.append(nearest.indices)
         distances.append(nearest.values.clamp(min=0))
@@ -123,14 +125,17 @@ def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _directions(features: Tensor) -> Tensor:
-    """Brought to length 1, float32; by way of float64, which holds the square of any float32."""
+    """Scale each row to length 1, as float32; computed in float64, which can hold the square of any float32."""
     return F.normalize(features.double(), eps=1e-300).float()
 
 
 @contextmanager
 def _threads_kept() -> Iterator[None]:
-    """UMAP's compiler asks OpenMP for every core, and torch on this thread would compute with as many from then on:
-    slower beside other work, and with other roundings than before."""
+    """Restore torch's number of threads afterwards.
+
+    Numba asks OpenMP for every core. From then on torch on this thread would compute with as many threads: slower beside
+    other work, and with other rounding errors than before.
+    """
     threads = torch.get_num_threads()
     try:
         yield
@@ -139,26 +144,42 @@ def _threads_kept() -> Iterator[None]:
 
 
 def align(points: Tensor, like: Tensor) -> Tensor:
-    """Points (N, d) rotated or mirrored about their mean, to be as near to `like` (N, d) as they can: float32, centred.
+    """Rotate or mirror points (N, d) about their mean, to be as near to `like` (N, d) as possible: float32, centred.
 
     Orthogonal Procrustes: R = U Vᵀ with U S Vᵀ = PᵀL minimises ‖P R − L‖ (Schönemann 1966).
+
+    Raises:
+        EmbedError: the maps have different shapes.
     """
     if points.shape != like.shape:
-        raise EmbedError(f"the earlier map has shape {tuple(like.shape)}, the new one {tuple(points.shape)}")
-    points, like = (m.double() - m.double().mean(0) for m in (points, like))
-    u, _, v = torch.linalg.svd(points.T @ like)
-    return (points @ (u @ v)).float()
+        raise EmbedError(
+            f"the earlier map has shape {tuple(like.shape)}, the new one {tuple(points.shape)}: give maps of the same points"
+        )
+    from scipy.linalg import orthogonal_procrustes
+
+    points, like = (m.detach().cpu().double() for m in (points, like))
+    points, like = points - points.mean(0), like - like.mean(0)
+    rotation, _ = orthogonal_procrustes(points.numpy(), like.numpy())
+    return (points @ torch.from_numpy(rotation)).float()
 
 
 def size(points: Tensor) -> float:
-    """How large a map is: the root mean square distance of its points (N, d) from their mean."""
+    """Return how large a map is: the root mean square distance of its points (N, d) from their mean."""
     return float((points - points.mean(0)).square().sum(1).mean().sqrt())
 
 
 def successive_maps(frames: Sequence[Tensor], kind: str = "pca", seed: int = 0) -> Tensor:
-    """Maps of the same N points' features at T times, each laid on the one before: float32 (T, N, 2).
+    """Map the features of the same N points at T times, and lay each map on the one before: float32 (T, N, 2).
 
-    Features are brought to length 1 first: as in BYOL's loss, only their direction counts.
+    Features are scaled to length 1 first: as in BYOL's loss, only their direction counts.
+
+    Args:
+        frames: T matrices of features, each (N, D).
+        kind: "pca" or "umap".
+        seed: UMAP's.
+
+    Raises:
+        EmbedError: an unknown kind, or what `pca_embedding` and `umap_embedding` refuse.
     """
     if kind not in KINDS:
         raise EmbedError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
@@ -173,4 +194,4 @@ def _check(features: Tensor, rows: int) -> None:
     if features.ndim != 2 or len(features) < rows:
         raise EmbedError(f"features have shape {tuple(features.shape)}: give a matrix (N, D) of at least {rows} rows")
     if not torch.isfinite(features).all():
-        raise EmbedError("the features are not finite: the run has diverged; record it up to where it did")
+        raise EmbedError("the features are not finite: the run has diverged; record the steps before that")

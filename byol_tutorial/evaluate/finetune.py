@@ -15,26 +15,36 @@ from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from .features import features, network_input, seen_size
 from .linear import HELD_OUT
-from .result import Outcome, Result, accuracy_of, features_of, held_out, labels_of, result_of
+from .result import Images, Outcome, Result, accuracy_of, features_of, held_out, labels_of, result_of
 
 BATCH_SIZE, MOMENTUM = 1024, 0.9
-CROP_AREA = (0.08, 1.0)  # of the random crops, share of the image
+CROP_AREA = (0.08, 1.0)  # smallest and largest random crop, as a share of the image
 LINEAR_RATES = (0.05, 0.1, 0.2, 0.3, 0.4)  # base rates: a step takes rate · batch / 256
 TUNING_RATES, TUNING_EPOCHS = (0.005, 0.01, 0.02, 0.05, 0.1), (30, 50)
-MOST_HELD_OUT = 10_000  # images that choose for few_labels, as many as the paper's local validation set
+MOST_HELD_OUT = 10_000  # images on which few_labels makes its choices, as in the paper's local validation set
 
 
 def sgd_linear(
-    encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0, epochs: int = 80, crop_area=CROP_AREA
+    encoder: nn.Module,
+    baseline: nn.Module,
+    train: Images,
+    test: Images,
+    seed: int = 0,
+    epochs: int = 80,
+    crop_area: tuple[float, float] = CROP_AREA,
 ) -> Result:
-    """The paper's linear evaluation (section 4.1, appendix): a linear classifier on the frozen encoder, by SGD.
+    """Carry out the paper's linear evaluation (section 4.1, appendix): a linear classifier on the frozen encoder, by SGD.
 
-    Random crop and flip while training, the plain image at test; BatchNorm in evaluation mode; 80 epochs, batch
-    1024 (a smaller set is one batch), no weight decay. The rate is one of `LINEAR_RATES`, chosen on a fifth of
-    the train images, and is scaled as in the authors' code: a step takes rate · batch / 256, falling along a cosine.
+    Training images are cropped and flipped at random, test images are taken as they are. BatchNorm is in evaluation mode.
+    There are 80 epochs with batches of 1024 (a smaller set is one batch) and no weight decay. The rate is one of
+    `LINEAR_RATES`, chosen on a fifth of the train images, and is scaled as in the authors' code: a step's learning rate is
+    rate · batch / 256, and falls along a cosine.
 
-    Classifiers on a frozen encoder do not disturb each other, so all train side by side on the same views: for
-    each rate one that never sees the held-out images, which chooses, and one on all images, which is tested.
+    Classifiers on a frozen encoder do not influence each other, so all train side by side on the same views. For each rate
+    there are two: one is trained without the held-out images, to choose the rate; one is trained on all images and tested.
+
+    Args:
+        crop_area: the smallest and largest random crop, as a share of the image, in (0, 1].
     """
     y, t = labels_of("sgd-linear", train, test)
     held, rest = held_out(len(y), seed)
@@ -52,7 +62,7 @@ def sgd_linear(
             with torch.no_grad():
                 z = f(network_input(f, x))
             for choosing, tested in of_rate.values():
-                # multiplied by 0 instead of left out: to select rows, Python would have to wait for their number
+                # held-out rows are multiplied by 0: to select the others, Python would have to wait for their number
                 held_apart = (F.cross_entropy(choosing(z), labels, reduction="none") * seen).sum()
                 total = total + held_apart / seen.sum().clamp(min=1) + F.cross_entropy(tested(z), labels)
         return total
@@ -74,25 +84,30 @@ def sgd_linear(
 def few_labels(
     encoder: nn.Module,
     baseline: nn.Module,
-    train,
-    test,
+    train: Images,
+    test: Images,
     seed: int = 0,
     fraction: float = 0.01,
     rates: Sequence[float] = TUNING_RATES,
     epochs: Sequence[int] = TUNING_EPOCHS,
-    crop_area=CROP_AREA,
+    crop_area: tuple[float, float] = CROP_AREA,
 ) -> Result:
-    """Fine-tune everything on a few labels (section 4.2): a copy of the encoder and a linear classifier, by SGD.
+    """Fine-tune a copy of the encoder and a linear classifier on a few labels, by SGD (section 4.2).
 
-    The labels are those of `few_label_split`. For the baseline this is supervised training from scratch on the
-    same labels. Random crop and flip while training, BatchNorm in training mode; rate and epochs
+    The labels are those of `few_label_split`. For the baseline this is supervised training from scratch on the same
+    labels. Training images are cropped and flipped at random, and BatchNorm is in training mode. Rate and number of epochs
     are chosen, as in the paper, on labelled train images outside the few.
 
-    The paper's batch is 1024. A small subset has at most eight batches an epoch, of 32 images or more. As
-    batches shrink with the set, rates are taken as they are, not scaled by batch / 256; they fall along a cosine.
+    The paper's batch is 1024. A small subset is cut into at most eight batches an epoch, of 32 images or more. Because
+    batches become smaller with the set, rates are not scaled by batch / 256; they fall along a cosine.
+
+    Args:
+        fraction: the share of the labels that is used, in (0, 1).
+        rates, epochs: the learning rates and numbers of epochs to choose from; every combination is trained.
+        crop_area: the smallest and largest random crop, as a share of the image, in (0, 1].
 
     Raises:
-        DataError: also for a fraction outside (0, 1), or one that leaves no train images to choose with.
+        DataError: also for a fraction outside (0, 1), or if no train images are left to make the choice with.
     """
     protocol = f"few-labels-{100 * fraction:g}"
     y, t = labels_of(protocol, train, test)
@@ -127,10 +142,13 @@ def few_labels(
 
 
 def few_label_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Positions of the few labelled images, and of others to choose with: int64 (n,) and (m,), disjoint.
+    """Draw a few labelled images, and others on which choices are made: positions int64 (n,) and (m,), disjoint.
 
-    The few are class-balanced: each class gives round(fraction · N / classes) images, at least one and at most
-    all that it has. The others are a fifth of the set, at most 10,000, and fewer where fewer remain.
+    The few are class-balanced: each class gives round(fraction · N / classes) images, at least one and at most all of its
+    images. The others are a fifth of the set, at most 10,000, and fewer where fewer remain.
+
+    Raises:
+        DataError: a fraction outside (0, 1), or no image is left for the others.
     """
     if not 0 < fraction < 1:
         raise DataError(f"fraction={fraction!r}: give a share of the labels above 0 and below 1, such as 0.01")
@@ -147,12 +165,18 @@ def few_label_split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Ten
 
 
 def augmented(
-    encoder: nn.Module, images, positions: Tensor, batch: int, epochs: int, crop_area, seed: int
+    encoder: nn.Module,
+    images: Images,
+    positions: Tensor,
+    batch: int,
+    epochs: int,
+    crop_area: tuple[float, float],
+    seed: int,
 ) -> Iterator[tuple[float, Tensor, Tensor]]:
-    """Crops of these images, flipped or not, on the encoder's device; decided by the seed alone.
+    """Yield batches of random crops of these images, half of them flipped, on the encoder's device.
 
-    Yields (share of all steps done, positions int64 (b,), float (b, 3, size, size) in [0, 1]). Each epoch has
-    every image once, in a new order, in equal batches.
+    Each item is (share of all steps done, positions int64 (b,), crops float (b, 3, size, size) in [0, 1]). An epoch has
+    every image once, in a new order, in equal batches. The seed alone decides what is random.
     """
     device = next(encoder.parameters()).device
     order = torch.Generator().manual_seed(seed)
@@ -169,17 +193,25 @@ def augmented(
             yield (epoch + k / steps) / epochs, at, crop(as_float(x.to(device)), drawn, size)
 
 
-def descend(modules: dict[float, nn.Module], batches: Iterable, loss: Callable, seed: int) -> None:
+def descend(
+    modules: dict[float, nn.Module],
+    batches: Iterable[tuple[float, Tensor, Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    seed: int,
+) -> None:
     """Minimise loss(positions, images) by SGD with Nesterov momentum 0.9, without weight decay.
 
-    v ← 0.9 v + g,  w ← w − lr (g + 0.9 v),  lr = rate · ½ (1 + cos π·(share of all steps done))
+        v ← 0.9 v + g,  w ← w − lr (g + 0.9 v),  lr = rate · ½ (1 + cos π·(share of all steps done))
 
-    modules: by the rate that each starts with. batches: see `augmented`.
+    Args:
+        modules: initial rate -> the module that is trained with it.
+        batches: as `augmented` yields them.
+        seed: of dropout and data loaders.
     """
     groups = [{"params": module.parameters(), "lr": rate} for rate, module in modules.items()]
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
-        torch.manual_seed(seed)  # for dropout and data loaders; crops have generators of their own
+        torch.manual_seed(seed)  # for dropout and data loaders; the crops have their own generators
         for share, at, x in batches:
             for group, rate in zip(optimizer.param_groups, modules, strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
@@ -189,7 +221,7 @@ def descend(modules: dict[float, nn.Module], batches: Iterable, loss: Callable, 
 
 
 def zero_head(encoder: nn.Module, labels: Tensor) -> nn.Linear:
-    """A linear classifier of the encoder's features that starts at 0: all classes equally likely."""
+    """Build a linear classifier of the encoder's features whose weights are 0, so that all classes are equally likely."""
     device = next(encoder.parameters()).device
     head = nn.utils.skip_init(nn.Linear, encoder.feature_dim, int(labels.max()) + 1, device=device)
     for p in head.parameters():
@@ -198,5 +230,5 @@ def zero_head(encoder: nn.Module, labels: Tensor) -> nn.Linear:
 
 
 def even_batch(n: int, most: int) -> int:
-    """Size of the fewest equal batches that n images can be cut into, with at most `most` in each."""
+    """Return the batch size that cuts n images into as few equal batches as possible, of at most `most` images each."""
     return math.ceil(n / math.ceil(n / most))

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine, and the vote of those of a test image."""
+"""Nearest neighbours by cosine, and classification by their vote."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,10 @@ from torch import Tensor
 
 
 def nearest(query_features: Tensor, bank_features: Tensor, k: int) -> Tensor:
-    """Positions of the k nearest bank images by cosine, nearest first: int64 (Q, k)."""
+    """Find the positions of the k nearest bank images by cosine, nearest first: int64 (Q, k).
+
+    Features are float (Q, D) and (N, D). k is lowered to N where the bank is smaller.
+    """
     similarity = F.normalize(query_features, dim=1) @ F.normalize(bank_features, dim=1).T
     return similarity.topk(min(k, len(bank_features)), dim=1).indices
 
@@ -19,10 +22,11 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
 ) -> float:
-    """Share of test images, in [0, 1], whose class wins the vote of their k nearest train images.
+    """Measure the share of test images, in [0, 1], whose class wins the vote of their k nearest train images.
 
-    Nearest by cosine; a neighbour's vote weighs exp(cosine / temperature). Not in the paper, but used
-    by all its peers: k = 200 on large sets, 20 on small ones. k is lowered to the number of train images.
+    Nearest is by cosine, and a neighbour's vote weighs exp(cosine / temperature) (Wu et al. 2018, arXiv 1805.01978). The
+    paper does not use it, but all its peers do: k = 200 on large sets, 20 on small ones. k is lowered to the number of
+    train images. Features are float (N, D) and (M, D), labels int64 (N,) and (M,).
     """
     k = min(k, len(train_features))
     train_features = F.normalize(train_features, dim=1)

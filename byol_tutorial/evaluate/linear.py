@@ -1,5 +1,8 @@
-"""Linear probes on frozen features: of the classes, and of one factor of the drawn shapes."""
+"""Linear probes on frozen features: for the classes, and for one factor of the drawn shapes."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,19 +12,19 @@ from torch import Tensor
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the probe, inverse L2 strength
-ITERATIONS = 100  # of L-BFGS for each of them, twice as many for the chosen one
-HELD_OUT = 0.2  # share of the train images that chooses among them
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of C, the inverse L2 strength, among which the probe chooses
+ITERATIONS = 100  # of L-BFGS for each C, twice as many for the chosen one
+HELD_OUT = 0.2  # share of the train images on which the choice is made
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What `linear_probe` found."""
+    """The result of `linear_probe`."""
 
     accuracy: float  # on the test images, in [0, 1]
-    held_out_accuracy: float  # on the held-out train images, of the chosen penalty
-    penalty: float  # chosen C
-    classes: int
+    held_out_accuracy: float  # on the held-out train images, with the chosen penalty
+    penalty: float  # the chosen C
+    classes: int  # among the train labels; chance is 1 / classes
 
     def __float__(self) -> float:
         return self.accuracy
@@ -33,20 +36,20 @@ class ProbeResult:
 def linear_probe(
     train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor, seed: int = 0
 ) -> ProbeResult:
-    """Accuracy of a linear classifier on frozen features.
+    """Measure the accuracy of a linear classifier on frozen features (paper, section 4.1, with SGD there).
 
-    Multinomial logistic regression (L-BFGS) on standardised features. The L2 strength is chosen on a fifth
-    of the *train* images, then the classifier is fitted to all of them; test images are seen once, at the end.
-    Features and labels may lie on any device; the classifier is fitted on the CPU.
+    Multinomial logistic regression by L-BFGS on standardised features:
+
+        min over W, b of  C Σ −log softmax(W x + b)[label] + ½ ‖W‖²
+
+    C is one of PENALTIES, chosen on a fifth of the *train* images. Then the classifier is fitted to all of them, and the
+    test images are used once, at the end. Features are float (N, D) and (M, D), labels int64 (N,) and (M,), on any device;
+    the classifier is fitted on the CPU.
 
     Raises:
         DataError: fewer than two classes among the train labels.
     """
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     train_features, train_labels, test_features, test_labels = (
         t.detach().cpu() for t in (train_features, train_labels, test_features, test_labels)
@@ -56,16 +59,14 @@ def linear_probe(
     if len(classes) < 2:
         raise DataError(f"a linear probe needs at least two classes: the train labels are all {classes.tolist()}")
     mean, std = x.mean(axis=0), x.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = np.inf  # constant up to rounding: no information, so 0
+    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant, up to rounding, has no information and becomes 0
     x = ((x - mean) / std).astype(np.float32)
     x_test = ((test_features.double().numpy() - mean) / std).astype(np.float32)
 
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
-    # One thread for NumPy's BLAS: with more, thousands of small products take ten times as long beside torch's own threads.
-    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # so many iterations are the protocol
-        scores = {}
+    scores: dict[float, float] = {}
+    with fitting():
         # From the strongest penalty to the weakest, each fit starts where the one before ended.
         probe = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
         for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
@@ -75,18 +76,34 @@ def linear_probe(
     return ProbeResult(probe.score(x_test, test_labels.numpy()), scores.get(best, float("nan")), best, len(classes))
 
 
+@contextmanager
+def fitting(threads: int = 1) -> Iterator[None]:
+    """Let scikit-learn fit with so many threads of NumPy's BLAS, and without a warning when its iterations are used up.
+
+    One thread is the default: with more, thousands of small products take ten times as long beside torch's own threads.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is part of the protocol
+        yield
+
+
 def factor_probe(
     train_features: Tensor, train: ImageSet, test_features: Tensor, test: ImageSet, factor: str, bins: int = 8
-):
-    """How well can one factor of "shapes" be read off the features? A linear probe: chance is 1 / classes.
+) -> ProbeResult:
+    """Measure how well a linear probe reads one factor of "shapes" off the features; chance is 1 / classes.
 
-    factor: "shape", or a continuous one ("hue", "x", "y", "scale", "rotation"), cut into `bins` of equal frequency.
+    Args:
+        factor: "shape", or a continuous one ("hue", "x", "y", "scale", "rotation"), which is cut into bins.
+        bins: how many, of equal frequency among the train images.
 
     Raises:
         DataError: the images have no factors, or none of this name.
     """
     if train.factors is None or test.factors is None:
-        raise DataError(f"{train.name!r} has no factors: only 'shapes' knows what its pictures were drawn from")
+        raise DataError(f"{train.name!r} has no factors: only 'shapes' has; load that")
     if not hasattr(train.factors, factor):
         raise DataError(f"factor {factor!r}: choose one of {', '.join(vars(train.factors))}")
     a, b = getattr(train.factors, factor), getattr(test.factors, factor)

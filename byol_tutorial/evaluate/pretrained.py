@@ -1,18 +1,17 @@
-"""Guests: encoders that others trained, brought in to be judged beside one's own.
+"""Guests: encoders that others trained, to be judged beside your own.
 
-A guest is a classifier of torchvision or timm (DINOv2 is one) without its last layer. It takes what every encoder here
-takes, normalised images (N, 3, H, W), and gives y, (N, feature_dim); so features, compare, nearest, umap_embedding and
-the protocols need not know that it is one. Nothing is fetched unless that is asked for.
+A guest is a classifier of torchvision or timm, such as DINOv2, without its last layer. Like every encoder here it maps
+normalised images (N, 3, H, W) to y, (N, feature_dim), so `features`, `compare`, `nearest`, `umap_embedding` and the
+protocols treat it as any other. Nothing is downloaded without `download=True`.
 """
 
-import inspect
 import re
-import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,28 +19,28 @@ from torch import Tensor, nn
 
 from ..config.errors import GuestError, UserError
 from ..runtime.seeding import OwnGenerator
-from .weight_files import adopt, read_weights
+from .weight_files import load_complete, other_network, read_weights, refuse_incomplete, unwrap, watch_loading
 
-AT_ONCE = 32 * 224 * 224  # pixels of a batch that are computed together where no gradient is wanted
-FILTERS = (
-    "checkpoint_filter_fn",
-    "_filter_fn",
-    "_filter_torchvision_pretrained",
-)  # timm's, from authors' names to its own
+State = dict[str, Tensor]  # name -> value
+
+AT_ONCE = 32 * 224 * 224  # pixels of a batch that are computed together where no gradient is needed
 PORTED = {
     "transform_input": True,
     "aux_logits": False,
     "init_weights": True,
-}  # as torchvision loads TensorFlow's weights
+}  # how torchvision loads weights of TensorFlow
 
 
 class Guest(nn.Module):
-    """Someone else's encoder: images normalised by its pixel_mean and pixel_std, (N, 3, H, W) -> (N, feature_dim).
+    """An encoder that others trained: float images (N, 3, H, W) -> y, (N, feature_dim).
 
-    Images of another size are resized to its own: bicubic, antialiased. A small image grows and gains nothing.
+    The images are normalised by its `pixel_mean` and `pixel_std`, as `features` does. Images of another size are resized to
+    its own, bicubic and antialiased; a small image only becomes larger and gains no detail.
     """
 
-    def __init__(self, name: str, body: nn.Module, size: tuple[int, int], mean, std):
+    def __init__(
+        self, name: str, body: nn.Module, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.name, self.body, self.size = name, body, tuple(size)
         self.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))
@@ -51,10 +50,12 @@ class Guest(nn.Module):
             self.feature_dim = self(torch.zeros(1, 3, *self.size)).shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute y, without gradient in parts of the batch, so that large images need little memory."""
         at_once = len(x) if torch.is_grad_enabled() else AT_ONCE // (self.size[0] * self.size[1])
         return torch.cat([self.body(self.resized(part)).flatten(1) for part in x.split(max(1, at_once))])
 
     def resized(self, x: Tensor) -> Tensor:
+        """Bring images (N, 3, H, W) to the guest's own size."""
         return x if x.shape[2:] == self.size else F.interpolate(x, self.size, mode="bicubic", antialias=True)
 
 
@@ -67,22 +68,22 @@ def guest(
     size: int | None = None,
     seed: int = 0,
 ) -> Guest:
-    """An encoder of torchvision or timm, in evaluation mode, on the CPU.
+    """Build an encoder of torchvision or timm, in evaluation mode, on the CPU.
 
     >>> dino = bt.guest("timm:vit_small_patch14_dinov2.lvd142m", weights="dinov2_vits14_pretrain.pth", size=224)
     >>> print(bt.compare({"BYOL": trainer.model.encoder, "DINOv2": dino}, train, test))
 
     Args:
         name: "resnet50" or "torchvision:resnet50"; or timm's name as "timm:vit_small_patch14_dinov2.lvd142m".
-        weights: a .safetensors or .pth file of its state dict, bare or in a training checkpoint, with the names of
-            torchvision, timm or the authors. Classifiers in it are left out; code in it is refused, not run.
+        weights: a .safetensors or .pth file of its state dict, alone or in a training checkpoint, with the names of
+            torchvision, timm or the authors. Classifiers in it are left out; code in it is refused and not run.
         download: fetch the weights that torchvision or timm publish, or take them from their cache.
-        random: none: weights drawn from `seed`, the floor beneath all others.
-        size: pixels a side that it sees images at, instead of its own: fewer are faster (DINOv2's own are 518).
+        random: draw random weights from `seed`; their accuracy is the floor for all others.
+        size: the side in pixels to which images are resized, instead of its own. Smaller is faster (DINOv2's own is 518).
 
     Raises:
-        GuestError: an unknown name; not exactly one of weights, download and random; a size it cannot take; weights
-            that cannot be fetched.
+        GuestError: an unknown name; not exactly one of weights, download and random; a size that the network does not
+            allow; weights that cannot be fetched.
         WeightsError: a file that cannot be read, or does not fit.
     """
     if (weights is not None) + bool(download) + bool(random) != 1:
@@ -97,12 +98,12 @@ def guest(
             return library(name, model, size, state, weights, download)
         except UserError:
             raise
-        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # from within the network
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # raised by the network
             raise GuestError(f"guest {name!r} cannot be built with size={size} ({error}): give another size") from error
 
 
-def _find(name: str):
-    """What builds it, and its name there; or GuestError, with the names most like it."""
+def _find(name: str) -> tuple[Callable[..., Guest], str]:
+    """Return the function that builds the guest, and its name in its library; or raise GuestError with similar names."""
     import timm
     from torchvision import models
 
@@ -116,7 +117,7 @@ def _find(name: str):
     raise GuestError(f"unknown guest {name!r}: give a name of torchvision, or 'timm:NAME'; {hint}")
 
 
-def _torchvision(name: str, model: str, size: int | None, state: dict | None, file, download: bool) -> Guest:
+def _torchvision(name: str, model: str, size: int | None, state: State | None, file: Any, download: bool) -> Guest:
     from torchvision import models
 
     published = models.get_model_weights(model).DEFAULT
@@ -133,18 +134,18 @@ def _torchvision(name: str, model: str, size: int | None, state: dict | None, fi
         with _fetching(name):
             state = torch.hub.load_state_dict_from_url(file, map_location="cpu", check_hash=True, weights_only=True)
 
-    def convert(state: dict) -> dict:
-        if model.startswith("vit_"):  # to the positions of this size
+    def convert(state: State) -> State:
+        if model.startswith("vit_"):  # resize the learned positions to this size
             return models.vision_transformer.interpolate_embeddings(side, body.patch_size, state)
         # DenseNet's files are older than the names of its layers.
         return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key): v for key, v in state.items()}
 
     if state is not None:
-        adopt(body, state, convert, name, file)
+        load_complete(body, state, convert, name, file)
     return Guest(name, body, (side, side), usual.mean, usual.std)
 
 
-def _timm(name: str, model: str, size: int | None, state: dict | None, file, download: bool) -> Guest:
+def _timm(name: str, model: str, size: int | None, state: State | None, file: Any, download: bool) -> Guest:
     import timm
 
     published = timm.get_pretrained_cfg(model)
@@ -152,27 +153,39 @@ def _timm(name: str, model: str, size: int | None, state: dict | None, file, dow
         raise GuestError(
             f"timm publishes no weights of {name!r}: give weights=FILE, or a name of timm.list_pretrained()"
         )
-    options = {"img_size": size} if size and published.fixed_input_size else {}
+    options = {"num_classes": 0} | ({"img_size": size} if size and published.fixed_input_size else {})
     with _fetching(name) if download else nullcontext():
-        body = timm.create_model(model, pretrained=download, num_classes=0, **options)
-    room = vars(sys.modules[timm.model_entrypoint(model).__module__])
-
-    def convert(state: dict) -> dict:
-        renamed = next((room[each] for each in FILTERS if each in room), dict)
-        takes = inspect.signature(renamed).parameters if renamed is not dict else {}
-        scale = {"adapt_layer_scale": True} if "adapt_layer_scale" in takes else {}  # DeiT III's
-        return renamed(state, *([body] if "model" in takes else []), **scale)
-
+        body = timm.create_model(model, pretrained=download, **options)
     if state is not None:
-        adopt(body, state, convert, name, file)
+        body = _timm_with(unwrap(state, body.state_dict().keys()), model, options, name, file)
     return Guest(name, body, (size, size) if size else published.input_size[1:], published.mean, published.std)
+
+
+def _timm_with(state: State, model: str, options: dict[str, Any], name: str, file: Any) -> nn.Module:
+    """Build a model of timm with these weights, which timm converts from the authors' names and sizes itself.
+
+    timm loads what fits and leaves the rest random. What was missing, or was too much, is therefore checked here.
+    """
+    import timm
+
+    # A number of classes that differs from the 0 of `options` makes timm leave out a classifier in the file.
+    overlay = {"state_dict": state, "num_classes": 1}
+    with watch_loading() as loads:
+        try:
+            body = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        except Exception as error:  # timm has looked for names that are not there, or shapes differ
+            raise other_network(error, name, file) from error
+    missing, unexpected = loads[-1]
+    refuse_incomplete(body, missing, unexpected, name, file)
+    return body
 
 
 @contextmanager
 def _fetching(name: str) -> Iterator[None]:
+    """Turn what goes wrong in a download into a GuestError."""
     try:
         yield
-    except Exception as error:  # of whichever client is at work
+    except Exception as error:  # torch.hub, huggingface_hub and timm raise different kinds
         raise GuestError(
             f"guest {name!r} could not be downloaded ({type(error).__name__}): no network was reachable, or the weights "
             f"are not there; fetch them elsewhere and give weights=FILE. {error}"

@@ -1,45 +1,48 @@
-"""The field's evaluation protocols: what an encoder is worth, frozen or fine-tuned, by fixed rules.
+"""The field's evaluation protocols: fixed rules that measure how useful an encoder is, frozen or fine-tuned.
 
 Each is a function protocol(encoder, baseline, train, test, seed=0) -> Result. `baseline` has the same architecture
-and random weights, and goes through the same protocol, since an accuracy alone says little. Hyperparameters are
-chosen on held-out train images; test images are looked at after that. `PROTOCOLS` has them by name:
+and random weights, and goes through the same protocol, because an accuracy alone says little. Hyperparameters are
+chosen on held-out train images; the test images are used once, after that. `PROTOCOLS` holds the functions by name:
 
     knn, linear                    a vote, or logistic regression, on features: quick, used by all peers
     sgd-linear                     the paper's linear evaluation (section 4.1)
     few-labels-1, few-labels-10    fine-tuning on 1 % or 10 % of the labels (section 4.2)
     transfer                       logistic regression on another data set (section 4.3)
-    factors                        what the features tell of each factor of "shapes"
+    factors                        how much the features tell about each factor of "shapes"
 
-`train` and `test` are ImageSets or StreamedSets. All run on the encoder's device, leave the encoder and torch's
-global random state as they were, and on a CPU give the same Result for the same seed and number of threads.
+`train` and `test` are ImageSets or StreamedSets. All compute features and train with SGD on the encoder's device, and fit
+logistic regressions on the CPU. They leave the encoder and torch's global random state as they were, and on a CPU they give
+the same Result for the same seed and number of threads.
 
-All raise DataError for images without labels (factors: without factors), of fewer than two classes, or whose train
-and test classes differ by name, and for features that are not finite. A class that only the test images
-have is allowed: it counts as wrong.
+All raise DataError for images without labels (factors: without factors), for fewer than two classes, for train and test
+classes of different names, and for features that are not finite. Test images of a class that no train image has are
+allowed; they count as wrong.
 """
 
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config.errors import DataError
 from .finetune import few_labels, sgd_linear
 from .knn import knn_accuracy
-from .linear import factor_probe, linear_probe
-from .result import Outcome, Result, accuracy_of, features_of, held_out, labels_of, name_of, result_of
+from .linear import factor_probe, fitting, linear_probe
+from .result import Images, Outcome, Result, features_of, held_out, labels_of, name_of, result_of
 
 PENALTIES = tuple(10 ** (5 - 11 * i / 44) for i in range(45))  # λ of transfer, 1e5 to 1e-6, strongest first
-ITERATIONS = 100  # of L-BFGS for each of them, ten times as many for the chosen one
+ITERATIONS = 100  # of L-BFGS for each λ, ten times as many for the chosen one
+TOLERANCE = 1e-6  # L-BFGS ends where no entry of the gradient is larger
+LARGE = 2**22  # numbers in the features from which the fits of transfer use all of torch's threads
 FACTORS = ("shape", "hue", "x", "y", "scale", "rotation")
 
 
-def knn(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) -> Result:
-    """Vote of the k nearest train images by cosine, each with weight exp(cosine / 0.07): evaluate.knn_accuracy.
+def knn(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, seed: int = 0) -> Result:
+    """Measure the vote of the k nearest train images by cosine, each with weight exp(cosine / 0.07): see `knn_accuracy`.
 
-    k = 200, and 20 below 10,000 train images. Not in the paper. Nothing is random in it.
+    k = 200, and 20 below 10,000 train images. This protocol is not in the paper. Nothing in it is random.
     """
     y, t = labels_of("knn", train, test)
     k = 200 if len(train) >= 10_000 else 20
@@ -48,8 +51,8 @@ def knn(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) -> 
     return result_of("knn", train, test, seed, ours, random, k=k, temperature=0.07)
 
 
-def linear(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) -> Result:
-    """Logistic regression by L-BFGS on standardised features, C = inverse L2 strength chosen: evaluate.linear_probe."""
+def linear(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, seed: int = 0) -> Result:
+    """Measure a logistic regression on standardised features, with C = inverse L2 strength chosen: see `linear_probe`."""
     y, t = labels_of("linear", train, test)
 
     def fit(a: Tensor, b: Tensor) -> Outcome:
@@ -60,69 +63,52 @@ def linear(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) 
     return result_of("linear", train, test, seed, ours, random)
 
 
-def transfer(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) -> Result:
-    """How well frozen features serve another data set: top-1 accuracy (section 4.3, appendix on transfer).
+def transfer(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, seed: int = 0) -> Result:
+    """Measure how well frozen features serve another data set: top-1 accuracy (section 4.3, appendix on transfer).
 
-    `logistic_regression` without augmentation on the features as they are. λ is one of 45 log-spaced values in
-    [1e-6, 1e5], chosen on a fifth of the train images; then all are fitted. The paper does not say by what
-    its loss is divided; here it is a mean over images.
+    Multinomial logistic regression without augmentation on the features as they are. Its loss is
+
+        (1 / N) Σ −log softmax(W x + b)[label]  +  λ/2 ‖W‖²
+
+    The paper does not say by what its loss is divided; here it is a mean over images. λ is one of 45 log-spaced values in
+    [1e-6, 1e5], chosen on a fifth of the train images; then the classifier is fitted to all of them, on the CPU.
     """
-    y, t = labels_of("transfer", train, test)
-    device = next(encoder.parameters()).device
-    held, rest = held_out(len(y), seed)
-    y_device, classes = y.to(device), int(y.max()) + 1
+    from sklearn.linear_model import LogisticRegression
+
+    y, t = (labels.numpy() for labels in labels_of("transfer", train, test))
+    held, rest = (positions.numpy() for positions in held_out(len(y), seed))
 
     def fit(a: Tensor, b: Tensor) -> Outcome:
         centre = a.double().mean(0)  # the bias makes up for it: the same minimum, found sooner
-        a, b = (a.double() - centre).to(device), (b.double() - centre).to(device)
-        weights, scores, best, start = None, {}, -1.0, None
-        for penalty in PENALTIES:  # from strong to weak, each fit starts where the one before ended
-            weights = logistic_regression(a[rest], y_device[rest], penalty, classes, start=weights)
-            scores[f"λ {penalty:.3g}"] = score = accuracy_of(linear_map(weights), a[held], y[held])
-            if score > best:  # of equals the strongest stays
-                best, choice, start = score, penalty, weights
-        weights = logistic_regression(a, y_device, choice, classes, start, 10 * ITERATIONS)
-        return Outcome(accuracy_of(linear_map(weights), b, t), {"λ": choice}, scores)
+        x, x_test = (a.double() - centre).numpy(), (b.double() - centre).numpy()
+        scores: dict[float, float] = {}
+        with fitting(threads=1 if x.size < LARGE else torch.get_num_threads()):
+            classifier = LogisticRegression(tol=TOLERANCE, max_iter=ITERATIONS, warm_start=True)
+            # From the strongest penalty to the weakest, each fit starts where the one before ended.
+            for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
+                classifier.set_params(C=inverse_strength(penalty, y[rest])).fit(x[rest], y[rest])
+                scores[penalty] = classifier.score(x[held], y[held])
+            best = max(scores, key=scores.__getitem__, default=PENALTIES[0])  # of equals the strongest
+            classifier = LogisticRegression(C=inverse_strength(best, y), tol=TOLERANCE, max_iter=10 * ITERATIONS)
+            accuracy = classifier.fit(x, y).score(x_test, t)
+        return Outcome(accuracy, {"λ": best}, {f"λ {penalty:.3g}": score for penalty, score in scores.items()})
 
     ours, random = (fit(a, b) for a, b in features_of(encoder, baseline, train, test))
     return result_of("transfer", train, test, seed, ours, random)
 
 
-def logistic_regression(
-    x: Tensor, labels: Tensor, penalty: float, classes: int, start: Tensor | None = None, iterations: int = ITERATIONS
-) -> Tensor:
-    """argmin over W, b of  (1 / N) Σ −log softmax(W x + b)[label]  +  λ/2 ‖W‖²,  by L-BFGS.
+def inverse_strength(penalty: float, labels: np.ndarray) -> float:
+    """Return the C of scikit-learn's LogisticRegression that belongs to `transfer`'s λ: 1 / (λ N), and twice that for two classes.
 
-    Float x (N, D), int64 labels (N,), λ = penalty -> (classes, D + 1): W, and b as its last column. It is
-    scikit-learn's LogisticRegression with C = 1 / (λ N).
+    Of two classes scikit-learn fits w = w₁ − w₀ alone. At the minimum w₁ = −w₀ = w/2, so λ/2 (‖w₀‖² + ‖w₁‖²) = λ/4 ‖w‖².
     """
-    weights = x.new_zeros(classes, x.shape[1] + 1) if start is None else start.clone()
-    optimizer = torch.optim.LBFGS(
-        [weights.requires_grad_()],
-        max_iter=iterations,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-12,
-        line_search_fn="strong_wolfe",
-    )
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(linear_map(weights)(x), labels) + penalty / 2 * weights[:, :-1].square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    return weights.detach()
+    return (2 if len(np.unique(labels)) == 2 else 1) / (penalty * len(labels))
 
 
-def linear_map(weights: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda x: F.linear(x, weights[:, :-1], weights[:, -1])
+def factors(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, seed: int = 0) -> Result:
+    """Probe the features for each factor of "shapes", see `factor_probe`; Result.table has them. Labels are not needed.
 
-
-def factors(encoder: nn.Module, baseline: nn.Module, train, test, seed: int = 0) -> Result:
-    """A linear probe for each factor of "shapes", see evaluate.factor_probe: Result.table. Needs no labels.
-
-    Continuous factors are cut into eight parts of equal frequency: chance is 1/8, and 1/10 for the shape.
+    Continuous factors are cut into eight bins of equal frequency: chance is 1/8, and 1/10 for the shape.
     """
     for images in (train, test):
         if images.factors is None:

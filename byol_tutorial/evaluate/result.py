@@ -1,4 +1,4 @@
-"""What an evaluation protocol returns, and what all of them share: checks of the data, features, splits, accuracy."""
+"""The result of an evaluation protocol, and what all protocols share: checks of the data, features, splits, accuracy."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -7,17 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import DataError
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from .features import features
 from .linear import HELD_OUT
+
+Images = ImageSet | StreamedSet
 
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a protocol found. Accuracies are shares of the test images, in [0, 1].
+    """The result of a protocol. Accuracies are shares of the test images, in [0, 1].
 
-    hyperparameters   of the encoder's run; those named in `chosen` were chosen on held-out train images
-    details           held-out accuracy of each choice, and the same for the baseline, which makes a choice of its own
-    table             of "factors" only: factor -> (accuracy, baseline, chance); those of the result are its means
+    hyperparameters   those used for the encoder; the ones named in `chosen` were chosen on held-out train images
+    details           the held-out accuracy of each choice, also for the baseline, for which the choice is made separately
+    table             for "factors" only: factor -> (accuracy, baseline, chance); the result's own values are their means
     """
 
     protocol: str
@@ -50,20 +54,23 @@ class Result:
         return f"<table><caption>{self!r}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
 
     def to_dict(self) -> dict:
-        """All fields, as json.dumps takes them."""
+        """Return all fields in a form that json.dumps accepts."""
         return asdict(self) | {"chosen": list(self.chosen), "table": {k: list(v) for k, v in self.table.items()}}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One encoder's part of a Result: test accuracy, what was chosen, held-out accuracy of each choice."""
+    """One encoder's part of a Result: test accuracy, the chosen hyperparameters, and the held-out accuracy of each choice."""
 
     accuracy: float
     choice: dict[str, float] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
 
 
-def result_of(protocol: str, train, test, seed: int, ours: Outcome, random: Outcome, **fixed) -> Result:
+def result_of(
+    protocol: str, train: Images, test: Images, seed: int, ours: Outcome, random: Outcome, **fixed: float
+) -> Result:
+    """Put the outcomes of the encoder and of the random one together; `fixed` are hyperparameters that were not chosen."""
     details = {}
     if ours.choice:
         details = {"held_out": ours.held_out, "baseline_choice": random.choice, "baseline_held_out": random.held_out}
@@ -72,29 +79,34 @@ def result_of(protocol: str, train, test, seed: int, ours: Outcome, random: Outc
     return Result(protocol, *found, seed, *sizes, fixed | ours.choice, tuple(ours.choice), details)
 
 
-# --- what they share ----------------------------------------------------------------------------
+# --- shared by the protocols --------------------------------------------------------------------
 
 
-def labels_of(protocol: str, train, test) -> tuple[Tensor, Tensor]:
-    """Labels of the train and of the test images, or DataError."""
+def labels_of(protocol: str, train: Images, test: Images) -> tuple[Tensor, Tensor]:
+    """Return the labels of the train and of the test images, int64; raise DataError if they do not allow the protocol."""
     for images in (train, test):
         if images.labels is None:
             raise DataError(f"{protocol}: {name_of(images)} has no labels; put its images in one sub-folder a class")
     if train.classes and test.classes and train.classes != test.classes:
         raise DataError(
-            f"{protocol}: {name_of(train)} and {name_of(test)} have other classes; give splits of one data set"
+            f"{protocol}: {name_of(train)} and {name_of(test)} have different classes; give splits of one data set"
         )
     if len(train.labels.unique()) < 2:
         raise DataError(f"{protocol}: {name_of(train)} has a single class; give images of at least two")
     return train.labels, test.labels
 
 
-def name_of(images) -> str:
+def name_of(images: Images) -> str:
+    """Return name and split, as messages show them."""
     return f"{images.name!r} ({images.split})"
 
 
-def features_of(encoder: nn.Module, baseline: nn.Module, train, test) -> list[tuple[Tensor, Tensor]]:
-    """Features of train and test images, (N, D) each, by the encoder and by the baseline."""
+def features_of(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images) -> list[tuple[Tensor, Tensor]]:
+    """Compute the features of train and test images, float32 (N, D), by the encoder and by the baseline.
+
+    Raises:
+        DataError: features that are not finite.
+    """
     pairs = [(features(f, train), features(f, test)) for f in (encoder, baseline)]
     if not all(z.isfinite().all() for pair in pairs for z in pair):
         raise DataError(
@@ -104,14 +116,14 @@ def features_of(encoder: nn.Module, baseline: nn.Module, train, test) -> list[tu
 
 
 def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions of a fifth of n train images, which choose, and of the rest."""
+    """Draw a fifth of n train images, on which choices are made: their positions, and those of the rest."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order.tensor_split([max(1, int(n * HELD_OUT))])
 
 
 @torch.no_grad()
 def accuracy_of(classifier: Callable, z: Tensor, labels: Tensor, batch_size: int = 4096) -> float:
-    """Share of the features (N, D) whose own class gets the highest score."""
+    """Measure the share of the features (N, D) whose own class gets the highest score, in [0, 1]."""
     device = next(classifier.parameters()).device if isinstance(classifier, nn.Module) else z.device
     found = torch.cat([classifier(part.to(device)).argmax(1).cpu() for part in z.split(batch_size)])
     return (found == labels.cpu()).double().mean().item()

@@ -21,7 +21,7 @@ from byol_tutorial.config.errors import GuestError, UserError, WeightsError
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.evaluate.pretrained import AT_ONCE
 from byol_tutorial.evaluate.protocols import PROTOCOLS
-from byol_tutorial.evaluate.weight_files import read_weights, unwrap
+from byol_tutorial.evaluate.weight_files import read_weights, unwrap, watch_loading
 from byol_tutorial.networks.encoders import build_encoder
 from byol_tutorial.train.encoder_file import save_encoder
 
@@ -262,6 +262,57 @@ def test_deit3s_own_file_loads(tmp_path):
     torch.save({"model": theirs}, tmp_path / "deit.pth")
     body = bt.guest("timm:deit3_small_patch16_224", tmp_path / "deit.pth", size=32).body
     assert torch.equal(body.blocks[3].ls2.gamma, source.blocks[3].ls2.gamma)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("flexivit_small", 96), ("crossvit_tiny_240", None), ("swin_tiny_patch4_window7_224", None), ("resnet10t", 64)],
+)
+def test_a_timm_guest_is_what_timm_loads_from_the_file(tmp_path, name, size):
+    """Also where timm converts in a way of its own: FlexiViT's positions are resized bilinearly, other ViTs' bicubically."""
+    torch.save(built(timm.create_model, name).state_dict(), tmp_path / "w.pth")
+    g = bt.guest(f"timm:{name}", tmp_path / "w.pth", size=size)
+    options = {"img_size": size} if "flexivit" in name else {}
+    overlay = {"file": str(tmp_path / "w.pth")}
+    theirs = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, **options).eval()
+    x = by_hand(images(2), g.size[0])
+    with torch.no_grad():
+        assert torch.equal(g(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"layer3.0.conv1.weight": None}, ["lacks 1 of", "values (layer3.0.conv1.weight)"]),
+        ({"layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}, ["has others (layer1.2.conv1.weight)"]),
+        ({"layer4.0.bn2.bias": torch.full((512,), torch.nan)}, ["not finite (layer4.0.bn2.bias)"]),
+        (
+            {"layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)},
+            ["layer1.0.conv1.weight", "64, 64, 1, 1", "64, 64, 3, 3"],
+        ),
+        ({"head.mlp.weight": torch.zeros(2)}, None),  # a head of another kind is left out
+    ],
+)
+def test_timms_weights_are_complete_or_refused(tmp_path, change, words):
+    """timm itself loads what fits and says nothing."""
+    state = {**built(timm.create_model, "resnet10t").state_dict(), **change}
+    torch.save({k: v for k, v in state.items() if v is not None}, tmp_path / "w.pth")
+    load = lambda: bt.guest("timm:resnet10t", tmp_path / "w.pth", size=32)  # noqa: E731
+    if words is None:
+        assert torch.equal(load().body.layer4[0].conv1.weight, state["layer4.0.conv1.weight"])
+    else:
+        refused(WeightsError, [*words, "'timm:resnet10t'", "architecture"], load)
+
+
+def test_watching_what_is_loaded_leaves_no_hook_behind():
+    with watch_loading() as loads:
+        net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Sequential(torch.nn.Linear(3, 4)))
+        net.load_state_dict({"0.weight": torch.zeros(3, 2), "x": torch.zeros(1)}, strict=False)
+    assert loads[-1] == (["0.bias", "1.0.weight", "1.0.bias"], ["x"])
+    seen = len(loads)
+    net.load_state_dict({}, strict=False)
+    torch.nn.Sequential(torch.nn.Linear(1, 1)).load_state_dict({}, strict=False)
+    assert len(loads) == seen
 
 
 # --- in the tools -------------------------------------------------------------------------------

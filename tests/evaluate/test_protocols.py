@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import byol_tutorial as bt
 from byol_tutorial.evaluate import protocols
 from byol_tutorial.evaluate.finetune import descend, few_label_split
-from byol_tutorial.evaluate.protocols import PENALTIES, PROTOCOLS, logistic_regression
+from byol_tutorial.evaluate.protocols import PENALTIES, PROTOCOLS, inverse_strength
 
 QUICK = {"sgd-linear": {"epochs": 2}, "few-labels-10": {"rates": (0.05,), "epochs": (2,)}}
 QUICK["few-labels-1"] = QUICK["few-labels-10"]
@@ -121,19 +122,56 @@ def test_penalties_are_the_papers():
     np.testing.assert_allclose(np.diff(np.log10(sorted(PENALTIES))), 11 / 44)
 
 
+def softmax_regression(x, y, penalty):
+    """Minimise the documented loss, (1/N) Σ −log softmax(W x + b)[label] + λ/2 ‖W‖², by torch's own L-BFGS."""
+    w = torch.zeros(int(y.max()) + 1, x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [w], max_iter=3000, tolerance_grad=1e-9, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def loss():
+        optimizer.zero_grad()
+        value = F.cross_entropy(F.linear(x, w[:, :-1], w[:, -1]), y) + penalty / 2 * w[:, :-1].square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return w.detach()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("penalty", [1e-3, 0.1, 10.0])
-def test_logistic_regression_is_scikit_learns(penalty):
+def test_the_inverse_strength_gives_the_minimum_of_the_documented_loss(penalty, classes):
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 4, 300)
-    x = rng.normal(size=(300, 6)) + np.eye(4, 6)[y] * 2
-    theirs = LogisticRegression(C=1 / (penalty * 300), tol=1e-10, max_iter=10_000).fit(x, y)
-    ours = logistic_regression(torch.from_numpy(x), torch.from_numpy(y), penalty, 4, iterations=2000).numpy()
-    np.testing.assert_allclose(ours[:, :-1], theirs.coef_, atol=2e-4)
-    scores = x @ ours[:, :-1].T + ours[:, -1]
-    p = np.exp(scores - scores.max(1, keepdims=True))
-    np.testing.assert_allclose(p / p.sum(1, keepdims=True), theirs.predict_proba(x), atol=2e-4)
+    y = rng.integers(0, classes, 300)
+    x = rng.normal(size=(300, 6)) + np.eye(classes, 6)[y] * 2
+    theirs = LogisticRegression(C=inverse_strength(penalty, y), tol=1e-10, max_iter=10_000).fit(x, y)
+    ours = softmax_regression(torch.from_numpy(x), torch.from_numpy(y), penalty)
+    p = F.linear(torch.from_numpy(x), ours[:, :-1], ours[:, -1]).softmax(1)
+    np.testing.assert_allclose(theirs.predict_proba(x), p, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [0.001, 0.1])
+def test_transfer_is_softmax_regression_on_the_features(sets, monkeypatch, penalty):
+    monkeypatch.setattr(protocols, "PENALTIES", (penalty,))
+    train, test = sets
+    a, b = (bt.features(encoder(0), images).double() for images in sets)
+    w = softmax_regression(a - a.mean(0), train.labels, penalty)
+    found = F.linear(b - a.mean(0), w[:, :-1], w[:, -1]).argmax(1)
+    result = run("transfer", sets)
+    assert result.hyperparameters == {"λ": penalty}
+    assert result.accuracy == pytest.approx((found == test.labels).double().mean().item(), abs=1.01 / len(test))
+
+
+def test_transfer_where_one_class_is_left_to_choose_with(sets):
+    """Every λ says the same then, so the strongest is taken, and all images are fitted."""
+    train = sets[0][torch.arange(10)]
+    labels = torch.zeros(10, dtype=torch.int64)
+    labels[protocols.held_out(10, 0)[0]] = 1
+    result = run("transfer", (replace(train, labels=labels), sets[1]))
+    assert result.hyperparameters == {"λ": PENALTIES[0]}
 
 
 # --- with SGD -----------------------------------------------------------------------------------
