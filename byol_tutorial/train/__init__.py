@@ -1,4 +1,4 @@
-"""One step, whole runs, what a run remembers, and the files it is kept in."""
+"""Training: one step, whole runs, their history, and the files that a run is saved in."""
 
 from ..config.errors import CheckpointError, DivergedError, TrainingError
 from . import optim

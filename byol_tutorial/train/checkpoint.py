@@ -1,11 +1,12 @@
-"""Save and load the state of a run: whole or not at all, and without executing anything that was loaded.
+"""Save and load the state of a run: a file is written completely or not at all, and nothing in it is executed.
 
-The state is a torch file, for `Trainer.resume`. An encoder alone, to carry elsewhere, is written by encoder_file.py.
+The state is a torch file, for `Trainer.resume`. encoder_file.py writes an encoder alone, for use elsewhere.
 """
 
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import BadZipFile
 
 import torch
@@ -15,19 +16,20 @@ from ..runtime.files import FORMAT, VERSION, write_atomically
 
 
 def save(path: str | Path, state: dict) -> None:
-    """Write a dict of tensors, numbers, strings, lists and dicts.
+    """Write a dict of tensors, numbers, strings, lists and dicts to a file.
 
     Raises:
-        CheckpointError: the disk is full, or the place cannot be written; what was there is as before.
+        CheckpointError: the disk is full, or the place cannot be written; a file that was there is as before.
     """
     content = {"format": FORMAT, "version": VERSION} | state
-    _write(path, lambda file: torch.save(content, file))
+    write_or_explain(path, lambda file: torch.save(content, file))
 
 
-def _write(path: str | Path, write: Callable) -> None:
+def write_or_explain(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call write(binary file) so that `path` holds all of it or is unchanged; raise CheckpointError where that fails."""
     try:
         write_atomically(path, write)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, when the file takes no more
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
         cause = error if isinstance(error, OSError) else error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
         raise CheckpointError(
@@ -37,10 +39,10 @@ def _write(path: str | Path, write: Callable) -> None:
 
 
 def load(path: str | Path) -> dict:
-    """Read what `save` wrote, on the CPU. Pickled code in the file is refused, not run.
+    """Read what `save` wrote, with all tensors on the CPU. Pickled code in the file is refused and not run.
 
     Raises:
-        CheckpointError: the file is missing, damaged, foreign, or of another version.
+        CheckpointError: the file is missing, damaged, no checkpoint of this library, or of another version.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""An encoder alone, to carry elsewhere: a safetensors file with the names of torchvision's own ResNet."""
+"""Files with an encoder alone, for use elsewhere: safetensors with the names of torchvision's ResNet."""
 
 import json
 from pathlib import Path
@@ -10,29 +10,27 @@ from ..config.errors import CheckpointError
 from ..networks.encoders import SMALL_STEM_UP_TO, build_encoder
 from ..networks.normalization import is_standardised, standardise
 from ..runtime.files import ENCODER_FORMAT
-from .checkpoint import _write
-
-# --- an encoder alone ---------------------------------------------------------------------------
+from .checkpoint import write_or_explain
 
 
 def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size: int) -> None:
-    """Write the encoder's weights as safetensors: names and shapes of torchvision's ResNet without `fc`, or of timm's
-    VisionTransformer without `head`.
+    """Write the encoder's weights as safetensors.
 
-    Standardised weights (norm gn_ws) are written as they act, so a plain convolution computes the same.
-    The file's metadata has what it takes to build the network and to prepare its input: encoder, width,
-    patch_size, norm, view_size, pixel_mean and pixel_std.
+    Names and shapes are those of torchvision's ResNet without `fc`, or of timm's VisionTransformer without `head`.
+    Standardised weights (norm gn_ws) are written after standardisation, so a plain convolution computes the same. The
+    file's metadata holds all that is needed to build the network and to prepare its input: encoder, width, patch_size,
+    norm, view_size, stem, pixel_mean and pixel_std.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
 
-    An encoder for views up to 64 px has another stem, which that plain ResNet must be given first:
+    An encoder for views up to 64 px has another stem; change that of the plain ResNet first:
 
     >>> resnet.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
     >>> resnet.maxpool = torch.nn.Identity()
 
     Raises:
-        CheckpointError: the file cannot be written; what was there is as before.
+        CheckpointError: the file cannot be written; a file that was there is as before.
     """
     from safetensors.torch import save as to_bytes
 
@@ -52,11 +50,11 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
     }
     metadata = {"format": ENCODER_FORMAT} | {name: json.dumps(value) for name, value in about.items()}
     content = to_bytes(state, metadata)
-    _write(path, lambda file: file.write(content))
+    write_or_explain(path, lambda file: file.write(content))
 
 
 def load_encoder(path: str | Path) -> nn.Module:
-    """The encoder that `save_encoder` wrote, in evaluation mode, on the CPU.
+    """Read the encoder that `save_encoder` wrote: in evaluation mode, on the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not an encoder of this library.
@@ -71,7 +69,7 @@ def load_encoder(path: str | Path) -> nn.Module:
             metadata = file.metadata() or {}
             if metadata.pop("format", None) != ENCODER_FORMAT:
                 raise CheckpointError(foreign)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
         about = {name: json.loads(value) for name, value in metadata.items()}
         network = {name: about[name] for name in ("encoder", "width", "patch_size", "norm") if name in about}
         config = Config(**network)

@@ -1,18 +1,18 @@
-"""History: what happened in a run, step by step."""
+"""The history of a run: its measures, step by step."""
 
 from dataclasses import asdict, dataclass, field
 
 
 @dataclass
 class History:
-    """What happened, one entry per step in each list of the first block.
+    """The measures of a run. Each list of the first block has one entry per step.
 
-    loss            in [0, 8] for BYOL        std        √d·std of the online projections
-    lr              after schedule            tau        τ of the update that followed
-    gradient_norm   of all parameters, L2     positive   mean cosine of p with z′ of the same image
+    loss            in [0, 8] for BYOL                std        √d·std of the online projections
+    lr              learning rate after schedule      tau        τ of the update that followed
+    gradient_norm   of all parameters together, L2    positive   mean cosine of p with z′ of the same image
     negative        mean cosine of z′ of different images
 
-    knn   [(step, accuracy)], while training      changes   [(step, {field: value})], by Trainer.change
+    knn   [(step, accuracy)], measured while training      changes   [(step, {field: value})], made by Trainer.change
     """
 
     loss: list[float] = field(default_factory=list)
@@ -24,15 +24,16 @@ class History:
     negative: list[float] = field(default_factory=list)
     knn: list[tuple[int, float]] = field(default_factory=list)
     changes: list[tuple[int, dict]] = field(default_factory=list)
-    seconds: float = 0.0  # spent in steps
+    seconds: float = 0.0  # time spent in steps
 
     def add(
         self, loss: float, std: float, positive: float, negative: float, gradient_norm: float, lr: float, tau: float
     ) -> None:
-        """Append what one step has shown."""
+        """Append the measures of one step."""
         step = {"loss": loss, "std": std, "positive": positive, "negative": negative, "gradient_norm": gradient_norm}
         for name, value in (step | {"lr": lr, "tau": tau}).items():
             getattr(self, name).append(value)
 
     def to_dict(self) -> dict:
+        """Return all fields as a dict, for a checkpoint."""
         return asdict(self)

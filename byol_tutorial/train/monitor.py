@@ -1,6 +1,7 @@
-"""Looks at a run between two steps: kNN accuracy, collapse measures, a verdict in words. They change nothing in it."""
+"""Measures of a run between two steps: kNN accuracy, collapse measures, a verdict in words. They change nothing in the run."""
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,23 +15,30 @@ from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diag
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
 
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
 KNN_BANK, KNN_QUERIES = 1024, 512  # images of the kNN check
-REPORTED = 512  # images that report and diagnosis look at
+REPORTED = 512  # images of report and diagnosis
 
 
-def knn(trainer) -> float:
-    """Accuracy in [0, 1] on at most 512 test images, by the votes of at most 1,024 train images; needs both labels."""
+def knn(trainer: "Trainer") -> float:
+    """Measure kNN accuracy, in [0, 1], on at most 512 test images by the votes of at most 1,024 train images.
+
+    Raises:
+        DataError: train or test images without labels.
+    """
     return accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)).knn
 
 
-def looked_at(trainer) -> ImageSet:
+def looked_at(trainer: "Trainer") -> ImageSet:
     """Return the images that `report` measures: up to 512 test images, or train images where there is no test set."""
     source = trainer.test if trainer.test is not None and len(trainer.test) > 1 else trainer.train
     return source.sample(REPORTED)
 
 
-def represent_or_refuse(trainer, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
-    """Return y and z of images, as Trainer.represent does.
+def represent_or_refuse(trainer: "Trainer", images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+    """Return y and z of images, as Trainer.represent does, if all of them are finite.
 
     Raises:
         DivergedError: y or z is not finite. Weights can overflow in a step whose own loss was still finite.
@@ -45,13 +53,13 @@ def represent_or_refuse(trainer, images: Tensor | ImageSet | StreamedSet) -> tup
     return y, z
 
 
-def report(trainer) -> CollapseReport:
+def report(trainer: "Trainer") -> CollapseReport:
     """Measure the collapse of the projections of up to 512 test (else train) images, without augmentation."""
     return collapse_report(trainer.represent(looked_at(trainer).images)[1])
 
 
-def diagnosis(trainer) -> Diagnosis:
-    """Give a verdict on the run, from its history, its `report`, and fresh views of up to 512 train images."""
+def diagnosis(trainer: "Trainer") -> Diagnosis:
+    """Give a verdict on the run, from its history, its `report`, and new views of up to 512 train images."""
     images = trainer.train.sample(REPORTED).images.to(trainer.device)
     generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
     v1, v2 = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
@@ -63,14 +71,14 @@ def diagnosis(trainer) -> Diagnosis:
     return diagnose(losses, norms, h.std, z.cpu(), p.cpu(), target.cpu(), trainer.model.predicts, report(trainer))
 
 
-def same_loss_since(trainer) -> int:
-    """The step from which losses may be compared: since then nothing has changed the scale of the method's loss."""
+def same_loss_since(trainer: "Trainer") -> int:
+    """Return the first step whose loss may be compared with today's: nothing has changed the loss's scale since then."""
     changed = [step for step, fields in trainer.history.changes if trainer.model.scales.intersection(fields)]
     return max([round(trainer.model.scale_settles * trainer.steps_per_epoch), *changed])
 
 
-def copy_in_training_mode(trainer) -> Objective:
-    """The model in training mode, with buffers of its own and the loss of one direction alone."""
+def copy_in_training_mode(trainer: "Trainer") -> Objective:
+    """Copy the model, with its buffers, into training mode, with the loss of one direction alone."""
     model = copy.deepcopy(trainer.model)
     model.config = model.one_direction()
     return model.train()

@@ -1,15 +1,20 @@
-"""LARS, parameter groups, learning-rate schedule."""
+"""The optimiser LARS, parameter groups, and the learning-rate schedule."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from ..config.config import Config
 from ..methods.base import Objective
 
 
 def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
-    """Linear warm-up from 1/warmup_steps to 1, then a cosine to 0 without restarts (paper, section 3.3)."""
+    """Return the factor of the learning rate at a step, in [0, 1] (paper, section 3.3).
+
+    It rises linearly from 1/warmup_steps to 1, then falls along a cosine to 0, without restarts.
+    """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total_steps - warmup_steps, 1)))
@@ -18,16 +23,16 @@ def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
 class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, arXiv 1708.03888), the paper's optimiser.
 
-        u ← ∇L + λ w                       weight decay first, so inside the ratio
+        u ← ∇L + λ w                       weight decay comes first, so it is inside the ratio
         u ← u · η ‖w‖ / ‖u‖                trust ratio; 1 where either norm is 0
         m ← μ m + u
         w ← w − lr · m                     the learning rate multiplies after momentum
 
-    Parameters of one dimension, biases and normalisation, have neither weight decay nor trust ratio: for
-    them it is SGD with momentum.
+    Parameters of one dimension, which are biases and those of normalisation, have neither weight decay nor trust ratio:
+    for them LARS is SGD with momentum.
 
-    With `clip`, the ratio is divided by lr and is at most 1, so that lr itself is the most that a layer's update
-    is ever multiplied by (LARC, as in NVIDIA's apex; solo-learn's clip_lr):
+    With `clip`, the ratio is divided by lr and is at most 1, so that a layer's update is never multiplied by more than lr
+    (LARC, as in NVIDIA's apex; solo-learn's clip_lr):
 
         u ← u · min(η ‖w‖ / (lr ‖u‖), 1)
 
@@ -37,7 +42,7 @@ class LARS(torch.optim.Optimizer):
         momentum: μ, in [0, 1).
         weight_decay: λ, at least 0.
         trust_coefficient: η, above 0; a layer's step is about lr · η times as long as its weights.
-        clip: as above; then η times as long, and never longer than lr · u.
+        clip: as above. A layer's step is then about η times as long as its weights, and never longer than lr · u.
 
     Raises:
         ValueError: a value out of its range.
@@ -45,13 +50,13 @@ class LARS(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params,
+        params: ParamsT,
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
         clip: bool = False,
-    ):
+    ) -> None:
         for name, value, good in (
             ("lr", lr, lr >= 0),
             ("momentum", momentum, 0 <= momentum < 1),
@@ -71,7 +76,8 @@ class LARS(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update all parameters that have a gradient; return what `closure` returns, or None without one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -89,7 +95,7 @@ class LARS(torch.optim.Optimizer):
             updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
             w, u = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))
             ratio = group["trust_coefficient"] * w / u
-            if group.get("clip"):  # a state saved by an older release has none
+            if group.get("clip"):  # a state that an older release saved does not have it
                 ratio = (ratio / group["lr"]).clamp(max=1.0)
             updates = torch._foreach_mul(updates, torch.where((w > 0) & (u > 0), ratio, 1.0).unbind())
         for p in params:
@@ -102,13 +108,14 @@ class LARS(torch.optim.Optimizer):
 
 
 def build_optimizer(model: Objective, config: Config, fused: bool = False) -> torch.optim.Optimizer:
-    """LARS, SGD or AdamW over the online network and the predictor; never over the target.
+    """Build LARS, SGD or AdamW for the online network and the predictor, never for the target.
 
-    Two groups for each, with weight decay and without it: biases and normalisation parameters, the
-    1-dimensional ones, have none. A predictor that stays fixed is in no group.
+    Each network has two groups, with and without weight decay: the 1-dimensional parameters, which are biases and those of
+    normalisation, have none. A predictor that stays fixed is in no group.
 
-    fused: let torch update all weights in one kernel, for CUDA; else it takes one operation after the other for all of
-        them. Not with a scaled loss: torch's fused SGD leaves its momentum unset where the first step overflows.
+    Args:
+        fused: let torch update all weights in one kernel, for CUDA. Otherwise each operation is carried out for all weights
+            before the next. Not for a scaled loss: torch's fused SGD leaves its momentum unset if the first step overflows.
     """
     groups = []
     for name, module in model.learned().items():
@@ -130,7 +137,7 @@ def build_optimizer(model: Objective, config: Config, fused: bool = False) -> to
 
 
 def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor: float) -> float:
-    """Write this step's learning rate and weight decay into every group; the learning rate is returned."""
+    """Write this step's learning rate and weight decay into every group, and return the learning rate."""
     lr = config.step_lr * factor
     for group in optimizer.param_groups:
         group["lr"] = lr * (config.predictor_lr_multiplier if group["name"] == "predictor" else 1.0)

@@ -1,4 +1,7 @@
-"""All that a run must remember to go on: from a Trainer into a dict that checkpoint.py writes, and back into one."""
+"""The state of a run: all that is needed to continue it, from a Trainer into a dict for checkpoint.py, and back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -7,11 +10,14 @@ from ..config.errors import CheckpointError, ConfigError, DataError
 from ..runtime.seeding import random_states, restore_random_states
 from .history import History
 
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
-def state_of(trainer) -> dict:
-    """Model, target, optimiser, loss scale, steps done, history, config, the images' fingerprint, random states.
 
-    The place in the data and the views of every step follow from (seed, step), and need no state of their own.
+def state_of(trainer: "Trainer") -> dict[str, Any]:
+    """Collect model, target, optimiser, loss scale, steps done, history, config, the images' fingerprint, random states.
+
+    The position in the data and the views of every step follow from (seed, step) and need not be saved.
     """
     return {
         "config": trainer.config.to_dict(),
@@ -29,28 +35,33 @@ KINDS = {"config": dict, "data": dict, "model": dict, "optimizer": dict, "scaler
          "history": dict, "random": dict}  # fmt: skip
 
 
-def check(path, state: dict) -> None:
-    """Raise CheckpointError if a part of what `state_of` gives is missing, or of another kind."""
+def check(path: str | Path, state: dict[str, Any]) -> None:
+    """Raise CheckpointError if a part of what `state_of` returns is missing or has another type."""
     for name, kind in KINDS.items():
         if not isinstance(state.get(name), kind):
             raise _incomplete(path, f"{name!r} is {'of another kind' if name in state else 'missing'}")
 
 
-def _incomplete(path, what: object) -> CheckpointError:
+def _incomplete(path: str | Path, what: object) -> CheckpointError:
+    """Return the error that says what is wrong with a checkpoint's content."""
     return CheckpointError(
         f"checkpoint {str(path)!r} is not one of a whole run ({what}): name a file that Trainer.save wrote"
     )
 
 
-def restore(path, trainer, state: dict) -> None:
-    """Put a new Trainer of the same config and images into the state that `state_of` took, from the file at path."""
+def restore(path: str | Path, trainer: "Trainer", state: dict[str, Any]) -> None:
+    """Put a new Trainer of the same config and images into the state that `state_of` collected.
+
+    Raises:
+        CheckpointError: the state does not fit; its message names the file at `path`.
+    """
     try:
         trainer.model.load_state_dict(state["model"])
         for saved, here in zip(state["optimizer"]["param_groups"], trainer.optimizer.param_groups, strict=True):
-            # how the update is computed belongs to the device, not to the run
+            # how the update is computed depends on the device, not on the run
             saved.update({name: here[name] for name in ("fused", "foreach") if name in here})
         trainer.optimizer.load_state_dict(state["optimizer"])
-        if state["scaler"]:  # not where there was half precision without loss scaling, as on another device
+        if state["scaler"]:  # empty if the run was on a device where its precision needs no loss scaling
             trainer.scaler.load_state_dict(state["scaler"])
         trainer.steps_done = state["steps_done"]
         trainer.history = History(**state["history"])
@@ -61,14 +72,14 @@ def restore(path, trainer, state: dict) -> None:
         raise _incomplete(path, " ".join(str(error).split())[:200]) from error
 
 
-def is_finite(state: dict) -> bool:
-    """Whether all numbers of model and optimiser are."""
+def is_finite(state: dict[str, Any]) -> bool:
+    """Return whether all numbers of model and optimiser are finite."""
     parts = [state["model"], *state["optimizer"]["state"].values()]
     return all(torch.isfinite(x).all() for part in parts for x in part.values() if isinstance(x, torch.Tensor))
 
 
-def refuse_other_config(path, saved: Config, given: Config) -> None:
-    """Raise ConfigError, naming the fields that differ."""
+def refuse_other_config(path: str | Path, saved: Config, given: Config) -> None:
+    """Raise ConfigError if the configs differ; the message names the fields."""
     if given != saved:
         raise ConfigError(
             f"checkpoint {str(path)!r} was written with another config: "
@@ -76,9 +87,9 @@ def refuse_other_config(path, saved: Config, given: Config) -> None:
         )
 
 
-def refuse_other_images(path, saved: dict, here: dict) -> None:
-    """Raise DataError if the fingerprints differ. A folder may have moved: the name does not count."""
-    here = {name: here[name] for name in saved if name in here}  # a version before took fewer
+def refuse_other_images(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raise DataError if the fingerprints differ. Names are not compared, because a folder may have been moved."""
+    here = {name: here[name] for name in saved if name in here}  # fingerprints of earlier versions have fewer entries
     there = saved | {"name": here["name"]}
     if here != there:
         raise DataError(
@@ -87,5 +98,6 @@ def refuse_other_images(path, saved: dict, here: dict) -> None:
         )
 
 
-def _differences(saved: dict, here: dict) -> str:
+def _differences(saved: dict[str, Any], here: dict[str, Any]) -> str:
+    """List the entries that differ, with both values."""
     return ", ".join(f"{name} {saved[name]!r} (here {here[name]!r})" for name in saved if saved[name] != here[name])
