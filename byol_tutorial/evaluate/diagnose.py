@@ -1,4 +1,4 @@
-"""Has the representation collapsed, has the run gone astray? Measures, and a verdict in words.
+"""Measures of collapse, and a verdict in words on a representation and on a whole run.
 
 Every verdict in the library and in its panels follows from one table, THRESHOLDS, and uses one set of words, VERDICTS.
 """
@@ -19,11 +19,11 @@ class Thresholds:
     collapsed      √d·std below which projections have collapsed
     partial        √d·std below which they have partly collapsed
     one_direction  effective rank below which they have partly collapsed, whatever their spread
-    recent         steps of √d·std whose mean a running verdict and the alarm look at
+    recent         number of steps over which the alarm, and the verdict on a run in progress, average √d·std
     alarm          such a mean below which the alarm is raised: a slow collapse
     fall, within   the alarm is also raised below `fall` times the highest such mean of the last `within` steps: a
                    sudden collapse
-    window         steps at its beginning and at its end that the verdict on a whole run compares
+    window         number of first and of last steps of a run that its verdict compares
     """
 
     collapsed: float = 0.1
@@ -61,22 +61,22 @@ def collapse_verdict(std: float, rank: float = math.inf) -> str:
 
 
 def spread(z: Tensor) -> Tensor:
-    """√d · std: the standard deviation per dimension of z/‖z‖, mean over dimensions, times √d. A scalar.
+    """Measure √d · std: the standard deviation of each dimension of z/‖z‖, averaged over dimensions, times √d. A scalar.
 
-    Near 1 when directions are spread evenly over the sphere, 0 when all are the same (SimSiam, section
-    4.1). z: (N, d), N at least 2.
+    It is near 1 if directions are spread evenly over the sphere, and 0 if all are the same (SimSiam, Chen & He 2021,
+    section 4.1). z: (N, d), N at least 2.
     """
     z = F.normalize(z.float(), dim=-1)
     return z.std(dim=0).mean() * z.shape[1] ** 0.5
 
 
 def effective_rank(z: Tensor) -> float:
-    """In how many directions z varies, in [0, d]: the exponential of the spectrum's entropy, times the variance.
+    """Measure in how many directions z, float (N, d), varies, in [0, d].
 
-    The covariance of the unit vectors z/‖z‖ has eigenvalues λ_j; their sum v, in [0, 1], is the
-    variance of the directions. exp(−Σ (λ_j/v) log(λ_j/v)) counts the directions (Roy & Vetterli 2007),
-    but a collapsed z has tiny λ_j of equal size, pure rounding noise, and would count as full rank.
-    Times v, the count sees the variance vanish.
+    The covariance of the unit vectors z/‖z‖ has eigenvalues λ_j; their sum v, in [0, 1], is the variance of the
+    directions. The effective rank is v · exp(−Σ (λ_j/v) log(λ_j/v)). The exponential of the spectrum's entropy counts the
+    directions (Roy & Vetterli 2007). But the λ_j of a collapsed z are rounding errors of equal size, which would count as
+    full rank; the factor v makes the count go to 0 with the variance.
     """
     z = F.normalize(z.double(), dim=-1)
     centred = z - z.mean(dim=0)
@@ -90,9 +90,9 @@ def effective_rank(z: Tensor) -> float:
 
 
 def cosines(p: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine of p_i with z_i (positive pairs), and of z_i with z_j, j ≠ i (negative pairs); each in [−1, 1].
+    """Return the mean cosine of p_i with z_i (positive pairs) and of z_i with z_j, j ≠ i (negative pairs), in [−1, 1].
 
-    In a collapse both go to 1: images are no longer told apart. p, z: (N, d), N at least 2.
+    In a collapse both go to 1: all images look the same to the network. p, z: (N, d), N at least 2.
     """
     p, z = F.normalize(p.float(), dim=-1), F.normalize(z.float(), dim=-1)
     n = len(z)
@@ -101,14 +101,15 @@ def cosines(p: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
-    """How far the predictor keeps the principal directions of its input in place, in [0, 1].
+    """Measure how far the predictor keeps the principal directions of its input in place, in [0, 1].
 
-    With F = E[z zᵀ] and its unit eigenvectors u_j: the mean of |cos(W u_j, u_j)| over the `directions` of
-    largest eigenvalue, each weighted by that eigenvalue. 1 says that W and F share their eigenspace, which
-    gradient descent brings about for a linear predictor (Tian et al. 2021, section 4). For any other
-    predictor W is its best linear approximation, p ≈ W z by least squares.
+    Let F = E[z zᵀ] have the unit eigenvectors u_j. The alignment is the mean of |cos(W u_j, u_j)| over the `directions` of
+    largest eigenvalue, weighted by that eigenvalue. It is 1 if W and F share their eigenspace; gradient descent leads
+    there for a linear predictor (Tian et al. 2021, section 4). For any other predictor W is its best linear
+    approximation, p ≈ W z by least squares.
 
-    z, p: (N, d), the predictor's input and output.
+    Args:
+        z, p: float (N, d), the predictor's input and output.
     """
     z, p = z.double(), p.double()
     s, u = torch.linalg.eigh(z.T @ z / len(z))
@@ -158,12 +159,15 @@ def alarm_step(std: Sequence[float]) -> int | None:
     collapse first; the accuracy of the representation follows later, or not at all. bench/alarm.py measures by how
     many steps, and how often the alarm is wrong.
 
-    std: one value per step, as in History.std.
+    Args:
+        std: one value per step, as in History.std.
     """
     limits = THRESHOLDS
     if len(std) < limits.recent:
         return None
-    mean = torch.tensor(std, dtype=torch.float64).unfold(0, limits.recent, 1).mean(1)  # [i]: of steps i to i + 4
+    mean = (
+        torch.tensor(std, dtype=torch.float64).unfold(0, limits.recent, 1).mean(1)
+    )  # entry i is the mean of `recent` steps from step i on
     highest = F.pad(mean, (limits.within, 0), value=-math.inf).unfold(0, limits.within + 1, 1).amax(1)
     raised = ((mean < limits.fall * highest) | (mean < limits.alarm)).nonzero()
     return int(raised[0]) + limits.recent - 1 if len(raised) else None
@@ -231,10 +235,12 @@ def _verdict_on_run(loss: Sequence[float], gradient_norm: Sequence[float], repor
     if len(loss) >= 2 * window:
         first, last = torch.tensor(loss[:window]).double(), torch.tensor(loss[-window:]).double()
         change = float(last.mean() - first.mean())
-        error = float(((first.var() + last.var()) / window).sqrt())  # of that change, if steps were independent
-        # the same from one step to the next alone, which a fall within a window does not enlarge
+        error = float(
+            ((first.var() + last.var()) / window).sqrt()
+        )  # standard error of that change, if steps were independent
+        # the same, from differences of successive steps: a fall of the loss within a window does not enlarge it
         noise = float(((first.diff().square().mean() + last.diff().square().mean()) / (2 * window)).sqrt())
-        size = abs(float(first.mean()))  # a loss may be negative: SimSiam's is
+        size = abs(float(first.mean()))  # a loss may be negative, as SimSiam's is
         if change > max(5 * error, 0.1 * size):
             return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
         if max(gradient_norm[-window:], default=1.0) == 0:

@@ -191,6 +191,7 @@ def successive_maps(frames: Sequence[Tensor], kind: str = "pca", seed: int = 0) 
 
 
 def _check(features: Tensor, rows: int) -> None:
+    """Raise EmbedError unless the features are a finite matrix of at least so many rows."""
     if features.ndim != 2 or len(features) < rows:
         raise EmbedError(f"features have shape {tuple(features.shape)}: give a matrix (N, D) of at least {rows} rows")
     if not torch.isfinite(features).all():

@@ -14,16 +14,23 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..runtime.device import memory_errors
 
-PIXEL_GRID = 32  # pixels a side of pictures that are features themselves, at most
+PIXEL_GRID = 32  # largest side, in pixels, of images that are used as features themselves
 
 
 @torch.no_grad()
 def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int = 512) -> Tensor:
-    """y = f(x) in evaluation mode, without gradient: uint8 (N, 3, H, W), or a set of images -> float32 (N, D), on the CPU.
+    """Compute y = f(x) in evaluation mode, without gradient and without augmentation: float32 (N, D), on the CPU.
 
-    Images are normalised with the encoder's own `pixel_mean` and `pixel_std` where it has them, else with 0.5 and
-    0.25. The encoder's mode is restored. Images 8/7 as large as the views it was trained on give their centre (see
-    `kept_size`), those of any other size are taken as they are.
+    Images are normalised with the encoder's own `pixel_mean` and `pixel_std` if it has them, else with 0.5 and 0.25. Of
+    images 8/7 as large as the views of its training the centre is used (see `kept_size`); images of any other size are
+    used whole. The encoder's mode is restored.
+
+    Args:
+        images: uint8 (N, 3, H, W), or a set of images.
+        batch_size: how many are computed together.
+
+    Raises:
+        TrainingError: memory does not suffice for a batch.
     """
     device = next(encoder.parameters()).device
     was_training = encoder.training
@@ -41,11 +48,13 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
 def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
     """Return y = f(x) and z = g(f(x)) of images: float32 (N, D) and (N, d), on the CPU.
 
-    online: a network with the parts `encoder` f and `projector` g. It is not changed.
+    y is what `features` returns. For z, BatchNorm also normalises with its running averages, but without the part of them
+    that still comes from their initial values, see `settled`. With that part, the projections of a network after few
+    steps would all point in one direction and look like a collapse.
 
-    y is what `features` gives. For z, BatchNorm normalises with its running averages too, but without the part that
-    they still have of their start, see `settled`: with it, the projections of a network that has made few steps would
-    all point in one direction and look like a collapse.
+    Args:
+        online: a network with the parts `encoder` f and `projector` g. It is not changed.
+        images: uint8 (N, 3, H, W), or a set of images.
     """
     y = features(online.encoder, images)
     network = settled(online)
@@ -62,11 +71,11 @@ def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) 
 
 
 def settled(network: nn.Module) -> nn.Module | None:
-    """Return a copy whose BatchNorm averages are free of their start; None where no such part is left in them.
+    """Return a copy whose BatchNorm averages are free of their initial values; None if the averages already are.
 
-    A running average begins as mean 0 and variance 1. After t batches it is m_t = (1 − ρ)^t m_0 + ρ Σ_k (1 − ρ)^(t−k) b_k
+    Running averages begin with mean 0 and variance 1. After t batches they are m_t = (1 − ρ)^t m_0 + ρ Σ_k (1 − ρ)^(t−k) b_k
     with ρ = 0.1 and the batches' own values b_k. As Adam does with its moments, the copy has (m_t − (1 − ρ)^t m_0) /
-    (1 − (1 − ρ)^t). Where t is 0 it normalises with the statistics of the images that it is given.
+    (1 − (1 − ρ)^t). If t is 0, it normalises with the statistics of the images that it is given.
     """
     young = [layer for layer in _batchnorms(network) if _start_share(layer) > 1e-6]
     if not young:
@@ -83,6 +92,7 @@ def settled(network: nn.Module) -> nn.Module | None:
 
 
 def _batchnorms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Return the BatchNorm layers that have running averages."""
     kind = nn.modules.batchnorm._BatchNorm
     return [layer for layer in network.modules() if isinstance(layer, kind) and layer.running_mean is not None]
 
@@ -93,24 +103,24 @@ def _start_share(layer: nn.modules.batchnorm._BatchNorm) -> float:
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Float images in [0, 1], normalised as the encoder's training images were."""
+    """Normalise float images (N, 3, H, W) in [0, 1] as the encoder's training images were."""
     mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
     return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)
 
 
 def kept_size(view_size: int) -> int:
-    """Pixels a side that images are kept at for views of this size: 8/7 of it, as the paper's 256 for 224 (appendix)."""
+    """Return the side, in pixels, of stored images for views of this size: 8/7 of it, as the paper's 256 for 224 (appendix)."""
     return round(view_size * 8 / 7)
 
 
 def seen_size(encoder: nn.Module, size: int) -> int:
-    """Pixels a side of what an encoder is shown of images of this size: of `kept_size` the size of its views."""
+    """Return the side, in pixels, of the part of images that an encoder sees: its views' size if `size` is `kept_size` of it."""
     view_size = getattr(encoder, "view_size", size)
     return view_size if size == kept_size(view_size) else size
 
 
 def centre(x: Tensor, size: int) -> Tensor:
-    """The middle size × size pixels of (N, C, H, W), where that is less."""
+    """Cut the middle size × size pixels out of images (N, C, H, W); smaller images stay as they are."""
     if min(x.shape[2:]) <= size:
         return x
     top, left = ((length - size) // 2 for length in x.shape[2:])
@@ -118,12 +128,12 @@ def centre(x: Tensor, size: int) -> Tensor:
 
 
 def pixels(images: Tensor) -> Tensor:
-    """The images themselves as features, the baseline of no encoder at all: float32 (N, 3·H·W) in [0, 1]."""
+    """Use images as features, the baseline without an encoder: uint8 (N, 3, H, W) -> float32 (N, 3·H·W) in [0, 1]."""
     return as_float(images).flatten(1)
 
 
 def small_pixels(images: ImageSet | StreamedSet) -> Tensor:
-    """Like `pixels`, of pictures brought to at most 32 × 32."""
+    """Use images as features like `pixels`, after reducing them to 32 × 32 if they are larger."""
     if max(images.image_size) <= PIXEL_GRID:
         return torch.cat([pixels(batch) for batch in images.batches()])
     grid = (PIXEL_GRID, PIXEL_GRID)

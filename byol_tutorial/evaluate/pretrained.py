@@ -117,7 +117,10 @@ def _find(name: str) -> tuple[Callable[..., Guest], str]:
     raise GuestError(f"unknown guest {name!r}: give a name of torchvision, or 'timm:NAME'; {hint}")
 
 
-def _torchvision(name: str, model: str, size: int | None, state: State | None, file: Any, download: bool) -> Guest:
+def _torchvision(
+    name: str, model: str, size: int | None, state: State | None, file: str | Path | None, download: bool
+) -> Guest:
+    """Build a guest of torchvision: random, with the state that was read from a file, or with published weights."""
     from torchvision import models
 
     published = models.get_model_weights(model).DEFAULT
@@ -145,7 +148,10 @@ def _torchvision(name: str, model: str, size: int | None, state: State | None, f
     return Guest(name, body, (side, side), usual.mean, usual.std)
 
 
-def _timm(name: str, model: str, size: int | None, state: State | None, file: Any, download: bool) -> Guest:
+def _timm(
+    name: str, model: str, size: int | None, state: State | None, file: str | Path | None, download: bool
+) -> Guest:
+    """Build a guest of timm: random, with the state that was read from a file, or with published weights."""
     import timm
 
     published = timm.get_pretrained_cfg(model)
@@ -161,7 +167,7 @@ def _timm(name: str, model: str, size: int | None, state: State | None, file: An
     return Guest(name, body, (size, size) if size else published.input_size[1:], published.mean, published.std)
 
 
-def _timm_with(state: State, model: str, options: dict[str, Any], name: str, file: Any) -> nn.Module:
+def _timm_with(state: State, model: str, options: dict[str, Any], name: str, file: str | Path | None) -> nn.Module:
     """Build a model of timm with these weights, which timm converts from the authors' names and sizes itself.
 
     timm loads what fits and leaves the rest random. What was missing, or was too much, is therefore checked here.

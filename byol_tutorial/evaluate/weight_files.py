@@ -97,7 +97,9 @@ def unwrap(state: dict[str, Tensor], expected: Collection[str]) -> dict[str, Ten
     return max((of_teachers or best).values(), key=len)
 
 
-def load_complete(net: nn.Module, state: dict[str, Tensor], convert: Callable[[dict], dict], who: str, file) -> None:
+def load_complete(
+    net: nn.Module, state: dict[str, Tensor], convert: Callable[[dict], dict], who: str, file: str | Path | None
+) -> None:
     """Load weights into a network without classifier. Heads in the state are left out; all else must fit exactly.
 
     Args:
@@ -122,7 +124,12 @@ def load_complete(net: nn.Module, state: dict[str, Tensor], convert: Callable[[d
 
 
 def refuse_incomplete(
-    net: nn.Module, missing: Sequence[str], unexpected: Sequence[str], who: str, file, other_shapes: Sequence[str] = ()
+    net: nn.Module,
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    who: str,
+    file: str | Path | None,
+    other_shapes: Sequence[str] = (),
 ) -> None:
     """Raise WeightsError if a file has not given a network all its values, or holds parts that the network does not have.
 
@@ -165,7 +172,7 @@ def watch_loading() -> Iterator[list[tuple[list[str], list[str]]]]:
             hook.remove()
 
 
-def other_network(error: Exception, who: str, file) -> WeightsError:
+def other_network(error: Exception, who: str, file: str | Path | None) -> WeightsError:
     """Return the error that says that the file's weights belong to another network."""
     reason = " ".join(str(error).split())[:300]
     return WeightsError(

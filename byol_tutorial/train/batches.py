@@ -1,10 +1,10 @@
-"""Which images make which batch, how they get onto the device, and what views are made of them there.
+"""The batches of a run: which images each has, how they reach the device, and which views are made of them there.
 
-The images come in one of three ways, chosen by size: the whole set lives on the device; or it lives in the host's memory
-and each batch is copied over; or it is streamed, and DataLoader workers decode ahead of the training.
+Images come in one of three ways, chosen by size: the whole set is on the device; or it is in the host's memory and each
+batch is copied; or it is streamed, and DataLoader workers decode images before they are needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,21 +19,21 @@ from ..methods.base import Objective
 from ..runtime.distributed import Process
 from ..runtime.seeding import seed_at
 
-RESIDENT_SHARE = 0.4  # of a GPU's free memory that the images may take
+RESIDENT_SHARE = 0.4  # of a GPU's free memory: a set that takes less is kept there
 
 
 class Feed:
     """The images of each forward pass, uint8 (b, 3, H, W), on the device.
 
-    A step's images are N-th part of an epoch's random order, which depends on (seed, epoch) only. They are cut
-    into accumulation_steps × processes equal parts, one for each forward pass. An epoch has ⌊N / images per
-    step⌋ steps; the images left over are others in each epoch, and are counted in `left_over`.
+    An epoch's random order depends on (seed, epoch) only, and each step takes the next part of it. This part is cut into
+    accumulation_steps × processes equal parts, one for each forward pass. An epoch of N images has ⌊N / images per step⌋
+    steps. The images left over differ from epoch to epoch; `left_over` is their number.
 
     Raises:
         ConfigError: a step needs more images than there are, or a batch cannot be divided among the processes.
     """
 
-    def __init__(self, images: ImageSet | StreamedSet, config: Config, device: torch.device, process: Process):
+    def __init__(self, images: ImageSet | StreamedSet, config: Config, device: torch.device, process: Process) -> None:
         if config.step_images > len(images):
             part = "" if config.accumulation_steps == 1 else f" with accumulation_steps={config.accumulation_steps}"
             raise ConfigError(
@@ -50,12 +50,13 @@ class Feed:
         self.steps_per_epoch, self.left_over = divmod(len(images), config.step_images)
         self._order, self._epoch = torch.empty(0, dtype=torch.int64), -1
         self._stream: Iterator[Tensor] | None = None
-        self._next = (-1, -1)  # the step and pass that the stream stands at
+        self._next = (-1, -1)  # the step and pass whose images the stream yields next
         self._resident = None
         if isinstance(images, ImageSet):
             self._resident = images.images.to(device) if self._fits(images.images) else images.images
 
     def _fits(self, images: Tensor) -> bool:
+        """Return whether the whole set may be kept on the device."""
         if self.device.type != "cuda":
             return True
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -63,26 +64,27 @@ class Feed:
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """The height and width of the images in pixels."""
         return self.source.image_size
 
     def rows(self, accumulation: int) -> slice:
-        """Where this process's forward pass number `accumulation` stands among a step's images."""
+        """Return the place of this process's forward pass number `accumulation` among a step's images."""
         start = (accumulation * self.process.world_size + self.process.rank) * self.part
         return slice(start, start + self.part)
 
     def positions(self, step: int, accumulation: int) -> Tensor:
-        """Positions in the set of the images of this forward pass: int64 (b,)."""
+        """Return the positions in the set of this forward pass's images: int64 (b,)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(seed_at(self.config, 2 * epoch))
             self._order, self._epoch = torch.randperm(len(self.source), generator=generator), epoch
-            if self._resident is not None:  # all of them once, not some at every step
+            if self._resident is not None:  # copied once an epoch, not at every step
                 self._order = self._order.to(self._resident.device)
         images = self.config.step_images
         return self._order[place * images : (place + 1) * images][self.rows(accumulation)]
 
     def batch(self, step: int, accumulation: int = 0) -> Tensor:
-        """The images of this forward pass, on the device."""
+        """Return the images of this forward pass, uint8 (b, 3, H, W), on the device."""
         if self._resident is None:
             return self._from_stream(step, accumulation).to(self.device, non_blocking=True)
         positions = self.positions(step, accumulation)
@@ -91,6 +93,7 @@ class Feed:
         return self._resident.index_select(0, positions).pin_memory().to(self.device, non_blocking=True)
 
     def _from_stream(self, step: int, accumulation: int) -> Tensor:
+        """Return the images of this forward pass from the workers, and start these anew where the order was left."""
         if self._stream is None or (step, accumulation) != self._next:
             self.close()
             rest = _Positions(self, step, accumulation)
@@ -98,7 +101,7 @@ class Feed:
         try:
             images = next(self._stream)
         except BaseException:
-            self.close()  # so that a further attempt starts anew
+            self.close()  # so that the next attempt starts the workers again
             raise
         accumulation += 1
         self._next = (
@@ -108,17 +111,17 @@ class Feed:
         return images
 
     def close(self) -> None:
-        """Stop the workers of a streamed set; the next batch starts them again."""
+        """Stop the workers of a streamed set; the next batch starts new ones."""
         self._stream = None
 
 
 class _Positions:
-    """The positions of every forward pass from one on to the end of the run, for a DataLoader."""
+    """The positions of every forward pass, from a given one to the end of the run, for a DataLoader."""
 
-    def __init__(self, feed: Feed, step: int, accumulation: int):
+    def __init__(self, feed: Feed, step: int, accumulation: int) -> None:
         self.feed, self.start = feed, step * feed.config.accumulation_steps + accumulation
         end = feed.steps_per_epoch * feed.config.epochs * feed.config.accumulation_steps
-        self.end = max(end, self.start + 1)  # a step after the last of the schedule is possible too
+        self.end = max(end, self.start + 1)  # steps after the end of the schedule are possible
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -129,9 +132,9 @@ class _Positions:
 
 
 class StepViews:
-    """The views of a step: two of each image, and the local crops of a method that asks for them.
+    """The views of a step: two of each image, and local crops if the method uses them.
 
-    All that is random in a step comes from `generator`, whose seed depends on the run's seed and the step alone.
+    All random numbers of a step come from `generator`, whose seed depends on the run's seed and the step alone.
     """
 
     def __init__(
@@ -141,24 +144,24 @@ class StepViews:
         feed: Feed,
         generator: torch.Generator,
         view_size: int,
-        mean,
-        std,
-        compiled,
-    ):
+        mean: Sequence[float],
+        std: Sequence[float],
+        compiled: bool,
+    ) -> None:
         self.config, self.model, self.feed, self.generator = config, model, feed, generator
         given = (mean, std, generator, compiled)
         crops = [LocalCrops(config, view_size, *given)] if model.local_crops else []
         self.kinds: list[Views] = [Views(config, *given), *crops]
 
     def seed(self, step: int) -> None:
-        """Make the next draws those of this step."""
+        """Set the generator's seed to that of this step, so that the next draws are the step's."""
         self.generator.manual_seed(seed_at(self.config, 2 * step + 1))
 
     def draw(self, height: int, width: int) -> tuple[list[Draw], Tensor | None]:
-        """What is random in a step: a Draw for each kind of views, and what else the method draws.
+        """Draw all that is random in a step: a Draw for each kind of views, and what else the method draws.
 
-        It is drawn for all of the step's images at once, and a pass takes its rows. So however a step is cut into passes
-        and processes, an image gets the same views.
+        All of the step's images are drawn for at once, and a pass takes its rows. So an image gets the same views however
+        the step is divided into passes and processes.
         """
         total = self.config.step_images
         drawn = [kind.draw(total, height, width, self.generator.device) for kind in self.kinds]
@@ -167,7 +170,7 @@ class StepViews:
     def carry_out(
         self, images: Tensor, m: int, drawn: list[Draw], more: Tensor | None, dtype: torch.dtype
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The views of forward pass m, each float (b, 3, size, size), channels last, and what else the method has drawn."""
+        """Make the views of forward pass m, each float (b, 3, size, size), channels last; add what else the method drew."""
         total, rows = self.config.step_images, self.feed.rows(m)
         result = []
         for kind, numbers in zip(self.kinds, drawn, strict=True):

@@ -1,12 +1,12 @@
-"""A step's views, forward and backward passes as one CUDA graph: recorded once, then started as one piece.
+"""A step's views, forward and backward passes as one CUDA graph: recorded once, then started by one call.
 
 A step of a ResNet-18 starts more than a thousand kernels. Python needs longer to start them than a large GPU needs to
 run them, and with the small encoder of the lessons many times longer. A CUDA graph holds the whole sequence and the
 memory of all intermediate results, and one call starts it.
 
-What is recorded reads and writes the same memory at every replay, so it may depend on nothing that Python decides anew
-at each step. The optimiser and the moving average stay outside: the learning rate and τ change at every step, and a
-step whose loss is not finite must not reach them.
+A recording reads and writes the same memory at every replay, so it may not depend on anything that Python decides at each
+step. The optimiser and the moving average are not recorded: the learning rate and τ change at every step, and a step whose
+loss is not finite must not reach them.
 """
 
 import threading
@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-WARM_UP = 3  # steps that are run before one is recorded: cuDNN and torch.compile choose their kernels in them
-# Live fields of Config that take effect outside of what is recorded, so that their sliders cost nothing.
+WARM_UP = 3  # steps before the recording, in which cuDNN and torch.compile choose their kernels
+# Live fields of Config that act outside the recording, so a change of them needs no new recording.
 OUTSIDE = frozenset({"knn_every", "lr", "weight_decay", "predictor_lr_multiplier", "tau_base", "tau_schedule"})
 
 
@@ -25,23 +25,23 @@ _one_at_a_time = threading.Lock()  # torch records one graph in a process at a t
 
 
 class StepGraph:
-    """Runs the work of a step: as it is at first, later by replaying a recording of it.
+    """A runner of a step's work: the first steps are run as they are, later ones by replaying a recording.
+
+    If the recording fails, for example for lack of memory, there is one warning, and all steps are run as they are.
 
     Args:
-        generator: the random numbers of the step. Its seed is set before every call, also before a replay.
-        parameters: what the work reads, and where it leaves its gradients. If one of them moves to other memory, the
+        generator: the source of the step's random numbers. Its seed is set before every call, also before a replay.
+        parameters: those that the work reads, and in which it leaves gradients. If one of them moves to other memory, the
             recording is dropped.
-
-    A recording that fails, as for lack of memory, is not tried again: one warning, and the steps are run as they are.
     """
 
-    def __init__(self, generator: torch.Generator, parameters: Sequence[nn.Parameter]):
+    def __init__(self, generator: torch.Generator, parameters: Sequence[nn.Parameter]) -> None:
         self.generator, self.parameters = generator, parameters
         self.broken = False
         self.drop()
 
     def drop(self) -> None:
-        """Drop the recording, because something that it holds has changed; the next steps warm up for another."""
+        """Drop the recording, because something in it has changed. The next steps are the warm-up for a new one."""
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images = self._result = torch.empty(0)
         self._gradients: list[Tensor | None] = []
@@ -53,15 +53,16 @@ class StepGraph:
         return self._graph is not None
 
     def __call__(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """What `work(images)` returns: a tensor of numbers. After a replay the next one overwrites it.
+        """Run or replay `work(images)`, and return its tensor of numbers. The next replay overwrites this tensor.
 
         Args:
-            work: the same at every call. It may draw from the generator and leave gradients in the parameters, and it must
-                not wait for the device. It is not kept, so that a trainer and its recording can be freed together.
+            work: must be the same at every call. It may draw from the generator and leave gradients in the parameters, and
+                it must not wait for the device. No reference to it is kept, so that a trainer and its recording can be
+                freed together.
             images: a step's images, uint8 (b, 3, H, W) on the device.
         """
         place, thread = (images.shape, *(p.data_ptr() for p in self.parameters)), threading.get_ident()
-        # cuDNN keeps its choices for each thread, and would search while recording in a thread that is new to it
+        # cuDNN chooses kernels for each thread, and in a new thread it would choose them during the recording
         if place != self._place or (thread != self._thread and not self.recorded):
             self.drop()
             self._place, self._thread = place, thread
@@ -75,13 +76,15 @@ class StepGraph:
         return self._replay(images) if self.recorded else work(images)
 
     def _replay(self, images: Tensor) -> Tensor:
+        """Copy the images to where the recording reads them, and replay it."""
         self._images.copy_(images, non_blocking=True)
         self._graph.replay()
         for p, gradient in zip(self.parameters, self._gradients, strict=True):
-            p.grad = gradient  # where the replay has written it; it may have been taken away since the last one
+            p.grad = gradient  # the replay has written it; the optimiser may have removed it since the last replay
         return self._result
 
     def _record(self, work: Callable[[Tensor], Tensor], images: Tensor) -> None:
+        """Record the work, or warn and restore the random states where that is not possible."""
         graph, device = torch.cuda.CUDAGraph(), images.device
         generators = (self.generator, torch.cuda.default_generators[device.index])
         states = [g.get_state() for g in generators]
@@ -90,7 +93,7 @@ class StepGraph:
             try:
                 graph.register_generator_state(self.generator)
                 self._images = torch.empty_like(images)
-                # other threads, such as one that decodes images, may go on using the GPU meanwhile
+                # "thread_local" lets other threads, such as one that decodes images, use the GPU during the recording
                 own = torch.cuda.Stream(device)
                 with torch.cuda.graph(graph, stream=own, capture_error_mode="thread_local"):
                     self._result = work(self._images)
@@ -105,11 +108,11 @@ class StepGraph:
                     f"steps are started kernel by kernel, because they cannot be recorded: {reason}", stacklevel=4
                 )
             finally:
-                torch.cuda.set_stream(stream)  # a recording that fails leaves its own stream behind
+                torch.cuda.set_stream(stream)  # a recording that fails leaves its own stream selected
 
 
 def _renew(generator: torch.Generator, state: Tensor) -> None:
-    """Put a generator into this state, also one that a failed recording has left marked as recording."""
+    """Put a generator into this state, even if a failed recording has left it marked as recording."""
     fresh = torch.Generator(generator.device)
     fresh.set_state(state)
     generator.graphsafe_set_state(fresh.graphsafe_get_state())

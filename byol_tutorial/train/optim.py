@@ -90,6 +90,7 @@ class LARS(torch.optim.Optimizer):
         return loss
 
     def _update(self, params: list[torch.Tensor], group: dict, adapted: bool) -> None:
+        """Update parameters of one group; with weight decay and trust ratio if `adapted`."""
         updates = [p.grad for p in params]
         if adapted:
             updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])

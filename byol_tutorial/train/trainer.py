@@ -1,7 +1,7 @@
-"""Trainer: one step of a run, whole runs, and changes to a run while it trains.
+"""The Trainer: one step of a run, whole runs, and changes to a run while it trains.
 
-A step is views, loss, gradient, optimiser, moving average. What the loss and the target are, the method says
-(methods/base.py); which images and views make a step, batches.py; what a look at the run finds, monitor.py.
+A step is views, loss, gradient, optimiser, moving average. The method defines loss and target (methods/base.py), batches.py
+the images and views of a step, and monitor.py what is measured between steps.
 """
 
 import math
@@ -9,13 +9,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..augment.views import Views
 from ..config.config import FIELDS, LIVE, Config, refuse_unknown
 from ..config.errors import ConfigError, DivergedError
 from ..data.fingerprint import fingerprint
@@ -41,27 +43,27 @@ from .state import check, is_finite, refuse_other_config, refuse_other_images, r
 
 
 class Trainer:
-    """Trains BYOL, or what else Config.method names, on an ImageSet or a StreamedSet.
+    """A run of BYOL, or of another method that Config.method names, on an ImageSet or a StreamedSet.
 
     >>> trainer = Trainer(Config(), load("shapes"), test=load("shapes", "test"))
     >>> trainer.run()
 
-    Everything random depends on (seed, step) only: which images make batch k and how their views are
-    drawn. So a run that is saved and resumed, or two runs side by side, are not disturbed by anything
-    else, and on a CPU the same seed, config and number of threads give the same losses, bit for bit.
+    Everything random depends on (seed, step) only: which images are in batch k, and how their views are drawn. So nothing
+    else changes a run that is saved and resumed, or one of two runs side by side. On a CPU the same seed, config and number
+    of threads give the same losses, bit for bit.
 
-    An epoch has ⌊N / images per step⌋ steps; the images left over are others in each epoch. Under torchrun
-    the processes share each batch, see batches.py, and together make the same steps as one process would.
+    An epoch of N images has ⌊N / images per step⌋ steps; the images left over differ from epoch to epoch. Under torchrun
+    the processes share each batch, see batches.py, and together make the same steps as one process.
 
     Args:
-        config: the run's switches.
-        train: images to learn from. Labels, if any, are used for the kNN check alone.
-        test: images of the kNN check. Default: none, so no check.
+        config: all settings of the run.
+        train: images to learn from. Labels, if there are any, are used for the kNN check alone.
+        test: images of the kNN check. Without them there is no check.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
         ConfigError: a batch larger than the set.
-        TrainingError: no such device here.
+        TrainingError: the device is not available.
     """
 
     def __init__(
@@ -69,18 +71,18 @@ class Trainer:
         config: Config,
         train: ImageSet | StreamedSet,
         test: ImageSet | StreamedSet | None = None,
-        device="auto",
-    ):
+        device: str | torch.device = "auto",
+    ) -> None:
         self.device, self.process = resolve_device(device), process()
         if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # a run's shapes stay the same: try the ways to convolve them once
+            torch.backends.cudnn.benchmark = True  # shapes stay the same, so let cuDNN try its algorithms once
         self.train, self.test = train, test
         OBJECTIVES[config.method].check_images(config, train)
         with memory_errors(f"on {self.device} with the images", "take fewer or smaller ones, or another device"):
             self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
         self.mean, self.std = train.statistics()
-        self.fingerprint = fingerprint(train)  # now, because a file that disappears later must not prevent a save
+        self.fingerprint = fingerprint(train)  # taken now, because a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
         self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
         self.scaler = self._scaler()
@@ -94,36 +96,38 @@ class Trainer:
         self._parallel: DistributedDataParallel | None = None
         self._forward = self._wrap()
         self.steps_done = 0
-        self.interrupted = False  # whether a signal ended the last run
-        self.stop_signal: int | None = None  # which one
+        self.interrupted = False  # whether a signal ended the last call of `run`
+        self.stop_signal: int | None = None  # the signal that did
         self._stop: threading.Event | None = None
         self.history = History()
-        self._generator = torch.Generator(self.device)  # of all that a step draws
+        self._generator = torch.Generator(self.device)  # the source of a step's random numbers
         self._graph = StepGraph(self._generator, [*self.model.parameters()])
         self._set_config(config)
 
     def _build(self, config: Config) -> Objective:
-        """The model at step 0. Torch's global random state is neither used nor changed."""
+        """Build the model at step 0. Torch's global random state is neither used nor changed."""
         with OwnGenerator(config.seed):
             return build_model(config, self.view_size, self.mean, self.std)
 
-    def _scaler(self, state: dict | None = None) -> torch.amp.GradScaler:
+    def _scaler(self, state: dict[str, Any] | None = None) -> torch.amp.GradScaler:
+        """Build the scaler of float16's loss, in this state; for other precisions it does nothing."""
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         if state:
             scaler.load_state_dict(state)
         return scaler
 
-    def _wrap(self) -> Callable:
-        """The model as it is called: shared among processes, compiled."""
-        forward = self.model
+    def _wrap(self) -> Callable[..., Output]:
+        """Return what the step calls for its forward pass: the model, shared among processes and compiled where asked."""
+        forward: nn.Module = self.model
         if self.process.world_size > 1:
-            # a part that is not in use has no gradient; which one is can change while training
+            # a part that is not in use has no gradient, and which parts are in use can change while training
             forward = self._parallel = DistributedDataParallel(forward, find_unused_parameters=True)
         return torch.compile(forward) if self.compiled else forward
 
     def _set_config(self, config: Config, recording_holds: bool = False) -> None:
+        """Make this the run's config; unless a CUDA graph that was recorded before it still holds, drop that graph."""
         self.config = self.model.config = config
-        if recording_holds:  # and reads the views' own numbers
+        if recording_holds:  # the views must stay too, because the graph reads their tensors
             return
         self._graph.drop()
         self._views = StepViews(
@@ -131,67 +135,71 @@ class Trainer:
         )
 
     @property
-    def views(self):
-        """The two views v and v′ of the run, as its config stands."""
+    def views(self) -> Views:
+        """The maker of the two views v and v′, by the run's present config."""
         return self._views.kinds[0]
 
     @property
     def steps_per_epoch(self) -> int:
+        """The number of steps in an epoch, ⌊images / images per step⌋."""
         return self.feed.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
+        """The number of steps of the whole schedule, config.epochs long."""
         return self.steps_per_epoch * self.config.epochs
 
     @property
     def epoch(self) -> float:
+        """The number of epochs trained so far, with its fraction."""
         return self.steps_done / self.steps_per_epoch
 
     def initial_encoder(self) -> nn.Module:
-        """The encoder as it was before the first step: the random baseline of this run."""
+        """Build the encoder as it was before the first step: the random baseline of this run."""
         return self._build(self.config).encoder.to(self.device)
 
     # --- one step ---------------------------------------------------------------------------------
 
     def step(self) -> float:
-        """Views, loss, gradient, optimiser, moving average; the loss is returned.
+        """Carry out one step: views, loss, gradient, optimiser, moving average. Return the loss.
 
-        With accumulation_steps > 1 the gradients of as many forward passes are averaged first; optimiser
-        and moving average step once. After the last step of the schedule the learning rate is 0 and τ is 1:
-        nothing moves any more.
+        With accumulation_steps > 1 the gradients of that many forward passes are averaged first; optimiser and moving
+        average step once. After the last step of the schedule the learning rate is 0 and τ is 1, so nothing changes.
 
-        A step that fails before the optimiser's turn leaves no trace, so that it can be tried again. With float16, one
-        whose gradient overflows is left out, as loss scaling has it: optimiser and moving average stand still.
+        A step that fails before the optimiser steps is undone, so that it can be tried again. With float16, a step whose
+        gradient overflows is left out, as loss scaling requires: neither the optimiser nor the moving average steps.
 
         Raises:
             DivergedError: the loss, or its gradient, is NaN or infinite. The step is not carried out.
-            TrainingError: memory does not suffice. Before the optimiser's turn, the step is not carried out.
-            DataError: an image of a streamed set can no longer be read, or a worker has died. Not carried out either.
+            TrainingError: memory does not suffice. If that is before the optimiser steps, the step is not carried out.
+            DataError: an image of a streamed set can no longer be read, or a worker has died. The step is not carried out.
         """
         start, k = time.perf_counter(), self.steps_done
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
-        self.model.epoch.fill_(self.epoch)
-        self._views.seed(k)
         with self._memory():
             with self._undone_if_it_fails():
-                images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
-                if self._can_be_recorded():
-                    numbers = self._graph(lambda batch: self._gradient([batch]), next(images))
-                else:
-                    numbers = self._gradient(images)
-                loss, *measures, norm, stop = self._agree(numbers)
+                loss, *measures, norm, stop = self._agree(self._views_loss_gradient(k))
                 self._refuse_divergence(loss, norm, lr)
             tau = self.model.tau(k + 1, self.total_steps)
-            if self._move_weights():
-                self.model.update_target(tau)
+            if self._move_weights():  # the optimiser
+                self.model.update_target(tau)  # the moving average
         self.steps_done += 1
         self.interrupted = stop > 0
         self.history.add(loss, *measures, norm, lr, tau)
         self.history.seconds += time.perf_counter() - start
         return loss
 
+    def _views_loss_gradient(self, k: int) -> Tensor:
+        """Make step k's views, and compute its loss and gradient, on CUDA as one recorded graph; see `_gradient`."""
+        self.model.epoch.fill_(self.epoch)
+        self._views.seed(k)
+        images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
+        if self._can_be_recorded():
+            return self._graph(lambda batch: self._gradient([batch]), next(images))
+        return self._gradient(images)
+
     def _gradient(self, images: Iterable[Tensor]) -> Tensor:
-        """Views, forward and backward passes of a step, one for each batch of images; the gradients are averaged.
+        """Run views, forward and backward pass for each batch of images, and average their gradients.
 
         Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm.
         """
@@ -207,12 +215,12 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
         return torch.cat((torch.stack(passes).mean(0), norm[None]))
 
-    def _make_views(self, images: Tensor, m: int, *drawn) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The views of forward pass m, and what else the method has drawn."""
+    def _make_views(self, images: Tensor, m: int, *drawn: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Make the views of forward pass m, and add what else the method has drawn."""
         return self._views.carry_out(images, m, *drawn, self.precision if self.device.type == "cuda" else torch.float32)
 
     def _accumulate(self, m: int, views: list[Tensor], extra: dict[str, Tensor]) -> Tensor:
-        """Forward and backward pass m; loss, √d·std, positive and negative cosine, on the device."""
+        """Run forward and backward pass m. Return loss, √d·std, positive and negative cosine: float32 (4,), on the device."""
         passes = self.config.accumulation_steps
         # gradients are exchanged between processes once, with the last pass
         waits = m < passes - 1 and self._parallel is not None
@@ -223,9 +231,9 @@ class Trainer:
         return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
     def _agree(self, numbers: Tensor) -> list[float]:
-        """The numbers, and whether to stop; the one place where a step waits for its device.
+        """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.
 
-        With several processes, the means of all: a NaN or a request to stop in one of them is seen by all, at the same step.
+        Several processes get the mean of all. So each gets a NaN, or a request to stop, of any of them at the same step.
         """
         stop = float(self._stop is not None and self._stop.is_set())
         if self.process.world_size == 1:
@@ -233,38 +241,39 @@ class Trainer:
         return mean_over_processes(torch.cat((numbers, torch.full_like(numbers[:1], stop)))).tolist()
 
     def _move_weights(self) -> bool:
-        """Let the optimiser step, and say whether it did: loss scaling leaves a step out whose gradient overflows."""
+        """Let the optimiser step, and return whether it did: loss scaling leaves out a step whose gradient overflows."""
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return self.scaler.get_scale() >= scale  # it is lowered where the step was left out
+        return self.scaler.get_scale() >= scale  # a step that is left out lowers the scale
 
     def _lr_factor(self, k: int) -> float:
-        """The share of the learning rate that the schedule has at step k."""
+        """Return the schedule's factor of the learning rate at step k, in [0, 1]."""
         total = self.total_steps
         return lr_factor_at(min(k, total), total, round(self.config.warmup_epochs * self.steps_per_epoch))
 
-    def _memory(self):
+    def _memory(self) -> AbstractContextManager[None]:
+        """Turn a lack of memory into a TrainingError that names step, batch and view size."""
         where = f"on {self.device} at step {self.steps_done}, with batch_size={self.config.batch_size} and views of "
         remedy = "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
         return memory_errors(f"{where}{self.view_size} px", remedy)
 
     @contextmanager
     def _undone_if_it_fails(self) -> Iterator[None]:
-        """Put back what forward passes change, if anything in here raises."""
+        """Restore what forward passes change if anything raises in this context."""
         self._kept.take()
         try:
             yield
         except BaseException:
             self._kept.put_back()
-            self.scaler = self._scaler(self.scaler.state_dict())  # one that has begun a step refuses another
+            self.scaler = self._scaler(self.scaler.state_dict())  # one that has begun a step cannot begin another
             raise
 
     def _can_be_recorded(self) -> bool:
-        """Whether a step's gradient is the same sequence of kernels each time, none of which waits for a number.
+        """Return whether a step's gradient is always the same sequence of kernels, and Python never waits for a number.
 
-        Float16's loss scale and other processes make Python wait. In a step of several passes, starting the kernels is a
-        small part of the work.
+        Python waits for float16's loss scale, and for other processes. A step of several passes is not recorded either,
+        because starting the kernels is a small part of its work.
         """
         return (
             self.config.cuda_graph
@@ -275,6 +284,7 @@ class Trainer:
         )
 
     def _refuse_divergence(self, loss: float, norm: float, lr: float) -> None:
+        """Raise DivergedError if loss or gradient is not finite. Loss scaling deals with an infinite gradient itself."""
         what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient's norm", norm)
         if not math.isfinite(value) and not (what != "loss" and self.scaler.is_enabled()):
             raise DivergedError(
@@ -282,7 +292,7 @@ class Trainer:
             )
 
     def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The views of forward pass m of step k, without the step."""
+        """Make the views of forward pass m of step k, without the step."""
         self._views.seed(k)
         images = self.feed.batch(k, m)
         return self._make_views(images, m, *self._views.draw(*images.shape[2:]))
@@ -293,16 +303,18 @@ class Trainer:
         self,
         epochs: float | None = None,
         progress: bool = True,
-        on_step: Callable | None = None,
+        on_step: Callable[["Trainer"], object] | None = None,
         stop_signals: tuple[int, ...] = (signal.SIGINT,),
     ) -> "Trainer":
-        """Train for so many epochs, or to the end of config.epochs; with a progress bar.
+        """Train for a number of epochs, or to the end of config.epochs. Return the trainer.
 
-        Ctrl-C (or the notebook's stop button) ends the run after a whole step: what was learned is kept.
+        Ctrl-C, or the notebook's stop button, ends the run after a whole step, and all that was learned is kept.
 
         Args:
+            epochs: how many more epochs to train, at most to the end of the schedule; fractions are allowed.
+            progress: whether to show a progress bar.
             on_step: called with the trainer after every step.
-            stop_signals: what ends the run like that. The command line adds SIGTERM, which schedulers send.
+            stop_signals: the signals that end the run in this way. The command line adds SIGTERM, which schedulers send.
         """
         from tqdm.auto import tqdm
 
@@ -322,7 +334,7 @@ class Trainer:
                         on_step(self)
                     bar.set_postfix_str(self._status(), refresh=False)
                     bar.update()
-                    # with one process a signal need not wait for the next step's agreement
+                    # a single process need not wait for the next step's agreement
                     self.interrupted |= self.process.world_size == 1 and self._stop.is_set()
                 self.stop_signal = self._stop.signal
         finally:
@@ -331,25 +343,29 @@ class Trainer:
         return self
 
     def knn_due(self) -> bool:
-        """Whether the step just done is one after which config.knn_every asks for a kNN check, and labels allow it."""
+        """Return whether a kNN check is due after the last step, by config.knn_every, and labels allow it."""
         every = self.config.knn_every * self.steps_per_epoch
         return self.has_labels and every > 0 and self.steps_done % every == 0
 
     @property
     def has_labels(self) -> bool:
-        """Whether knn() is possible, that is, there are test images, and labels for both sets."""
+        """The condition for knn(): there are test images, and labels for both sets."""
         return self.test is not None and self.test.labels is not None and self.train.labels is not None
 
     def _status(self) -> str:
+        """Return the progress bar's text."""
         h = self.history
         knn = f", kNN {h.knn[-1][1]:.2f}" if h.knn else ""
         rate = len(h.loss) * self.config.step_images / max(h.seconds, 1e-9)
         return f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}{knn}, {rate:,.0f} images/s"
 
-    # --- looks at the run, see monitor.py --------------------------------------------------------
+    # --- measures between steps, see monitor.py --------------------------------------------------
 
     def knn(self) -> float:
-        """kNN accuracy on at most 512 test images, from at most 1,024 train images; needs labels for both."""
+        """Measure kNN accuracy, in [0, 1], on at most 512 test images by the votes of at most 1,024 train images.
+
+        Both sets need labels; see `has_labels`.
+        """
         return monitor.knn(self)
 
     def represent(self, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
@@ -361,21 +377,21 @@ class Trainer:
         return representations(self.model.online, images)
 
     def report(self) -> CollapseReport:
-        """Collapse measures of the projections of up to 512 test (else train) images, without augmentation."""
+        """Measure the collapse of the projections of up to 512 test (else train) images, without augmentation."""
         return monitor.report(self)
 
     def diagnosis(self) -> Diagnosis:
-        """A verdict on the run, from its history, its report, and fresh views of up to 512 train images.
+        """Give a verdict on the run, from its history, its report, and new views of up to 512 train images.
 
-        The networks and the run's randomness are left as they were. Several processes call it together, since
-        SyncBatchNorm needs them all.
+        Networks and random numbers of the run stay as they were. Several processes must call it together, because
+        SyncBatchNorm needs all of them.
         """
         return monitor.diagnosis(self)
 
     # --- live changes ---------------------------------------------------------------------------
 
-    def change(self, **fields) -> None:
-        """Change live fields of the Config between two steps; recorded in history.changes.
+    def change(self, **fields: Any) -> None:
+        """Change live fields of the Config between two steps; history.changes records it.
 
         Raises:
             ConfigError: an unknown field, a value out of range, or a field that only a new Trainer can change.
@@ -394,14 +410,14 @@ class Trainer:
         self._set_config(self.config.replace(**fields), recording_holds=OUTSIDE.issuperset(fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))
 
-    # --- keep -----------------------------------------------------------------------------------
+    # --- save and resume ------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write all that is needed to go on, in one file; see checkpoint.save. Only the main process writes.
+        """Write all that is needed to continue the run, in one file; see checkpoint.save. Only the main process writes.
 
         Raises:
-            DivergedError: the weights are not finite; the file that was there stays.
-            CheckpointError: the file cannot be written; the file that was there stays.
+            DivergedError: the weights are not finite; a file that was there is as before.
+            CheckpointError: the file cannot be written; a file that was there is as before.
         """
         if not self.process.is_main:
             return
@@ -424,16 +440,16 @@ class Trainer:
         path: str | Path,
         train: ImageSet | StreamedSet,
         test: ImageSet | StreamedSet | None = None,
-        device="auto",
-        config: Config | dict | None = None,
+        device: str | torch.device = "auto",
+        config: Config | dict[str, Any] | None = None,
     ) -> "Trainer":
-        """A Trainer in the state that `save` wrote; Python's, NumPy's and torch's random states are restored too.
+        """Build a Trainer in the state that `save` wrote, and restore Python's, NumPy's and torch's random states.
 
         Args:
-            config: what the caller believes the run's config, or some of its fields, to be. Default: no opinion.
+            config: the config, or some of its fields, that the checkpoint must have. By default it may have any.
 
         Raises:
-            CheckpointError: the file is missing, damaged, or no checkpoint of this library, or not one of a whole run.
+            CheckpointError: the file is missing, damaged, no checkpoint of this library, or not one of a whole run.
             ConfigError: it was written with another config, or by a version with other fields.
             DataError: it was written with other images.
         """
