@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from ..config.errors import UserError
-from ..data.image_set import ImageSet
-from ..data.streaming import StreamedSet
 from ..evaluate.embed import KINDS, pca_embedding, umap_embedding
 from ..evaluate.features import features
 from ..runtime.device import resolve_device
 from ..runtime.files import write_atomically
 from . import run_folder
 from .console import console
+from .data_source import DataSource, Images
 from .options import DEVICE, guest_options, invite
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
@@ -52,7 +51,7 @@ def embed(
     invited = invite(guests, guest_size, resolve_device(device))
     trainer, images, test = run_folder.open_run(run, device)
     if data is not None:
-        images, test = run_folder.load_data({"name": data, "size": images.image_size[0]})
+        images, test = DataSource(data, size=images.image_size[0]).load()
     chosen = choose(images, test, split, limit, seed)
     for name, encoder in (invited or {"": trainer.model.encoder}).items():
         y = features(encoder, chosen)
@@ -61,9 +60,7 @@ def embed(
         console.print(f"{name or run}: {chosen!r}; features {tuple(y.shape)} and their map in {file}")
 
 
-def choose(
-    images: ImageSet | StreamedSet, test: ImageSet | StreamedSet | None, split: str | None, limit: int, seed: int
-) -> ImageSet | StreamedSet:
+def choose(images: Images, test: Images | None, split: str | None, limit: int, seed: int) -> Images:
     """The images of this split, at most `limit` of them; without a split the test images, where there are any."""
     if split == "test" and test is None:
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
@@ -71,7 +68,7 @@ def choose(
     return chosen if len(chosen) <= limit else chosen.sample(limit, seed)
 
 
-def write_map(run: Path, guest: str, kind: str, images: ImageSet | StreamedSet, y: Tensor, points: Tensor) -> Path:
+def write_map(run: Path, guest: str, kind: str, images: Images, y: Tensor, points: Tensor) -> Path:
     """Write features and map as NumPy arrays and the map as a picture; return the file of the arrays."""
     from ..course.figures.maps import by_class, show_maps
 

@@ -9,6 +9,7 @@ from ..evaluate.protocols import PROTOCOLS
 from ..runtime.device import resolve_device
 from . import report, run_folder
 from .console import console
+from .data_source import DataSource
 from .options import DEVICE, WORKERS, guest_options, invite
 
 
@@ -52,6 +53,6 @@ def evaluate(
         report.judge(trainer, test, run, trainer.diagnosis(), invited)
         return
     if data is not None:
-        images, test = run_folder.load_data({"name": data, "size": images.image_size[0]})
+        images, test = DataSource(data, size=images.image_size[0]).load()
         console.print(repr(images))
     report.run_protocols(protocols, trainer, images, test, seed, run, invited)

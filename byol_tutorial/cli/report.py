@@ -9,8 +9,6 @@ from rich.table import Table
 
 from .. import figures
 from ..config.errors import UserError
-from ..data.image_set import ImageSet
-from ..data.streaming import StreamedSet
 from ..evaluate.comparison import compare
 from ..evaluate.diagnose import Diagnosis
 from ..evaluate.features import features, pixels
@@ -21,6 +19,7 @@ from ..methods.registry import TITLES
 from ..train.trainer import Trainer
 from . import run_folder
 from .console import console
+from .data_source import Images
 
 MOST_JUDGED = 50_000  # images of the table; of a larger set, so many are drawn
 NEIGHBOURS_AMONG = 2000
@@ -29,7 +28,7 @@ NOBODY: Mapping[str, Guest] = {}
 
 def judge(
     trainer: Trainer,
-    test: ImageSet | StreamedSet | None,
+    test: Images | None,
     out: Path,
     found: Diagnosis,
     guests: Mapping[str, Guest] = NOBODY,
@@ -95,8 +94,8 @@ def check_protocols(names: tuple[str, ...], data: str | None) -> None:
 def run_protocols(
     names: tuple[str, ...],
     trainer: Trainer,
-    train,
-    test,
+    train: Images,
+    test: Images | None,
     seed: int,
     out: Path,
     guests: Mapping[str, Guest] = NOBODY,

@@ -11,16 +11,14 @@ figures/              views, curves, nearest neighbours
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from .._version import __version__
 from ..config.config import Config
 from ..config.errors import RunError
-from ..data.folder import NoTestImages
-from ..data.image_set import ImageSet
-from ..data.loading import load
-from ..runtime.distributed import main_first
 from ..runtime.files import PART, write_atomically
 from ..train.trainer import Trainer
+from .data_source import DataSource, Images
 
 
 def new_path(name: str, parent: str = "runs") -> Path:
@@ -53,15 +51,26 @@ def write_json(path: Path, content) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def write_settings(path: Path, config: Config, data: dict) -> None:
-    data = data | {"name": absolute(data["name"])}
-    write_json(path / "settings.json", {"version": __version__, "data": data, "config": config.to_dict()})
+def write_settings(path: Path, config: Config, source: DataSource) -> None:
+    """Write settings.json: the version of the library, the images and the Config."""
+    content = {"version": __version__, "data": source.absolute().to_dict(), "config": config.to_dict()}
+    write_json(path / "settings.json", content)
 
 
-def absolute(name: str) -> str:
-    """The name of a data set, of a folder with its whole path: a run can be resumed from anywhere."""
-    path = name.removeprefix("folder:")
-    return name if path == name else f"folder:{Path(path).expanduser().absolute()}"
+def read_source(path: Path) -> DataSource:
+    """Return the images that the settings.json of a run names.
+
+    Raises:
+        RunError: a folder that is not one of a run, or whose settings.json is damaged.
+    """
+    file = path / "settings.json"
+    if not file.is_file():
+        what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
+        raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
+    try:
+        return DataSource.from_dict(json.loads(file.read_text("utf-8"))["data"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{str(file)!r} is damaged ({error}): train again, or restore it") from error
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
@@ -87,40 +96,27 @@ def remove_parts(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def load_data(data: dict) -> tuple[ImageSet, ImageSet | None]:
-    """Train and test images of these arguments of `load`; no test images where a folder has none to spare."""
-    with main_first():
-        train = load(split="train", **data)
-        try:
-            return train, load(split="test", **data)
-        except NoTestImages:
-            return train, None
-
-
 def open_run(
-    path: Path, device: str, data: dict | None = None, fields: dict | None = None
-) -> tuple[Trainer, ImageSet, ImageSet | None]:
-    """The Trainer as it was saved, and its train and test images.
+    path: Path, device: str, data_options: dict[str, Any] | None = None, changes: dict[str, Any] | None = None
+) -> tuple[Trainer, Images, Images | None]:
+    """Return the Trainer as it was saved, and its train and test images.
 
     Args:
-        data, fields: arguments of `load`, and fields of Config, that the caller believes the run to have.
+        path: the run folder.
+        device: as for Trainer.
+        data_options: fields of DataSource that the run must have.
+        changes: fields of Config that the run must have.
 
     Raises:
         RunError: not a run folder, or one with other data.
         ConfigError: a run with other fields.
         DataError, CheckpointError: its data or its checkpoint cannot be read.
     """
-    if not (path / "settings.json").is_file():
-        what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
-        raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
-    try:
-        source = json.loads((path / "settings.json").read_text("utf-8"))["data"]
-        for name, value in (data or {}).items():
-            if (absolute(value) if name == "name" else value) != source[name]:
-                raise RunError(
-                    f"run {str(path)!r} has {name}={source[name]!r}, not {value!r}: leave it out, or start a new run"
-                )
-        train, test = load_data(source)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{str(path / 'settings.json')!r} is damaged ({error}): train again, or restore it") from error
-    return Trainer.resume(path / "checkpoint.pt", train, test, device, fields), train, test
+    source, options = read_source(path), data_options or {}
+    for name in source.differences(options):
+        raise RunError(
+            f"run {str(path)!r} has {name}={getattr(source, name)!r}, not {options[name]!r}: "
+            "leave it out, or start a new run"
+        )
+    train, test = source.load()
+    return Trainer.resume(path / "checkpoint.pt", train, test, device, changes), train, test

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from ..config.presets import PRESETS, preset
 from ..data import streaming
 from ..data.decode import LARGEST_DEFAULT
 from ..data.embedded import EMBEDDED
-from ..data.image_set import ImageSet
-from ..data.streaming import StreamedSet
 from ..evaluate.features import kept_size
 from ..runtime import distributed
 from ..runtime.device import resolve_device
@@ -24,6 +23,7 @@ from ..runtime.signals import ignored
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
+from .data_source import DataSource, Images
 from .options import DATA_HELP, DEVICE, WORKERS, config_options
 
 PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
@@ -80,48 +80,57 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
-    given = {name: value for name, value in fields.items() if value is not None}
-    source = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream}
+    data_options = typed({"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream})
+    changes = typed(fields)
     device = distributed.join(device)
     console.quiet = not process().is_main
     if threads:
         torch.set_num_threads(threads)
     streaming.set_workers(workers)
     if resume:
-        trainer, test, out = resumed(resume, out, preset_name, source, given, device)
+        trainer, test, out = resume_run(resume, out, preset_name, data_options, changes, device)
     else:
-        trainer, test, out = started(out, preset_name, source, given, device)
-    go_on(trainer, test, out)
+        trainer, test, out = start_run(out, preset_name, data_options, changes, device)
+    train_to_the_end(trainer, out)
+    diagnosis = trainer.diagnosis()  # by all processes together
+    if process().is_main:
+        report.judge(trainer, test, out, diagnosis)
+        console.print(f"all of it is in {out}")
 
 
-def started(
-    out: Path | None, preset_name: str | None, source: dict, given: dict[str, Any], device: str
-) -> tuple[Trainer, ImageSet | StreamedSet | None, Path]:
-    """A new run: trainer, test images, run folder."""
-    # First what costs nothing to check: a typing error must not cost a download.
-    data = source["name"] = source["name"] or "shapes"
-    source["corrupt"] = source["corrupt"] or "refuse"
-    config = recipe(data, preset_name, given)
+def typed(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were typed: all others are None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+# --- a new run ----------------------------------------------------------------------------------
+
+
+def start_run(
+    out: Path | None, preset_name: str | None, data_options: dict[str, Any], changes: dict[str, Any], device: str
+) -> tuple[Trainer, Images | None, Path]:
+    """Return a new run: its trainer, its test images and its folder, which is written.
+
+    Args:
+        data_options, changes: the fields of DataSource and of Config that were typed.
+    """
+    # First the checks that cost nothing: a typing error must not cost a download.
+    source = DataSource(**({"name": "shapes"} | data_options))
+    config = recipe(source.name, preset_name, changes)
     resolve_device(device)
-    out = out or run_folder.new_path(data.removeprefix("folder:").rstrip("/\\").replace("\\", "/").split("/")[-1])
+    out = out or run_folder.new_path(source.short_name)
     if process().is_main:
         run_folder.check_free(out)
-    if source["size"] is None and config.view_size:
-        source["size"] = stored_size(config.view_size, data)
+    if source.size is None and config.view_size:
+        source = replace(source, size=stored_size(config.view_size, source.name))
 
-    images, test = run_folder.load_data(source)
-    for each in filter(None, (images, test)):
-        console.print(repr(each))
-        for file in each.skipped:
-            console.print(f"  left out, cannot be read: {file}")
-    if "batch_size" not in given and config.step_images > len(images):
-        passes = config.accumulation_steps if "accumulation_steps" in given else 1
-        batch = min(config.batch_size, max(2, len(images) // passes))
-        console.print(
-            f"batch_size {batch} and accumulation_steps {passes} instead of {config.batch_size} and "
-            f"{config.accumulation_steps}: there are {len(images)} images"
-        )
-        config = config.replace(batch_size=batch, accumulation_steps=passes)
+    images, test = source.load()
+    for each in (images, test):
+        if each is not None:
+            console.print(repr(each))
+            for file in each.skipped:
+                console.print(f"  left out, cannot be read: {file}")
+    config = fit_batch(config, changes, len(images))
     trainer = Trainer(config, images, test, device)
     if process().is_main:
         run_folder.create(out)
@@ -130,16 +139,16 @@ def started(
     return trainer, test, out
 
 
-def recipe(data: str, preset_name: str | None, given: dict[str, Any]) -> Config:
-    """The preset named, else that of the data, else, on "shapes", that of the method; with what was given changed."""
-    if preset_name is None and data == "shapes" and given.get("method") in PRESETS:
-        preset_name = given["method"]
-    config = preset(preset_name or PRESET_OF.get(data, "photos"), **given)
-    for name in given:
+def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Config:
+    """The preset named, else that of the data, else, on "shapes", that of the method; with `changes`."""
+    if preset_name is None and data == "shapes" and changes.get("method") in PRESETS:
+        preset_name = changes["method"]
+    config = preset(preset_name or PRESET_OF.get(data, "photos"), **changes)
+    for name in changes:
         of = FIELDS[name].metadata["of"]
         if config.method not in of:
             raise UserError(
-                f"{name}={given[name]}: it has no part in {config.method}, but in {', '.join(of)}; leave it out"
+                f"{name}={changes[name]}: it has no part in {config.method}, but in {', '.join(of)}; leave it out"
             )
     return config
 
@@ -150,23 +159,49 @@ def stored_size(view_size: int, data: str) -> int | None:
     return None if keeps_its_own else kept_size(view_size)
 
 
-def resumed(
-    path: Path, out: Path | None, preset_name: str | None, source: dict, given: dict[str, Any], device: str
-) -> tuple[Trainer, ImageSet | StreamedSet | None, Path]:
-    """The run in this folder, as its last checkpoint has it: trainer, test images, run folder."""
+def fit_batch(config: Config, changes: dict[str, Any], images: int) -> Config:
+    """Return the config with steps of no more images than there are, unless `changes` has a batch size; say so."""
+    if "batch_size" in changes or config.step_images <= images:
+        return config
+    passes = config.accumulation_steps if "accumulation_steps" in changes else 1
+    batch = min(config.batch_size, max(2, images // passes))
+    console.print(
+        f"batch_size {batch} and accumulation_steps {passes} instead of {config.batch_size} and "
+        f"{config.accumulation_steps}: there are {images} images"
+    )
+    return config.replace(batch_size=batch, accumulation_steps=passes)
+
+
+# --- a run that goes on -------------------------------------------------------------------------
+
+
+def resume_run(
+    path: Path,
+    out: Path | None,
+    preset_name: str | None,
+    data_options: dict[str, Any],
+    changes: dict[str, Any],
+    device: str,
+) -> tuple[Trainer, Images | None, Path]:
+    """Return the run in this folder, as its last checkpoint has it: trainer, test images, run folder.
+
+    All options that were typed must be those of the run.
+    """
     for option, value in (("--out", out), ("--preset", preset_name)):
         if value is not None:
             raise RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
-    asked = {name: value for name, value in source.items() if value is not None}
-    trainer, _, test = run_folder.open_run(path, device, asked, given)
+    trainer, _, test = run_folder.open_run(path, device, data_options, changes)
     if process().is_main:
         run_folder.remove_parts(path)
     console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
     return trainer, test, path
 
 
-def go_on(trainer: Trainer, test: ImageSet | StreamedSet | None, out: Path) -> None:
-    """Train to the end, or to a signal, saving after each epoch; then judge."""
+# --- training -----------------------------------------------------------------------------------
+
+
+def train_to_the_end(trainer: Trainer, out: Path) -> None:
+    """Train, saving after each epoch. After Ctrl-C or SIGTERM, save, say how to go on and exit."""
     config, left = trainer.config, trainer.feed.left_over
     console.print(
         f"{config.epochs} epochs of {trainer.steps_per_epoch} steps on {trainer.device}; run folder {out}"
@@ -192,7 +227,3 @@ def go_on(trainer: Trainer, test: ImageSet | StreamedSet | None, out: Path) -> N
             console.print(f"go on with: byol-tutorial train --resume {out}")
             console.print(f"judge it with: byol-tutorial evaluate {out}")
             sys.exit(128 + (trainer.stop_signal or signal.SIGINT))
-    found = trainer.diagnosis()
-    if process().is_main:
-        report.judge(trainer, test, out, found)
-        console.print(f"all of it is in {out}")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report, run_folder
+from byol_tutorial.cli.data_source import DataSource
 from byol_tutorial.cli.train import recipe, stored_size
 from byol_tutorial.config.config import FIELDS, Config
 from byol_tutorial.config.fields import Pair
@@ -312,7 +313,7 @@ def test_embed_other_images_by_umap(trained, world, monkeypatch):
 def test_embed_says_what_it_cannot_do(trained, world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "load_data", lambda _: (loading.load("folder:images"), None))
+        patch.setattr(DataSource, "load", lambda _: (loading.load("folder:images"), None))
         assert main("embed", "run", "--split", "test", "--data", "folder:images") == 1
     assert "has no test images; leave it out" in capsys.readouterr().err
     assert main("embed", "nowhere") == 1

@@ -1,0 +1,73 @@
+"""What images a run uses: kept in its settings.json, from where resume, evaluate and embed read it."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..data.folder import NoTestImages
+from ..data.image_set import ImageSet
+from ..data.loading import load
+from ..data.streaming import StreamedSet
+from ..runtime.distributed import main_first
+
+Images = ImageSet | StreamedSet
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A choice of images: those arguments of `data.load` that are the same for train and test images.
+
+    The values are checked when they are used, by `load`.
+    """
+
+    name: str
+    size: int | None = None
+    limit: int | None = None
+    corrupt: str = "refuse"
+    stream: bool | None = None
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """Return the source that `to_dict` described. A field that is missing has its default, as in older files.
+
+        Raises:
+            TypeError: no dictionary, no name, or a field that does not exist.
+        """
+        source = cls(**content)
+        if not isinstance(source.name, str):
+            raise TypeError(f"name={source.name!r} is not a text")
+        return source
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, as JSON can hold them."""
+        return asdict(self)
+
+    @property
+    def short_name(self) -> str:
+        """The name of the data set, or of the folder without the path to it."""
+        return self.name.removeprefix("folder:").rstrip("/\\").replace("\\", "/").split("/")[-1]
+
+    def absolute(self) -> Self:
+        """Return the same source with the whole path of its folder, so that it can be read from anywhere."""
+        path = self.name.removeprefix("folder:")
+        return self if path == self.name else replace(self, name=f"folder:{Path(path).expanduser().absolute()}")
+
+    def differences(self, options: dict[str, Any]) -> list[str]:
+        """Return the names of those options that ask for other images than these."""
+        own, asked = self.absolute(), replace(self, **options).absolute()
+        return [f.name for f in fields(self) if getattr(own, f.name) != getattr(asked, f.name)]
+
+    def load(self) -> tuple[Images, Images | None]:
+        """Return train and test images. Without test images in a folder, and too few to divide, the second is None.
+
+        Where several processes train together, the main process loads first, since it may have to download.
+
+        Raises:
+            DataError: as `data.load`.
+        """
+        with main_first():
+            train = load(split="train", **asdict(self))
+            try:
+                return train, load(split="test", **asdict(self))
+            except NoTestImages:
+                return train, None
