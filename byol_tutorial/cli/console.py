@@ -2,5 +2,5 @@
 
 from rich.console import Console
 
-# Text goes out as it is: brackets in a path are no markup, and a long path stays in one piece.
+# Text is printed as it is: brackets in a path are not markup, and a long path is not broken over two lines.
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The course on the command line: byol-tutorial claims, byol-tutorial course student | teacher."""
+"""byol-tutorial claims, and byol-tutorial course student | teacher | board."""
 
 from pathlib import Path
 
@@ -7,12 +7,14 @@ import rich_click as click
 
 @click.command()
 @click.argument("rows", nargs=-1, metavar="[ROW ...]")
-@click.option("--run", is_flag=True, help="measure what is not measured yet: about a minute an experiment and seed")
-@click.option("--page", type=click.Path(path_type=Path), help="write all of the ledger to this file, as Markdown")
-def claims(rows, run, page):
-    """The ledger: what the papers claim, what we measured, and whether it agrees.
+@click.option(
+    "--run", is_flag=True, help="measure what is not measured yet: about a minute for each experiment and seed"
+)
+@click.option("--page", type=click.Path(path_type=Path), help="write the whole ledger to this file, as Markdown")
+def claims(rows: tuple[str, ...], run: bool, page: Path | None) -> None:
+    """Show the ledger: what the papers claim, what we measured, and whether the two agree.
 
-    ROW names claims, such as tau-zero: these are told in full. Without one, all are listed.
+    ROW is the name of a claim, such as tau-zero; claims that are named are shown in full. Without names, all are listed.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -46,22 +48,24 @@ def claims(rows, run, page):
 
 
 def plain(text: str) -> str:
-    """Markdown without its marks and link addresses."""
+    """Return the text of Markdown without its marks and the addresses of its links."""
     import re
 
     return re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", text).replace("**", "").replace("`", "")
 
 
 @click.group()
-def course():
-    """The notebooks, for a class."""
+def course() -> None:
+    """Prepare the notebooks for a class."""
 
 
-def _edition(kind: str, what: str):
+def _edition(kind: str, what: str) -> None:
+    """Add the command that writes this edition of the notebooks."""
+
     @course.command(name=kind, help=f"Write the {kind} edition of the notebooks, {what}, into the new folder OUT.")
     @click.argument("out", type=click.Path(path_type=Path))
-    @click.option("--notebooks", type=click.Path(path_type=Path), help="folder of the course's notebooks")
-    def write(out, notebooks):
+    @click.option("--notebooks", type=click.Path(path_type=Path), help="folder of the notebooks of the course")
+    def write(out: Path, notebooks: Path | None) -> None:
         from ..course.editions import write_edition
 
         written = write_edition(kind, out, notebooks)
@@ -73,8 +77,8 @@ _edition("teacher", "with solutions unfolded")
 
 
 @course.command()
-def board():
-    """Train the runs of the hyperparameter board anew and keep them with the library; some minutes."""
+def board() -> None:
+    """Train the runs of the hyperparameter board again and store them with the library, which takes some minutes."""
     from ..course.board import train_all
 
     train_all(click.echo)

@@ -1,4 +1,4 @@
-"""What images a run uses: kept in its settings.json, from where resume, evaluate and embed read it."""
+"""The choice of images for a run: `train` writes it to settings.json; resume, evaluate and embed read it there."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ Images = ImageSet | StreamedSet
 
 @dataclass(frozen=True)
 class DataSource:
-    """A choice of images: those arguments of `data.load` that are the same for train and test images.
+    """A choice of images: those arguments of `data.load`, explained there, that are the same for train and test images.
 
-    The values are checked when they are used, by `load`.
+    `load` checks the values.
     """
 
     name: str
@@ -28,14 +28,14 @@ class DataSource:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the source that `to_dict` described. A field that is missing has its default, as in older files.
+        """Return the source that `to_dict` described. Fields that older files do not have take their defaults.
 
         Raises:
-            TypeError: no dictionary, no name, or a field that does not exist.
+            TypeError: the content is not a dictionary, has no name, or has a field that does not exist.
         """
         source = cls(**content)
         if not isinstance(source.name, str):
-            raise TypeError(f"name={source.name!r} is not a text")
+            raise TypeError(f"name={source.name!r} is not a string")
         return source
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,9 +58,9 @@ class DataSource:
         return [f.name for f in fields(self) if getattr(own, f.name) != getattr(asked, f.name)]
 
     def load(self) -> tuple[Images, Images | None]:
-        """Return train and test images. Without test images in a folder, and too few to divide, the second is None.
+        """Return train and test images. The latter are None for a folder without test images and too small to be divided.
 
-        Where several processes train together, the main process loads first, since it may have to download.
+        If several processes train together, the main process loads first, since it may have to download.
 
         Raises:
             DataError: as `data.load`.

@@ -1,4 +1,4 @@
-"""byol-tutorial embed: the representations of images and a map of them, in files."""
+"""byol-tutorial embed: write the representations of images, and a map of them."""
 
 import re
 from pathlib import Path
@@ -16,19 +16,19 @@ from ..runtime.files import write_atomically
 from . import run_folder
 from .console import console
 from .data_source import DataSource, Images
-from .options import DEVICE, guest_options, invite
+from .options import DEVICE, guest_options, load_guests
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(KINDS), default="umap", help="how to bring them to two dimensions [umap]")
-@click.option("--split", type=click.Choice(["train", "test"]), help="which images [test, if there are any]")
-@click.option("--data", help="other images than the run's own, resized to its size")
-@click.option("--limit", type=click.IntRange(4), default=5000, help="at most so many images [5000]")
+@click.option("--kind", type=click.Choice(KINDS), default="umap", help="how the map is made [umap]")
+@click.option("--split", type=click.Choice(["train", "test"]), help="which images are mapped [test, if there are any]")
+@click.option("--data", help="data to take the images from, resized to the size of the run's images [those of the run]")
+@click.option("--limit", type=click.IntRange(4), default=5000, help="largest number of images [5000]")
 @guest_options
-@click.option("--seed", type=int, default=0, help="of the map, and of which images [0]")
+@click.option("--seed", type=int, default=0, help="seed for the map and for the choice of images [0]")
 @click.option("--device", **DEVICE)
 def embed(
     run: Path,
@@ -41,14 +41,14 @@ def embed(
     seed: int,
     device: str,
 ) -> None:
-    """The representations of images, and a map of them, by the encoder in run folder RUN.
+    """Write the representations of images by the encoder in run folder RUN, and a map of them.
 
-    Writes RUN/embeddings.npz: features (N, D) and map (N, 2), float32; labels (N,), -1 where unknown; classes. Read
-    it with numpy.load. And RUN/figures/map.png.
+    RUN/embeddings.npz, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1
+    where unknown; and the names of the classes. RUN/figures/map.png shows the map.
 
-    With guests, theirs instead, of the same images: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
+    With guests, their representations are written instead: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
-    invited = invite(guests, guest_size, resolve_device(device))
+    invited = load_guests(guests, guest_size, resolve_device(device))
     trainer, images, test = run_folder.open_run(run, device)
     if data is not None:
         images, test = DataSource(data, size=images.image_size[0]).load()
@@ -61,7 +61,13 @@ def embed(
 
 
 def choose(images: Images, test: Images | None, split: str | None, limit: int, seed: int) -> Images:
-    """The images of this split, at most `limit` of them; without a split the test images, where there are any."""
+    """Return the images of a split, or a random sample of `limit` of them if there are more.
+
+    Without a split, these are the test images if there are any, else the train images.
+
+    Raises:
+        UserError: split "test" without test images.
+    """
     if split == "test" and test is None:
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
     chosen = images if split == "train" or test is None else test
@@ -69,7 +75,16 @@ def choose(images: Images, test: Images | None, split: str | None, limit: int, s
 
 
 def write_map(run: Path, guest: str, kind: str, images: Images, y: Tensor, points: Tensor) -> Path:
-    """Write features and map as NumPy arrays and the map as a picture; return the file of the arrays."""
+    """Write features and map as NumPy arrays, and the map as a picture. Return the file of the arrays.
+
+    Args:
+        run: the run folder.
+        guest: whose features these are, for the names of the files; "" for the encoder of the run.
+        kind: how the map was made, one of KINDS.
+        images: the N images.
+        y: their features, float32 (N, D).
+        points: the map, float32 (N, 2).
+    """
     from ..course.figures.maps import by_class, show_maps
 
     suffix = "-" + re.sub(r"[^\w.-]+", "-", guest).strip("-") if guest else ""

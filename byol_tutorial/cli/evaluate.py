@@ -1,4 +1,4 @@
-"""byol-tutorial evaluate: a run that is there, judged by the table or by protocols, beside guests if there are any."""
+"""byol-tutorial evaluate: judge a run by its table or by protocols, beside guests if there are any."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ..runtime.device import resolve_device
 from . import report, run_folder
 from .console import console
 from .data_source import DataSource
-from .options import DEVICE, WORKERS, guest_options, invite
+from .options import DEVICE, WORKERS, guest_options, load_guests
 
 
 @click.command()
@@ -19,11 +19,11 @@ from .options import DEVICE, WORKERS, guest_options, invite
     "--protocol",
     "protocols",
     multiple=True,
-    help=f"{', '.join(PROTOCOLS)}; several are possible [none: verdict and table]",
+    help=f"{', '.join(PROTOCOLS)}; the option can be repeated [none: verdict and table]",
 )
-@click.option("--data", help="judge the encoder by the protocols on this data instead of the run's own")
+@click.option("--data", help="data for the protocols [those of the run]")
 @guest_options
-@click.option("--seed", type=int, default=0, help="decides splits, batches and crops of the protocols [0]")
+@click.option("--seed", type=int, default=0, help="seed for splits, batches and crops of the protocols [0]")
 @click.option("--device", **DEVICE)
 @click.option("--workers", **WORKERS)
 def evaluate(
@@ -36,17 +36,17 @@ def evaluate(
     device: str,
     workers: int | None,
 ) -> None:
-    """Judge the run in folder RUN again: verdict, kNN and linear probe beside the baselines; or by protocols.
+    """Judge the run in folder RUN by its verdict and its table, or by protocols.
 
-    knn, linear: quick, on frozen features. sgd-linear: the paper's linear evaluation. few-labels-1, -10:
-    fine-tuning on 1 % or 10 % of the labels. transfer: another data set, with --data. factors: what is left
-    of each factor of "shapes". The random encoder goes through the same, and stands beside.
+    knn and linear are quick and use frozen features. sgd-linear is the paper's linear evaluation. few-labels-1 and
+    few-labels-10 fine-tune on 1 % and 10 % of the labels. transfer judges on another data set, which --data names.
+    factors tells how much the features hold of each factor of "shapes". Each protocol judges the random encoder, too.
 
-    Guests are encoders that others trained. They see the same images, brought to the size they are made for.
+    Guests are encoders that others trained. They see the same images, resized to the size they were made for.
     """
     streaming.set_workers(workers)
     report.check_protocols(protocols, data)
-    invited = invite(guests, guest_size, resolve_device(device))
+    invited = load_guests(guests, guest_size, resolve_device(device))
     trainer, images, test = run_folder.open_run(run, device)
     console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:

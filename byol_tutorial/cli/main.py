@@ -1,4 +1,4 @@
-"""byol-tutorial, the group of all commands, and its entry point."""
+"""The entry point of byol-tutorial: the group of its commands, and what becomes of their errors."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .train import train
 
-INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C, as shells have it
+INTERRUPTED = 128 + signal.SIGINT  # the exit status that shells give after Ctrl-C
 
 click.rich_click.TEXT_MARKUP = None
 click.rich_click.MAX_WIDTH = 110
@@ -24,7 +24,7 @@ click.rich_click.MAX_WIDTH = 110
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="byol-tutorial")
 def app() -> None:
-    """Train BYOL (Grill et al. 2020), or a relative, on drawn shapes, on known data sets or on your own images; judge it."""
+    """Train and judge BYOL (Grill et al. 2020), or a related method, on drawn shapes, known data sets or your own images."""
 
 
 for command in (train, evaluate, embed, claims, course):
@@ -32,13 +32,17 @@ for command in (train, evaluate, embed, claims, course):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: whatever a user can mend is one line on standard error, without a traceback."""
+    """Run the command that the arguments name, by default those of the process.
+
+    An error that the user can correct ends the process with one line on standard error, without a traceback. The exit
+    status is then 1, or 2 for an option or argument that cannot be understood, or 130 after Ctrl-C.
+    """
     for output in (sys.stdout, sys.stderr):
-        if hasattr(output, "reconfigure"):  # a Windows code page has no √ or τ: write ? rather than fail
+        if hasattr(output, "reconfigure"):  # a Windows code page lacks √ and τ: a ? is printed instead
             output.reconfigure(errors="replace")
     try:
         app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
-    except (UserError, OSError) as error:  # OSError: a full disk, a path too long, no permission
+    except (UserError, OSError) as error:  # OSError: such as a full disk, a path that is too long, or no permission
         _fail(str(error), 1)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "byol-tutorial"
@@ -46,12 +50,13 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; a run folder named above keeps what was learned", INTERRUPTED)
+        _fail("interrupted; a run folder that is named above keeps what was learned", INTERRUPTED)
     finally:
         distributed.leave()
 
 
 def _fail(message: str, status: int) -> NoReturn:
+    """Exit with this status after one line on standard error, which names the process if there are several."""
     who = f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
     print("error: " + who + " ".join(message.split()), file=sys.stderr)
     sys.exit(status)

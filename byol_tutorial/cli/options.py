@@ -1,4 +1,4 @@
-"""Options that several commands share, and those that are the fields of Config: its help, ranges and defaults."""
+"""Options that several commands share, and the options of `train` that are the fields of Config."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,8 @@ DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:
 DEVICE = {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps [auto]"}
 WORKERS = {
     "type": click.IntRange(min=0),
-    "help": "processes that decode a folder which is streamed; 0 none [one less than cores, from 1 to 8]",
+    "help": "number of processes that decode a streamed folder; with 0, the command itself decodes "
+    "[number of cores − 1, from 1 to 8]",
 }
 
 
@@ -24,11 +25,13 @@ WORKERS = {
 
 
 class PairType(click.ParamType):
-    """One number for both view distributions, or two with a comma between them: for T and for T′."""
+    """A number for both view distributions, or two numbers with a comma between them, for T and for T′."""
 
     name = "number[,number]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Return the two numbers; fail with the value and an example if it is neither one number nor two."""
+        numbers: tuple[float, ...]
         try:
             numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
@@ -39,17 +42,20 @@ class PairType(click.ParamType):
 
 
 def config_options(command: Callable) -> Callable:
-    """Give a command one option for every field of Config; those not typed are None, and left to the preset."""
+    """Return the command with one option for every field of Config.
+
+    Help, choices and default are those of the field. An option that was not typed is None: the preset decides it.
+    """
     for name, field in reversed(FIELDS.items()):
         meta = field.metadata
         flag = f"--{name.replace('_', '-')}"
         kind = {bool: click.BOOL, Pair: PairType()}.get(field.type, field.type)
         if meta["choices"]:
-            kind = click.STRING  # Config checks it, and says what is allowed
+            kind = click.STRING  # Config checks it, and its error says what is allowed
         names = f"{flag}/--no-{flag[2:]}" if field.type is bool else flag
         metavar = "|".join(meta["choices"] or ()) or None
         if metavar and len(metavar) > 30:
-            metavar = metavar.replace("|", " | ")  # so that a line breaks between two of them
+            metavar = metavar.replace("|", " | ")  # so that a line can break between two of them
         text = f"{meta['help']} [{_shown(field.default)}]"
         kwargs = {} if field.type is bool else {"type": kind, "metavar": metavar}
         if meta["alone"]:
@@ -59,6 +65,7 @@ def config_options(command: Callable) -> Callable:
 
 
 def _shown(value: Any) -> str:
+    """Return a default as one would type it: a pair of equal numbers as one number."""
     if isinstance(value, tuple):
         return ",".join(f"{v:g}" for v in (value[:1] if value[0] == value[1] else value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -68,32 +75,44 @@ def _shown(value: Any) -> str:
 
 
 def guest_options(command: Callable) -> Callable:
-    """Give a command --guest and --guest-size; `invite` makes guests of what they were given."""
+    """Return the command with the options --guest and --guest-size, whose values `load_guests` takes."""
     command = click.option(
-        "--guest-size", type=click.IntRange(min=8), help="pixels a side that guests see images at [each guest's own]"
+        "--guest-size",
+        type=click.IntRange(min=8),
+        help="side in pixels of the images that guests see [the size each was made for]",
     )(command)
     return click.option(
         "--guest",
         "guests",
         multiple=True,
         metavar="NAME=FILE",
-        help="an encoder of torchvision (resnet50) or timm (timm:vit_small_patch14_dinov2.lvd142m) with weights from "
-        "FILE, or NAME=download, or NAME=random; several are possible",
+        help="encoder of torchvision (resnet50) or timm (timm:vit_small_patch14_dinov2.lvd142m) with weights from FILE; "
+        "NAME=download fetches weights, NAME=random draws them; the option can be repeated",
     )(command)
 
 
-def invite(asked: tuple[str, ...], size: int | None, device: torch.device) -> dict[str, Guest]:
-    """Guests asked for as NAME=FILE, NAME=download or NAME=random, by name; of one name twice, with the file's too."""
+def load_guests(asked: tuple[str, ...], size: int | None, device: torch.device) -> dict[str, Guest]:
+    """Return the guests by name. Where one name is asked for twice, the name of the file is added.
+
+    Args:
+        asked: NAME=FILE, NAME=download or NAME=random of each guest.
+        size: side in pixels of the images that guests see. Default: the size each was made for.
+        device: where the guests compute.
+
+    Raises:
+        UserError: a size without guests, a guest without name or weights, or the same guest twice.
+        GuestError, WeightsError: as `evaluate.pretrained.guest`.
+    """
     if size and not asked:
-        raise UserError(f"--guest-size {size}: it is for guests; name one with --guest")
+        raise UserError(f"--guest-size {size}: only guests use it; name one with --guest")
     pairs = [each.partition("=")[::2] for each in asked]
     found: dict[str, Guest] = {}
     for name, source in pairs:
         if not name or not source:
-            raise UserError(f"--guest {name}: write NAME=FILE, NAME=download (asks the network) or NAME=random")
+            raise UserError(f"--guest {name}: write NAME=FILE, NAME=download (fetches weights) or NAME=random")
         who = name if sum(name == other for other, _ in pairs) == 1 else f"{name} ({Path(source).name})"
         if who in found:
-            raise UserError(f"--guest {name}={source}: there is another of this name and file name; leave one out")
+            raise UserError(f"--guest {name}={source}: another guest has this name and file name; leave one out")
         how = {source: True} if source in ("download", "random") else {"weights": source}
         found[who] = guest(name, size=size, **how).to(device)
     return found

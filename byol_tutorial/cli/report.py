@@ -1,94 +1,123 @@
-"""Judge a run: the verdict in words, the table beside the baselines, figures, protocols. Into its run folder."""
+"""Judge a run, print the result, and write it to the run folder: verdict, table, figures, protocols."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.table import Table
+from torch import nn
 
 from .. import figures
 from ..config.errors import UserError
-from ..evaluate.comparison import compare
+from ..evaluate.comparison import Comparison, compare
 from ..evaluate.diagnose import Diagnosis
 from ..evaluate.features import features, pixels
 from ..evaluate.knn import nearest
 from ..evaluate.pretrained import Guest, guest
 from ..evaluate.protocols import PROTOCOLS
 from ..methods.registry import TITLES
+from ..runtime.files import write_atomically
 from ..train.trainer import Trainer
 from . import run_folder
 from .console import console
 from .data_source import Images
 
-MOST_JUDGED = 50_000  # images of the table; of a larger set, so many are drawn
-NEIGHBOURS_AMONG = 2000
-NOBODY: Mapping[str, Guest] = {}
+MOST_JUDGED = 50_000  # images for the table; from a larger set, a sample of this many
+NEIGHBOURS_AMONG = 2000  # train images among which nearest neighbours are looked for
+NO_GUESTS: Mapping[str, Guest] = {}
+
+
+# --- verdict, table and figures -----------------------------------------------------------------
 
 
 def judge(
-    trainer: Trainer,
-    test: Images | None,
-    out: Path,
-    found: Diagnosis,
-    guests: Mapping[str, Guest] = NOBODY,
+    trainer: Trainer, test: Images | None, out: Path, diagnosis: Diagnosis, guests: Mapping[str, Guest] = NO_GUESTS
 ) -> None:
     """Print the verdict and the table; write results.json and the figures.
 
-    found: what `trainer.diagnosis()` said; it is made apart, since several processes make it together.
-    guests: encoders to be judged beside the run's own, by the name they go under.
+    Args:
+        trainer: the run.
+        test: its test images.
+        out: its folder.
+        diagnosis: that of `trainer.diagnosis()`. The caller makes it, since several processes make it together.
+        guests: encoders by name, to be judged beside those of the run.
     """
-    images = trainer.train
-    console.print(str(found))
-    results: dict = {"steps": trainer.steps_done, "verdict": found.verdict, "reason": found.reason}
-    results |= {"std": found.report.std, "rank": found.report.rank, "alarm_step": found.alarm_step}
-    results |= {"positive_cosine": found.positive_cosine, "negative_cosine": found.negative_cosine}
-    results |= {"alignment": found.alignment}
-    encoders = {
+    results = {
+        "steps": trainer.steps_done,
+        "verdict": diagnosis.verdict,
+        "reason": diagnosis.reason,
+        "std": diagnosis.report.std,
+        "rank": diagnosis.report.rank,
+        "alarm_step": diagnosis.alarm_step,
+        "positive_cosine": diagnosis.positive_cosine,
+        "negative_cosine": diagnosis.negative_cosine,
+        "alignment": diagnosis.alignment,
+    }
+    encoders: dict[str, nn.Module] = {
         "random encoder": trainer.initial_encoder(),
         TITLES[trainer.config.method]: trainer.model.encoder,
-    } | dict(guests)
-    labelled = images.labels is not None and test is not None and test.labels is not None
-    if labelled and len(images.labels.unique()) > 1:
-        bank, queries = (s if len(s) <= MOST_JUDGED else s.sample(MOST_JUDGED) for s in (images, test))
+        **guests,
+    }
+    console.print(str(diagnosis))
+    train = trainer.train
+    if test is not None and test.labels is not None and train.labels is not None and len(train.labels.unique()) > 1:
+        bank, queries = (s if len(s) <= MOST_JUDGED else s.sample(MOST_JUDGED) for s in (train, test))
         comparison = compare(encoders, bank, queries)
         title = f"{len(queries):,} test images, {len(bank):,} train images, {len(test.classes)} classes"
-        table = Table("", "kNN", "linear probe", title=title)
-        for name, (knn, linear) in comparison.rows.items():
-            table.add_row(name, f"{knn:.3f}", f"{linear:.3f}")
-        console.print(table)
-        results["table"] = {name: {"knn": k, "linear": p} for name, (k, p) in comparison.rows.items()}
+        console.print(table_of(comparison, title))
+        results["table"] = {name: {"knn": knn, "linear": linear} for name, (knn, linear) in comparison.rows.items()}
     else:
         console.print(
-            "no table: accuracies need train and test images with labels, one sub-folder a class, two at least"
+            "no table: accuracies need train and test images with labels, one sub-folder for each class, "
+            "and at least two classes"
         )
     _write_results(out, results)
+    write_figures(trainer, test, encoders, out)
 
-    few = images[:10].sample(10).images
+
+def table_of(comparison: Comparison, title: str) -> Table:
+    """Return the accuracies as a table for the terminal, one row for each representation."""
+    table = Table("", "kNN", "linear probe", title=title)
+    for name, (knn, linear) in comparison.rows.items():
+        table.add_row(name, f"{knn:.3f}", f"{linear:.3f}")
+    return table
+
+
+def write_figures(trainer: Trainer, test: Images | None, encoders: Mapping[str, nn.Module], out: Path) -> None:
+    """Write pairs of views, the curves of the run, and nearest neighbours by pixels and by each encoder, as PNG."""
+    few = trainer.train[:10].sample(10).images
     v1, v2 = trainer.views(few.to(trainer.device))
     mean, std = (torch.tensor(s)[:, None, None] for s in (trainer.mean, trainer.std))
     v1, v2 = ((v.cpu() * std + mean).clamp(0, 1) for v in (v1, v2))
-    bank, queries = images.sample(NEIGHBOURS_AMONG), (test or images).sample(8, seed=1)
+
+    bank, queries = trainer.train.sample(NEIGHBOURS_AMONG), (test or trainer.train).sample(8, seed=1)
     near = {"raw pixels": nearest(pixels(queries.images), pixels(bank.images), 6)}
     near |= {n: nearest(features(f, queries.images), features(f, bank.images), 6) for n, f in encoders.items()}
+
+    history = {TITLES[trainer.config.method]: trainer.history.to_dict()}
     pictures = {
         "views": figures.view_pairs(few, v1, v2),
-        "curves": figures.curves({TITLES[trainer.config.method]: trainer.history.to_dict()}, trainer.steps_per_epoch),
+        "curves": figures.curves(history, trainer.steps_per_epoch),
         "neighbours": figures.neighbours(queries.images, {n: bank.images[i] for n, i in near.items()}),
     }
     for name, picture in pictures.items():
-        run_folder.write_atomically(out / "figures" / f"{name}.png", lambda file, p=picture: file.write(p.png()))
+        write_atomically(out / "figures" / f"{name}.png", lambda file, p=picture: file.write(p.png()))
+
+
+# --- protocols ----------------------------------------------------------------------------------
 
 
 def check_protocols(names: tuple[str, ...], data: str | None) -> None:
-    """Raise UserError for an unknown protocol, or one that lacks its data."""
+    """Raise UserError if a protocol is unknown, or lacks --data, or if --data lacks a protocol."""
     for name in names:
         if name not in PROTOCOLS:
             raise UserError(f"protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
     if "transfer" in names and data is None:
         raise UserError("protocol 'transfer' judges on another data set: name it with --data")
     if data is not None and not names:
-        raise UserError(f"--data {data}: it is for protocols; name one with --protocol, of {', '.join(PROTOCOLS)}")
+        raise UserError(f"--data {data}: only protocols use it; name one with --protocol, of {', '.join(PROTOCOLS)}")
 
 
 def run_protocols(
@@ -98,11 +127,23 @@ def run_protocols(
     test: Images | None,
     seed: int,
     out: Path,
-    guests: Mapping[str, Guest] = NOBODY,
+    guests: Mapping[str, Guest] = NO_GUESTS,
 ) -> None:
-    """Run protocols on the trained encoder and on the random one; print each result and add it to results.json.
+    """Run protocols on the trained and the random encoder, then on each guest beside one with random weights.
 
-    And on each guest, beside the same architecture with random weights.
+    Each result is printed and added to results.json.
+
+    Args:
+        names: keys of PROTOCOLS.
+        trainer: the run.
+        train, test: the images of the protocols, which may be of another data set than those of the run.
+        seed: decides all that is random in a protocol.
+        out: the run folder.
+        guests: encoders by name.
+
+    Raises:
+        UserError: no test images.
+        DataError: images that a protocol cannot use, such as those without labels.
     """
     if test is None:
         raise UserError(f"{train.name!r} has no test images, and every protocol needs some: add a test/ folder")
@@ -118,8 +159,8 @@ def run_protocols(
             _write_results(out, {"protocols": {f"{key}, {who}": result.to_dict()}})
 
 
-def _write_results(out: Path, new: dict) -> None:
-    """Add to results.json; what it holds of other protocols stays."""
+def _write_results(out: Path, new: dict[str, Any]) -> None:
+    """Replace these entries of results.json. Under "protocols", those of other protocols stay."""
     path = out / "results.json"
     try:
         old = json.loads(path.read_text("utf-8"))

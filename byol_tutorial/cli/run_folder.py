@@ -1,10 +1,10 @@
-"""The folder of one run: settings, history, weights, results, figures.
+"""The folder of one run: settings, history, weights, results and figures.
 
-settings.json         data set, size, limit and the whole Config
-history.json          loss, √d·std, lr, τ of every step; kNN checks; changes
-checkpoint.pt         everything Trainer.resume needs
-encoder.safetensors   weights of f alone, for load_encoder or a plain torchvision ResNet
-results.json          kNN and linear probe of raw pixels, random encoder and BYOL; verdict; protocols
+settings.json         the DataSource and the whole Config
+history.json          loss, √d·std, lr and τ of every step; kNN checks; changes
+checkpoint.pt         all that Trainer.resume needs
+encoder.safetensors   the weights of f alone, for load_encoder or a plain torchvision ResNet
+results.json          verdict; accuracies of raw pixels, random encoder and trained encoder; results of protocols
 figures/              views, curves, nearest neighbours
 """
 
@@ -22,7 +22,10 @@ from .data_source import DataSource, Images
 
 
 def new_path(name: str, parent: str = "runs") -> Path:
-    """The first of runs/NAME-001, runs/NAME-002, ... that does not exist."""
+    """Return the first of PARENT/NAME-001, PARENT/NAME-002, ... that does not exist.
+
+    Characters other than letters, digits, - and _ become - in the name.
+    """
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
     k = 1
     while (path := Path(parent) / f"{name}-{k:03d}").exists():
@@ -31,12 +34,17 @@ def new_path(name: str, parent: str = "runs") -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Raise RunError if there is something at `path` that a new run would mix with."""
+    """Raise RunError if `path` is a file, or a folder that is not empty."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise RunError(f"run folder {str(path)!r} exists: choose another --out, or remove it")
 
 
 def create(path: Path) -> None:
+    """Create the run folder.
+
+    Raises:
+        RunError: it is not free, or cannot be written.
+    """
     check_free(path)
     try:
         (path / "figures").mkdir(parents=True, exist_ok=True)
@@ -46,7 +54,8 @@ def create(path: Path) -> None:
         ) from error
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the content as JSON, in UTF-8, whole or not at all."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_atomically(path, lambda file: file.write(text.encode()))
 
@@ -61,7 +70,7 @@ def read_source(path: Path) -> DataSource:
     """Return the images that the settings.json of a run names.
 
     Raises:
-        RunError: a folder that is not one of a run, or whose settings.json is damaged.
+        RunError: the folder is not that of a run, or its settings.json is damaged.
     """
     file = path / "settings.json"
     if not file.is_file():
@@ -74,7 +83,7 @@ def read_source(path: Path) -> DataSource:
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
-    """History, checkpoint and encoder, each replaced in one go; by the main process."""
+    """Write history, checkpoint and encoder, each whole or not at all. Only the main process writes."""
     if not trainer.process.is_main:
         return
     trainer.save(path / "checkpoint.pt")
@@ -83,15 +92,15 @@ def save_state(path: Path, trainer: Trainer) -> None:
     write_json(path / "history.json", history)
 
 
-def _strict(values):
-    """JSON has no NaN and no infinity, as a gradient's norm can be where float16 overflows: null."""
+def _strict(values: Any) -> Any:
+    """Return a list with None for what is not finite, such as the norm of a gradient that overflowed: JSON has no NaN."""
     if not isinstance(values, list):
         return values
     return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
 
 
 def remove_parts(path: Path) -> None:
-    """Half-written files of a run that was killed."""
+    """Remove the half-written files of a run that was killed."""
     for file in path.rglob(f".*{PART}"):
         file.unlink(missing_ok=True)
 
@@ -108,9 +117,9 @@ def open_run(
         changes: fields of Config that the run must have.
 
     Raises:
-        RunError: not a run folder, or one with other data.
-        ConfigError: a run with other fields.
-        DataError, CheckpointError: its data or its checkpoint cannot be read.
+        RunError: this is not a run folder, or its run has other images than `data_options`.
+        ConfigError: its run has another Config than `changes`.
+        DataError, CheckpointError: its images or its checkpoint cannot be read.
     """
     source, options = read_source(path), data_options or {}
     for name in source.differences(options):

@@ -1,4 +1,4 @@
-"""byol-tutorial train: a new run, or one that goes on, trained to its end and judged."""
+"""byol-tutorial train: start or resume a run, train it to its end, and judge it."""
 
 import signal
 import sys
@@ -32,28 +32,33 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 @click.command()
 @click.option("--data", help=f"{DATA_HELP} [shapes]", panel="Run")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="folder of the run; must be new [runs/NAME-001, ...]", panel="Run"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="folder of the run, which must be new [runs/NAME-001, ...]",
+    panel="Run",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
-    help="go on with the run in this folder, from its last checkpoint, with its own data and options",
+    help="resume the run in this folder from its last checkpoint, with its own data and options",
     panel="Run",
 )
-@click.option("--preset", "preset_name", help=f"recipe to start from: {', '.join(PRESETS)} [by the data]", panel="Run")
 @click.option(
-    "--size", type=int, help="pixels a side the images are brought to [their own up to 96 px, else 96]", panel="Run"
+    "--preset", "preset_name", help=f"recipe to start from: {', '.join(PRESETS)} [decided by the data]", panel="Run"
 )
-@click.option("--limit", type=int, help="use at most so many images [all]", panel="Run")
-@click.option("--corrupt", help="files that cannot be read: refuse or skip [refuse]", panel="Run")
+@click.option(
+    "--size", type=int, help="side in pixels to which images are resized [their own up to 96 px, else 96]", panel="Run"
+)
+@click.option("--limit", type=int, help="largest number of images to use [all]", panel="Run")
+@click.option("--corrupt", help="what is done about files that cannot be read: refuse or skip [refuse]", panel="Run")
 @click.option(
     "--stream/--no-stream",
     default=None,
-    help="decode the images of a folder while training, or keep them in memory [by their size]",
+    help="decode the images of a folder during training, or keep them in memory [decided by their size]",
     panel="Run",
 )
 @click.option("--device", panel="Run", **DEVICE)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads [as many as cores]", panel="Run")
+@click.option("--threads", type=click.IntRange(min=1), help="number of CPU threads [number of cores]", panel="Run")
 @click.option("--workers", panel="Run", **WORKERS)
 @config_options
 def train(
@@ -72,11 +77,12 @@ def train(
 ) -> None:
     """Train BYOL, or another --method, and judge it.
 
-    Writes a run folder and ends with a table: raw pixels, the encoder before training, and after it, by kNN
-    and by linear probe. Ctrl-C and SIGTERM stop after a whole step and keep what was learned; --resume goes on.
+    The command writes a run folder and ends with a table of accuracies, by kNN and by linear probe: of raw pixels, of
+    the encoder before training, and of the encoder after it. Ctrl-C and SIGTERM stop the run after a whole step and
+    keep what was learned; --resume goes on from there.
 
-    The number in brackets is the default of "shapes". An option of two values, for T and T′, takes one
-    number for both or two with a comma: --blur-p 1.0,0.1.
+    Brackets give the default; where it depends on the recipe, that of "shapes". An option with two values, for T and
+    T′, takes one number for both, or two with a comma between them: --blur-p 1.0,0.1.
 
     On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
@@ -92,14 +98,14 @@ def train(
     else:
         trainer, test, out = start_run(out, preset_name, data_options, changes, device)
     train_to_the_end(trainer, out)
-    diagnosis = trainer.diagnosis()  # by all processes together
+    diagnosis = trainer.diagnosis()  # all processes compute it together
     if process().is_main:
         report.judge(trainer, test, out, diagnosis)
         console.print(f"all of it is in {out}")
 
 
 def typed(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were typed: all others are None."""
+    """Return the options that were typed; those that were not are None."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -109,12 +115,21 @@ def typed(options: dict[str, Any]) -> dict[str, Any]:
 def start_run(
     out: Path | None, preset_name: str | None, data_options: dict[str, Any], changes: dict[str, Any], device: str
 ) -> tuple[Trainer, Images | None, Path]:
-    """Return a new run: its trainer, its test images and its folder, which is written.
+    """Load the images, build the trainer and write the run folder.
 
     Args:
+        out: the run folder. Default: the next number in runs/.
+        preset_name: the recipe. Default: see `recipe`.
         data_options, changes: the fields of DataSource and of Config that were typed.
+        device: as for Trainer.
+
+    Returns:
+        trainer, test images, run folder
+
+    Raises:
+        UserError: an option, the data or the run folder cannot be used.
     """
-    # First the checks that cost nothing: a typing error must not cost a download.
+    # The checks that cost nothing come first: a typing error must not cost a download.
     source = DataSource(**({"name": "shapes"} | data_options))
     config = recipe(source.name, preset_name, changes)
     resolve_device(device)
@@ -140,7 +155,14 @@ def start_run(
 
 
 def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Config:
-    """The preset named, else that of the data, else, on "shapes", that of the method; with `changes`."""
+    """Return the preset with `changes`.
+
+    Without a name it is the preset of the data; on "shapes", that of the method if there is one of its name.
+
+    Raises:
+        ConfigError: an unknown preset, or a value that is not allowed.
+        UserError: a change that has no part in the method.
+    """
     if preset_name is None and data == "shapes" and changes.get("method") in PRESETS:
         preset_name = changes["method"]
     config = preset(preset_name or PRESET_OF.get(data, "photos"), **changes)
@@ -148,19 +170,26 @@ def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Confi
         of = FIELDS[name].metadata["of"]
         if config.method not in of:
             raise UserError(
-                f"{name}={changes[name]}: it has no part in {config.method}, but in {', '.join(of)}; leave it out"
+                f"{name}={changes[name]}: it has no part in method {config.method!r}, only in {', '.join(of)}; leave it out"
             )
     return config
 
 
 def stored_size(view_size: int, data: str) -> int | None:
-    """Pixels a side to keep images at, for views of this size; None: their own. Small pictures are not enlarged."""
+    """Return the side in pixels at which images are kept for views of this size: 8/7 of it.
+
+    None means their own size: that of the sets which the library draws or bundles, and that of torchvision's sets for views of
+    at most 96 px, since enlarging small pictures adds nothing.
+    """
     keeps_its_own = data in EMBEDDED or (not data.startswith("folder:") and view_size <= LARGEST_DEFAULT)
     return None if keeps_its_own else kept_size(view_size)
 
 
 def fit_batch(config: Config, changes: dict[str, Any], images: int) -> Config:
-    """Return the config with steps of no more images than there are, unless `changes` has a batch size; say so."""
+    """Return the config with steps of at most this many images, and print what was changed.
+
+    A batch size that was typed is left alone.
+    """
     if "batch_size" in changes or config.step_images <= images:
         return config
     passes = config.accumulation_steps if "accumulation_steps" in changes else 1
@@ -183,9 +212,19 @@ def resume_run(
     changes: dict[str, Any],
     device: str,
 ) -> tuple[Trainer, Images | None, Path]:
-    """Return the run in this folder, as its last checkpoint has it: trainer, test images, run folder.
+    """Open the run in this folder as its last checkpoint left it.
 
-    All options that were typed must be those of the run.
+    Args:
+        path: the run folder.
+        out, preset_name: must be None, since a resumed run keeps its own.
+        data_options, changes: the fields of DataSource and of Config that were typed; they must be those of the run.
+        device: as for Trainer.
+
+    Returns:
+        trainer, test images, run folder
+
+    Raises:
+        UserError: an option that is not that of the run, or a run folder that cannot be read.
     """
     for option, value in (("--out", out), ("--preset", preset_name)):
         if value is not None:
@@ -201,22 +240,26 @@ def resume_run(
 
 
 def train_to_the_end(trainer: Trainer, out: Path) -> None:
-    """Train, saving after each epoch. After Ctrl-C or SIGTERM, save, say how to go on and exit."""
+    """Train and save after each epoch. After Ctrl-C or SIGTERM, save, print how to go on, and exit.
+
+    Raises:
+        DivergedError, TrainingError, DataError: as `Trainer.run`. The run folder holds what was learned before.
+    """
     config, left = trainer.config, trainer.feed.left_over
     console.print(
         f"{config.epochs} epochs of {trainer.steps_per_epoch} steps on {trainer.device}; run folder {out}"
-        + (f"; {left} images wait for another epoch, others each time" if left else "")
+        + (f"; {left} images, others each time, are left over and wait for another epoch" if left else "")
     )
 
     def each_epoch(trainer: Trainer) -> None:
         if trainer.steps_done % trainer.steps_per_epoch == 0:
             run_folder.save_state(out, trainer)
 
-    with ignored(signal.SIGTERM):  # a second one must not break into the saving
+    with ignored(signal.SIGTERM):  # a second SIGTERM must not interrupt the saving
         try:
             trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, signal.SIGTERM))
         except DivergedError:
-            raise  # the weights before it are no good either: the last epoch's checkpoint stays
+            raise  # the weights of the steps before are bad, too: the checkpoint of the last epoch stays
         except BaseException:
             if trainer.steps_done:
                 run_folder.save_state(out, trainer)

@@ -453,7 +453,7 @@ def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, capsys, bu
     arguments = ["train", "--data", f"folder:{tmp_path / 'images'}", "--out", out, "--epochs", "1", *TINY]
     assert main(*arguments) == 0
     printed = capsys.readouterr().out
-    assert re.search("no table: .* labels, one sub-folder a class", printed)
+    assert re.search("no table: .* labels, one sub-folder for each class", printed)
     assert "linear probe" not in printed
     assert f"all of it is in {out}\n" in printed
     assert "table" not in read(out / "results.json")
@@ -658,8 +658,8 @@ BAD = [  # command, what its error must name: the value, and what is allowed or 
     (f"{TRAIN} --lr inf", ["lr=inf", "above 0"]),
     (f"{TRAIN} --weight-decay -inf", ["weight_decay=-inf", "at least 0"]),
     (f"{TRAIN} --epochs 0", ["epochs=0", "at least 1"]),
-    (f"{TRAIN} --method simsiam --tau-base 0.9", ["tau_base=0.9", "no part in simsiam", "byol, dino", "leave it out"]),
-    (f"{TRAIN} --method simclr --negatives-weight 1", ["negatives_weight=1.0", "no part in simclr", "byol"]),
+    (f"{TRAIN} --method simsiam --tau-base 0.9", ["tau_base=0.9", "no part in method 'simsiam'", "byol, dino", "leave it out"]),
+    (f"{TRAIN} --method simclr --negatives-weight 1", ["negatives_weight=1.0", "no part in method 'simclr'", "byol"]),
     (f"{TRAIN} --lr 1e300", ["lr=1e+300", "at most 1e+30"]),
     (f"{TRAIN} --epochs 1.5", ["--epochs", "1.5", "integer"]),
     (f"{TRAIN} --lr fast", ["--lr", "fast", "float", "--help"]),
