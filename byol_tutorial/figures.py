@@ -4,16 +4,22 @@ import base64
 import io
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 
 # the palette of Okabe and Ito, whose colours colour-blind readers can tell apart too
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+LONGEST = 60  # characters of a line in a figure
+EAST_ASIAN = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+              "WenQuanYi Zen Hei", "Arial Unicode MS")  # fmt: skip
 INK, GRID = "#222222", "#dddddd"
 
 
@@ -21,29 +27,69 @@ class Picture(Figure):
     """A matplotlib Figure that shows itself in a notebook, with alt text.
 
     Its white background keeps it readable on dark pages.
+
+    math: whether $...$ in its texts is a formula. Otherwise texts are shown as they are, because names of classes and
+        files come from users; see `readable`.
     """
 
-    def __init__(self, width: float, height: float, alt: str) -> None:
+    def __init__(self, width: float, height: float, alt: str, math: bool = False) -> None:
         super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
-        self.alt = alt
+        self.alt, self.math = alt, math
 
     def png(self, dpi: int = 110) -> bytes:
         """Return the picture as a PNG file."""
         return self._as("png", dpi)
 
     def _as(self, kind: str, dpi: int) -> bytes:
+        if not self.math:
+            self._show_texts_as_they_are()
         buffer = io.BytesIO()
         self.savefig(buffer, format=kind, dpi=dpi, pil_kwargs={"lossless": True} if kind == "webp" else {})
         return buffer.getvalue()
 
+    def _show_texts_as_they_are(self) -> None:
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+            text.set_fontfamily(_fonts())
+            text.set_text(readable(text.get_text()))
+
     def _repr_html_(self) -> str:
         width = int(self.get_size_inches()[0] * 100)
-        alt = self.alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        alt = (
+            self.alt.encode("utf-8", "backslashreplace")
+            .decode()
+            .replace("&", "&amp;")
+            .replace('"', "&quot;")
+            .replace("<", "&lt;")
+        )
         # WebP has the same pixels in three fifths of the bytes, and a page of the book has many pictures.
         kind = "webp" if os.environ.get("BYOL_STATIC") else "png"
         data = base64.b64encode(self._as(kind, dpi=160)).decode()
         style = f"width:{width}px;max-width:100%;height:auto;border-radius:6px"
         return f'<img alt="{alt}" style="{style}" src="data:image/{kind};base64,{data}">'
+
+
+def readable(text: str, longest: int = LONGEST) -> str:
+    """Return a text that the fonts here can show: long lines shortened in the middle, other characters as their codes."""
+    lines = text.encode("utf-8", "backslashreplace").decode().split("\n")
+    half = longest // 2
+    lines = [line if len(line) <= longest else f"{line[:half]}…{line[-half:]}" for line in lines]
+    return "\n".join("".join(c if _has_glyph(c) else f"\\u{ord(c):04x}" for c in line) for line in lines)
+
+
+@cache
+def _fonts() -> list[str]:
+    """Return matplotlib's own font, and those of EAST_ASIAN that are installed, which it takes glyphs from."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in EAST_ASIAN if name in installed)]
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    if character.isascii():
+        return True
+    files = (font_manager.findfont(name) for name in _fonts())
+    return any(font_manager.get_font(file).get_char_index(ord(character)) for file in files)
 
 
 def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) -> None:
@@ -54,7 +100,7 @@ def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) 
     for spine in axes.spines.values():
         spine.set(visible=frame is not None, color=frame, linewidth=3)
     if title:
-        axes.set_title(title, fontsize=9, color=INK)
+        axes.set_title(readable(title, 16), fontsize=9, color=INK)
 
 
 def _plain(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
@@ -194,7 +240,7 @@ def bars(groups: dict[str, dict[str, float]], ylabel: str = "accuracy", chance: 
             )
     _plain(axes, ylabel=ylabel)
     axes.grid(False, axis="x")
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), [readable(name, 20) for name in groups])
     axes.set_ylim(0, 1.08)
     if chance is not None:
         axes.axhline(chance, color=INK, linewidth=1, linestyle="--")

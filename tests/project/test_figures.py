@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from byol_tutorial import figures as F
+from byol_tutorial.course.figures.maps import by_class, show_maps
+from byol_tutorial.course.figures.overview import overview
 
 PICTURES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 RUN = {"loss": [4.0, 3.0, 2.0, 1.0], "std": [0.7, 0.8, 0.8, 0.9], "knn": [(2, 0.3), (4, 0.5)]}
@@ -92,3 +94,42 @@ def test_figures_need_no_pyplot():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+# --- texts of users -----------------------------------------------------------------------------
+
+NAMES = {
+    "formula": "$x^{$ costs 5$",
+    "long": "x" * 200,
+    "bytes": "ch\udce4t",
+    "japanese": "犬と猫",
+    "markup": "<b>&amp;</b>\\alpha_{i}",
+    "empty": "",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_names_of_users_are_shown_as_text(name):
+    pictures = torch.zeros(4, 3, 8, 8)
+    for figure in (
+        F.image_grid(pictures, columns=2, titles=[name] * 4),
+        F.lines({name: ([0, 1], [0, 1]), "other": ([0, 1], [1, 0])}, "x", "y", title=name, alt=name),
+        F.bars({name: {"kNN": 0.5}, "other": {"kNN": 0.2}}),
+        show_maps([{name: torch.rand(4, 2)}], [by_class(torch.tensor([0, 1, 0, 1]))], (name, "other"), alt=name),
+    ):
+        image = Image.open(BytesIO(figure.png()))
+        assert max(image.size) < 3000
+        figure._repr_html_().encode()  # as a notebook sends it
+
+
+def test_what_no_font_has_is_its_code_and_long_lines_are_cut_in_the_middle():
+    assert F.readable("√d·std τ′") == "√d·std τ′"
+    assert F.readable("a\udce4") == "a\\udce4"
+    assert F.readable("\U0001f9ff") == "\\u1f9ff"
+    assert F.readable("a" * 70 + "b" * 70) == "a" * 30 + "…" + "b" * 30
+    assert F.readable("short\n" + "c" * 99).startswith("short\nccc")
+
+
+def test_formulas_of_our_own_stay_formulas():
+    assert overview().math

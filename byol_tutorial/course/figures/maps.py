@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...data.shapes import tint
-from ...figures import Picture
+from ...figures import Picture, readable
 
 # As in the film. Ten colours cannot all be told apart by everybody: the film's legend switches classes off and on.
 CLASS_COLOURS = (
@@ -84,7 +84,9 @@ def show_maps(
             Line2D([], [], marker="o", linestyle="", markersize=5, color=CLASS_COLOURS[c % 10])
             for c in range(len(classes))
         ]
-        picture.legend(keys, classes, loc="outside right center", frameon=False, fontsize=8)
+        picture.legend(
+            keys, [readable(name, 24) for name in classes], loc="outside right center", frameon=False, fontsize=8
+        )
     return picture
 
 

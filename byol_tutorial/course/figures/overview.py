@@ -28,6 +28,7 @@ def overview(images: ImageSet | None = None, index: int = 8, config: Config | No
         "z and prediction p; the target network turns the second into y prime and z prime, where the gradient stops; the "
         "loss compares the directions of p and z prime; the gradient goes back through the online network only, and the "
         "target network follows it by a moving average",
+        math=True,
     )
     picture.set_layout_engine("none")
     axes = picture.add_axes((0, 0, 1, 1))
