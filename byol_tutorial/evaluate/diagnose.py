@@ -5,11 +5,13 @@ Every verdict in the library and in its panels follows from one table, THRESHOLD
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..data.image_set import CONSTANT, nearly_constant
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ VERDICTS = {
     "healthy": "the directions are spread out",
     "partial collapse": "few directions are left",
     "collapse": "every image gets nearly the same direction; the loss means nothing",
+    "no content": "the images themselves hardly differ, so their projections cannot; look at the images, not at the run",
     "not finite": "the run has diverged; lower lr, or lengthen the warm-up",
 }
 
@@ -148,6 +151,21 @@ def collapse_report(z: Tensor) -> CollapseReport:
     return CollapseReport(std, rank, z.shape[1], collapse_verdict(std, rank))
 
 
+def hardly_differ(images: Tensor) -> bool:
+    """Return whether images give nothing to tell apart: most are constant or nearly so, or all are alike.
+
+    uint8 (N, C, H, W). Black files, a wrong range of values or copies of one picture do this.
+    """
+    alike = int((images.amax(0).int() - images.amin(0).int()).max()) <= CONSTANT
+    return alike or float(nearly_constant(images).float().mean()) > 0.5
+
+
+def judged_with(report: CollapseReport, images: Tensor) -> CollapseReport:
+    """Return the report with the verdict "no content" where a collapse is the images' own; see `hardly_differ`."""
+    collapsed = report.verdict in ("collapse", "partial collapse")
+    return replace(report, verdict="no content") if collapsed and hardly_differ(images) else report
+
+
 # --- a whole run --------------------------------------------------------------------------------
 
 
@@ -177,7 +195,7 @@ def alarm_step(std: Sequence[float]) -> int | None:
 class Diagnosis:
     """A run's verdict, the reason in words, and the measures of its projections.
 
-    verdict: "healthy", "partial collapse", "collapse", "divergence" or "frozen loss".
+    verdict: "healthy", "partial collapse", "collapse", "no content", "divergence" or "frozen loss".
     """
 
     verdict: str
@@ -229,8 +247,8 @@ def _verdict_on_run(loss: Sequence[float], gradient_norm: Sequence[float], repor
     """Return the verdict and its reason in words."""
     if report.verdict == "not finite" or not all(map(math.isfinite, loss)):
         return "divergence", VERDICTS["not finite"]
-    if report.verdict == "collapse":
-        return "collapse", VERDICTS["collapse"]
+    if report.verdict in ("collapse", "no content"):
+        return report.verdict, VERDICTS[report.verdict]
     window = THRESHOLDS.window
     if len(loss) >= 2 * window:
         first, last = torch.tensor(loss[:window]).double(), torch.tensor(loss[-window:]).double()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config.config import Config
-from ..evaluate.diagnose import THRESHOLDS, VERDICTS, CollapseReport, collapse_report, collapse_verdict
+from ..evaluate.diagnose import THRESHOLDS, VERDICTS, CollapseReport, collapse_report, collapse_verdict, judged_with
 from ..evaluate.embed import pca_embedding
 from ..train.history import History
 from ..train.monitor import represent_or_refuse
@@ -76,7 +76,7 @@ class Snapshot:
         if self.step == 0:
             return "not begun"
         report = None if self.measure is None else self.measure.report
-        if report is not None and self.measure.step == self.step:
+        if report is not None and (self.measure.step == self.step or report.verdict == "no content"):
             std, verdict = report.std, report.verdict
         else:
             recent = self.series("std")[-THRESHOLDS.recent :]
@@ -97,4 +97,4 @@ def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None)
         name: pca_embedding(points, like=None if before is None else before.maps[name])
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y))
     }
-    return Measure(trainer.steps_done, collapse_report(z), maps, time.perf_counter() - start)
+    return Measure(trainer.steps_done, judged_with(collapse_report(z), images), maps, time.perf_counter() - start)

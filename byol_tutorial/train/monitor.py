@@ -11,7 +11,7 @@ from ..config.errors import DivergedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.comparison import accuracies
-from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose
+from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose, judged_with
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
 
@@ -55,7 +55,8 @@ def represent_or_refuse(trainer: "Trainer", images: Tensor | ImageSet | Streamed
 
 def report(trainer: "Trainer") -> CollapseReport:
     """Measure the collapse of the projections of up to 512 test (else train) images, without augmentation."""
-    return collapse_report(trainer.represent(looked_at(trainer).images)[1])
+    images = looked_at(trainer).images
+    return judged_with(collapse_report(trainer.represent(images)[1]), images)
 
 
 def diagnosis(trainer: "Trainer") -> Diagnosis:
