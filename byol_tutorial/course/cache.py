@@ -22,6 +22,7 @@ import torch
 
 from .._version import __version__
 from ..config.config import Config
+from ..data.loading import kept_folder
 from ..runtime.files import write_atomically
 from .scale import scale
 
@@ -33,7 +34,7 @@ SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "cou
 
 def folder() -> Path:
     """Where results are kept: $BYOL_CACHE, else ~/.cache/byol_tutorial/runs."""
-    return Path(os.environ.get("BYOL_CACHE") or Path.home() / ".cache" / "byol_tutorial" / "runs")
+    return Path(os.environ.get("BYOL_CACHE") or kept_folder() / "runs")
 
 
 def deciding() -> dict[str, Path]:

@@ -1,13 +1,25 @@
 """Images: drawn shapes, known data sets and folders, in memory or streamed from disk."""
 
-from .decode import LARGEST_DEFAULT, UNREADABLE, common_size, header_size, open_picture, stack, to_rgb, to_tensor
+from .decode import (
+    LARGEST_DEFAULT,
+    UNREADABLE,
+    Header,
+    common_size,
+    open_picture,
+    read_header,
+    stack,
+    to_rgb,
+    to_tensor,
+)
 from .embedded import EMBEDDED, SHAPES_SIZES
 from .folder import STREAM_ABOVE
+from .found import Found
 from .image_set import STATISTICS_IMAGES, ImageSet, draw_positions, statistics, statistics_rows
 from .loading import SOURCES, default_root, load
 from .request import SPLITS, Request
 from .streaming import MOST_WORKERS, SUBSTITUTES, StreamedSet, default_workers, set_workers
 from .torchvision_sets import TORCHVISION
+from .value_range import ValueRange
 
 __all__ = [
     "EMBEDDED",
@@ -21,16 +33,19 @@ __all__ = [
     "SUBSTITUTES",
     "TORCHVISION",
     "UNREADABLE",
+    "Found",
+    "Header",
     "ImageSet",
     "Request",
     "StreamedSet",
+    "ValueRange",
     "common_size",
     "default_root",
     "default_workers",
     "draw_positions",
-    "header_size",
     "load",
     "open_picture",
+    "read_header",
     "set_workers",
     "stack",
     "statistics",

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from .value_range import ValueRange, is_deep
 
 T = TypeVar("T")  # what a source is: a file name, a position
 
@@ -21,28 +24,35 @@ UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.De
 # --- one picture --------------------------------------------------------------------------------
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, value_range: ValueRange | None = None) -> Image.Image:
     """Convert any PIL image to 8-bit RGB, turned upright as its EXIF data say.
 
-    Transparent parts become white. 16-bit and 32-bit integers are divided by 257, so that 65535 becomes 255. Floats
-    are taken as [0, 1], or as [0, 255] if one exceeds 1. An animation gives its first frame.
+    Transparent parts become white. An animation gives its first frame, a file of several pages its first page.
+
+    value_range: the values that become 0 and 255 in an image deeper than 8 bits. Default: 16-bit and 32-bit integers
+        are divided by 257, so that 65535 becomes 255; floats are taken as [0, 1], or as [0, 255] if one exceeds 1.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        image = Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).round().astype(np.uint8))
+    deep = is_deep(image.mode)
+    if deep:
+        values = np.asarray(image)
+        image = Image.fromarray((value_range or _usual_range(values, image.mode)).to_uint8(values))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    if value_range is not None and value_range.every and not deep:
+        image = Image.fromarray(value_range.to_uint8(np.asarray(image)))
+    return image
 
 
-def to_tensor(image: Image.Image, size: int) -> Tensor:
+def _usual_range(values: np.ndarray, mode: str) -> ValueRange:
+    return ValueRange(0, 65535 if mode != "F" else 1 if np.nan_to_num(values).max() <= 1 else 255)
+
+
+def to_tensor(image: Image.Image, size: int, value_range: ValueRange | None = None) -> Tensor:
     """Resize the shorter side to `size`, bicubic, and cut out the centre: uint8 (3, size, size)."""
-    image = to_rgb(image)
+    image = to_rgb(image, value_range)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
@@ -61,35 +71,61 @@ def open_picture(file: str | os.PathLike[str], least: int | None = None) -> Imag
         return image
 
 
-def header_size(file: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Read width and height from the header alone; return None for a file that cannot be read."""
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file says: width and height, Pillow's mode, number of pages."""
+
+    file: str | os.PathLike[str]
+    size: tuple[int, int]
+    mode: str
+    pages: int
+
+
+def read_header(file: str | os.PathLike[str]) -> Header | None:
+    """Read the header alone; return None for a file that cannot be read."""
     try:
         with Image.open(file) as image:
-            return image.size
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            return Header(file, image.size, image.mode, pages)
     except UNREADABLE:
         return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a file cannot be read, in a few words."""
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there any more"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "no format that can be read: it is damaged, empty, or has bands or a depth that Pillow does not know"
+    return getattr(error, "strerror", None) or str(error).split("\n")[0] or repr(error)
 
 
 # --- many pictures ------------------------------------------------------------------------------
 
 
-def stack(read: Callable[[T], Image.Image], sources: Sequence[T], size: int) -> tuple[Tensor, list[int]]:
+def stack(
+    read: Callable[[T], Image.Image], sources: Sequence[T], size: int, value_range: ValueRange | None = None
+) -> tuple[Tensor, dict[int, str]]:
     """Read a picture from each source, on all cores.
 
-    Returns the pictures, uint8 (N, 3, size, size), and the positions of the sources that could not be read, where the
-    picture is black.
+    Returns the pictures, uint8 (N, 3, size, size), and the positions of the sources that could not be read, with the
+    reason; the picture is black there.
     """
     images = torch.zeros(len(sources), 3, size, size, dtype=torch.uint8)
 
-    def failed(i: int) -> bool:
+    def failure(i: int) -> str:
         try:
-            images[i] = to_tensor(read(sources[i]), size)
-        except UNREADABLE:
-            return True
-        return False
+            images[i] = to_tensor(read(sources[i]), size, value_range)
+        except UNREADABLE as error:
+            return reason_of(error)
+        return ""
 
     with ThreadPoolExecutor() as pool:
-        return images, [i for i, bad in enumerate(pool.map(failed, range(len(sources)))) if bad]
+        return images, {i: reason for i, reason in enumerate(pool.map(failure, range(len(sources)))) if reason}
 
 
 def common_size(sizes: Iterable[tuple[int, int]]) -> int:

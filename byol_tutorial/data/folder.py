@@ -2,31 +2,39 @@
 
     PATH/*.jpg                       flat: no labels, divided 80 : 20
     PATH/CLASS/**/*.jpg              class sub-folders: labels, each class divided 80 : 20
-    PATH/train/..., PATH/test/...    the folder's own split; test/ may be called val/, valid/ or validation/
+    PATH/train/..., PATH/test/...    the folder's own split, in any case; train/ may be called training/, test/ also
+                                     testing/, val/, valid/ or validation/
 
 `find` reads names and headers only. `load_folder` then decodes the files at once, or leaves that to streaming.py, which
-decodes them while training.
+decodes them while training. Both describe the folder in a Found record.
 """
 
 import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..config.errors import DataError
-from .decode import common_size, header_size, open_picture, stack
-from .image_set import ImageSet, draw_positions
-from .request import Request
+from .decode import Header, common_size, open_picture, read_header, stack
+from .found import NAMED, Found
+from .image_set import ImageSet, draw_positions, nearly_constant
+from .request import HOLDOUT, Request
 from .streaming import StreamedSet
+from .tree import Tree, look, parts, subfolders
+from .value_range import ValueRange, find_range, is_deep
 
 STREAM_ABOVE = 4 * 2**30  # bytes of images; a folder that would take more stays on disk
-TEST_SHARE = 0.2  # of the images of a source that has no split of its own
-TEST_FOLDERS = ("test", "val", "valid", "validation")  # the first one found beside train/ is taken
+SAMPLED = 256  # images of a streamed folder that are decoded to see whether they have content
+LOOKED_AT = 2048  # headers that are read for sizes, depth and pages
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first one found beside train/ is taken
+PICTURE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures")
+ANNOTATION_FOLDERS = ("labels", "label", "annotations", "annotation", "masks", "mask", "imagesets")
 
 
 class NoTestImages(DataError):
@@ -37,10 +45,12 @@ class NoTestImages(DataError):
 class Listing:
     """The image files of one split.
 
-    files     their paths, sorted
-    labels    for each file the position of its class in `classes`, or None
-    size      pixels a side that they are brought to
-    divided   whether this module divided the files, because the folder has no split of its own
+    files        their paths, sorted
+    labels       for each file the position of its class in `classes`, or None
+    size         pixels a side that they are brought to
+    divided      whether this module divided the files, because the folder has no split of its own
+    value_range  the values that become 0 and 255 in images deeper than 8 bits, or in all if the user gave them
+    found        what the folder holds
     """
 
     files: list[str]
@@ -48,6 +58,8 @@ class Listing:
     classes: tuple[str, ...]
     size: int
     divided: bool
+    value_range: ValueRange | None
+    found: Found
 
 
 def load_folder(request: Request) -> ImageSet | StreamedSet:
@@ -55,119 +67,232 @@ def load_folder(request: Request) -> ImageSet | StreamedSet:
 
     Raises:
         DataError: as `find`; files that cannot be read, unless `corrupt` is "skip"; fewer than two images.
-        NoTestImages: the folder has training images only.
+        NoTestImages: the folder has training images only, or `holdout` keeps none for tests.
     """
     path = Path(os.path.expanduser(request.name.removeprefix("folder:")))
-    found = find(path, request.split, request.size, request.limit, request.seed)
+    listing = find(path, request)
     stream = request.stream
     if stream is None:
-        stream = len(found.files) * 3 * found.size * found.size > STREAM_ABOVE
-    images = _on_disk(request, found) if stream else _in_memory(request, found)
+        stream = len(listing.files) * 3 * listing.size * listing.size > STREAM_ABOVE
+    images = _on_disk(request, listing) if stream else _in_memory(request, listing)
     if len(images) < 2:
-        kind = NoTestImages if request.split == "test" and found.divided else DataError
+        kind = NoTestImages if request.split == "test" and listing.divided else DataError
         raise kind(
             f"folder {str(path)!r} gives {request.split} {len(images)} image{'' if len(images) == 1 else 's'}: "
             "at least 2 are needed, and some hundreds to learn from; add some"
         )
-    return images
+    return replace(images, found=_with_pixels(listing, images))
 
 
-def _on_disk(request: Request, found: Listing) -> StreamedSet:
-    # absolute paths, because a worker may have another current folder
-    files = np.array([os.fsencode(os.path.abspath(file)) for file in found.files], dtype=bytes)
-    return StreamedSet(request.name, request.split, files, found.size, _labels(found), found.classes, request.corrupt)
+def _on_disk(request: Request, listing: Listing) -> StreamedSet:
+    labels = _labels(listing)
+    return StreamedSet(
+        request.name,
+        request.split,
+        _paths(listing),
+        listing.size,
+        labels,
+        listing.classes,
+        request.corrupt,
+        listing.value_range,
+    )
 
 
-def _in_memory(request: Request, found: Listing) -> ImageSet:
-    files = found.files
-    pixels, bad = stack(open_picture, files, found.size)
+def _in_memory(request: Request, listing: Listing) -> ImageSet:
+    files = listing.files
+    pixels, bad = stack(open_picture, files, listing.size, listing.value_range)
+    reasons = {files[i]: reason for i, reason in bad.items()}
     if bad and (request.corrupt == "refuse" or len(bad) == len(files)):
-        names = ", ".join(files[i] for i in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        names = ", ".join(f"{file} ({reason})" for file, reason in list(reasons.items())[:NAMED])
+        names += f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise DataError(
             f"{len(bad)} of {len(files)} image files cannot be read: {names}; replace or remove them, or choose "
             "corrupt='skip'"
         )
-    skipped = tuple(files[i] for i in bad)
-    images = ImageSet(request.name, request.split, pixels, _labels(found), found.classes, skipped=skipped)
-    return images[sorted(set(range(len(files))) - set(bad))] if bad else images
+    images = ImageSet(
+        request.name,
+        request.split,
+        pixels,
+        _labels(listing),
+        listing.classes,
+        unreadable=reasons,
+        files=_paths(listing),
+    )
+    return images[[i for i in range(len(files)) if i not in bad]] if bad else images
 
 
-def _labels(found: Listing) -> torch.Tensor | None:
-    return None if found.labels is None else torch.tensor(found.labels)
+def _paths(listing: Listing) -> np.ndarray:
+    """Return absolute paths, because a worker that decodes may have another current folder: bytes (N,)."""
+    return np.array([os.fsencode(os.path.abspath(file)) for file in listing.files], dtype=bytes)
 
 
-def find(path: Path, split: str, size: int | None, limit: int | None, seed: int) -> Listing:
-    """List the files of one split of this folder; `split`, `size`, `limit`, `seed` as in data.load.
+def _labels(listing: Listing) -> torch.Tensor | None:
+    return None if listing.labels is None else torch.tensor(listing.labels)
+
+
+def _with_pixels(listing: Listing, images: ImageSet | StreamedSet) -> Found:
+    """Add to the record what only pixels tell: constant images, and how bright the brightest pixel is."""
+    if isinstance(images, StreamedSet):
+        files = [listing.files[i] for i in draw_positions(len(listing.files), SAMPLED, seed=0).tolist()]
+        pixels, bad = stack(open_picture, files, listing.size, listing.value_range)
+        unreadable = {files[i]: reason for i, reason in bad.items()}
+        readable = [i for i in range(len(files)) if i not in bad]
+        pixels, files = pixels[readable], [files[i] for i in readable]
+    else:
+        pixels, unreadable = images.images, dict(images.unreadable)
+        files = [file for file in listing.files if file not in unreadable]
+    constant = tuple(files[i] for i in nearly_constant(pixels).nonzero()[:, 0].tolist())
+    brightest = int(pixels.max()) if len(pixels) else 255
+    return replace(listing.found, constant=constant, brightest=brightest, unreadable=unreadable)
+
+
+# --- which files --------------------------------------------------------------------------------
+
+
+def find(path: Path, request: Request) -> Listing:
+    """List the files of one split of this folder; the fields of `request` as in data.load.
 
     Raises:
-        DataError: no such folder; no image in it, or in one of its classes; a class that only the test images have.
-        NoTestImages: the folder has train/, but no folder of test images.
+        DataError: no such folder; no image in it, or in one of its classes; a class that only the test images have;
+            pictures and annotations side by side.
+        NoTestImages: the folder has train/, but no folder of test images, or `holdout` is 0.
     """
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
-    inside = {folder.name for folder in _subfolders(path)}
-    tests = [path / s for s in TEST_FOLDERS if s in inside]
+    folders, tree = subfolders(path)
+    _refuse_annotations(path, folders)
+    trains, tests = _named(folders, TRAIN_FOLDERS), _named(folders, TEST_FOLDERS)
     # A train/ that lies among other folders, without a test/, is a class as they are: bus/, car/, train/.
-    own_split = "train" in inside and bool(tests or len(inside) == 1)
+    own_split = bool(trains) and bool(tests or len(folders) == 1)
     if own_split:
-        _warn_of_images_beside(path, "train/", "move them into train/ or test/")
-    files, labels, classes = _labelled(path / "train" if own_split else path)
+        _warn_of_images_beside(path, f"{_name(trains[0])}/", "move them into it, or into the folder of test images")
+    train = _labelled(Path(trains[0]) if own_split else path, request.labels)
+    if own_split:
+        tree.images = []  # those beside train/, which are not used
+        tree.add(train.tree)
+    else:
+        tree = train.tree
+    size, headers = request.size, [h for h in map(read_header, _spread(train.files)) if h is not None]
     if size is None:  # both splits take it from the training files, so that their images get the same size
-        size = common_size(s for s in map(header_size, files) if s is not None)
-    if not own_split:
-        files = _divide(files, labels, split)
-    elif split == "test":
-        if not tests:
-            raise NoTestImages(
-                f"folder {str(path)!r} has train/ but no test/ or val/: add one, or give the path of train/ itself"
-            )
-        files, labels, classes = _labelled(tests[0], classes)
-    if limit is not None and limit < len(files):
-        files = [files[i] for i in draw_positions(len(files), limit, seed)]
-    return Listing(files, [labels[f] for f in files] if classes else None, classes, size, not own_split)
+        size = common_size(h.size for h in map(read_header, train.files) if h is not None)
+    value_range = _value_range(request, train.files, headers)
+    if own_split:
+        test = _labelled(Path(tests[0]), request.labels, train.classes) if tests else _Labelled([], {}, (), Tree())
+        tree.add(test.tree)
+        parted = {"train": train.files, "test": test.files}
+        divided = f"the folder's own split, {_name(trains[0])}/" + (f" and {_name(tests[0])}/" if tests else "")
+        divided += "".join(f"; {_name(other)}/ is not used" for other in tests[1:])
+    else:
+        parted = {split: _divide(train, split, request.holdout) for split in ("train", "test")}
+        kept = f"{request.holdout:.0%} of " + ("each class" if train.classes else "them") + " kept for tests"
+        divided = kept if request.holdout else "none kept for tests"
+    found = Found(
+        folder=str(path),
+        layout=_layout(train, request.labels),
+        files=_by_ending(tree.images),
+        others=dict(tree.others),
+        left_out=tree.left_out,
+        links=tree.links,
+        dead_links=tuple(tree.dead_links),
+        used={split: len(files) for split, files in parted.items()},
+        divided=divided,
+        classes=_class_counts(train, parted["train"]),
+        sizes=_extent(headers),
+        looked_at=len(headers),
+        size=size,
+        deep=sum(is_deep(h.mode) for h in headers),
+        value_range=None if value_range is None else (value_range.low, value_range.high),
+        pages=sum(h.pages > 1 for h in headers),
+    )
+    if request.split == "test" and not parted["test"]:
+        remedy = "add one, or give the path of train/ itself" if own_split else "give a holdout above 0"
+        what = f"has {_name(trains[0])}/ but no test/ or val/" if own_split else "keeps no images for tests"
+        raise NoTestImages(f"folder {str(path)!r} {what}: {remedy}")
+    files, labels = parted[request.split], train.labels if not own_split or request.split == "train" else test.labels
+    if request.limit is not None and request.limit < len(files):
+        files = [files[i] for i in draw_positions(len(files), request.limit, request.seed)]
+    chosen = [labels[file] for file in files] if train.classes else None
+    return Listing(files, chosen, train.classes, size, not own_split, value_range, found)
 
 
-def share(n: int, split: str) -> slice:
-    """Return which of n images are a split: the first 80 % for train, the rest for test, at least one each if n > 1."""
-    cut = min(max(1, round(n * (1 - TEST_SHARE))), n - 1) if n > 1 else n
+def share(n: int, split: str, holdout: float = HOLDOUT) -> slice:
+    """Return which of n images are a split: the last `holdout` of them are test images, at least one of each if n > 1."""
+    cut = min(max(1, round(n * (1 - holdout))), n - 1) if holdout and n > 1 else n
     return slice(0, cut) if split == "train" else slice(cut, n)
 
 
-def _labelled(path: Path, known: tuple[str, ...] = ()) -> tuple[list[str], dict[str, int], tuple[str, ...]]:
-    """Return the image files below a folder, sorted, and, if it has sub-folders, their labels and the classes.
+@dataclass(frozen=True)
+class _Labelled:
+    """The image files below a folder, sorted; the class of each, as its position in `classes`; and all that lies there."""
 
+    files: list[str]
+    labels: dict[str, int]
+    classes: tuple[str, ...]
+    tree: Tree
+
+
+def _labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> _Labelled:
+    """List the images below a folder and, if it has sub-folders, their labels and classes.
+
+    mode: "auto": sub-folders are classes; "folders": they must be there; "none": they mean nothing.
     known: the classes of the training images, so that a label means the same class in both splits.
     """
-    folders = _subfolders(path)
+    folders, tree = subfolders(path)
+    if mode == "none":
+        tree = look(path)
+        return _Labelled(_some(path, tree), {}, (), tree)
     if not folders:
-        files = _images(path, deep=False)
-        if not files:
-            others = sum(f.is_file() for f in path.iterdir())
-            holds = f"holds {others} files but no image" if others else "is empty"
-            raise DataError(
-                f"folder {str(path)!r} {holds}: put images (.jpg, .png, ...) there, or into a sub-folder for each class"
-            )
-        return files, {}, ()
+        if mode == "folders":
+            raise DataError(f"folder {str(path)!r} has no sub-folders to be classes: add some, or choose labels='none'")
+        return _Labelled(_some(path, tree), {}, (), tree)
     _warn_of_images_beside(path, "its class folders", "move them into the folder of their class")
-    classes = known or tuple(folder.name for folder in folders)
-    files = []
-    labels: dict[str, int] = {}
+    tree.images = []
+    classes = known or tuple(map(_name, folders))
+    files, labels = [], {}
     for folder in folders:
-        if folder.name not in classes:
+        name = _name(folder)
+        if name not in classes:
+            raise DataError(f"class {name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it")
+        inside = look(folder, root=path)
+        if not inside.images:
             raise DataError(
-                f"class {folder.name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it"
+                f"class {name!r} in {str(path)!r} has no images: add some, remove the folder, or choose "
+                "labels='none' if sub-folders are not classes"
             )
-        found = _images(folder, deep=True)
-        if not found:
-            raise DataError(f"class {folder.name!r} in {str(path)!r} has no images: add some or remove the folder")
-        files += found
-        labels |= dict.fromkeys(found, classes.index(folder.name))
-    return files, labels, classes
+        tree.add(inside)
+        files += inside.images
+        labels |= dict.fromkeys(inside.images, classes.index(name))
+    return _Labelled(files, labels, classes, tree)
+
+
+def _some(path: Path, tree: Tree) -> list[str]:
+    """Return the images of a tree, or raise DataError if there are none."""
+    if not tree.images:
+        others = sum(tree.others.values())
+        holds = f"holds {others} files but no image" if others else "is empty"
+        if tree.left_out:
+            holds += (
+                f", except for {len(tree.left_out)} folders that hold no data ({next(iter(tree.left_out.values()))})"
+            )
+        raise DataError(
+            f"folder {str(path)!r} {holds}: put images (.jpg, .png, ...) there, or into a sub-folder for each class"
+        )
+    return tree.images
+
+
+def _refuse_annotations(path: Path, folders: Sequence[str]) -> None:
+    """Raise DataError for pictures and annotations side by side, as YOLO and COCO keep them; they are not two classes."""
+    pictures, annotations = _named(folders, PICTURE_FOLDERS), _named(folders, ANNOTATION_FOLDERS)
+    if pictures and annotations:
+        raise DataError(
+            f"folder {str(path)!r} has {_name(pictures[0])}/ beside {_name(annotations[0])}/, as sets for detection and "
+            f"segmentation do: these are not two classes; give folder:{pictures[0]}"
+        )
 
 
 def _warn_of_images_beside(path: Path, what: str, advice: str) -> None:
-    if beside := _images(path, deep=False):
+    if beside := look(path, deep=False).images:
         count = "1 image lies" if len(beside) == 1 else f"{len(beside)} images lie"
         warnings.warn(
             f"{count} in {str(path)!r} beside {what} and will not be used, for example {beside[0]!r}: {advice}",
@@ -175,48 +300,62 @@ def _warn_of_images_beside(path: Path, what: str, advice: str) -> None:
         )
 
 
-def _subfolders(path: Path) -> list[Path]:
-    return sorted(d for d in path.iterdir() if d.is_dir() and not d.name.startswith((".", "__")))
+def _named(folders: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return those of the folders that have one of these names, in any case, in the order of the names."""
+    by_name = {_name(folder).lower(): folder for folder in folders}
+    return [by_name[name] for name in names if name in by_name]
 
 
-def _images(folder: Path, deep: bool) -> list[str]:
-    """List the image files in a folder, and with `deep` in all below, sorted by path, without hidden ones."""
-    Image.init()
-    extensions = {
-        e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN
-    }  # without PDF, which Pillow can only write
-
-    def walk(at: str) -> Iterator[str]:
-        with os.scandir(at) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if deep:
-                        yield from walk(entry.path)
-                elif os.path.splitext(entry.name)[1].lower() in extensions and entry.is_file():
-                    yield entry.path
-
-    try:
-        return sorted(walk(str(folder)), key=_parts)
-    except OSError as error:
-        raise DataError(
-            f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
-            "or move it elsewhere"
-        ) from error
+def _name(folder: str) -> str:
+    return os.path.basename(folder)
 
 
-def _parts(file: str) -> list[str]:
-    return file.split(os.sep)
-
-
-def _divide(files: list[str], labels: dict[str, int], split: str) -> list[str]:
-    """Return the files of one split: 80 : 20 within each class, shuffled the same way each time."""
+def _divide(found: _Labelled, split: str, holdout: float) -> list[str]:
+    """Return the files of one split, divided within each class and shuffled the same way each time."""
     groups: dict[int, list[str]] = {}
-    for file in files:
-        groups.setdefault(labels.get(file, 0), []).append(file)
+    for file in found.files:
+        groups.setdefault(found.labels.get(file, 0), []).append(file)
     kept = []
     for group in groups.values():
         order = np.random.default_rng(0).permutation(len(group))
-        kept += [group[i] for i in order[share(len(group), split)]]
-    return sorted(kept, key=_parts)
+        kept += [group[i] for i in order[share(len(group), split, holdout)]]
+    return sorted(kept, key=parts)
+
+
+# --- what is told of them -----------------------------------------------------------------------
+
+
+def _spread(files: list[str]) -> list[str]:
+    """Return at most LOOKED_AT of the files, evenly spread."""
+    return files[:: -(-len(files) // LOOKED_AT) or 1]
+
+
+def _value_range(request: Request, files: list[str], headers: list[Header]) -> ValueRange | None:
+    """Return the range that the user gave, or that of the files deeper than 8 bits, of which a sample is decoded."""
+    if request.value_range is not None:
+        return ValueRange(*request.value_range, every=True)
+    deep = [h.file for h in headers if is_deep(h.mode)]
+    return find_range(deep) if deep else None
+
+
+def _layout(found: _Labelled, mode: str) -> str:
+    if found.classes:
+        return "each sub-folder is a class (--labels none if they are not)"
+    return "sub-folders are no classes, no labels" if mode == "none" else "no sub-folders, no labels"
+
+
+def _by_ending(files: list[str]) -> dict[str, int]:
+    return dict(Counter(os.path.splitext(file)[1].lower() for file in files))
+
+
+def _class_counts(found: _Labelled, files: list[str]) -> dict[str, int]:
+    counts = Counter(found.classes[found.labels[file]] for file in files) if found.classes else Counter()
+    return {name: counts[name] for name in found.classes}
+
+
+def _extent(headers: list[Header]) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the least and the greatest width and height."""
+    if not headers:
+        return None
+    widths, heights = zip(*(h.size for h in headers), strict=True)
+    return (min(widths), min(heights)), (max(widths), max(heights))

@@ -1,15 +1,17 @@
 """ImageSet: images in memory, with labels where they are known, and their statistics."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import shapes
+from .found import Found
 
 STATISTICS_IMAGES = 4096  # mean and standard deviation are computed from at most so many images
+CONSTANT = 4  # levels of 255 by which the pixels of an image without content may differ, as JPEG makes them
 Index = slice | Tensor | np.ndarray | Sequence[int]  # a slice, positions, or one truth value for each image
 
 
@@ -37,11 +39,13 @@ def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
 class ImageSet:
     """Images in memory, with labels and factors where they are known.
 
-    images    uint8 (N, 3, H, W)
-    labels    int64 (N,), or None
-    classes   the name of each label; empty without labels
-    factors   the shapes.Factors of each image, or None
-    skipped   files that could not be read and were left out
+    images      uint8 (N, 3, H, W)
+    labels      int64 (N,), or None
+    classes     the name of each label; empty without labels
+    factors     the shapes.Factors of each image, or None
+    unreadable  files that could not be read and were left out, with the reason
+    files       absolute path of each image, encoded: bytes (N,); None for images that are from no files
+    found       what the folder holds that the images are from, or None
     """
 
     name: str
@@ -50,7 +54,9 @@ class ImageSet:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     factors: shapes.Factors | None = None
-    skipped: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: np.ndarray | None = field(default=None, repr=False, compare=False)
+    found: Found | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,7 +65,8 @@ class ImageSet:
         """Return the images at this index: a slice, or a tensor of positions or of truth values."""
         labels = None if self.labels is None else self.labels[index]
         factors = None if self.factors is None else self.factors[index]
-        return replace(self, images=self.images[index], labels=labels, factors=factors)
+        files = None if self.files is None else self.files[index if isinstance(index, slice) else np.asarray(index)]
+        return replace(self, images=self.images[index], labels=labels, factors=factors, files=files)
 
     def __repr__(self) -> str:
         n, _, height, width = self.images.shape
@@ -73,6 +80,11 @@ class ImageSet:
         height, width = self.images.shape[2:]
         return height, width
 
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The files that could not be read and were left out."""
+        return tuple(self.unreadable)
+
     def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
         """Iterate over all images in order, in batches uint8 (b, 3, H, W)."""
         return iter(self.images.split(batch_size))
@@ -84,6 +96,15 @@ class ImageSet:
     def statistics(self) -> tuple[list[float], list[float]]:
         """Compute mean and standard deviation of each channel, as values in [0, 1], from at most 4,096 images."""
         return statistics(self[statistics_rows(len(self))].batches())
+
+
+def nearly_constant(images: Tensor) -> Tensor:
+    """Return which of these images have no content: all pixels within CONSTANT levels of each other, in each channel.
+
+    uint8 (N, C, H, W) -> bool (N,).
+    """
+    pixels = images.flatten(2)
+    return (pixels.amax(2).int() - pixels.amin(2).int()).amax(1) <= CONSTANT
 
 
 def statistics_rows(n: int) -> slice:

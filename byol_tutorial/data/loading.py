@@ -12,6 +12,7 @@ A new source is a function from a Request to an ImageSet or a StreamedSet, and o
 """
 
 import os
+import tempfile
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ..config.errors import DataError
 from .embedded import load_digits, load_shapes
 from .folder import load_folder
 from .image_set import ImageSet
-from .request import Request, Source, in_memory
+from .request import HOLDOUT, Request, Source, in_memory
 from .streaming import StreamedSet
 from .torchvision_sets import TORCHVISION, load_torchvision
 
@@ -41,12 +42,16 @@ def load(
     corrupt: str = "refuse",
     root: str | Path | None = None,
     stream: bool | None = None,
+    labels: str = "auto",
+    holdout: float = HOLDOUT,
+    value_range: tuple[float, float] | None = None,
 ) -> ImageSet | StreamedSet:
     """Load images by name; see the module's docstring for the names.
 
     Args:
         split: "train" or "test". A folder with train/ and test/ (or val/) inside keeps its own split;
-            any other folder, and a torchvision set without one, is divided 80 : 20, the same way each time.
+            any other folder, and a torchvision set without one, is divided 80 : 20, the same way each time;
+            see `holdout`.
         size: pixels a side. Default: the images' own size where all are square, equal and at most 96 px; else 96.
             Images are resized by their shorter side and cropped to the centre.
         limit: the largest number of images, drawn without repetition, the same for the same seed.
@@ -56,13 +61,19 @@ def load(
         root: where torchvision keeps its sets. Default: $BYOL_DATA, else ~/.cache/byol_tutorial.
         stream: leave a folder's images on disk and decode them while training. Default: where they would take
             more than 4 GiB of memory.
+        labels: whether the sub-folders of a folder are classes. "auto": if there are any; "folders": they must be
+            there; "none": they mean nothing, such as dates or patients.
+        holdout: share of a folder's images, in [0, 1), that are kept for tests where it has no split of its own.
+        value_range: the values (LOW, HIGH) that become 0 and 255 in a folder's images. Default: 8-bit images are
+            taken as they are; for deeper ones, one range is found from a sample of the files, see value_range.py.
 
     Raises:
         DataError: an unknown name, or a value that is not allowed; a folder that is missing, holds no image or only
             one, has a class without images or a file that cannot be read; a set that cannot be downloaded.
     """
-    request = Request(name, split, size, limit, seed, corrupt, Path(root or default_root()), stream)
-    return source_of(name)(request)
+    source = source_of(name)
+    place = Path(root or default_root())
+    return source(Request(name, split, size, limit, seed, corrupt, place, stream, labels, holdout, value_range))
 
 
 def source_of(name: str) -> Source:
@@ -85,5 +96,17 @@ def source_of(name: str) -> Source:
 
 
 def default_root() -> Path:
-    """Return the folder where torchvision keeps its sets: $BYOL_DATA, else ~/.cache/byol_tutorial."""
-    return Path(os.environ.get("BYOL_DATA") or Path.home() / ".cache" / "byol_tutorial")
+    """Return the folder where torchvision keeps its sets: $BYOL_DATA, else `kept_folder`."""
+    return Path(os.environ.get("BYOL_DATA") or kept_folder())
+
+
+def kept_folder() -> Path:
+    """Return the folder for what is kept between runs: ~/.cache/byol_tutorial.
+
+    A user without a home folder, as in some containers, gets a folder among temporary files.
+    """
+    try:
+        return Path.home() / ".cache" / "byol_tutorial"
+    except RuntimeError:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        return Path(tempfile.gettempdir()) / f"byol_tutorial-{user}"

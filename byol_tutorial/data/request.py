@@ -1,5 +1,6 @@
 """Request: what `load` was asked for, with every value checked."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from .image_set import ImageSet
 from .streaming import StreamedSet
 
 SPLITS = ("train", "test")
+LABELS = ("auto", "folders", "none")
+HOLDOUT = 0.2  # share of the images that a source without a split of its own keeps for tests
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Request:
     corrupt: str
     root: Path
     stream: bool | None
+    labels: str = "auto"
+    holdout: float = HOLDOUT
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -40,6 +46,19 @@ class Request:
         _check_whole("seed", self.seed, 0)
         if self.stream not in (None, True, False):
             raise DataError(f"stream={self.stream!r}: choose True or False, or None to let the size decide")
+        if self.labels not in LABELS:
+            raise DataError(f"labels={self.labels!r}: choose one of {', '.join(LABELS)}")
+        if isinstance(self.holdout, bool) or not isinstance(self.holdout, int | float) or not 0 <= self.holdout < 1:
+            raise DataError(f"holdout={self.holdout!r}: give the share of images kept for tests, from 0 to below 1")
+        if self.value_range is not None:
+            _check_range(self.value_range)
+        for name, value, usual in (
+            ("labels", self.labels, "auto"),
+            ("holdout", self.holdout, HOLDOUT),
+            ("value_range", self.value_range, None),
+        ):
+            if value != usual and not self.name.startswith("folder:"):
+                raise DataError(f"{name}={value!r}: it is for folder:PATH; {self.name!r} has its own, leave it out")
 
 
 Source = Callable[[Request], ImageSet | StreamedSet]
@@ -63,3 +82,12 @@ def in_memory(make: Callable[[Request], ImageSet]) -> Source:
 def _check_whole(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
         raise DataError(f"{name}={value!r}: give a whole number, at least {least}")
+
+
+def _check_range(value: object) -> None:
+    try:
+        low, high = map(float, value)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DataError(f"value_range={value!r}: give two numbers, the first below the second, such as (0, 4095)")

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,8 +29,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..config.errors import DataError
-from .decode import UNREADABLE, open_picture, to_tensor
+from .decode import UNREADABLE, open_picture, reason_of, to_tensor
+from .found import Found
 from .image_set import ImageSet, Index, draw_positions, statistics, statistics_rows
+from .value_range import ValueRange
 
 Positions = Tensor | Sequence[int]  # of the images of one batch
 MOST_WORKERS = 8
@@ -46,6 +48,8 @@ class StreamedSet:
     labels    int64 (N,), or None
     classes   the name of each label; empty without labels
     corrupt   "refuse": an unreadable file raises DataError; "skip": the next readable file takes its place
+    value_range  the values that become 0 and 255, see value_range.py, or None
+    found     what the folder holds, or None
     """
 
     name: str
@@ -55,6 +59,8 @@ class StreamedSet:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     corrupt: str = "refuse"
+    value_range: ValueRange | None = None
+    found: Found | None = field(default=None, repr=False, compare=False)
     _unreadable: dict[str, str] = field(
         default_factory=dict, repr=False
     )  # file: reason; shared with all parts of this set
@@ -87,6 +93,11 @@ class StreamedSet:
         """The files that this set, or a part of it, has found unreadable so far."""
         return tuple(self._unreadable)
 
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The same files, with the reason."""
+        return self._unreadable
+
     def sample(self, n: int, seed: int = 0) -> ImageSet:
         """Draw n images into memory without repetition, the same for the same seed; all of them if there are no more.
 
@@ -94,18 +105,23 @@ class StreamedSet:
         """
         part = self[draw_positions(len(self), n, seed)]
         images, kept = torch.empty(len(part), 3, self.size, self.size, dtype=torch.uint8), []
-        read = _Reader(part.files, part.size)  # without substitutes, so that every image keeps its own label
+        reasons: dict[str, str] = {}
+        read = _Reader(
+            part.files, part.size, self.value_range
+        )  # without substitutes, so that every image keeps its own label
         with ThreadPoolExecutor() as pool:
             for i, (image, unreadable) in enumerate(pool.map(read, range(len(part)))):
                 self._note(unreadable)
+                reasons |= unreadable
                 if image is not None:
                     images[i] = image
                     kept.append(i)
         if not kept:
             raise _nothing_readable(unreadable)
         labels = None if part.labels is None else part.labels[kept]
-        skipped = tuple(map(os.fsdecode, np.delete(part.files, kept)))
-        return ImageSet(self.name, self.split, images[kept], labels, self.classes, skipped=skipped)
+        return ImageSet(
+            self.name, self.split, images[kept], labels, self.classes, unreadable=reasons, files=part.files[kept]
+        )
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Compute mean and standard deviation of each channel, in [0, 1], from at most 4,096 images, read once."""
@@ -148,7 +164,7 @@ class StreamedSet:
         return _Loader(self, index_batches, workers, pin_memory)
 
     def _reader(self) -> "_Reader":
-        return _Reader(self.files, self.size, SUBSTITUTES if self.corrupt == "skip" else 0)
+        return _Reader(self.files, self.size, self.value_range, SUBSTITUTES if self.corrupt == "skip" else 0)
 
     def _accept(self, images: Tensor | None, unreadable: dict[str, str]) -> Tensor:
         """Note the files that a reader could not read, and return its images; raise DataError if it has none."""
@@ -199,8 +215,8 @@ def default_workers() -> int:
 class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
     """A decoder of files. It is all that a worker gets, so it holds nothing but names."""
 
-    def __init__(self, files: np.ndarray, size: int, substitutes: int = 0):
-        self.files, self.size, self.substitutes = files, size, substitutes
+    def __init__(self, files: np.ndarray, size: int, value_range: ValueRange | None = None, substitutes: int = 0):
+        self.files, self.size, self.value_range, self.substitutes = files, size, value_range, substitutes
 
     def __call__(self, position: int) -> tuple[Tensor | None, dict[str, str]]:
         """Decode this file or, if that fails, the first readable substitute.
@@ -211,9 +227,9 @@ class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
         for k in range(min(1 + self.substitutes, len(self.files))):
             file = os.fsdecode(self.files[(position + k) % len(self.files)])
             try:
-                return to_tensor(open_picture(file, least=self.size), self.size), unreadable
+                return to_tensor(open_picture(file, least=self.size), self.size, self.value_range), unreadable
             except UNREADABLE as error:
-                unreadable[file] = getattr(error, "strerror", None) or str(error).split("\n")[0] or repr(error)
+                unreadable[file] = reason_of(error)
         return None, unreadable
 
     def __getitem__(self, positions: np.ndarray) -> tuple[Tensor | None, dict[str, str]]:

@@ -454,11 +454,13 @@ def test_16_bit_is_divided_by_257(tmp_path, suffix):
     assert found[0, :3, 0].tolist() == [0, 255, 1]
 
 
-def test_32_bit_integers_are_divided_by_257_and_clipped(tmp_path):
-    x = RNG.integers(0, 65536, (8, 8), dtype=np.int32)
-    x[0, :3] = -5, 65535, 2_000_000
-    found = converted(tmp_path, Image.fromarray(x).save, ".tif", mode="I")
-    assert (found == grey3((x.clip(0, 65535) + 128) // 257)).all()
+@pytest.mark.parametrize("high", [1, 255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("kind", [np.int32, np.uint16])
+def test_deep_integers_get_the_full_scale_of_the_fewest_bits_that_hold_them(tmp_path, high, kind):
+    x = RNG.integers(0, high + 1, (8, 8)).astype(kind)
+    x[0, 0] = high
+    found = converted(tmp_path, Image.fromarray(x).save, ".tif", mode="I" if kind == np.int32 else "I;16")
+    assert (found == grey3((x.astype(float) * 255 / high).round())).all()
 
 
 @pytest.mark.parametrize("scale", [1, 255])
@@ -604,7 +606,7 @@ def test_many_damaged_files_are_counted_and_the_first_named(tmp_path):
     for i in range(7):
         plain(tmp_path / "train" / f"good{i}.png", i)
         (tmp_path / "train" / f"bad{i}.png").touch()
-    with pytest.raises(DataError, match=r"7 of 14.*bad0\.png.*bad4\.png and 2 more"):
+    with pytest.raises(DataError, match=r"7 of 14.*bad0\.png \(no format.*bad4\.png \(.*\) and 2 more"):
         folder(tmp_path)
 
 
@@ -719,8 +721,8 @@ def text_only(path: Path) -> Path:
         (empty_folder, ["is empty", "put images"]),
         (one_image, ["1 image", "at least 2"]),
         (one_image_in_a_class, ["1 image", "at least 2"]),
-        (class_without_images, ["'hollow'", "no images", "add some or remove"]),
-        (class_with_text_only, ["'hollow'", "no images", "add some or remove"]),
+        (class_without_images, ["'hollow'", "no images", "add some, remove the folder"]),
+        (class_with_text_only, ["'hollow'", "no images", "add some, remove the folder"]),
         (text_only, ["3 files but no image", ".jpg", "put images"]),
     ],
 )

@@ -1,0 +1,127 @@
+"""Found: what a folder holds, told before anything is trained on it, so that nothing is used or left out in silence."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+NAMED = 5  # so many files or folders are named; the others are counted
+SPECIAL = {  # endings of pictures and films that Pillow cannot read, and what to do
+    "HEIC, convert them to JPEG": (".heic", ".heif"),
+    "DICOM, convert them to PNG or TIFF": (".dcm", ".dicom"),
+    "camera RAW, develop them to TIFF or JPEG": (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2"),
+    "video, extract its frames": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
+    "arrays, load them and make an ImageSet": (".npy", ".npz", ".h5", ".hdf5", ".mat", ".nii"),
+    "vector graphics, render them to PNG": (".svg", ".eps", ".ai"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The contents of a folder of images.
+
+    folder, layout   its path; how it is read, in words
+    files            number of image files by ending
+    others           number of other files by ending
+    left_out         folders that were not entered, with the reason
+    links            number of links to folders that were followed
+    dead_links       links that lead nowhere
+    used             number of images of each split, such as {"train": 80, "test": 20}
+    divided          how the splits came about, in words
+    classes          number of training images of each class; empty without labels
+    sizes            least and greatest width and height among the files that were looked at: (w, h), (w, h)
+    looked_at        number of files whose headers were read for sizes, depth and pages
+    size             pixels a side that the images are brought to
+    deep             number of those files that are deeper than 8 bits
+    value_range      the values that become 0 and 255, if any image is scaled
+    pages            number of those files that hold several pages, of which the first is used
+    constant         names of training images that are constant or nearly so; of a streamed set, in a sample
+    brightest        the brightest of their pixels, of 255
+    unreadable       files that cannot be read, with the reason
+    """
+
+    folder: str
+    layout: str
+    files: dict[str, int]
+    others: dict[str, int]
+    left_out: dict[str, str]
+    links: int
+    dead_links: tuple[str, ...]
+    used: dict[str, int]
+    divided: str
+    classes: dict[str, int]
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None
+    looked_at: int
+    size: int
+    deep: int = 0
+    value_range: tuple[float, float] | None = None
+    pages: int = 0
+    constant: tuple[str, ...] = ()
+    brightest: int = 255
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record for settings.json."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the record as lines to print, what is usual first, what is wrong last; without the unreadable files."""
+        total = sum(self.files.values())
+        lines = [f"{self.folder}: {self.layout}"]
+        lines.append(f"  {total:,} image files: {_counts(self.files)}")
+        lines.append("  " + ", ".join(f"{n:,} {split}" for split, n in self.used.items()) + f"; {self.divided}")
+        if self.classes:
+            ordered = sorted(self.classes.items(), key=lambda item: item[1])
+            (few, least), (many, most) = ordered[0], ordered[-1]
+            share = most / max(1, sum(self.classes.values()))
+            lines.append(
+                f"  {len(ordered)} classes, from {least:,} images ({few}) to {most:,} ({many}, {share:.0%} of all)"
+            )
+        if self.sizes:
+            (w, h), (wide, high) = self.sizes
+            span = f"{w}×{h}" if (w, h) == (wide, high) else f"{w}×{h} to {wide}×{high}"
+            lines.append(f"  {span} px, brought to {self.size}×{self.size}")
+        if self.value_range:
+            low, high = self.value_range
+            lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits; ")
+            lines[-1] += f"values {low:g} to {high:g} become 0 to 255 (--value-range)"
+        if self.pages:
+            lines.append(
+                f"  {self.pages} of {self.looked_at} files looked at hold several pages: only the first is used"
+            )
+        if self.links:
+            lines.append(f"  {_folders(self.links)} reached through links")
+        if self.others:
+            lines.append(f"  not used, not images: {_counts(self.others)}")
+            for words, endings in SPECIAL.items():
+                if n := sum(self.others.get(ending, 0) for ending in endings):
+                    lines.append(f"    {n:,} are {words}")
+        if self.left_out:
+            reasons = Counter(self.left_out.values())
+            for reason, n in reasons.items():
+                names = [folder for folder, why in self.left_out.items() if why == reason]
+                lines.append(f"  not entered, {reason}: {_names(names, n)}")
+        if self.dead_links:
+            lines.append(f"  links that lead nowhere: {_names(self.dead_links, len(self.dead_links))}")
+        if self.constant:
+            lines.append(f"  constant or nearly so: {_names(self.constant, len(self.constant))}")
+        if self.brightest < 64:
+            lines.append(
+                f"  no pixel is brighter than {self.brightest} of 255: if the values use fewer bits than the files have, "
+                "give --value-range"
+            )
+        return lines
+
+
+def _counts(numbers: dict[str, int]) -> str:
+    ordered = sorted(numbers.items(), key=lambda item: -item[1])
+    words = [f"{n:,} {ending or 'without an ending'}" for ending, n in ordered[:NAMED]]
+    rest = sum(n for _, n in ordered[NAMED:])
+    return ", ".join(words) + (f", {rest:,} others" if rest else "")
+
+
+def _names(names: tuple[str, ...] | list[str], n: int) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {n - NAMED} more" if n > NAMED else "")
+
+
+def _folders(n: int) -> str:
+    return "1 folder is" if n == 1 else f"{n} folders are"

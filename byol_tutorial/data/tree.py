@@ -1,0 +1,150 @@
+"""The image files below a folder, and everything else that lies there: counted, so that nothing is left out in silence.
+
+Links to folders are followed, and a link that leads back to a folder above it is not. Folders that systems and
+programs leave behind, and the run folders of this library, hold no data and are not entered.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from PIL import Image
+
+from ..config.errors import DataError
+
+# folders that other programs leave among a user's files, in lower case
+LITTER = frozenset({
+    "@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information", "lost+found", ".trash",
+    ".trashes", ".spotlight-v100", ".fseventsd", "__macosx", "__pycache__", "thumbnails", ".thumbnails", "thumbs",
+})  # fmt: skip
+RUN_FILES = ("settings.json", "checkpoint.pt")  # a folder with both is a run of this library
+RESERVED = ".byol-run"  # so is a folder with this file, which a run writes first
+RUN = "a run folder"
+LITTER_FILES = ("thumbs.db", "desktop.ini")
+
+
+@dataclass
+class Tree:
+    """The contents of a folder, as `look` finds them.
+
+    images      paths of image files, sorted
+    others      number of the other files for each ending, such as {".heic": 12}; "" are files without one
+    left_out    folders that were not entered, with the reason
+    links       number of links to folders that were followed
+    dead_links  links that lead nowhere
+    """
+
+    images: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, str] = field(default_factory=dict)
+    links: int = 0
+    dead_links: list[str] = field(default_factory=list)
+
+    def add(self, other: "Tree") -> None:
+        """Take in what another part of the same folder holds."""
+        self.images += other.images
+        self.others += other.others
+        self.left_out |= other.left_out
+        self.links += other.links
+        self.dead_links += other.dead_links
+
+
+def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathLike[str] | None = None) -> Tree:
+    """Find what lies in a folder, and with `deep` in all folders below.
+
+    root: a folder above this one, to which no link is followed back.
+
+    Raises:
+        DataError: a folder that cannot be listed.
+    """
+    tree = Tree()
+    try:
+        seen = set() if root is None else {_identity(root)}
+        _look(os.fspath(folder), deep, tree, seen)
+    except OSError as error:
+        raise DataError(
+            f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
+            "or move it elsewhere"
+        ) from error
+    tree.images.sort(key=parts)
+    return tree
+
+
+def subfolders(folder: str | os.PathLike[str]) -> tuple[list[str], Tree]:
+    """Return the paths of the folders in a folder that may hold data, sorted, and what was left out beside them.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    beside = look(folder, deep=False)
+    with os.scandir(folder) as entries:
+        found = [entry.path for entry in entries if entry.is_dir()]
+    return sorted((path for path in found if path not in beside.left_out), key=parts), beside
+
+
+def parts(path: str) -> list[str]:
+    """Return the parts of a path, by which paths are sorted: "a/b" comes before "a-1/b"."""
+    return path.split(os.sep)
+
+
+def not_data(name: str, names: Iterable[str]) -> str:
+    """Return why a folder of this name, with these entries, holds no data; "" where it may."""
+    if name.lower() in LITTER:
+        return "left by the system or another program"
+    if name.startswith((".", "__")):
+        return "hidden"
+    names = set(names)
+    if RESERVED in names or names.issuperset(RUN_FILES):
+        return RUN
+    return ""
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """Return the endings of files that Pillow can read, in lower case, with the dot."""
+    Image.init()
+    return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN)  # not PDF, for example
+
+
+def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> None:
+    """Add what lies in a folder to the tree. `seen` are the folders that were entered."""
+    seen.add(_identity(folder))
+    with os.scandir(folder) as opened:
+        entries = sorted(opened, key=lambda entry: entry.name)
+    for entry in entries:
+        ending = os.path.splitext(entry.name)[1].lower()
+        if entry.is_dir():
+            if reason := _closed(entry, seen):
+                tree.left_out[entry.path] = reason
+            elif deep:
+                tree.links += entry.is_symlink()
+                _look(entry.path, deep, tree, seen)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            tree.dead_links.append(entry.path)
+        elif entry.name.startswith(".") or entry.name.lower() in LITTER_FILES:
+            continue
+        elif ending in extensions() and entry.is_file():
+            tree.images.append(entry.path)
+        else:
+            tree.others[ending] += 1
+
+
+def _closed(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> str:
+    """Return why a folder is not entered; "" where it is."""
+    if reason := not_data(entry.name, ()):
+        return reason
+    inside = os.listdir(entry.path)
+    if reason := not_data(entry.name, inside):
+        return reason
+    below = [os.path.join(entry.path, name) for name in inside if not name.startswith(".")]
+    if below and all(os.path.isdir(path) and not_data("", os.listdir(path)) == RUN for path in below):
+        return "a folder of runs"
+    return "used already, through a link" if _identity(entry.path) in seen else ""
+
+
+def _identity(folder: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return what tells a folder from all others, by whatever path it is reached."""
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino

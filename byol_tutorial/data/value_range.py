@@ -1,0 +1,78 @@
+"""The value range of images that are deeper than 8 bits: found once for a folder, so that one scale serves all of it.
+
+A microscope stores 12 bits in 16, a satellite reflectances from 0 to 10,000, a scanner signed numbers. Scaled by what
+the file could hold, such images turn black or white; scaled one by one, they lose the brightness that tells them apart.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+SAMPLE = 64  # files whose pixels decide the range
+FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # of a mask, and of 8, 10, 12, 14 and 16 bits
+OUTLIER = 10  # a value further out than so many times the span of 99.8 % of the values does not count
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The values that become 0 and 255; those outside are clipped.
+
+    every    whether 8-bit images are scaled too, as a range given by the user demands
+    """
+
+    low: float
+    high: float
+    every: bool = False
+
+    def to_uint8(self, values: np.ndarray) -> np.ndarray:
+        """Scale values linearly from [low, high] to [0, 255], rounded; NaN becomes low."""
+        scaled = (np.nan_to_num(values.astype(np.float64), nan=self.low) - self.low) / (self.high - self.low)
+        return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+def is_deep(mode: str) -> bool:
+    """Return whether a Pillow mode holds integers of more than 8 bits, or floats."""
+    return mode.startswith("I") or mode == "F"
+
+
+def range_of(values: np.ndarray) -> ValueRange:
+    """Choose the range for images with these values, of any shape.
+
+    Integers of at least 0 get the full scale of the fewest bits that hold them: 3,900 gets 0 to 4,095. Floats within
+    [0, 1] or [0, 255] get that. Anything else gets its own least and greatest value. Values that are not finite, and
+    outliers such as dead pixels, do not count.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return ValueRange(0, 1)
+    low, high = float(values.min()), float(values.max())
+    inner_low, inner_high = np.percentile(values, (0.1, 99.9))
+    reach = OUTLIER * (inner_high - inner_low)
+    if reach > 0:
+        low = low if inner_low - low <= reach else float(inner_low)
+        high = high if high - inner_high <= reach else float(inner_high)
+    integers = bool((values == np.round(values)).all())
+    if low >= 0 and integers and high <= FULL_SCALES[-1]:
+        return ValueRange(0, next(scale for scale in FULL_SCALES if high <= scale))
+    if low >= 0 and high <= 255:
+        return ValueRange(0, 1 if high <= 1 else 255)
+    return ValueRange(0 if 0 <= low < high / 2 else low, high) if low < high else ValueRange(low, low + 1)
+
+
+def find_range(files: Sequence[str | os.PathLike[str]]) -> ValueRange | None:
+    """Find the range of a folder's deep images from at most 64 of them, evenly spread; None where none can be read."""
+    values = []
+    for file in files[:: -(-len(files) // SAMPLE) or 1]:
+        try:
+            with Image.open(file) as image:
+                pixels = np.asarray(image).astype(np.float64).ravel()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue  # it is refused, or skipped, when it is loaded
+        values.append(pixels[:: -(-pixels.size // 2**18) or 1])
+    return range_of(np.concatenate(values)) if values else None
