@@ -46,11 +46,24 @@ def resolve_compile(choice: str, device: torch.device, steps: int) -> bool:
     """Return whether `Config.compile` means to compile, in a run of so many steps.
 
     "auto" compiles on CUDA, where a C compiler and Triton are there, and the run is long enough.
+
+    Raises:
+        TrainingError: "on" where there is no compiler, found out now and not at the first step.
     """
-    if choice != "auto":
-        return choice == "on"
-    c_compiler = any(shutil.which(name) for name in (os.environ.get("CC") or "cc", "gcc", "clang"))
-    return device.type == "cuda" and steps >= LONG and c_compiler and importlib.util.find_spec("triton") is not None
+    if choice == "off":
+        return False
+    cuda = device.type == "cuda"
+    compilers = ("gcc", "clang") if cuda else ("g++", "clang++", "c++", "cl")
+    own = os.environ.get("CC" if cuda else "CXX")
+    found = any(shutil.which(name) for name in (own, "cc" if cuda else None, *compilers) if name)
+    triton = not cuda or importlib.util.find_spec("triton") is not None
+    if choice == "on" and not (found and triton):
+        needed = f"a {'C' if cuda else 'C++'} compiler such as {compilers[0]}" if not found else "Triton"
+        raise TrainingError(
+            f"compile='on' needs {needed}, and there is none here: install it, or leave compile (--compile) out, which "
+            "changes the speed only"
+        )
+    return choice == "on" or (cuda and steps >= LONG and found and triton)
 
 
 # parts of the messages of the operating system, of CUDA, and of CUDA's libraries

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class StopFlag(threading.Event):
@@ -42,17 +43,33 @@ def stop_flag(signals: tuple[int, ...]) -> Iterator[StopFlag]:
 
 
 @contextmanager
-def ignored(number: int) -> Iterator[None]:
-    """Ignore this signal within the context, unless a `stop_flag` handles it; if SystemExit ends it, also later."""
+def ignored(*numbers: int) -> Iterator[None]:
+    """Ignore these signals within the context, unless a `stop_flag` handles them; if SystemExit ends it, also later."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(number, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     except SystemExit:
         raise
     except BaseException:
-        signal.signal(number, before)
+        _restore(before)
         raise
-    signal.signal(number, before)
+    _restore(before)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def ending_signals() -> tuple[int, ...]:
+    """Return the signals that ask a process to end: SIGTERM, and SIGHUP, which a terminal sends when it is closed.
+
+    SIGHUP is left out where the process was started to ignore it, as nohup does, and on Windows, which has none.
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    return (
+        (signal.SIGTERM,) if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN else (signal.SIGTERM, hangup)
+    )

@@ -442,11 +442,14 @@ class Trainer:
         test: ImageSet | StreamedSet | None = None,
         device: str | torch.device = "auto",
         config: Config | dict[str, Any] | None = None,
+        same_images: bool = True,
     ) -> "Trainer":
         """Build a Trainer in the state that `save` wrote, and restore Python's, NumPy's and torch's random states.
 
         Args:
             config: the config, or some of its fields, that the checkpoint must have. By default it may have any.
+            same_images: whether `train` must hold the images that the run was trained on, as going on with it needs.
+                The encoder can be evaluated on others.
 
         Raises:
             CheckpointError: the file is missing, damaged, no checkpoint of this library, or not one of a whole run.
@@ -459,7 +462,8 @@ class Trainer:
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
         refuse_other_config(path, saved, config)
         trainer = cls(saved, train, test, device)
-        refuse_other_images(path, state["data"], trainer.fingerprint)
+        if same_images:
+            refuse_other_images(path, state["data"], trainer.fingerprint)
         restore(path, trainer, state)
         trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored
         return trainer

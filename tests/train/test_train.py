@@ -18,6 +18,7 @@ from byol_tutorial.config.config import FIELDS, LIVE
 from byol_tutorial.config.errors import TrainingError
 from byol_tutorial.config.fields import METHODS
 from byol_tutorial.data import streaming
+from byol_tutorial.evaluate.diagnose import judged_with
 from byol_tutorial.runtime import device as hardware
 from byol_tutorial.train import checkpoint
 from byol_tutorial.train.optim import build_optimizer, lr_factor_at, set_hyperparameters
@@ -397,6 +398,7 @@ def test_views_of_another_size_than_the_images(train):
 def test_a_compiled_run_is_the_plain_one_through_live_changes_and_a_checkpoint(train, tmp_path, monkeypatch):
     """With the compiler's front end alone, which is what could go wrong; its C++ takes long and may be missing."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(hardware.shutil, "which", lambda name: f"/usr/bin/{name}")
     plain, compiled = tiny(train), tiny(train, compile=True)
     assert isinstance(compiled._forward, torch._dynamo.OptimizedModule)
     for predictor in ("mlp", "identity", "optimal"):
@@ -529,9 +531,20 @@ def test_the_environment_hides_progress_bars_in_notebooks_too(train, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("device", "needed"), [("cpu", r"C\+\+ compiler such as g\+\+"), ("cuda", "C compiler such as gcc")]
+)
+def test_compiling_without_a_compiler_is_refused_at_once(monkeypatch, device, needed):
+    monkeypatch.setattr(hardware.shutil, "which", lambda name: None)
+    with pytest.raises(TrainingError, match=f"compile='on' needs a {needed}, .*leave compile"):
+        hardware.resolve_compile("on", torch.device(device), 10)
+    assert not hardware.resolve_compile("auto", torch.device(device), 10**6)
+    assert not hardware.resolve_compile("off", torch.device(device), 10)
+
+
+@pytest.mark.parametrize(
     ("choice", "device", "steps", "compiler", "expected"),
     [
-        ("on", "cpu", 1, False, True), ("off", "cuda", 10**6, True, False),
+        ("on", "cpu", 1, True, True), ("off", "cuda", 10**6, True, False),
         ("auto", "cuda", 10_000, True, True), ("auto", "cuda", 9_999, True, False), ("auto", "cuda", 10**6, False, False),
         ("auto", "cpu", 10**6, True, False),
     ],
@@ -539,7 +552,9 @@ def test_the_environment_hides_progress_bars_in_notebooks_too(train, monkeypatch
 def test_auto_compiles_long_runs_on_cuda_where_there_is_a_compiler(
     monkeypatch, choice, device, steps, compiler, expected
 ):
-    monkeypatch.setattr(hardware.shutil, "which", lambda name: "/usr/bin/cc" if compiler and name == "cc" else None)
+    monkeypatch.setattr(
+        hardware.shutil, "which", lambda name: "/usr/bin/cc" if compiler and name in ("cc", "c++") else None
+    )
     monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: name == "triton" or None)
     monkeypatch.delenv("CC", raising=False)
     assert hardware.resolve_compile(choice, torch.device(device), steps) == expected
@@ -594,3 +609,35 @@ def test_a_target_that_is_exchanged_is_followed(train):
     before = [p.clone() for p in trainer.model.target.parameters()]
     trainer.step()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.target.parameters(), strict=True))
+
+
+# --- images without content ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["black", "nearly constant", "copies of one picture"])
+def test_a_run_on_images_without_content_is_not_called_a_collapse(kind):
+    images = torch.zeros(64, 3, 32, 32, dtype=torch.uint8)
+    if kind == "nearly constant":
+        images += torch.randint(0, 255, (64, 1, 1, 1), dtype=torch.uint8)
+        images[:, :, ::2] += (images[:, :, ::2] < 250).to(torch.uint8)
+    elif kind == "copies of one picture":
+        images += torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
+    config = bt.Config(epochs=2, warmup_epochs=0.5, batch_size=32, width=4, hidden_dim=16, projection_dim=8)
+    plain = config.replace(jitter_p=0.0, grayscale_p=0.0, crop_area=(1.0, 1.0), blur_p=0.0, flip_p=0.0, solarize_p=0.0)
+    trainer = bt.Trainer(plain, bt.ImageSet("photos", "train", images), device="cpu").run(progress=False)
+    assert trainer.diagnosis().verdict not in ("collapse", "partial collapse")
+    with bt.Session.of(trainer) as session:
+        assert "collapse" not in session.snapshot().verdict
+    if trainer.report().std < 0.5:
+        assert trainer.report().verdict == trainer.diagnosis().verdict == "no content"
+        assert "look at the images" in str(trainer.report())
+
+
+def test_a_collapse_on_images_with_content_stays_a_collapse(train):
+    z = torch.ones(40, 8) + 1e-4 * torch.randn(40, 8)
+    report = bt.collapse_report(z)
+    assert judged_with(report, train.images[:40]) == report
+    assert judged_with(report, train.images[:1].repeat(40, 1, 1, 1)).verdict == "no content"
+    assert (
+        judged_with(bt.collapse_report(torch.randn(40, 8)), train.images[:1].repeat(40, 1, 1, 1)).verdict == "healthy"
+    )
