@@ -12,6 +12,7 @@ from .data import ImageSet, StreamedSet, load
 from .evaluate import accuracies, compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
 from .evaluate.diagnose import collapse_report
 from .evaluate.embed import pca_embedding, umap_embedding
+from .evaluate.image_files import embed_images
 from .evaluate.pretrained import guest
 from .evaluate.protocols import PROTOCOLS
 from .live.experiment import Experiment, rebuild
@@ -44,6 +45,7 @@ __all__ = [
     "config",
     "diagnose",
     "embed",
+    "embed_images",
     "evaluate",
     "factor_probe",
     "features",

@@ -7,6 +7,7 @@ from typing import Any, Self
 from ..data.folder import NoTestImages
 from ..data.image_set import ImageSet
 from ..data.loading import load
+from ..data.request import HOLDOUT
 from ..data.streaming import StreamedSet
 from ..runtime.distributed import main_first
 
@@ -25,6 +26,9 @@ class DataSource:
     limit: int | None = None
     corrupt: str = "refuse"
     stream: bool | None = None
+    labels: str = "auto"
+    holdout: float = HOLDOUT
+    value_range: tuple[float, float] | None = None
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
@@ -34,6 +38,8 @@ class DataSource:
             TypeError: the content is not a dictionary, has no name, or has a field that does not exist.
         """
         source = cls(**content)
+        if source.value_range is not None:
+            source = replace(source, value_range=tuple(source.value_range))  # JSON has lists only
         if not isinstance(source.name, str):
             raise TypeError(f"name={source.name!r} is not a string")
         return source

@@ -1,41 +1,64 @@
 """byol-tutorial embed: write the representations of images, and a map of them."""
 
+import csv
+import io
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy
+import numpy as np
 import rich_click as click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config.errors import UserError
+from ..data.image_set import draw_positions
+from ..data.loading import SOURCES
 from ..evaluate.embed import KINDS, pca_embedding, umap_embedding
 from ..evaluate.features import features
+from ..evaluate.image_files import embed_images, list_images
 from ..runtime.device import resolve_device
 from ..runtime.files import write_atomically
+from ..train.encoder_file import load_encoder
 from . import run_folder
 from .console import console
-from .data_source import DataSource, Images
-from .options import DEVICE, guest_options, load_guests
+from .data_source import DataSource
+from .options import CORRUPT, DEVICE, RangeType, UserPath, guest_options, load_guests
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
+LIMIT = 5000  # images of the run's own data, unless a limit is given
+ENDINGS = (".npz", ".csv", ".parquet")
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(KINDS), default="umap", help="how the map is made [umap]")
-@click.option("--split", type=click.Choice(["train", "test"]), help="which images are mapped [test, if there are any]")
-@click.option("--data", help="data to take the images from, resized to the size of the run's images [those of the run]")
-@click.option("--limit", type=click.IntRange(4), default=5000, help="largest number of images [5000]")
+@click.argument("run", type=UserPath())
+@click.option(
+    "--data", multiple=True, metavar="PATH", help="image files or folders to embed, all of them [the run's own]"
+)
+@click.option("--out", type=UserPath(), help="file to write, .npz, .csv or .parquet [RUN/embeddings.npz]")
+@click.option(
+    "--kind", type=click.Choice([*KINDS, "none"]), default="umap", help="how the map is made; or no map [umap]"
+)
+@click.option(
+    "--split", type=click.Choice(["train", "test"]), help="which of the run's images [test, if there are any]"
+)
+@click.option("--limit", type=click.IntRange(1), help=f"largest number of images [of --data all, else {LIMIT}]")
+@click.option("--corrupt", **CORRUPT)
+@click.option("--value-range", type=RangeType(), help="values of --data that become 0 and 255 [as in training]")
 @guest_options
 @click.option("--seed", type=int, default=0, help="seed for the map and for the choice of images [0]")
 @click.option("--device", **DEVICE)
 def embed(
     run: Path,
+    data: tuple[str, ...],
+    out: Path | None,
     kind: str,
     split: str | None,
-    data: str | None,
-    limit: int,
+    limit: int | None,
+    corrupt: str | None,
+    value_range: tuple[float, float] | None,
     guests: tuple[str, ...],
     guest_size: int | None,
     seed: int,
@@ -43,65 +66,165 @@ def embed(
 ) -> None:
     """Write the representations of images by the encoder in run folder RUN, and a map of them.
 
-    RUN/embeddings.npz, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1
-    where unknown; and the names of the classes. RUN/figures/map.png shows the map.
+    Only the encoder of the run is needed, not the images that it was trained on. --data names other images: files or
+    folders, of which all images are taken, one is enough. Their representations go to RUN/embeddings-NAME.npz, unless
+    --out says otherwise.
+
+    An .npz file, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1 where
+    unknown; the names of the classes; and the file of each image. A .csv or .parquet file has a row per image: file,
+    label, map and features. RUN/figures/map.png shows the map.
 
     With guests, their representations are written instead: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
-    invited = load_guests(guests, guest_size, resolve_device(device))
-    trainer, images, test = run_folder.open_run(run, device)
-    if data is not None:
-        images, test = DataSource(data, size=images.image_size[0]).load()
-    chosen = choose(images, test, split, limit, seed)
-    for name, encoder in (invited or {"": trainer.model.encoder}).items():
-        y = features(encoder, chosen)
-        points = pca_embedding(y) if kind == "pca" else umap_embedding(y, seed)
-        file = write_map(run, name, kind, chosen, y, points)
-        console.print(f"{name or run}: {chosen!r}; features {tuple(y.shape)} and their map in {file}")
+    if out is not None and out.suffix.lower() not in ENDINGS:
+        raise UserError(f"--out {out}: give a file that ends in {', '.join(ENDINGS)}")
+    if out is not None and len(guests) > 1:
+        raise UserError(f"--out {out}: it is for one encoder; leave it out, or name one guest")
+    if data and split is not None:
+        raise UserError(f"--split {split}: --data takes all images; leave one of them out")
+    place = resolve_device(device)
+    encoders: dict[str, nn.Module] = dict(load_guests(guests, guest_size, place))
+    source = run_folder.read_source(run)
+    encoders = encoders or {"": load_encoder(run / "encoder.safetensors").to(place)}
+    named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
+    for name, encoder in encoders.items():
+        if named is not None:
+            table, suffix = of_run(encoder, named, None, limit or LIMIT, seed), "-".join(filter(None, (data[0], name)))
+        elif data:
+            size, scale = run_folder.image_size(run), value_range or run_folder.value_range(run)
+            table = of_files(encoder, data, size, scale, corrupt or source.corrupt, limit, seed)
+            suffix = "-".join(filter(None, (run_folder.plain_name(Path(data[0]).name), name)))
+        else:
+            source = replace(source, corrupt=corrupt or source.corrupt)
+            table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name
+        if kind != "none" and len(table["features"]) > 1:
+            table["map"] = map_of(table["features"], kind, seed).numpy()
+        file = out or run / f"embeddings{_suffix(suffix)}.npz"
+        write_table(file, table)
+        words = f"{name or run}: features {tuple(table['features'].shape)} of {len(table['features']):,} images"
+        if "map" in table:
+            words += f" and their map ({TITLES[kind]})"
+            write_map(run, suffix, kind, table)
+        console.print(f"{words} in {file}")
 
 
-def choose(images: Images, test: Images | None, split: str | None, limit: int, seed: int) -> Images:
-    """Return the images of a split, or a random sample of `limit` of them if there are more.
+def is_set(name: str) -> bool:
+    """Return whether this is the name of a data set, and not a file or folder here."""
+    return name in SOURCES and not Path(name).exists()
 
-    Without a split, these are the test images if there are any, else the train images.
+
+def of_files(
+    encoder: nn.Module,
+    paths: tuple[str, ...],
+    size: int | None,
+    value_range: tuple[float, float] | None,
+    corrupt: str,
+    limit: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the features of all image files that the paths name, or of a random sample of `limit`.
+
+    In a single folder whose images all lie in sub-folders, these are the classes.
+    """
+    places = [os.path.expanduser(path.removeprefix("folder:")) for path in paths]
+    files = list_images(places)
+    if limit is not None and limit < len(files):
+        files = [files[i] for i in draw_positions(len(files), limit, seed)]
+    found = embed_images(encoder, files, size, value_range, corrupt)
+    for file, reason in found.unreadable.items():
+        console.print(f"  left out, cannot be read: {file} ({reason})")
+    above = [Path(file).relative_to(places[0]).parts[:-1] for file in found.files] if len(places) == 1 else [()]
+    if places[0] in found.files or not all(above):
+        labels, classes = torch.full((len(found.files),), -1), ()
+    else:
+        classes = tuple(sorted({folders[0] for folders in above}))
+        labels = torch.tensor([classes.index(folders[0]) for folders in above])
+    return {"features": found.features, "labels": labels, "classes": classes, "files": found.files}
+
+
+def of_run(encoder: nn.Module, source: DataSource, split: str | None, limit: int, seed: int) -> dict[str, Any]:
+    """Return the features of the run's own images of a split; without one, of its test images if there are any.
 
     Raises:
         UserError: split "test" without test images.
+        DataError: the images are not there.
     """
+    images, test = source.load()
     if split == "test" and test is None:
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
     chosen = images if split == "train" or test is None else test
-    return chosen if len(chosen) <= limit else chosen.sample(limit, seed)
+    chosen = chosen if len(chosen) <= limit else chosen.sample(limit, seed)
+    console.print(repr(chosen))
+    labels = torch.full((len(chosen),), -1) if chosen.labels is None else chosen.labels
+    files = [] if getattr(chosen, "files", None) is None else [os.fsdecode(file) for file in chosen.files]
+    return {"features": features(encoder, chosen), "labels": labels, "classes": chosen.classes, "files": files}
 
 
-def write_map(run: Path, guest: str, kind: str, images: Images, y: Tensor, points: Tensor) -> Path:
-    """Write features and map as NumPy arrays, and the map as a picture. Return the file of the arrays.
+def map_of(y: Tensor, kind: str, seed: int) -> Tensor:
+    """Return a map (N, 2) of N >= 2 features; of too few for UMAP, or of one dimension, what PCA makes of them."""
+    if kind == "umap" and len(y) >= 8:
+        return umap_embedding(y, seed, neighbours=min(15, len(y) - 1))
+    return pca_embedding(y)
 
-    Args:
-        run: the run folder.
-        guest: whose features these are, for the names of the files; "" for the encoder of the run.
-        kind: how the map was made, one of KINDS.
-        images: the N images.
-        y: their features, float32 (N, D).
-        points: the map, float32 (N, 2).
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def write_table(file: Path, table: dict[str, Any]) -> None:
+    """Write features, map, labels, classes and files in the format that the ending of the file names.
+
+    Raises:
+        UserError: .parquet without pandas and pyarrow.
     """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix.lower() == ".npz":
+        arrays = {
+            "features": table["features"].numpy(),
+            "labels": table["labels"].numpy(),
+            "classes": list(table["classes"]),
+            "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
+        }
+        if "map" in table:
+            arrays["map"] = table["map"]
+        write_atomically(file, lambda opened: np.savez(opened, **arrays))
+        return
+    columns = _columns(table)
+    if file.suffix.lower() == ".parquet":
+        try:
+            import pandas
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise UserError(f"--out {file}: .parquet needs pandas and pyarrow; install them, or choose .csv") from error
+        write_atomically(file, pandas.DataFrame(columns).to_parquet)
+        return
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
+
+
+def _columns(table: dict[str, Any]) -> dict[str, list]:
+    y, classes = table["features"], table["classes"]
+    columns: dict[str, list] = {"file": table["files"] or [""] * len(y)}
+    columns["label"] = [classes[k] if classes and k >= 0 else "" for k in table["labels"].tolist()]
+    if "map" in table:
+        columns |= {f"map_{axis}": table["map"][:, k].tolist() for k, axis in enumerate("xy")}
+    return columns | {f"y{k}": y[:, k].tolist() for k in range(y.shape[1])}
+
+
+def write_map(run: Path, suffix: str, kind: str, table: dict[str, Any]) -> None:
+    """Draw the map into the figures of the run."""
     from ..course.figures.maps import by_class, show_maps
 
-    suffix = "-" + re.sub(r"[^\w.-]+", "-", guest).strip("-") if guest else ""
-    labels = torch.full((len(images),), -1) if images.labels is None else images.labels
-    arrays = {
-        "features": y.numpy(),
-        "map": points.numpy(),
-        "labels": labels.numpy(),
-        "classes": list(images.classes),
-    }
-    file = run / f"embeddings{suffix}.npz"
-    write_atomically(file, lambda opened: numpy.savez(opened, **arrays))
+    n, points = len(table["features"]), torch.as_tensor(table["map"])
+    title = f"{TITLES[kind]} of {n:,} images"
+    alt = f"{TITLES[kind]} of the representations of {n:,} images" + (f", {suffix}" if suffix else "")
+    colours = by_class(table["labels"].clamp(min=0))
+    picture = show_maps([{title: points}], [colours], tuple(table["classes"])[:10], inches=5.0, alt=alt)
+    (run / "figures").mkdir(exist_ok=True)
+    write_atomically(run / "figures" / f"map{_suffix(suffix)}.png", lambda opened: opened.write(picture.png()))
 
-    title = f"{TITLES[kind]} of {len(y):,} images"
-    alt = f"{TITLES[kind]} of the representations of {len(y):,} images of {images.name!r}"
-    alt += (f" by {guest}" if guest else "") + ", coloured by class"
-    colours = by_class(labels.clamp(min=0))
-    picture = show_maps([{title: points}], [colours], images.classes[:10], inches=5.0, alt=alt)
-    write_atomically(run / "figures" / f"map{suffix}.png", lambda opened: opened.write(picture.png()))
-    return file
+
+def _suffix(name: str) -> str:
+    return "-" + re.sub(r"[^\w.-]+", "-", name).strip("-") if name else ""

@@ -4,24 +4,29 @@ from pathlib import Path
 
 import rich_click as click
 
+from ..config.errors import DataError
 from ..data import streaming
 from ..evaluate.protocols import PROTOCOLS
 from ..runtime.device import resolve_device
+from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
-from .data_source import DataSource
-from .options import DEVICE, WORKERS, guest_options, load_guests
+from .data_source import DataSource, Images
+from .options import CORRUPT, DEVICE, WORKERS, UserPath, guest_options, load_guests
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
 @click.option(
     "--protocol",
     "protocols",
     multiple=True,
     help=f"{', '.join(PROTOCOLS)}; the option can be repeated [none: verdict and table]",
 )
-@click.option("--data", help="data for the protocols [those of the run]")
+@click.option(
+    "--data", help="other data for the protocols; without one, the place to which the run's images have moved"
+)
+@click.option("--corrupt", **CORRUPT)
 @guest_options
 @click.option("--seed", type=int, default=0, help="seed for splits, batches and crops of the protocols [0]")
 @click.option("--device", **DEVICE)
@@ -30,6 +35,7 @@ def evaluate(
     run: Path,
     protocols: tuple[str, ...],
     data: str | None,
+    corrupt: str | None,
     guests: tuple[str, ...],
     guest_size: int | None,
     seed: int,
@@ -47,12 +53,31 @@ def evaluate(
     streaming.set_workers(workers)
     report.check_protocols(protocols, data)
     invited = load_guests(guests, guest_size, resolve_device(device))
-    trainer, images, test = run_folder.open_run(run, device)
+    options = {} if corrupt is None else {"corrupt": corrupt}
+    trainer, images, test = open_with_images(run, device, options, data, bool(protocols))
     console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:
         report.judge(trainer, test, run, trainer.diagnosis(), invited)
         return
     if data is not None:
-        images, test = DataSource(data, size=images.image_size[0]).load()
+        images, test = DataSource(data, size=images.image_size[0], corrupt=corrupt or "refuse").load()
         console.print(repr(images))
     report.run_protocols(protocols, trainer, images, test, seed, run, invited)
+
+
+def open_with_images(
+    run: Path, device: str, options: dict[str, str], data: str | None, protocols: bool
+) -> tuple[Trainer, Images, Images | None]:
+    """Open the run with its own images, or with `data` where they have moved there.
+
+    Protocols look at `data` later, and need the run's own images for their names only, which may be gone.
+    """
+    moved = {} if data is None else {"name": data}
+    if not protocols:
+        return run_folder.open_run(run, device, options | moved, same_images=False)
+    try:
+        return run_folder.open_run(run, device, options, same_images=False)
+    except DataError:
+        if data is None:
+            raise
+        return run_folder.open_run(run, device, options | moved, same_images=False)

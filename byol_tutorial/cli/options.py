@@ -21,6 +21,36 @@ WORKERS = {
 }
 
 
+CORRUPT = {"help": "what is done about files that cannot be read: refuse or skip [that of the run]"}
+
+
+class UserPath(click.Path):
+    """A path whose ~ is the home folder also where the shell leaves it, as in --out=~/run."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            self.fail(f"{str(path)!r}: there is no home folder here; give the whole path", param, ctx)
+
+
+class RangeType(click.ParamType):
+    """Two numbers with a comma between them: the values that become 0 and 255."""
+
+    name = "LOW,HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r}: give two numbers with a comma between them, such as 0,4095", param, ctx)
+        return low, high
+
+
 # --- the fields of Config -----------------------------------------------------------------------
 
 

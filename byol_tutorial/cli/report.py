@@ -110,14 +110,12 @@ def write_figures(trainer: Trainer, test: Images | None, encoders: Mapping[str, 
 
 
 def check_protocols(names: tuple[str, ...], data: str | None) -> None:
-    """Raise UserError if a protocol is unknown, or lacks --data, or if --data lacks a protocol."""
+    """Raise UserError if a protocol is unknown, or lacks --data."""
     for name in names:
         if name not in PROTOCOLS:
             raise UserError(f"protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
     if "transfer" in names and data is None:
         raise UserError("protocol 'transfer' judges on another data set: name it with --data")
-    if data is not None and not names:
-        raise UserError(f"--data {data}: only protocols use it; name one with --protocol, of {', '.join(PROTOCOLS)}")
 
 
 def run_protocols(

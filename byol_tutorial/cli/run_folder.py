@@ -1,6 +1,6 @@
 """The folder of one run: settings, history, weights, results and figures.
 
-settings.json         the DataSource and the whole Config
+settings.json         the DataSource, what its folder holds, and the whole Config
 history.json          loss, √d·std, lr and τ of every step; kNN checks; changes
 checkpoint.pt         all that Trainer.resume needs
 encoder.safetensors   the weights of f alone, for load_encoder or a plain torchvision ResNet
@@ -10,59 +10,121 @@ figures/              views, curves, nearest neighbours
 
 import json
 import math
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..config.config import Config
-from ..config.errors import RunError
+from ..config.errors import DataError, RunError
+from ..data.tree import RESERVED
 from ..runtime.files import PART, write_atomically
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
 
 
-def new_path(name: str, parent: str = "runs") -> Path:
-    """Return the first of PARENT/NAME-001, PARENT/NAME-002, ... that does not exist.
+def reserve(path: Path | None, name: str, parent: str = "runs") -> Path:
+    """Create the folder of a new run, before anything that takes long, for this run alone, and return it.
 
-    Characters other than letters, digits, - and _ become - in the name.
+    Two runs that start at the same moment never get the same folder. The folder holds the empty file RESERVED until the
+    run has written its state; `release` gives it back.
+
+    Args:
+        path: the folder, which must not exist or be empty. Default: the first of PARENT/NAME-001, PARENT/NAME-002, ...
+            that does not exist.
+        name: see `plain_name`.
+
+    Raises:
+        RunError: the folder exists and is not empty, is another run's, or cannot be written.
     """
-    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "run"
-    k = 1
-    while (path := Path(parent) / f"{name}-{k:03d}").exists():
-        k += 1
+    try:
+        if path is not None:
+            created = _create(path)
+            if any(path.iterdir()):
+                raise _taken(path)
+            return _mark(path, created)
+        above = _create(Path(parent))
+        for k in count(1):
+            path = Path(parent) / f"{plain_name(name)}-{k:03d}"
+            with suppress(FileExistsError):  # another run has it, perhaps since a moment ago
+                path.mkdir()
+                return _mark(path, [path, *above])
+    except FileExistsError as error:
+        raise _taken(path or Path(parent)) from error
+    except OSError as error:
+        raise RunError(
+            f"run folder {str(path or parent)!r} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    raise AssertionError("count never ends")
+
+
+def _create(path: Path) -> list[Path]:
+    """Create a folder and those above it; return those that were not there, the deepest first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def plain_name(name: str) -> str:
+    """Return a name for files: characters other than letters, digits, - and _ become -, and it is cut after 80."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:80].strip("-") or "run"
+
+
+def _mark(path: Path, created: list[Path]) -> Path:
+    """Write the file that says that the folder is a run's, with the folders to remove if it is given back.
+
+    Raises:
+        FileExistsError: another run has written it.
+    """
+    with (path / RESERVED).open("x", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join(str(folder.absolute()) for folder in created))
     return path
 
 
-def check_free(path: Path) -> None:
-    """Raise RunError if `path` is a file, or a folder that is not empty."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise RunError(f"run folder {str(path)!r} exists: choose another --out, or remove it")
+def _taken(path: Path) -> RunError:
+    begun = (path / RESERVED).exists()
+    what = "was reserved by a run that has not written anything yet" if begun else "exists"
+    return RunError(f"run folder {str(path)!r} {what}: choose another --out, or remove it")
 
 
-def create(path: Path) -> None:
-    """Create the run folder.
+def release(path: Path) -> None:
+    """Give a reserved folder back, if the run has written nothing there, and remove what `reserve` created."""
+    marker = path / RESERVED
+    with suppress(OSError):
+        created = marker.read_text("utf-8", "surrogateescape").splitlines()
+        marker.unlink()
+        for folder in map(Path, created):
+            folder.rmdir()  # raises where another run or the user has put something there
 
-    Raises:
-        RunError: it is not free, or cannot be written.
-    """
-    check_free(path)
-    try:
-        (path / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"run folder {str(path)!r} cannot be written ({error.strerror}): choose another --out"
-        ) from error
+
+def begin(path: Path, config: Config, source: DataSource, trainer: Trainer) -> None:
+    """Write settings and the state at step 0, so that a run that is killed before its first epoch ends can be resumed."""
+    (path / "figures").mkdir(exist_ok=True)
+    write_settings(path, config, source, trainer.train)
+    save_state(path, trainer)
+    (path / RESERVED).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write the content as JSON, in UTF-8, whole or not at all."""
+    """Write the content as JSON, in UTF-8, whole or not at all.
+
+    Names of files that are not valid Unicode are written as escapes, which json.loads turns into the same names.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        encoded = json.dumps(content, indent=1).encode()
+    write_atomically(path, lambda file: file.write(encoded))
 
 
-def write_settings(path: Path, config: Config, source: DataSource) -> None:
-    """Write settings.json: the version of the library, the images and the Config."""
+def write_settings(path: Path, config: Config, source: DataSource, images: Images) -> None:
+    """Write settings.json: the version of the library, the images, what their folder holds, and the Config."""
     content = {"version": __version__, "data": source.absolute().to_dict(), "config": config.to_dict()}
+    if images.found is not None:
+        content["found"] = images.found.to_dict()
     write_json(path / "settings.json", content)
 
 
@@ -72,14 +134,43 @@ def read_source(path: Path) -> DataSource:
     Raises:
         RunError: the folder is not that of a run, or its settings.json is damaged.
     """
+    try:
+        return DataSource.from_dict(_settings(path)["data"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def image_size(path: Path) -> int | None:
+    """Return the side in pixels of the images that a run was trained on; None where its settings do not tell."""
+    return read_source(path).size or _found(path).get("size")
+
+
+def value_range(path: Path) -> tuple[float, float] | None:
+    """Return the values that became 0 and 255 in the images that a run was trained on, if they were scaled."""
+    found = _found(path).get("value_range")
+    return None if found is None else (float(found[0]), float(found[1]))
+
+
+def _found(path: Path) -> dict[str, Any]:
+    return _settings(path).get("found") or {}
+
+
+def _settings(path: Path) -> dict[str, Any]:
     file = path / "settings.json"
     if not file.is_file():
         what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
         raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
     try:
-        return DataSource.from_dict(json.loads(file.read_text("utf-8"))["data"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{str(file)!r} is damaged ({error}): train again, or restore it") from error
+        content = json.loads(file.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, TypeError("not a JSON object"))
+    return content
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{str(path / 'settings.json')!r} is damaged ({error}): train again, or restore it")
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
@@ -106,26 +197,39 @@ def remove_parts(path: Path) -> None:
 
 
 def open_run(
-    path: Path, device: str, data_options: dict[str, Any] | None = None, changes: dict[str, Any] | None = None
+    path: Path,
+    device: str,
+    data_options: dict[str, Any] | None = None,
+    changes: dict[str, Any] | None = None,
+    same_images: bool = True,
 ) -> tuple[Trainer, Images, Images | None]:
     """Return the Trainer as it was saved, and its train and test images.
 
     Args:
         path: the run folder.
         device: as for Trainer.
-        data_options: fields of DataSource that the run must have.
+        data_options: fields of DataSource that the run must have; `name` and `corrupt` replace those of the run, because
+            a folder may have moved and a file may have been damaged since.
         changes: fields of Config that the run must have.
+        same_images: whether the images must be those that the run was trained on.
 
     Raises:
         RunError: this is not a run folder, or its run has other images than `data_options`.
         ConfigError: its run has another Config than `changes`.
-        DataError, CheckpointError: its images or its checkpoint cannot be read.
+        DataError, CheckpointError: its images or its checkpoint cannot be read, or are not the same images.
     """
     source, options = read_source(path), data_options or {}
+    source = replace(source, **{name: options[name] for name in ("name", "corrupt") if name in options})
     for name in source.differences(options):
         raise RunError(
             f"run {str(path)!r} has {name}={getattr(source, name)!r}, not {options[name]!r}: "
             "leave it out, or start a new run"
         )
-    train, test = source.load()
-    return Trainer.resume(path / "checkpoint.pt", train, test, device, changes), train, test
+    try:
+        train, test = source.load()
+    except DataError as error:
+        if "name" in options or not source.name.startswith("folder:"):
+            raise
+        raise DataError(f"{error}; if the images have moved, name their new place with --data") from error
+    trainer = Trainer.resume(path / "checkpoint.pt", train, test, device, changes, same_images)
+    return trainer, train, test

@@ -19,12 +19,12 @@ from ..evaluate.features import kept_size
 from ..runtime import distributed
 from ..runtime.device import resolve_device
 from ..runtime.distributed import process
-from ..runtime.signals import ignored
+from ..runtime.signals import ending_signals, ignored
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .data_source import DataSource, Images
-from .options import DATA_HELP, DEVICE, WORKERS, config_options
+from .options import DATA_HELP, DEVICE, WORKERS, RangeType, UserPath, config_options
 
 PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 
@@ -33,13 +33,13 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 @click.option("--data", help=f"{DATA_HELP} [shapes]", panel="Run")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="folder of the run, which must be new [runs/NAME-001, ...]",
     panel="Run",
 )
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="resume the run in this folder from its last checkpoint, with its own data and options",
     panel="Run",
 )
@@ -51,6 +51,24 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 )
 @click.option("--limit", type=int, help="largest number of images to use [all]", panel="Run")
 @click.option("--corrupt", help="what is done about files that cannot be read: refuse or skip [refuse]", panel="Run")
+@click.option(
+    "--labels",
+    metavar="auto|folders|none",
+    help="whether sub-folders are classes; none if they are dates or patients, for example [auto: if there are any]",
+    panel="Run",
+)
+@click.option(
+    "--holdout",
+    type=float,
+    help="share of the images kept for tests, if the folder has no test/ of its own; 0 keeps none [0.2]",
+    panel="Run",
+)
+@click.option(
+    "--value-range",
+    type=RangeType(),
+    help="values that become 0 and 255, such as 0,4095 [8-bit images as they are; else found from a sample]",
+    panel="Run",
+)
 @click.option(
     "--stream/--no-stream",
     default=None,
@@ -70,6 +88,9 @@ def train(
     limit: int | None,
     corrupt: str | None,
     stream: bool | None,
+    labels: str | None,
+    holdout: float | None,
+    value_range: tuple[float, float] | None,
     device: str,
     threads: int | None,
     workers: int | None,
@@ -78,15 +99,16 @@ def train(
     """Train BYOL, or another --method, and judge it.
 
     The command writes a run folder and ends with a table of accuracies, by kNN and by linear probe: of raw pixels, of
-    the encoder before training, and of the encoder after it. Ctrl-C and SIGTERM stop the run after a whole step and
-    keep what was learned; --resume goes on from there.
+    the encoder before training, and of the encoder after it. Ctrl-C, SIGTERM and SIGHUP stop the run after a whole
+    step and keep what was learned; --resume goes on from there.
 
     Brackets give the default; where it depends on the recipe, that of "shapes". An option with two values, for T and
     T′, takes one number for both, or two with a comma between them: --blur-p 1.0,0.1.
 
     On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
-    data_options = typed({"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream})
+    data_options = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream, "labels": labels}
+    data_options = typed(data_options | {"holdout": holdout, "value_range": value_range})
     changes = typed(fields)
     device = distributed.join(device)
     console.quiet = not process().is_main
@@ -133,25 +155,33 @@ def start_run(
     source = DataSource(**({"name": "shapes"} | data_options))
     config = recipe(source.name, preset_name, changes)
     resolve_device(device)
-    out = out or run_folder.new_path(source.short_name)
-    if process().is_main:
-        run_folder.check_free(out)
     if source.size is None and config.view_size:
         source = replace(source, size=stored_size(config.view_size, source.name))
+    if not process().is_main:
+        trainer, test = build(source, config, changes, device)
+        return trainer, test, out or Path()
+    out = run_folder.reserve(out, source.short_name)
+    try:
+        trainer, test = build(source, config, changes, device)
+    except BaseException:
+        run_folder.release(out)
+        raise
+    run_folder.begin(out, trainer.config, source, trainer)
+    return trainer, test, out
 
+
+def build(source: DataSource, config: Config, changes: dict[str, Any], device: str) -> tuple[Trainer, Images | None]:
+    """Load the images, print what was found, and build the trainer; return it with the test images."""
     images, test = source.load()
+    for line in images.found.lines() if images.found is not None else ():
+        console.print(line)
     for each in (images, test):
         if each is not None:
             console.print(repr(each))
-            for file in each.skipped:
-                console.print(f"  left out, cannot be read: {file}")
-    config = fit_batch(config, changes, len(images))
-    trainer = Trainer(config, images, test, device)
-    if process().is_main:
-        run_folder.create(out)
-        run_folder.write_settings(out, config, source)
-    run_folder.save_state(out, trainer)  # so that a run that is killed before its first epoch ends can be resumed
-    return trainer, test, out
+            sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
+            for file, reason in {**sampled, **each.unreadable}.items():
+                console.print(f"  left out, cannot be read: {file} ({reason})")
+    return Trainer(fit_batch(config, changes, len(images)), images, test, device), test
 
 
 def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Config:
@@ -232,6 +262,9 @@ def resume_run(
     trainer, _, test = run_folder.open_run(path, device, data_options, changes)
     if process().is_main:
         run_folder.remove_parts(path)
+    if "name" in data_options and process().is_main:  # the images have moved
+        source = replace(run_folder.read_source(path), name=data_options["name"])
+        run_folder.write_settings(path, trainer.config, source, trainer.train)
     console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
     return trainer, test, path
 
@@ -240,7 +273,7 @@ def resume_run(
 
 
 def train_to_the_end(trainer: Trainer, out: Path) -> None:
-    """Train and save after each epoch. After Ctrl-C or SIGTERM, save, print how to go on, and exit.
+    """Train and save after each epoch. After Ctrl-C, SIGTERM or SIGHUP, save, print how to go on, and exit.
 
     Raises:
         DivergedError, TrainingError, DataError: as `Trainer.run`. The run folder holds what was learned before.
@@ -255,9 +288,10 @@ def train_to_the_end(trainer: Trainer, out: Path) -> None:
         if trainer.steps_done % trainer.steps_per_epoch == 0:
             run_folder.save_state(out, trainer)
 
-    with ignored(signal.SIGTERM):  # a second SIGTERM must not interrupt the saving
+    endings = ending_signals()
+    with ignored(*endings):  # a second one must not interrupt the saving
         try:
-            trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, signal.SIGTERM))
+            trainer.run(on_step=each_epoch, stop_signals=(signal.SIGINT, *endings))
         except DivergedError:
             raise  # the weights of the steps before are bad, too: the checkpoint of the last epoch stays
         except BaseException:

@@ -1,0 +1,104 @@
+"""Vectors for image files: whatever files one has, without labels, splits or a training run."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..config.errors import DataError
+from ..data.decode import open_picture, read_header, stack
+from ..data.tree import extensions, look
+from ..data.value_range import ValueRange, find_range, is_deep
+from .features import features
+
+NAMED = 5  # so many files are named in an error
+
+
+@dataclass(frozen=True)
+class ImageVectors:
+    """Image files and the representation of each.
+
+    files       paths, in the order in which they were given
+    features    float32 (N, D), y = f(x)
+    unreadable  files that were left out, with the reason
+    """
+
+    files: list[str]
+    features: Tensor
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def embed_images(
+    encoder: nn.Module,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    size: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    corrupt: str = "refuse",
+    batch_size: int = 256,
+) -> ImageVectors:
+    """Compute y = f(x) for image files, in evaluation mode, without gradient; one file is enough.
+
+    Args:
+        encoder: as `bt.load_encoder` or `trainer.model.encoder` gives it, or any network that maps (N, 3, H, W) to
+            (N, D).
+        paths: a file, a folder (all images in it and below), or several of these.
+        size: pixels a side to which images are brought, as in training. Default: the encoder's `view_size`, else 96.
+        value_range: the values (LOW, HIGH) that become 0 and 255. Default: as in `load`, found from these files.
+        corrupt: "refuse" raises an error that names the files that cannot be read; "skip" leaves them out.
+        batch_size: images that are decoded and encoded at a time.
+
+    Raises:
+        DataError: no image; a path that does not exist; a file that cannot be read, unless `corrupt` is "skip".
+    """
+    if corrupt not in ("refuse", "skip"):
+        raise DataError(f"corrupt={corrupt!r}: choose refuse or skip")
+    files = list_images(paths)
+    size = size or int(getattr(encoder, "view_size", 0)) or 96
+    scale = ValueRange(*value_range, every=True) if value_range is not None else _found_range(files)
+    rows, kept, unreadable = [], [], {}
+    for first in range(0, len(files), batch_size):
+        part = files[first : first + batch_size]
+        pixels, bad = stack(open_picture, part, size, scale)
+        unreadable |= {part[i]: reason for i, reason in bad.items()}
+        good = [i for i in range(len(part)) if i not in bad]
+        kept += [part[i] for i in good]
+        if good:
+            rows.append(features(encoder, pixels[good], batch_size))
+    if unreadable and (corrupt == "refuse" or not kept):
+        names = ", ".join(f"{file} ({reason})" for file, reason in list(unreadable.items())[:NAMED])
+        names += f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
+        raise DataError(
+            f"{len(unreadable)} of {len(files)} image files cannot be read: {names}; replace or remove them, or choose "
+            "corrupt='skip'"
+        )
+    return ImageVectors(kept, torch.cat(rows), unreadable)
+
+
+def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """List the image files that these paths name: files as they are, and all images in folders and below.
+
+    Raises:
+        DataError: a path that does not exist; no image at all; a file that is no image by its ending.
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files: list[str] = []
+    for path in map(Path, several):
+        if path.is_dir():
+            files += look(path).images
+        elif not path.exists():
+            raise DataError(f"{str(path)!r} does not exist: name image files or folders of images")
+        elif path.suffix.lower() not in extensions():
+            raise DataError(f"{str(path)!r} is no image by its ending: name image files or folders of images")
+        else:
+            files.append(str(path))
+    if not files:
+        raise DataError(f"there is no image in {', '.join(map(str, several[:NAMED])) or 'an empty list'}: name some")
+    return files
+
+
+def _found_range(files: list[str]) -> ValueRange | None:
+    deep = [h.file for h in map(read_header, files[:: -(-len(files) // 2048)]) if h is not None and is_deep(h.mode)]
+    return find_range(deep) if deep else None

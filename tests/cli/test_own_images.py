@@ -1,0 +1,343 @@
+"""The command line on folders as users have them: runs that start together, own outputs, moved images, vectors."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from byol_tutorial.cli import main as cli
+from byol_tutorial.cli import report, run_folder
+from byol_tutorial.config.errors import RunError
+from byol_tutorial.data.tree import RESERVED
+from byol_tutorial.evaluate.features import features
+from byol_tutorial.evaluate.image_files import embed_images
+from byol_tutorial.train.encoder_file import load_encoder
+from byol_tutorial.train.trainer import Trainer
+
+COMMAND = str(Path(sys.executable).parent / "byol-tutorial")
+SMALL = ["--warmup-epochs=0.5", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu"]
+
+
+def main(*arguments):
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def pictures(path, n, size=12):
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(n + len(path.name))
+    for i in range(n):
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path / f"{i:02}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """`images` of two classes and `run`, one epoch on them."""
+    path = tmp_path_factory.mktemp("own")
+    for name in ("cat", "horse"):
+        pictures(path / "images" / name, 6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        patch.setattr(report, "judge", lambda *_: None)
+        assert main("train", "--data=folder:images", "--out=run", "--epochs=1", *SMALL) == 0
+    return path
+
+
+@pytest.fixture
+def here(world, tmp_path, monkeypatch):
+    """A copy of the world, which a test may change, as the current folder."""
+    shutil.copytree(world, tmp_path / "here")
+    settings = tmp_path / "here" / "run" / "settings.json"
+    settings.write_text(settings.read_text().replace(str(world), str(tmp_path / "here")))
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(report, "judge", lambda *_: None)
+    return tmp_path / "here"
+
+
+# --- run folders --------------------------------------------------------------------------------
+
+
+def test_eight_that_start_at_once_get_eight_folders(tmp_path):
+    start, got = threading.Barrier(8), []
+
+    def begin():
+        start.wait(60)
+        got.append(run_folder.reserve(None, "photos", str(tmp_path / "runs")))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(path.name for path in got) == [f"photos-{k:03d}" for k in range(1, 9)]
+
+
+def test_of_eight_that_want_the_same_folder_one_gets_it(tmp_path):
+    start, got, refused = threading.Barrier(8), [], []
+
+    def begin():
+        start.wait(60)
+        try:
+            got.append(run_folder.reserve(tmp_path / "mine", "x"))
+        except RunError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 1
+    assert len(refused) == 7
+    assert all("choose another --out" in words for words in refused)
+
+
+@pytest.mark.training
+def test_two_commands_started_together_make_two_runs(world, tmp_path):
+    """Each is a process of its own; both begin before either has read its images."""
+    shutil.copytree(world / "images", tmp_path / "images")
+    arguments = [COMMAND, "train", "--data=folder:images", "--epochs=1", *SMALL]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    runs = [
+        subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [run.communicate(timeout=200) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    last = sorted(out.decode().splitlines()[-1] for out, _ in said)
+    assert last == ["all of it is in runs/images-001", "all of it is in runs/images-002"]
+    for name in ("images-001", "images-002"):
+        assert (tmp_path / "runs" / name / "results.json").is_file()
+        assert not (tmp_path / "runs" / name / RESERVED).exists()
+
+
+def test_a_start_that_fails_gives_its_folder_back(here):
+    before = sorted(here.rglob("*"))
+    assert main("train", "--data=folder:gone", *SMALL) == 1
+    assert main("train", "--data=folder:gone", "--out=a/b/c", *SMALL) == 1
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_start_that_fails_leaves_the_users_empty_folder(here):
+    (here / "mine").mkdir()
+    assert main("train", "--data=folder:gone", "--out=mine", *SMALL) == 1
+    assert list((here / "mine").iterdir()) == []
+
+
+def test_a_folder_that_another_start_has_reserved_is_refused(here, capsys):
+    run_folder.reserve(here / "mine", "x")
+    assert main("train", "--data=folder:images", "--out=mine", *SMALL) == 1
+    assert "'mine' was reserved by a run that has not written anything yet" in capsys.readouterr().err
+
+
+def test_runs_beside_their_own_images_stay_apart(here, monkeypatch, capsys):
+    """cd images; byol-tutorial train --data folder:. -- twice, and the first run can still be opened."""
+    monkeypatch.chdir(here / "images")
+    for _ in range(2):
+        assert main("train", "--data=folder:.", "--epochs=1", *SMALL) == 0
+    out = capsys.readouterr().out
+    assert out.count("2 classes, from 5 images") == 2
+    assert "not entered, a folder of runs: ./runs" in out
+    first, second = (
+        json.loads((here / "images" / "runs" / f"run-00{k}" / "settings.json").read_text()) for k in (1, 2)
+    )
+    assert first["found"]["used"] == second["found"]["used"]
+    assert main("evaluate", "runs/run-001") == 0
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    monkeypatch.setenv("USERPROFILE", str(here / "home"))
+    assert main("train", "--data=folder:images", "--out=~/x", "--epochs=1", *SMALL) == 0
+    assert (here / "home" / "x" / "checkpoint.pt").is_file()
+    assert not (here / "~").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_closed_terminal_keeps_what_was_learned(here, monkeypatch, capsys, name):
+    step = Trainer.step
+
+    def hang_up(trainer):
+        step(trainer)
+        if trainer.steps_done == 3:
+            os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr(Trainer, "step", hang_up)
+    before = {n: signal.getsignal(getattr(signal, n)) for n in ("SIGHUP", "SIGTERM")}
+    try:
+        assert main("train", "--data=folder:images", "--out=cut", "--epochs=4", *SMALL) == 128 + getattr(signal, name)
+    finally:
+        for n, handler in before.items():
+            signal.signal(getattr(signal, n), handler)
+    assert "stopped at step 3" in capsys.readouterr().out
+    monkeypatch.setattr(Trainer, "step", step)
+    assert main("train", "--resume=cut") == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_under_nohup_a_closed_terminal_changes_nothing(here, monkeypatch, capsys):
+    step = Trainer.step
+
+    def hang_up(trainer):
+        step(trainer)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(Trainer, "step", hang_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main("train", "--data=folder:images", "--out=on", "--epochs=1", *SMALL) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "stopped" not in capsys.readouterr().out
+
+
+# --- what was found -----------------------------------------------------------------------------
+
+
+def test_the_folder_is_described_before_training_and_in_the_settings(here, capsys):
+    (here / "images" / "cat" / "a.heic").touch()
+    (here / "images" / "@eaDir").mkdir()
+    (here / "images" / "cat" / "bad.png").write_text("no picture")
+    assert main("train", "--data=folder:images", "--out=new", "--epochs=1", "--corrupt=skip", *SMALL) == 0
+    out = capsys.readouterr().out
+    described = out[: out.index("1 epochs of")]
+    for words in (
+        "13 image files: 13 .png",
+        "20% of each class kept for tests",
+        "1 are HEIC, convert them to JPEG",
+        "not entered, left by the system or another program: images/@eaDir",
+        "bad.png (no format that can be read",
+    ):
+        assert words in described
+    found = json.loads((here / "new" / "settings.json").read_text())["found"]
+    assert found["others"] == {".heic": 1}
+    assert list(found["left_out"]) == ["images/@eaDir"]
+
+
+@pytest.mark.parametrize(
+    ("options", "classes", "test"),
+    [(["--labels=none"], (), 2), (["--holdout=0"], ("cat", "horse"), 0), (["--holdout=0.5"], ("cat", "horse"), 6)],
+)
+def test_labels_and_holdout_are_options(here, options, classes, test):
+    assert main("train", "--data=folder:images", "--out=new", "--epochs=1", *options, *SMALL) == 0
+    found = json.loads((here / "new" / "settings.json").read_text())["found"]
+    assert found["used"] == {"train": 12 - test, "test": test}
+    assert tuple(found["classes"]) == classes
+    assert main("train", "--resume=new") == 0  # the same division again
+
+
+def test_a_name_that_is_no_text_goes_through_all_of_it(here, capsys):
+    """A file and a class whose names are not valid UTF-8, as old archives leave them."""
+    if sys.platform != "linux":
+        pytest.skip("other systems refuse such names")
+    shutil.rmtree(here / "images" / "cat")
+    pictures(Path(os.fsdecode(os.fsencode(here / "images") + b"/ch\xe4t")), 6)
+    assert main("train", "--data=folder:images", "--out=new", "--epochs=1", *SMALL) == 0
+    found = json.loads((here / "new" / "settings.json").read_text())["found"]
+    assert "ch\udce4t" in found["classes"]
+    assert main("embed", "new", "--kind=pca") == 0
+
+
+# --- moved and damaged images -------------------------------------------------------------------
+
+
+def test_images_that_have_moved_are_named_with_data(here, capsys):
+    (here / "images").rename(here / "elsewhere")
+    assert main("evaluate", "run") == 1
+    assert "name their new place with --data" in capsys.readouterr().err
+    assert main("evaluate", "run", "--data=folder:elsewhere") == 0
+    assert main("train", "--resume=run", "--data=folder:elsewhere") == 0
+    settings = json.loads((here / "run" / "settings.json").read_text())
+    assert settings["data"]["name"] == f"folder:{here / 'elsewhere'}"
+    assert main("train", "--resume=run") == 0  # from its new place
+
+
+def test_a_run_does_not_go_on_with_other_images(here, capsys):
+    before = (here / "run" / "settings.json").read_bytes()
+    pictures(here / "others" / "cat", 6, size=14)
+    pictures(here / "others" / "horse", 6, size=14)
+    assert main("train", "--resume=run", "--data=folder:others") == 1
+    assert "other images" in capsys.readouterr().err
+    assert (here / "run" / "settings.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "embed"])
+def test_a_file_that_was_damaged_since_can_be_skipped(here, command, capsys):
+    (here / "images" / "cat" / "03.png").write_text("no picture")
+    more = ["--kind=none"] if command == "embed" else []
+    assert main(command, "run", *more) == 1
+    assert "03.png (no format" in capsys.readouterr().err
+    assert main(command, "run", "--corrupt=skip", *more) == 0
+
+
+# --- vectors for images -------------------------------------------------------------------------
+
+
+def test_embed_needs_the_encoder_alone(here):
+    """Neither the images nor the checkpoint of the run; every image of the folder is taken, with its file and class."""
+    (here / "images").rename(here / "mine")
+    (here / "run" / "checkpoint.pt").unlink()
+    assert main("embed", "run", "--data=mine", "--kind=pca") == 0
+    kept = np.load(here / "run" / "embeddings-mine.npz")
+    assert len(kept["files"]) == len(kept["features"]) == 12
+    assert kept["classes"].tolist() == ["cat", "horse"]
+    encoder = load_encoder(here / "run" / "encoder.safetensors")
+    for file, y in zip(kept["files"], kept["features"], strict=True):
+        np.testing.assert_allclose(y, embed_images(encoder, file).features[0], rtol=1e-4, atol=1e-5)
+        image = np.asarray(Image.open(file))
+        expected = features(encoder, torch.from_numpy(image.copy()).permute(2, 0, 1)[None])
+        np.testing.assert_allclose(y, expected[0], rtol=1e-4, atol=1e-5)
+    assert not (here / "run" / "embeddings.npz").exists()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_embed_takes_as_few_as_one_image(here, n):
+    some = [f"--data=images/cat/{i:02}.png" for i in range(n)]
+    assert main("embed", "run", *some, "--out=vectors.npz") == 0
+    kept = np.load(here / "vectors.npz")
+    assert kept["features"].shape == (n, 16)
+    assert kept["files"].tolist() == [f"images/cat/{i:02}.png" for i in range(n)]
+    assert ("map" in kept) == (n > 1)
+
+
+def test_embed_writes_a_table(here):
+    assert main("embed", "run", "--data=images", "--out=vectors.csv", "--kind=pca") == 0
+    with open(here / "vectors.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert list(rows[0])[:5] == ["file", "label", "map_x", "map_y", "y0"]
+    assert {row["label"] for row in rows} == {"cat", "horse"}
+    encoder = load_encoder(here / "run" / "encoder.safetensors")
+    first = embed_images(encoder, rows[0]["file"]).features[0]
+    np.testing.assert_allclose([float(rows[0][f"y{k}"]) for k in range(16)], first, rtol=1e-4, atol=1e-5)
+
+
+def test_embed_of_mixed_depth_uses_the_range_of_training(here):
+    deep = here / "deep"
+    deep.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 4000, (12, 12)).astype(np.uint16)).save(deep / f"{i}.png")
+    assert main("train", "--data=folder:deep", "--out=deeprun", "--epochs=1", *SMALL) == 0
+    assert run_folder.value_range(here / "deeprun") == (0, 4095)
+    dark = here / "dark.png"
+    Image.fromarray(rng.integers(0, 200, (12, 12)).astype(np.uint16)).save(dark)
+    assert main("embed", "deeprun", "--data=dark.png", "--out=dark.npz") == 0
+    encoder = load_encoder(here / "deeprun" / "encoder.safetensors")
+    expected = embed_images(encoder, dark, value_range=(0, 4095)).features
+    np.testing.assert_allclose(np.load(here / "dark.npz")["features"], expected, rtol=1e-5, atol=1e-6)
