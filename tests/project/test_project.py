@@ -135,7 +135,7 @@ PUBLIC = {
     "BYOL", "LARS", "PROTOCOLS", "Config", "ConfigError", "DataError", "Experiment", "ImageSet", "Recording", "Session",
     "StreamedSet", "Trainer", "accuracies", "augment", "byol_loss", "collapse_report", "compare", "factor_probe", "features", "guest",
     "knn_accuracy", "linear_probe", "load", "load_encoder", "pca_embedding", "preset", "rebuild", "record", "tau_at",
-    "umap_embedding", "config", "diagnose", "embed", "evaluate", "networks", "optim", "train", "widgets", "exercises",
+    "umap_embedding", "config", "diagnose", "embed", "embed_images", "evaluate", "networks", "optim", "train", "widgets", "exercises",
 }  # fmt: skip
 WITHIN = {
     "augment": "Views LocalCrops Draw apply stages crop colour_jitter gaussian_blur luma as_float normalise constant",
@@ -205,3 +205,21 @@ def test_no_number_in_the_readme_is_older_than_its_results():
         for key, value in zip(("linear", "knn", "hue", "std"), values, strict=True):
             if value != "–":
                 assert value == f"{mean(results[name], key):.{len(value.split('.')[1])}f}", (name, key)
+
+
+def test_readme_and_map_give_the_minutes_that_the_lessons_give():
+    """Reading from a lesson's first lines: README has it as a number, the book's map as "reading + computing"."""
+    words = {"a minute": "1", "two": "2", "three": "3", "two to three": "3", "three to four": "4", "3": "3"}
+    readme, course_map = (ROOT / "README.md").read_text("utf-8"), (ROOT / "book" / "map.md").read_text("utf-8")
+    for path in NOTEBOOKS:
+        if not re.match(r"\d\d_", path.stem):
+            continue
+        time = re.search(
+            r"\*\*Time\*\*: (?:about )?(.+?)(?: minutes)? of computing.*?(\d+) minutes of",
+            path.read_text("utf-8"),
+            re.S,
+        )
+        computing, reading = time.groups()
+        assert re.search(rf"\({re.escape(f'notebooks/{path.name}')}\)[^\n]*\| {reading} \|", readme), path.name
+        row = re.search(rf"\(\.\./notebooks/{re.escape(path.name)}\)[^\n]*\| (\d+) \+ (\d+) \|", course_map)
+        assert row.groups() == (reading, words[computing]), path.name
