@@ -65,9 +65,13 @@ def judge(
     if test is not None and test.labels is not None and train.labels is not None and len(train.labels.unique()) > 1:
         bank, queries = (s if len(s) <= MOST_JUDGED else s.sample(MOST_JUDGED) for s in (train, test))
         comparison = compare(encoders, bank, queries)
-        title = f"{len(queries):,} test images, {len(bank):,} train images, {len(test.classes)} classes"
+        title = (
+            f"{len(queries):,} test images, {len(bank):,} train images, {len(test.classes)} classes; {comparison.floor}"
+        )
         console.print(table_of(comparison, title))
         results["table"] = {name: {"knn": knn, "linear": linear} for name, (knn, linear) in comparison.rows.items()}
+        results["balanced"] = {name: {"knn": k, "linear": p} for name, (k, p) in comparison.balanced.items()}
+        results |= {"chance": comparison.chance, "largest_class": comparison.largest}
     else:
         console.print(
             "no table: accuracies need train and test images with labels, one sub-folder for each class, "
@@ -79,9 +83,9 @@ def judge(
 
 def table_of(comparison: Comparison, title: str) -> Table:
     """Return the accuracies as a table for the terminal, one row for each representation."""
-    table = Table("", "kNN", "linear probe", title=title)
-    for name, (knn, linear) in comparison.rows.items():
-        table.add_row(name, f"{knn:.3f}", f"{linear:.3f}")
+    table = Table("", *comparison.columns, title=title)
+    for name in comparison.rows:
+        table.add_row(name, *(f"{value:.3f}" for value in comparison.values(name)))
     return table
 
 

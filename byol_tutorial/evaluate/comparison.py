@@ -1,16 +1,21 @@
 """What a representation is worth to kNN and to a linear probe: one encoder, and several side by side."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 
 from torch import Tensor, nn
 
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from .balance import accuracy, balanced_accuracy, largest_share
 from .features import features, small_pixels
-from .knn import knn_accuracy
+from .knn import knn_predictions
 from .linear import ProbeResult, linear_probe
+
+UNEVEN = 1.5  # times the share of equal classes from which the largest one makes accuracies hard to read
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -30,8 +35,27 @@ class Accuracies:
 
     @cached_property
     def knn(self) -> float:
-        """The accuracy of the vote of the 20 nearest train images, in [0, 1]; see `knn_accuracy`."""
-        return knn_accuracy(self.train_features, self.train_labels, self.test_features, self.test_labels)
+        """The accuracy of the vote of the 20 nearest train images, in [0, 1]; see `knn.knn_accuracy`."""
+        return accuracy(self._voted, self.test_labels)
+
+    @property
+    def knn_balanced(self) -> float:
+        """The same as a mean over the classes, see `balanced_accuracy`."""
+        return balanced_accuracy(self._voted, self.test_labels)
+
+    @cached_property
+    def _voted(self) -> Tensor:
+        return knn_predictions(self.train_features, self.train_labels, self.test_features)
+
+    @property
+    def linear_balanced(self) -> float:
+        """The accuracy of the linear probe as a mean over the classes, see `balanced_accuracy`."""
+        return self.probe.balanced
+
+    @property
+    def largest(self) -> float:
+        """The share of the largest class of the test images: the accuracy of always naming it."""
+        return largest_share(self.test_labels)
 
     @property
     def linear(self) -> float:
@@ -51,8 +75,12 @@ class Accuracies:
     def __repr__(self) -> str:
         if not self.finite:
             return "no accuracies: the features are not finite, because the encoder has diverged"
-        chance = 1 / self.probe.classes
-        return f"kNN {self.knn:.3f}, linear probe {self.linear:.3f} (chance {chance:.3f})"
+        words = f"kNN {self.knn:.3f}, linear probe {self.linear:.3f} (chance {1 / self.probe.classes:.3f}"
+        if self.largest < UNEVEN / self.probe.classes:
+            return f"{words})"
+        return (
+            f"{words}, largest class {self.largest:.3f}; balanced {self.knn_balanced:.3f}, {self.linear_balanced:.3f})"
+        )
 
 
 def accuracies(encoder: nn.Module, train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Accuracies:
@@ -82,19 +110,53 @@ def _labels(images: ImageSet | StreamedSet) -> Tensor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """kNN and linear-probe accuracy of several representations of the same images, in the order in which they were given."""
+    """kNN and linear-probe accuracy of several representations of the same images, in the order in which they were given.
 
-    rows: dict[str, tuple[float, float]]  # name: (kNN, linear probe)
+    rows      name: (kNN, linear probe)
+    balanced  the same as means over the classes, see balance.py
+    chance    1 / classes of the train images
+    largest   share of the largest class of the test images: the accuracy of always naming it
+    """
+
+    rows: dict[str, tuple[float, float]]
+    balanced: dict[str, tuple[float, float]] = field(default_factory=dict)
+    chance: float = math.nan
+    largest: float = math.nan
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the largest class is so frequent that accuracies must be read beside it."""
+        return self.largest >= UNEVEN * self.chance
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns of a table."""
+        return ["kNN", "linear probe"] + (["kNN, balanced", "linear probe, balanced"] if self.uneven else [])
+
+    def values(self, name: str) -> tuple[float, ...]:
+        """Return one row of a table."""
+        return self.rows[name] + (self.balanced[name] if self.uneven else ())
+
+    @property
+    def floor(self) -> str:
+        """What accuracies are to be compared with, in words."""
+        return f"chance {self.chance:.3f}, largest class {self.largest:.3f}"
 
     def __str__(self) -> str:
         width = max([16, *(len(name) + 2 for name in self.rows)])
-        lines = [f"{'':<{width}}{'kNN':>8}{'linear':>8}"]
-        lines += [f"{name:<{width}}{knn:>8.3f}{linear:>8.3f}" for name, (knn, linear) in self.rows.items()]
-        return "\n".join(lines)
+        heads = ["kNN", "linear", "kNN bal.", "lin. bal."][: len(self.columns)]
+        lines = [f"{'':<{width}}" + "".join(f"{head:>10}" for head in heads)]
+        lines += [f"{name:<{width}}" + "".join(f"{v:>10.3f}" for v in self.values(name)) for name in self.rows]
+        return "\n".join([*lines, self.floor])
 
     def _repr_html_(self) -> str:
-        body = "".join(f"<tr><th>{n}</th><td>{k:.3f}</td><td>{p:.3f}</td></tr>" for n, (k, p) in self.rows.items())
-        return f"<table><thead><tr><th></th><th>kNN</th><th>linear probe</th></tr></thead><tbody>{body}</tbody></table>"
+        head = "".join(f"<th>{column}</th>" for column in self.columns)
+        body = "".join(
+            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{value:.3f}</td>' for value in self.values(name))}</tr>"
+            for name in self.rows
+        )
+        caption = f"<caption>{self.floor}</caption>"
+        return f"<table>{caption}<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Comparison:
@@ -106,4 +168,9 @@ def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test:
     y, y_test = _labels(train), _labels(test)
     judged = {"raw pixels": Accuracies(small_pixels(train), y, small_pixels(test), y_test)}
     judged |= {name: accuracies(encoder, train, test) for name, encoder in encoders.items()}
-    return Comparison({name: (each.knn, each.linear) for name, each in judged.items()})
+    return Comparison(
+        {name: (each.knn, each.linear) for name, each in judged.items()},
+        {name: (each.knn_balanced, each.linear_balanced) for name, each in judged.items()},
+        chance=1 / len(y.unique()),
+        largest=largest_share(y_test),
+    )

@@ -15,7 +15,7 @@ from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from .features import features, network_input, seen_size
 from .linear import HELD_OUT
-from .result import Images, Outcome, Result, accuracy_of, features_of, held_out, labels_of, result_of
+from .result import Images, Outcome, Result, accuracy_of, features_of, held_out, labels_of, predictions_of, result_of
 
 BATCH_SIZE, MOMENTUM = 1024, 0.9
 CROP_AREA = (0.08, 1.0)  # smallest and largest random crop, as a share of the image
@@ -73,8 +73,8 @@ def sgd_linear(
     def outcome(of_rate: dict, z_held: Tensor, z_test: Tensor) -> Outcome:
         scores = {rate: accuracy_of(choosing, z_held, y[held]) for rate, (choosing, _) in of_rate.items()}
         best = max(scores, key=scores.get)
-        accuracy = accuracy_of(of_rate[best][1], z_test, t)
-        return Outcome(accuracy, {"lr": best}, {f"lr {rate:g}": score for rate, score in scores.items()})
+        predicted = predictions_of(of_rate[best][1], z_test)
+        return Outcome.of(predicted, t, {"lr": best}, {f"lr {rate:g}": score for rate, score in scores.items()})
 
     plain = features_of(encoder, baseline, train[held], test)
     ours, random = (outcome(of_rate, *z) for of_rate, z in zip(heads, plain, strict=True))
@@ -135,7 +135,7 @@ def few_labels(
                 if score > best:
                     best, choice, model = score, {"lr": rate, "epochs": n}, (tuned, head)
         tuned, head = model
-        return Outcome(accuracy_of(head, features(tuned, test), t), choice, scores)
+        return Outcome.of(predictions_of(head, features(tuned, test)), t, choice, scores)
 
     fixed = {"fraction": fraction, "labels": len(few), "batch_size": batch}
     return result_of(protocol, train, test, seed, outcome(encoder), outcome(baseline), **fixed)

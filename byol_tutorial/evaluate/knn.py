@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .balance import accuracy
+
 
 def nearest(query_features: Tensor, bank_features: Tensor, k: int) -> Tensor:
     """Find the positions of the k nearest bank images by cosine, nearest first: int64 (Q, k).
@@ -28,14 +30,20 @@ def knn_accuracy(
     paper does not use it, but all its peers do: k = 200 on large sets, 20 on small ones. k is lowered to the number of
     train images. Features are float (N, D) and (M, D), labels int64 (N,) and (M,).
     """
+    return accuracy(knn_predictions(train_features, train_labels, test_features, k, temperature), test_labels)
+
+
+def knn_predictions(
+    train_features: Tensor, train_labels: Tensor, test_features: Tensor, k: int = 20, temperature: float = 0.07
+) -> Tensor:
+    """Return the class that wins the vote for each test image, as in `knn_accuracy`: int64 (M,)."""
     k = min(k, len(train_features))
     train_features = F.normalize(train_features, dim=1)
-    n_classes = int(max(train_labels.max(), test_labels.max())) + 1
-    train_labels, test_labels = (y.to(train_features.device) for y in (train_labels, test_labels))
-    correct = 0
-    for query, label in zip(F.normalize(test_features, dim=1).split(1024), test_labels.split(1024), strict=True):
+    n_classes, train_labels = int(train_labels.max()) + 1, train_labels.to(train_features.device)
+    winners = []
+    for query in F.normalize(test_features, dim=1).split(1024):
         similarity, index = (query @ train_features.T).topk(k, dim=1)  # (n, k)
         votes = torch.zeros(len(query), n_classes, device=query.device)
         votes.scatter_add_(1, train_labels[index], torch.exp((similarity - 1) / temperature))
-        correct += (votes.argmax(1) == label).sum().item()
-    return correct / len(test_labels)
+        winners.append(votes.argmax(1))
+    return torch.cat(winners)

@@ -1,5 +1,6 @@
 """Linear probes on frozen features: for the classes, and for one factor of the drawn shapes."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
+from .balance import accuracy, balanced_accuracy
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of C, the inverse L2 strength, among which the probe chooses
 ITERATIONS = 100  # of L-BFGS for each C, twice as many for the chosen one
@@ -25,6 +27,7 @@ class ProbeResult:
     held_out_accuracy: float  # on the held-out train images, with the chosen penalty
     penalty: float  # the chosen C
     classes: int  # among the train labels; chance is 1 / classes
+    balanced: float = math.nan  # balanced accuracy on the test images, see balance.py
 
     def __float__(self) -> float:
         return self.accuracy
@@ -73,7 +76,14 @@ def linear_probe(
             scores[penalty] = probe.set_params(C=penalty).fit(x[rest], y[rest]).score(x[held], y[held])
         best = max(scores, key=scores.get, default=1.0)
         probe = LogisticRegression(max_iter=2 * ITERATIONS, C=best).fit(x, y)
-    return ProbeResult(probe.score(x_test, test_labels.numpy()), scores.get(best, float("nan")), best, len(classes))
+    predicted = torch.from_numpy(probe.predict(x_test))
+    return ProbeResult(
+        accuracy(predicted, test_labels),
+        scores.get(best, math.nan),
+        best,
+        len(classes),
+        balanced_accuracy(predicted, test_labels),
+    )
 
 
 @contextmanager

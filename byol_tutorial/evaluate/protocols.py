@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ..config.errors import DataError
 from .finetune import few_labels, sgd_linear
-from .knn import knn_accuracy
+from .knn import knn_predictions
 from .linear import factor_probe, fitting, linear_probe
 from .result import Images, Outcome, Result, features_of, held_out, labels_of, name_of, result_of
 
@@ -47,7 +47,7 @@ def knn(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, se
     y, t = labels_of("knn", train, test)
     k = 200 if len(train) >= 10_000 else 20
     pairs = features_of(encoder, baseline, train, test)
-    ours, random = (Outcome(knn_accuracy(a, y, b, t, k=k, temperature=0.07)) for a, b in pairs)
+    ours, random = (Outcome.of(knn_predictions(a, y, b, k, temperature=0.07), t) for a, b in pairs)
     return result_of("knn", train, test, seed, ours, random, k=k, temperature=0.07)
 
 
@@ -57,7 +57,9 @@ def linear(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images,
 
     def fit(a: Tensor, b: Tensor) -> Outcome:
         probe = linear_probe(a, y, b, t, seed)
-        return Outcome(probe.accuracy, {"C": probe.penalty}, {f"C {probe.penalty:g}": probe.held_out_accuracy})
+        return Outcome(
+            probe.accuracy, probe.balanced, {"C": probe.penalty}, {f"C {probe.penalty:g}": probe.held_out_accuracy}
+        )
 
     ours, random = (fit(a, b) for a, b in features_of(encoder, baseline, train, test))
     return result_of("linear", train, test, seed, ours, random)
@@ -90,8 +92,9 @@ def transfer(encoder: nn.Module, baseline: nn.Module, train: Images, test: Image
                 scores[penalty] = classifier.score(x[held], y[held])
             best = max(scores, key=scores.__getitem__, default=PENALTIES[0])  # of equals the strongest
             classifier = LogisticRegression(C=inverse_strength(best, y), tol=TOLERANCE, max_iter=10 * ITERATIONS)
-            accuracy = classifier.fit(x, y).score(x_test, t)
-        return Outcome(accuracy, {"λ": best}, {f"λ {penalty:.3g}": score for penalty, score in scores.items()})
+            predicted = torch.from_numpy(classifier.fit(x, y).predict(x_test))
+        held_out_scores = {f"λ {penalty:.3g}": score for penalty, score in scores.items()}
+        return Outcome.of(predicted, torch.from_numpy(t), {"λ": best}, held_out_scores)
 
     ours, random = (fit(a, b) for a, b in features_of(encoder, baseline, train, test))
     return result_of("transfer", train, test, seed, ours, random)

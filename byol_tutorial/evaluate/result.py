@@ -1,5 +1,6 @@
 """The result of an evaluation protocol, and what all protocols share: checks of the data, features, splits, accuracy."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from .balance import accuracy, balanced_accuracy, largest_share
 from .features import features
 from .linear import HELD_OUT
 
@@ -21,6 +23,8 @@ class Result:
 
     hyperparameters   those used for the encoder; the ones named in `chosen` were chosen on held-out train images
     details           the held-out accuracy of each choice, also for the baseline, for which the choice is made separately
+    largest           share of the largest class of the test images: the accuracy of always naming it
+    balanced          balanced accuracy, the mean over the classes, and that of the baseline; see balance.py
     table             for "factors" only: factor -> (accuracy, baseline, chance); the result's own values are their means
     """
 
@@ -35,6 +39,8 @@ class Result:
     chosen: tuple[str, ...] = ()
     details: dict = field(default_factory=dict)
     table: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    largest: float = math.nan
+    balanced: tuple[float, float] = (math.nan, math.nan)
 
     def __repr__(self) -> str:
         shown = self.chosen or self.hyperparameters
@@ -44,8 +50,9 @@ class Result:
         if self.table:
             row = "{0} {1:.3f} (random encoder {2:.3f}, chance {3:.3f})".format
             return f"{self.protocol}: {', '.join(row(name, *row_) for name, row_ in self.table.items())}; {about}"
-        against = f"random encoder {self.baseline:.3f}, chance {self.chance:.3f}"
-        return f"{self.protocol}: {self.accuracy:.3f} ({against}; {about})"
+        against = f"random encoder {self.baseline:.3f}, chance {self.chance:.3f}, largest class {self.largest:.3f}"
+        balanced = "balanced {:.3f}, random encoder {:.3f}".format(*self.balanced)
+        return f"{self.protocol}: {self.accuracy:.3f} ({against}; {balanced}; {about})"
 
     def _repr_html_(self) -> str:
         rows = self.table or {self.protocol: (self.accuracy, self.baseline, self.chance)}
@@ -55,16 +62,31 @@ class Result:
 
     def to_dict(self) -> dict:
         """Return all fields in a form that json.dumps accepts."""
-        return asdict(self) | {"chosen": list(self.chosen), "table": {k: list(v) for k, v in self.table.items()}}
+        found = asdict(self) | {"chosen": list(self.chosen), "table": {k: list(v) for k, v in self.table.items()}}
+        if self.table:  # factors have classes of their own
+            return {name: value for name, value in found.items() if name not in ("largest", "balanced")}
+        return found | {"balanced": list(self.balanced)}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One encoder's part of a Result: test accuracy, the chosen hyperparameters, and the held-out accuracy of each choice."""
+    """One encoder's part of a Result: test accuracies, the chosen hyperparameters, the held-out accuracy of each choice."""
 
     accuracy: float
+    balanced: float
     choice: dict[str, float] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        predicted: Tensor,
+        labels: Tensor,
+        choice: dict[str, float] | None = None,
+        held_out: dict[str, float] | None = None,
+    ) -> "Outcome":
+        """Judge the classes that were predicted for the test images, int64 (M,), by their labels."""
+        return cls(accuracy(predicted, labels), balanced_accuracy(predicted, labels), choice or {}, held_out or {})
 
 
 def result_of(
@@ -76,7 +98,8 @@ def result_of(
         details = {"held_out": ours.held_out, "baseline_choice": random.choice, "baseline_held_out": random.held_out}
     sizes, chance = (len(train), len(test)), 1 / len(train.labels.unique())
     found = (ours.accuracy, random.accuracy, chance)
-    return Result(protocol, *found, seed, *sizes, fixed | ours.choice, tuple(ours.choice), details)
+    balanced = {"largest": largest_share(test.labels), "balanced": (ours.balanced, random.balanced)}
+    return Result(protocol, *found, seed, *sizes, fixed | ours.choice, tuple(ours.choice), details, **balanced)
 
 
 # --- shared by the protocols --------------------------------------------------------------------
@@ -121,9 +144,13 @@ def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:
     return order.tensor_split([max(1, int(n * HELD_OUT))])
 
 
-@torch.no_grad()
 def accuracy_of(classifier: Callable, z: Tensor, labels: Tensor, batch_size: int = 4096) -> float:
     """Measure the share of the features (N, D) whose own class gets the highest score, in [0, 1]."""
+    return accuracy(predictions_of(classifier, z, batch_size), labels)
+
+
+@torch.no_grad()
+def predictions_of(classifier: Callable, z: Tensor, batch_size: int = 4096) -> Tensor:
+    """Return the class with the highest score for each row of features (N, D): int64 (N,), on the CPU."""
     device = next(classifier.parameters()).device if isinstance(classifier, nn.Module) else z.device
-    found = torch.cat([classifier(part.to(device)).argmax(1).cpu() for part in z.split(batch_size)])
-    return (found == labels.cpu()).double().mean().item()
+    return torch.cat([classifier(part.to(device)).argmax(1).cpu() for part in z.split(batch_size)])

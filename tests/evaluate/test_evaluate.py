@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.config.errors import TrainingError
-from byol_tutorial.evaluate import comparison
+from byol_tutorial.evaluate import balance, comparison
 from byol_tutorial.evaluate.features import pixels, representations, settled
 from byol_tutorial.evaluate.knn import nearest
 from byol_tutorial.networks.encoders import build_encoder
@@ -200,15 +200,15 @@ def test_accuracies_are_features_then_knn_and_probe(encoder):
 
 def test_accuracies_compute_only_what_is_read_and_once(encoder, monkeypatch):
     train, calls = bt.load("shapes", limit=60), []
-    for name in ("knn_accuracy", "linear_probe"):
-        plain = getattr(bt, name)
+    for name in ("knn_predictions", "linear_probe"):
+        plain = getattr(comparison, name)
         monkeypatch.setattr(comparison, name, lambda *y, name=name, plain=plain: calls.append(name) or plain(*y))
     found = bt.accuracies(encoder, train, train)
     assert calls == []
     assert found.knn == found.knn
-    assert calls == ["knn_accuracy"]
+    assert calls == ["knn_predictions"]
     assert found.linear == found.linear
-    assert calls == ["knn_accuracy", "linear_probe"]
+    assert calls == ["knn_predictions", "linear_probe"]
 
 
 def test_accuracies_of_a_diverged_encoder_say_so(encoder):
@@ -364,3 +364,43 @@ def test_representations_of_one_process_wait_for_no_other():
     shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
     images = pictures(30)
     torch.testing.assert_close(representations(shared, images)[1], representations(plain, images)[1])
+
+
+# --- classes of unequal size --------------------------------------------------------------------
+
+
+def test_balanced_accuracy_is_scikit_learns():
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    rng = np.random.default_rng(0)
+    labels = rng.choice(5, 400, p=(0.7, 0.2, 0.05, 0.05, 0.0))  # the last class is absent
+    predicted = np.where(rng.random(400) < 0.6, labels, rng.integers(0, 4, 400))
+    pair = torch.from_numpy(predicted), torch.from_numpy(labels)
+    assert balance.accuracy(*pair) == pytest.approx(accuracy_score(labels, predicted))
+    assert balance.balanced_accuracy(*pair) == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert balance.largest_share(pair[1]) == (labels == 0).mean()
+
+
+def test_an_encoder_that_knows_only_the_largest_class_is_seen_through():
+    """Features without information on 90 : 10: accuracy 0.9, which is nothing; balanced it is chance."""
+    torch.manual_seed(0)
+    y = (torch.arange(400) % 10 == 0).long()
+    found = bt.evaluate.Accuracies(torch.randn(400, 8), y, torch.randn(400, 8), y)
+    assert min(found.knn, found.linear) > 0.85
+    assert found.largest == 0.9
+    assert max(found.knn_balanced, found.linear_balanced) < 0.6
+    assert "largest class 0.900; balanced 0." in repr(found)
+
+
+def test_a_table_of_unequal_classes_has_balanced_columns(encoder):
+    train, test = bt.load("shapes", limit=200), bt.load("shapes", "test", limit=200)
+    even = bt.compare({"ours": encoder}, train, test)
+    assert not even.uneven
+    assert "bal." not in str(even)
+    assert "chance 0.100, largest class" in str(even)
+    few = test[(test.labels == 0) | (torch.arange(200) % 12 == 0)]
+    uneven = bt.compare({"ours": encoder}, train, few)
+    assert uneven.uneven
+    assert "bal." in str(uneven)
+    assert uneven._repr_html_().count("balanced") == 2
+    assert set(uneven.balanced) == set(uneven.rows)

@@ -97,7 +97,12 @@ def test_factors_are_only_those_of_shapes(sets):
 
 def test_k_is_200_on_large_sets(sets, monkeypatch):
     seen = []
-    monkeypatch.setattr(protocols, "knn_accuracy", lambda *_, k, temperature: seen.append((k, temperature)) or 0.5)
+
+    def predictions(bank, labels, queries, k, temperature):
+        seen.append((k, temperature))
+        return torch.zeros(len(queries), dtype=torch.int64)
+
+    monkeypatch.setattr(protocols, "knn_predictions", predictions)
     assert run("knn", sets).hyperparameters == {"k": 20, "temperature": 0.07}
     large = sets[0][torch.arange(10_000) % 400]
     assert run("knn", (large, sets[1])).hyperparameters["k"] == 200

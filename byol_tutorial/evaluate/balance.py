@@ -1,0 +1,24 @@
+"""Accuracy where classes are not equally frequent: a classifier that always names the largest class looks good there."""
+
+from torch import Tensor
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Return the share of images whose class was predicted, in [0, 1]; both int64 (M,)."""
+    return (predicted.cpu() == labels.cpu()).double().mean().item()
+
+
+def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Return the mean over the classes of the share of each class that was predicted, in [0, 1]; both int64 (M,).
+
+    Always naming one class gives 1 / classes, however frequent it is. Classes without test images do not count.
+    """
+    right, labels = (predicted.cpu() == labels.cpu()).double(), labels.cpu()
+    counts = labels.bincount()
+    hits = labels.bincount(weights=right)
+    return (hits[counts > 0] / counts[counts > 0]).mean().item()
+
+
+def largest_share(labels: Tensor) -> float:
+    """Return the share of the most frequent class, in (0, 1]: the accuracy of always naming it."""
+    return labels.bincount().max().item() / len(labels)
