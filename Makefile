@@ -21,6 +21,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # For every edit: lint, and the tests that neither train for long nor open a browser.
 check: lint

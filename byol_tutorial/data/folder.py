@@ -249,7 +249,8 @@ def _labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> _Labelled:
     _warn_of_images_beside(path, "its class folders", "move them into the folder of their class")
     tree.images = []
     classes = known or tuple(map(_name, folders))
-    files, labels = [], {}
+    files: list[str] = []
+    labels: dict[str, int] = {}
     for folder in folders:
         name = _name(folder)
         if name not in classes:

@@ -81,9 +81,9 @@ class Found:
             span = f"{w}×{h}" if (w, h) == (wide, high) else f"{w}×{h} to {wide}×{high}"
             lines.append(f"  {span} px, brought to {self.size}×{self.size}")
         if self.value_range:
-            low, high = self.value_range
+            darkest, lightest = self.value_range
             lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits; ")
-            lines[-1] += f"values {low:g} to {high:g} become 0 to 255 (--value-range)"
+            lines[-1] += f"values {darkest:g} to {lightest:g} become 0 to 255 (--value-range)"
         if self.pages:
             lines.append(
                 f"  {self.pages} of {self.looked_at} files looked at hold several pages: only the first is used"

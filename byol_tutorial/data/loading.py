@@ -15,6 +15,7 @@ import os
 import tempfile
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal, overload
 
 from ..config.errors import DataError
 from .embedded import load_digits, load_shapes
@@ -31,6 +32,32 @@ SOURCES: dict[str, Source] = {
     **dict.fromkeys(TORCHVISION, in_memory(load_torchvision)),
     "folder:": load_folder,
 }
+
+
+@overload
+def load(
+    name: Literal["shapes", "digits"],
+    split: str = "train",
+    size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    corrupt: str = "refuse",
+    root: str | Path | None = None,
+    stream: bool | None = None,
+) -> ImageSet: ...
+
+
+@overload
+def load(
+    name: str,
+    split: str = "train",
+    size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    corrupt: str = "refuse",
+    root: str | Path | None = None,
+    stream: bool | None = None,
+) -> ImageSet | StreamedSet: ...
 
 
 def load(

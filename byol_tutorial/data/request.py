@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config.errors import DataError
 from .image_set import ImageSet
@@ -84,9 +85,9 @@ def _check_whole(name: str, value: object, least: int) -> None:
         raise DataError(f"{name}={value!r}: give a whole number, at least {least}")
 
 
-def _check_range(value: object) -> None:
+def _check_range(value: Any) -> None:
     try:
-        low, high = map(float, value)  # type: ignore[call-overload]
+        low, high = map(float, value)
     except (TypeError, ValueError):
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

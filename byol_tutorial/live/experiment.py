@@ -10,6 +10,8 @@ another version may have other defaults.
 import json
 from dataclasses import dataclass
 
+import torch
+
 from .._version import __version__
 from ..config.config import Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError, UserError
@@ -91,7 +93,7 @@ def rebuild(
     text: str | Experiment,
     train: ImageSet | StreamedSet | None = None,
     test: ImageSet | StreamedSet | None = None,
-    device="auto",
+    device: str | torch.device = "auto",
 ) -> Session:
     """Make the run again; the Session is returned at the experiment's last step, paused.
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,8 +44,9 @@ class Phase(Enum):
 class Stopwatch:
     """The seconds that have passed while it was running."""
 
-    def __init__(self):
-        self._seconds, self._since = 0.0, None
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -90,7 +92,8 @@ class LaboratoryRuns:
         post: Callable[[Callable[[], None]], None],
     ):
         self.rows, self.base, self.train, self.test, self.most = rows, base, train, test, most
-        self.chosen, self.rate = list(rows), None
+        self.chosen = list(rows)
+        self.rate: float | None = None
         self.pool = WorkerPool(lambda worker, message: post(lambda: self.receive(worker, message)))
         self.subscribers = Subscribers()
         self._told_at, self._news = 0.0, False  # when the subscribers were called last, and whether there is news since
@@ -203,7 +206,7 @@ class LaboratoryRuns:
         self.pool.open(self.train, self.test)
         jobs = [
             {"run": name, "config": cell.snapshot.config.to_dict(), "file": str(self.file(name)),
-             "resume": self.file(name).exists()}
+             "resume": (file := self.file(name)) is not None and file.exists()}
             for name, cell in self.cells.items() if cell.state not in OVER
         ]  # fmt: skip
         self.pool.start(jobs, min(self.most, len(jobs)))
@@ -267,7 +270,7 @@ class LaboratoryRuns:
             case {"run": name, "failed": reason}:
                 self._end_run(name, "failed", error=reason)
 
-    def _update(self, name: str, finding: Finding | None = None, **fields: object) -> None:
+    def _update(self, name: str, finding: Finding | None = None, **fields: Any) -> None:
         """Replace a run's cell."""
         cell = self.cells[name]
         cell = replace(cell, snapshot=replace(cell.snapshot, **fields), finding=finding)

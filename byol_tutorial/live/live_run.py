@@ -7,6 +7,7 @@ is the Snapshot, which never changes and is replaced after every step.
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -201,7 +202,7 @@ class LiveRun:
         """The config with the changes made so far."""
         return self.snapshot.config
 
-    def _publish(self, **news: object) -> None:
+    def _publish(self, **news: Any) -> None:
         """Make a new Snapshot and show it to the subscribers; they see snapshots in order."""
         h = self.trainer.history
         self.snapshot = replace(

@@ -4,6 +4,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -101,7 +102,7 @@ class Recording:
                 if (about["format"], about["version"]) != (FORMAT, VERSION):
                     raise KeyError("format")
                 read = lambda name: torch.from_numpy(file[name])  # noqa: E731
-                tensors = {name: read(name) for name in _TENSORS}
+                tensors: dict[str, Any] = {name: read(name) for name in _TENSORS}
                 labels = read("labels") if "labels" in file else None
                 factors = {name: read(f"factor_{name}") for name in about["factors"]}
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:

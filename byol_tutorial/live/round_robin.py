@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..config.config import Config
 from ..config.errors import UserError
@@ -38,7 +39,9 @@ def main(folder: str) -> None:
         images = read_images(Path(folder) / "images.pt")
     except FileNotFoundError:
         return  # the process that started this one has ended meanwhile
-    RoundRobin(commands, send, images["train"], images["test"]).work()
+    train = images["train"]
+    assert train is not None  # only the test images may be missing
+    RoundRobin(commands, send, train, images["test"]).work()
 
 
 class RoundRobin:
@@ -158,7 +161,8 @@ class RoundRobin:
         """Measure the run: spread and rank; kNN and linear probe on all test images, its own and the untrained encoder's."""
         report = trainer.report()
         result = {"std": report.std, "rank": report.rank, "seconds": trainer.history.seconds}
-        if trainer.has_labels and len(self.train.labels.unique()) > 1:
+        labels = self.train.labels
+        if trainer.has_labels and labels is not None and len(labels.unique()) > 1:
             result["knn"], result["linear"] = self.accuracies(trainer.model.encoder)
             kind = tuple(getattr(trainer.config, field) for field in ENCODER)
             if kind not in self.baselines:
@@ -166,6 +170,7 @@ class RoundRobin:
             result["random_knn"], result["random_linear"] = self.baselines[kind]
         return result
 
-    def accuracies(self, encoder) -> tuple[float, float]:
+    def accuracies(self, encoder: nn.Module) -> tuple[float, float]:
+        assert self.test is not None  # `judge` has looked
         found = accuracies(encoder, self.train, self.test)
         return found.knn, found.linear

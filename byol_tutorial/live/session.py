@@ -15,6 +15,7 @@ import atexit
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import Any
 
 import torch
 
@@ -96,7 +97,7 @@ class Session:
         """Stand still after the step that is being made."""
         return self._queue.submit(self._run.pause)
 
-    def reset(self, config: Config | None = None, **fields) -> Future:
+    def reset(self, config: Config | None = None, **fields: Any) -> Future:
         """Begin anew, at step 0: with this config, or with the present one; in it, these fields replaced."""
         refuse_unknown(fields)
         return self._queue.submit(lambda: self._run.begin((config or self.config).replace(**fields)))
@@ -105,7 +106,7 @@ class Session:
         """End the run where it stands; the state is "done"."""
         return self._queue.submit(self._run.stop)
 
-    def change(self, **fields) -> Future:
+    def change(self, **fields: Any) -> Future:
         """Change fields of the Config, in the order in which change is called.
 
         Live ones (config.LIVE) take effect with the next step and are recorded in history.changes. If any is

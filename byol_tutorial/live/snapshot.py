@@ -75,9 +75,10 @@ class Snapshot:
             return f"stopped: {self.error}"
         if self.step == 0:
             return "not begun"
-        report = None if self.measure is None else self.measure.report
-        if report is not None and (self.measure.step == self.step or report.verdict == "no content"):
-            std, verdict = report.std, report.verdict
+        measure = self.measure
+        report = None if measure is None else measure.report
+        if measure is not None and (measure.step == self.step or measure.report.verdict == "no content"):
+            std, verdict = measure.report.std, measure.report.verdict
         else:
             recent = self.series("std")[-THRESHOLDS.recent :]
             std = sum(recent) / len(recent)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 class Subscribers:
     """A set of callbacks. One that raises is not called again; `errors` holds what it raised."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.errors: list[Exception] = []
         self._lock = threading.Lock()
         self._callbacks: dict[object, Callable] = {}

@@ -34,19 +34,21 @@ class WorkerPool:
     @property
     def folder(self) -> Path | None:
         """The folder of images and checkpoints, as long as there are any."""
-        return self._folder and Path(self._folder.name)
+        return None if self._folder is None else Path(self._folder.name)
 
     def open(self, train: ImageSet, test: ImageSet | None) -> None:
         """Write the images into the folder, once."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True)
-            write_images(self.folder / "images.pt", train=train, test=test)
+            write_images(Path(self._folder.name) / "images.pt", train=train, test=test)
 
     def start(self, jobs: list[dict], number: int) -> None:
         """Start so many processes and deal the jobs, in the form of round_robin.py, to them in turn."""
+        folder = self.folder
+        assert folder is not None  # `open` comes first
         try:
             for k in range(number):
-                worker = Worker(round_robin.__name__, self.folder, self.on_message)
+                worker = Worker(round_robin.__name__, folder, self.on_message)
                 self.workers[worker] = [job["run"] for job in jobs[k::number]]
                 self.ask(worker, do="begin", runs=jobs[k::number])
         except OSError:

@@ -60,14 +60,17 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=os.environ | counts,
-                **({"process_group": 0} if os.name == "posix" else {}),
+                process_group=0 if os.name == "posix" else None,
             )
+        assert self.process.stdin is not None  # both are pipes
+        assert self.process.stdout is not None
+        self._input, self._output = self.process.stdin, self.process.stdout
         self._thread = threading.Thread(target=self._listen, args=(on_message,), name="byol worker", daemon=True)
         self._thread.start()
 
     def _listen(self, on_message: Callable[["Worker", dict | None], None]) -> None:
-        with self.process.stdout:
-            for line in self.process.stdout:
+        with self._output:
+            for line in self._output:
                 with contextlib.suppress(ValueError):  # the last line of a process that was killed in the middle of it
                     on_message(self, json.loads(line))
         self.process.wait()
@@ -76,8 +79,8 @@ class Worker:
     def send(self, **message: object) -> None:
         """Write a message to its input. It is lost if the worker has ended, which `on_message` is told."""
         with contextlib.suppress(OSError, ValueError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            self._input.write(json.dumps(message).encode() + b"\n")
+            self._input.flush()
 
     @property
     def exit_reason(self) -> str:
@@ -97,7 +100,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._input.close()
         if self._thread is not threading.current_thread():
             self._thread.join()
 

@@ -10,8 +10,11 @@ on the session's thread, drawing in the browser; Python only hands over the numb
 """
 
 import time
+from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
+import torch
 import traitlets
 
 from ..config.config import FIELDS, LIVE, Config
@@ -36,7 +39,7 @@ HUES = 24  # colours of the circle
 LATE = 25  # steps over which an outcome is averaged
 
 # field, label, and where the slider differs from the field's own bounds
-CONTROLS = (
+CONTROLS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("Algorithm", "tau_base", "decay rate τ", {"scale": "tau", "low": 0, "high": 1}),
     ("Algorithm", "predictor", "predictor q", {}),
     ("Algorithm", "target", "target network", {}),
@@ -77,7 +80,7 @@ PRESETS: dict[str, dict] = {  # of BYOL; of its relatives PRESETS_OF
     "colour shortcut": {"jitter_p": 0.0, "grayscale_p": 0.0},
 }
 
-PRESETS_OF = {
+PRESETS_OF: dict[str, dict[str, dict]] = {
     "byol": PRESETS,
     "simclr": {"healthy": {}, "no negatives": {"negatives": False}, "colour shortcut": PRESETS["colour shortcut"]},
     "simsiam": {name: PRESETS[name] for name in ("healthy", "no predictor", "no stop-gradient", "colour shortcut")},
@@ -101,7 +104,7 @@ def cockpit(
     run: Session | Config | None = None,
     train: ImageSet | StreamedSet | None = None,
     test: ImageSet | StreamedSet | None = None,
-    device="auto",
+    device: str | torch.device = "auto",
 ) -> "Cockpit":
     """A panel for one run; it stands at the run's first step until play is pressed.
 
@@ -147,7 +150,8 @@ class Cockpit(Panel):
         self.note = ""
         self._data = fingerprint(session.train)
         self._ranks: list[tuple[int, float]] = []
-        self._drawn_at, self._drawn = 0.0, None
+        self._drawn_at = 0.0
+        self._drawn: Snapshot | None = None
         self._left_to_itself = False
         super().__init__(setup=self._setup(), frame=self._frame(session.snapshot()))
         self._leave = session.subscribe(self._on_snapshot)
@@ -173,7 +177,7 @@ class Cockpit(Panel):
     def do_speed(self, value: float | None) -> None:
         self.session.speed = None if value is None else float(value)
 
-    def do_change(self, name: str, value) -> None:
+    def do_change(self, name: str, value: Any) -> None:
         """One control was moved. A structural field begins a new run; see Session.change."""
         config = self.session.config
         if name in FIELDS and isinstance(getattr(config, name), int) and not isinstance(value, bool):
@@ -195,10 +199,10 @@ class Cockpit(Panel):
         self.prediction = {k: v for k, v in (prediction or {}).items() if k in self.questions and v} or None
         self._watch(self.session.start())
 
-    def _watch(self, future) -> None:
+    def _watch(self, future: Future) -> None:
         """Show what becomes of an order: its error is words in the panel."""
 
-        def done(future):
+        def done(future: Future) -> None:
             error = future.exception()
             self.show(problem="" if error is None else f"{error}" or type(error).__name__)
             if error is not None:
@@ -283,7 +287,8 @@ class Cockpit(Panel):
         """The learner's answers beside what the run says so far."""
         seen = judged(s)
         return {
-            k: {"guess": guess, "seen": seen.get(k), "text": QUESTIONS[k][0]} for k, guess in self.prediction.items()
+            k: {"guess": guess, "seen": seen.get(k), "text": QUESTIONS[k][0]}
+            for k, guess in (self.prediction or {}).items()
         }
 
     def rehearse(self, steps: int = 400) -> None:
@@ -333,14 +338,14 @@ def _control(group: str, name: str, label: str, over: dict, config: Config) -> d
     }  # fmt: skip
 
 
-def _shown(config: Config, name: str):
+def _shown(config: Config, name: str) -> Any:
     """A field's value as its control shows it: of a pair the first."""
     value = getattr(config, name)
     return value[0] if FIELDS[name].type is Pair else value
 
 
 def _words(fields: dict) -> str:
-    def one(name, value):
+    def one(name: str, value: Any) -> str:
         if isinstance(value, tuple):
             value = f"{value[0]:g}" if value[0] == value[1] or name in LOWER_ONLY else f"({value[0]:g}, {value[1]:g})"
         elif isinstance(value, float):

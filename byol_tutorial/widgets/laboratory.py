@@ -9,8 +9,10 @@ The runs train in processes of their own, see ..laboratory; here is only what is
 
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict
 from html import escape
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -107,7 +109,7 @@ class LaboratoryBox(ipywidgets.VBox):
         if not over.wait(seconds):
             self.pause()
 
-    def _repr_mimebundle_(self, **options):
+    def _repr_mimebundle_(self, **options: Any) -> Any:
         return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
     def open(self, cell: str | None = None) -> Cockpit | None:
@@ -120,7 +122,7 @@ class LaboratoryBox(ipywidgets.VBox):
     def open_beneath(self, cell: str) -> None:
         """The same, beneath the panel, in place of the one that was there."""
         with self._opening:
-            opened = self.open(cell)
+            opened = cockpit(self.lab.session(cell))
             self.put_away()
             step = opened.session.snapshot().step
             words = ipywidgets.HTML(
@@ -188,10 +190,10 @@ class LaboratoryPanel(Panel):
         self.opened = (cell, self.opened[1] + 1)
         self.show(frame=self._frame())
 
-    def _watch(self, future) -> None:
+    def _watch(self, future: Future) -> None:
         """Show what becomes of an order: its error is words in the panel."""
 
-        def done(future):
+        def done(future: Future) -> None:
             if future.exception() is not None:
                 self.show(problem=f"{future.exception()}" or type(future.exception()).__name__)
 
@@ -295,7 +297,7 @@ def _curves(loss: list[float], std: list[float]) -> dict:
     sizes = np.diff(np.append(starts, n))
 
     def short(values: list[float]) -> list[float | None]:
-        means = np.add.reduceat(np.asarray(values, np.float64), starts) / sizes if n else []
+        means = np.add.reduceat(np.asarray(values, np.float64), starts) / sizes if n else np.empty(0)
         return [float(f"{x:.4g}") if np.isfinite(x) else None for x in means]
 
     return {"block": block, "loss": short(loss), "std": short(std)}

@@ -5,18 +5,24 @@ same cell made. Outside of a notebook nothing of this happens.
 """
 
 import weakref
+from typing import Any, Protocol
 
 from ..runtime.omp_threads import release_helpers
 
-_panels: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # panel: (cell, which run of it)
+_panels: weakref.WeakKeyDictionary["Ending", tuple] = weakref.WeakKeyDictionary()  # panel: (cell, which run of it)
 _hooked: weakref.WeakSet = weakref.WeakSet()  # shells in which interrupts are heard
 
 
-def adopt(panel) -> None:
-    """Close what an earlier run of the present cell made, and let `panel.interrupted()` hear the stop button.
+class Ending(Protocol):
+    """A panel that can be ended from here."""
 
-    The panel needs close() and interrupted().
-    """
+    def close(self) -> None: ...
+
+    def interrupted(self) -> None: ...
+
+
+def adopt(panel: Ending) -> None:
+    """Close what an earlier run of the present cell made, and let `panel.interrupted()` hear the stop button."""
     cell, run = _place()
     if cell is not None:
         for other, (its_cell, its_run) in list(_panels.items()):
@@ -26,12 +32,12 @@ def adopt(panel) -> None:
     _hear_interrupts()
 
 
-def release(panel) -> None:
+def release(panel: Ending) -> None:
     """The panel is closed: forget it."""
     _panels.pop(panel, None)
 
 
-def _kernel():
+def _kernel() -> Any:
     try:
         from IPython import get_ipython
     except ImportError:
@@ -59,7 +65,7 @@ def _hear_interrupts() -> None:
     if shell is None:
         return
 
-    def between_cells(_number, _frame):
+    def between_cells(_number: int, _frame: object) -> None:
         interrupt_all()
 
     kernel.saved_sigint_handler = between_cells
@@ -67,7 +73,7 @@ def _hear_interrupts() -> None:
         return
     _hooked.add(shell)
 
-    def after_cell(result):
+    def after_cell(result: Any) -> None:
         release_helpers()  # so that the runs of the panels go on at full speed
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             interrupt_all()

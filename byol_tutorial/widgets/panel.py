@@ -11,6 +11,7 @@ The same module is shown without a kernel by static.py.
 import sys
 import threading
 import time
+from typing import Any
 
 import anywidget
 import traitlets
@@ -32,7 +33,7 @@ class Panel(anywidget.AnyWidget):
 
     problem = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, **traits):
+    def __init__(self, **traits: Any):
         self._lock = threading.RLock()
         self._ended = False
         self._away_at: float | None = None  # when nobody is looking any more; None: nobody ever has
@@ -44,11 +45,11 @@ class Panel(anywidget.AnyWidget):
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
         lifecycle.adopt(self)
 
-    def _repr_mimebundle_(self, **options):
+    def _repr_mimebundle_(self, **options: Any) -> Any:
         """What a notebook shows."""
         return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
-    def show(self, **traits) -> None:
+    def show(self, **traits: object) -> None:
         """Set traits, from any thread. Bytes arrive in the browser as one DataView each."""
         with self._lock:
             for name, value in traits.items():

@@ -66,4 +66,4 @@ class PhasePlane(Panel):
     _css = source("phase", "css")
 
     values = traitlets.Dict().tag(sync=True)
-    start = traitlets.List().tag(sync=True)
+    start: traitlets.List = traitlets.List().tag(sync=True)

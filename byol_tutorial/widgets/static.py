@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anywidget import AnyWidget
+from ipywidgets import Widget
 
 from ..config.errors import CheckpointError, UserError
 from ..runtime.files import write_atomically
@@ -24,7 +25,7 @@ from .assets import script
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
 
 
-def static_html(panel, height: int | None = None, shipped: set[str] | None = None) -> str:
+def static_html(panel: Widget, height: int | None = None, shipped: set[str] | None = None) -> str:
     """A panel as it stands, as a self-contained fragment of HTML. Any number of them may stand in one page.
 
     >>> display(HTML(static_html(bt.widgets.phase_plane())))
@@ -64,7 +65,7 @@ def as_page() -> bool:
     return bool(os.environ.get("BYOL_STATIC"))
 
 
-def bundle(panel) -> dict[str, str]:
+def bundle(panel: AnyWidget) -> dict[str, str]:
     """What a cell's output holds then: a panel that needs a kernel has been used a little, to have a picture."""
     for one in (panel, *_panels(panel)):
         if hasattr(one, "rehearse"):
@@ -73,7 +74,7 @@ def bundle(panel) -> dict[str, str]:
     return {"text/html": static_html(panel), "text/plain": f"{type(panel).__name__}"}
 
 
-def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
+def save_html(panels: Widget | Iterable[Widget], path: str | Path, title: str = "byol_tutorial") -> None:
     """Write a page that shows one panel, or several below each other. It opens from a disk, without kernel or network.
 
     Raises:
@@ -105,14 +106,14 @@ def save_html(panels, path: str | Path, title: str = "byol_tutorial") -> None:
         ) from error
 
 
-def _panels(widget) -> list[AnyWidget]:
+def _panels(widget: Widget) -> list[AnyWidget]:
     found = _within(widget)
     if not found:
         raise UserError(f"{type(widget).__name__} is not a panel: give what a function of bt.widgets returned")
     return found
 
 
-def _within(widget) -> list[AnyWidget]:
+def _within(widget: Widget) -> list[AnyWidget]:
     if isinstance(widget, AnyWidget):
         return [widget]
     return [panel for child in getattr(widget, "children", ()) for panel in _within(child)]
@@ -122,12 +123,12 @@ def _traits(panel: AnyWidget) -> dict:
     return {n: v for n, v in panel.get_state().items() if not n.startswith("_") and n not in OTHERS}
 
 
-def _json(value) -> str:
+def _json(value: object) -> str:
     """JSON that may stand in a script element: without "<"."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
-def _source(value, sources: dict[str, str]) -> str:
+def _source(value: object, sources: dict[str, str]) -> str:
     """The name under which `sources` has the value from now on."""
     text = _json(value)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -135,7 +136,7 @@ def _source(value, sources: dict[str, str]) -> str:
     return name
 
 
-def _plain(value, sources: dict[str, str]):
+def _plain(value: object, sources: dict[str, str]) -> object:
     """The value as JSON can hold it: bytes are a source, {"bytes": its name}."""
     if isinstance(value, bytes | bytearray | memoryview):
         return {"bytes": _source(base64.b64encode(value).decode(), sources)}

@@ -5,6 +5,7 @@ them are one image: it works in a static page.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from .panel import Panel
 
 LEVELS = 9  # strengths of an operation, the first is none
 MOST, LARGEST = 8, 96  # pictures, and their side in pixels, at most
-NONE = {"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip_p": 0.0, "jitter_p": 1.0, "brightness": 0.0,
+NONE: dict[str, Any] = {"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip_p": 0.0, "jitter_p": 1.0, "brightness": 0.0,
         "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "grayscale_p": 0.0, "blur_p": 0.0, "solarize_p": 0.0}  # fmt: skip
 
 # operation: what its strength means, from 0 to the last, and the fields of Config that it sets

@@ -7,6 +7,7 @@ scene that was replaced meanwhile are not shown.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import traitlets
 from torch import Tensor
@@ -80,7 +81,7 @@ class Explorer(Panel):
         self._shared: tuple[Config, dict[str, Share]] | None = None
         self._refused: dict = {}  # what the controls say and no Config can hold, ...
         self._refusal = ""  # ... and why
-        self._stamp = None  # of the browser's last message that is answered
+        self._stamp: int | None = None  # of the browser's last message that is answered
         self._thumbs_from: int | None = None
         self._drawn: Scene | None = None
         self._queue = CommandQueue("byol explorer")  # its thread computes; never waited for by code that holds _lock
@@ -94,7 +95,7 @@ class Explorer(Panel):
     def config(self) -> Config:
         return self.scene.config
 
-    def set(self, **settings) -> None:
+    def set(self, **settings: Any) -> None:
         """Change fields of Config that have a control: `set(hue=0.1)` for T and T′, `set(hue=(0.1, 0.4))` for each.
 
         Raises:
@@ -103,7 +104,9 @@ class Explorer(Panel):
         self._configure(settings)
         self._draw_now()
 
-    def go(self, index=None, seed=None, pair=None, many=None) -> None:
+    def go(
+        self, index: int | None = None, seed: int | None = None, pair: int | None = None, many: bool | None = None
+    ) -> None:
         """Show another image, another draw, another of the eight pairs; `many`: each pair of an image of its own.
 
         Raises:
@@ -159,7 +162,7 @@ class Explorer(Panel):
         if self._refused and not self.problem:  # what the controls say is still no Config
             self.show(problem=self._refusal)
 
-    def do_set(self, stamp=None, **settings) -> None:
+    def do_set(self, stamp: int | None = None, **settings: Any) -> None:
         with self._lock:
             self._stamp = stamp
             settings = self._refused | settings
@@ -171,7 +174,7 @@ class Explorer(Panel):
                 raise
         self._draw_soon()
 
-    def do_go(self, **where) -> None:
+    def do_go(self, **where: Any) -> None:
         self._turn(**where)
         self._draw_soon()
 
@@ -200,7 +203,7 @@ class Explorer(Panel):
             self.linked = self.linked and equal(config)
             self._put(replace(self.scene, config=config))
 
-    def _turn(self, **where) -> None:
+    def _turn(self, **where: Any) -> None:
         with self._lock:
             self._put(self.scene.turned(**where))
 
@@ -269,7 +272,7 @@ class Explorer(Panel):
     def end(self) -> None:
         self._queue.finish(lambda: None)
 
-    def _show_if_newest(self, scene: Scene, **traits) -> bool:
+    def _show_if_newest(self, scene: Scene, **traits: object) -> bool:
         with self._lock:
             newest = scene is self.scene and not self._ended
             if newest:
@@ -294,5 +297,5 @@ class Explorer(Panel):
         return self._shared[1]
 
 
-def _short(value) -> str:
+def _short(value: object) -> str:
     return repr(value[0] if isinstance(value, tuple) and value[0] == value[1] else value)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ class Scene:
     pair: int = 0
     many: bool = False
 
-    def turned(self, **changes) -> "Scene":
+    def turned(self, **changes: Any) -> "Scene":
         """With another index, seed or pair, or `many`; None leaves one as it is.
 
         Raises:
@@ -63,7 +64,8 @@ class Scene:
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
         """The images and their views: uint8 (8, 3, H, W), float (8, 3, s, s) in [0, 1], twice."""
         images = self.images.images[self.rows]
-        return (images, *self.views.carry_out(images, self.drawn))
+        v1, v2 = self.views.carry_out(images, self.drawn)
+        return images, v1, v2
 
     def chains(self) -> dict[str, list[Stage]]:
         """The way to each view of the selected pair: "v" and "v′", each the image and then nine operations."""
