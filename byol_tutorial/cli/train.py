@@ -44,6 +44,13 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
     panel="Run",
 )
 @click.option(
+    "--init",
+    type=UserPath(),
+    help="run folder, checkpoint or encoder file whose weights the new run starts from, to train longer or on other "
+    "images [random weights]",
+    panel="Run",
+)
+@click.option(
     "--preset", "preset_name", help=f"recipe to start from: {', '.join(PRESETS)} [decided by the data]", panel="Run"
 )
 @click.option(
@@ -83,6 +90,7 @@ def train(
     data: str | None,
     out: Path | None,
     resume: Path | None,
+    init: Path | None,
     preset_name: str | None,
     size: int | None,
     limit: int | None,
@@ -116,9 +124,9 @@ def train(
         torch.set_num_threads(threads)
     streaming.set_workers(workers)
     if resume:
-        trainer, test, out = resume_run(resume, out, preset_name, data_options, changes, device)
+        trainer, test, out = resume_run(resume, out, preset_name, init, data_options, changes, device)
     else:
-        trainer, test, out = start_run(out, preset_name, data_options, changes, device)
+        trainer, test, out = start_run(out, preset_name, init, data_options, changes, device)
     train_to_the_end(trainer, out)
     diagnosis = trainer.diagnosis()  # all processes compute it together
     if process().is_main:
@@ -135,13 +143,19 @@ def typed(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def start_run(
-    out: Path | None, preset_name: str | None, data_options: dict[str, Any], changes: dict[str, Any], device: str
+    out: Path | None,
+    preset_name: str | None,
+    init: Path | None,
+    data_options: dict[str, Any],
+    changes: dict[str, Any],
+    device: str,
 ) -> tuple[Trainer, Images | None, Path]:
     """Load the images, build the trainer and write the run folder.
 
     Args:
         out: the run folder. Default: the next number in runs/.
         preset_name: the recipe. Default: see `recipe`.
+        init: the weights to start from.
         data_options, changes: the fields of DataSource and of Config that were typed.
         device: as for Trainer.
 
@@ -158,11 +172,11 @@ def start_run(
     if source.size is None and config.view_size:
         source = replace(source, size=stored_size(config.view_size, source.name))
     if not process().is_main:
-        trainer, test = build(source, config, changes, device)
+        trainer, test = build(source, config, changes, device, init)
         return trainer, test, out or Path()
     out = run_folder.reserve(out, source.short_name)
     try:
-        trainer, test = build(source, config, changes, device)
+        trainer, test = build(source, config, changes, device, init)
     except BaseException:
         run_folder.release(out)
         raise
@@ -170,7 +184,9 @@ def start_run(
     return trainer, test, out
 
 
-def build(source: DataSource, config: Config, changes: dict[str, Any], device: str) -> tuple[Trainer, Images | None]:
+def build(
+    source: DataSource, config: Config, changes: dict[str, Any], device: str, init: Path | None
+) -> tuple[Trainer, Images | None]:
     """Load the images, print what was found, and build the trainer; return it with the test images."""
     images, test = source.load()
     for line in images.found.lines() if images.found is not None else ():
@@ -181,7 +197,10 @@ def build(source: DataSource, config: Config, changes: dict[str, Any], device: s
             sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
             for file, reason in {**sampled, **each.unreadable}.items():
                 console.print(f"  left out, cannot be read: {file} ({reason})")
-    return Trainer(fit_batch(config, changes, len(images)), images, test, device), test
+    trainer = Trainer(fit_batch(config, changes, len(images)), images, test, device, init)
+    for part, words in trainer.taken.items():
+        console.print(f"{part} from {init}: {words}")
+    return trainer, test
 
 
 def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Config:
@@ -238,6 +257,7 @@ def resume_run(
     path: Path,
     out: Path | None,
     preset_name: str | None,
+    init: Path | None,
     data_options: dict[str, Any],
     changes: dict[str, Any],
     device: str,
@@ -246,7 +266,7 @@ def resume_run(
 
     Args:
         path: the run folder.
-        out, preset_name: must be None, since a resumed run keeps its own.
+        out, preset_name, init: must be None, since a resumed run keeps its own.
         data_options, changes: the fields of DataSource and of Config that were typed; they must be those of the run.
         device: as for Trainer.
 
@@ -256,7 +276,7 @@ def resume_run(
     Raises:
         UserError: an option that is not that of the run, or a run folder that cannot be read.
     """
-    for option, value in (("--out", out), ("--preset", preset_name)):
+    for option, value in (("--out", out), ("--preset", preset_name), ("--init", init)):
         if value is not None:
             raise RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
     trainer, _, test = run_folder.open_run(path, device, data_options, changes)

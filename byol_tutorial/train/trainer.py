@@ -38,6 +38,7 @@ from .batches import Feed, StepViews
 from .buffers import Buffers
 from .cuda_graph import OUTSIDE, StepGraph
 from .history import History
+from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
 
@@ -60,10 +61,13 @@ class Trainer:
         train: images to learn from. Labels, if there are any, are used for the kNN check alone.
         test: images of the kNN check. Without them there is no check.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        init: a run folder, checkpoint or encoder file whose weights the run starts from, see initial_weights.py;
+            `taken` then says what became of each part. Default: random weights.
 
     Raises:
         ConfigError: a batch larger than the set.
         TrainingError: the device is not available.
+        CheckpointError: `init` cannot be read, or its encoder does not fit.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Trainer:
         train: ImageSet | StreamedSet,
         test: ImageSet | StreamedSet | None = None,
         device: str | torch.device = "auto",
+        init: str | Path | None = None,
     ) -> None:
         self.device, self.process = resolve_device(device), process()
         if self.device.type == "cuda":
@@ -87,7 +92,9 @@ class Trainer:
         self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
         self.scaler = self._scaler()
         with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
-            self.model = self._build(config).to(self.device, memory_format=torch.channels_last)
+            model = self._build(config)
+            self.taken = {} if init is None else take_weights(model, config, init)
+            self.model = model.to(self.device, memory_format=torch.channels_last)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)
         self._kept = Buffers(self.model)

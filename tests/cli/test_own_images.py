@@ -341,3 +341,16 @@ def test_embed_of_mixed_depth_uses_the_range_of_training(here):
     encoder = load_encoder(here / "deeprun" / "encoder.safetensors")
     expected = embed_images(encoder, dark, value_range=(0, 4095)).features
     np.testing.assert_allclose(np.load(here / "dark.npz")["features"], expected, rtol=1e-5, atol=1e-6)
+
+
+# --- existing weights ---------------------------------------------------------------------------
+
+
+def test_a_run_starts_from_another(here, capsys):
+    assert main("train", "--data=folder:images", "--init=run", "--out=longer", "--epochs=1", *SMALL) == 0
+    assert "encoder from run: taken" in capsys.readouterr().out
+    assert main("train", "--data=folder:images", "--init=gone", "--out=none", "--epochs=1", *SMALL) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert not (here / "none").exists()
+    assert main("train", "--resume=longer", "--init=run") == 1
+    assert "a resumed run keeps its own" in capsys.readouterr().err
