@@ -35,9 +35,9 @@ class Feed:
 
     def __init__(self, images: ImageSet | StreamedSet, config: Config, device: torch.device, process: Process) -> None:
         if config.step_images > len(images):
-            part = "" if config.accumulation_steps == 1 else f" with accumulation_steps={config.accumulation_steps}"
+            passes = "" if config.accumulation_steps == 1 else f" with accumulation_steps={config.accumulation_steps}"
             raise ConfigError(
-                f"batch_size={config.batch_size}{part}: the set has {len(images)} images; give at most that"
+                f"batch_size={config.batch_size}{passes}: the set has {len(images)} images; give at most that"
             )
         part, rest = divmod(config.batch_size, process.world_size)
         if rest or part < 2:
@@ -95,6 +95,7 @@ class Feed:
     def _from_stream(self, step: int, accumulation: int) -> Tensor:
         """Return the images of this forward pass from the workers, and start these anew where the order was left."""
         if self._stream is None or (step, accumulation) != self._next:
+            assert isinstance(self.source, StreamedSet)
             self.close()
             rest = _Positions(self, step, accumulation)
             self._stream = iter(self.source.loader(rest, pin_memory=self.device.type == "cuda"))
@@ -172,7 +173,7 @@ class StepViews:
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Make the views of forward pass m, each float (b, 3, size, size), channels last; add what else the method drew."""
         total, rows = self.config.step_images, self.feed.rows(m)
-        result = []
+        result: list[Tensor] = []
         for kind, numbers in zip(self.kinds, drawn, strict=True):
             if len(images) < total:
                 place = torch.arange(kind.per_image * total, device=images.device).view(-1, total)

@@ -45,7 +45,8 @@ class StepGraph:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images = self._result = torch.empty(0)
         self._gradients: list[Tensor | None] = []
-        self._steps, self._place, self._thread = 0, (), 0
+        self._steps, self._thread = 0, 0
+        self._place: tuple[object, ...] = ()
 
     @property
     def recorded(self) -> bool:
@@ -77,6 +78,7 @@ class StepGraph:
 
     def _replay(self, images: Tensor) -> Tensor:
         """Copy the images to where the recording reads them, and replay it."""
+        assert self._graph is not None
         self._images.copy_(images, non_blocking=True)
         self._graph.replay()
         for p, gradient in zip(self.parameters, self._gradients, strict=True):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..augment.views import Views
-from ..config.errors import DivergedError
+from ..config.errors import DataError, DivergedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.comparison import accuracies
@@ -26,8 +26,10 @@ def knn(trainer: "Trainer") -> float:
     """Measure kNN accuracy, in [0, 1], on at most 512 test images by the votes of at most 1,024 train images.
 
     Raises:
-        DataError: train or test images without labels.
+        DataError: no test images, or train or test images without labels.
     """
+    if trainer.test is None:
+        raise DataError("knn: the trainer has no test images; give them to Trainer as test=")
     return accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)).knn
 
 

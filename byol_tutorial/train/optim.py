@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import overload
 
 import torch
 from torch.optim.optimizer import ParamsT
@@ -75,6 +76,12 @@ class LARS(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update all parameters that have a gradient; return what `closure` returns, or None without one."""
@@ -91,7 +98,7 @@ class LARS(torch.optim.Optimizer):
 
     def _update(self, params: list[torch.Tensor], group: dict, adapted: bool) -> None:
         """Update parameters of one group; with weight decay and trust ratio if `adapted`."""
-        updates = [p.grad for p in params]
+        updates: list[torch.Tensor] | tuple[torch.Tensor, ...] = [p.grad for p in params if p.grad is not None]
         if adapted:
             updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
             w, u = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, updates))

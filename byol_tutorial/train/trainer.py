@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..augment.operations import Draw
 from ..augment.views import Views
 from ..config.config import FIELDS, LIVE, Config, refuse_unknown
 from ..config.errors import ConfigError, DivergedError
@@ -94,7 +95,8 @@ class Trainer:
         with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
             model = self._build(config)
             self.taken = {} if init is None else take_weights(model, config, init)
-            self.model = model.to(self.device, memory_format=torch.channels_last)
+            layout: dict[str, Any] = {"memory_format": torch.channels_last}  # torch's own types do not know it
+            self.model = model.to(self.device, **layout)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)
         self._kept = Buffers(self.model)
@@ -185,14 +187,14 @@ class Trainer:
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
         with self._memory():
             with self._undone_if_it_fails():
-                loss, *measures, norm, stop = self._agree(self._views_loss_gradient(k))
+                loss, std, positive, negative, norm, stop = self._agree(self._views_loss_gradient(k))
                 self._refuse_divergence(loss, norm, lr)
             tau = self.model.tau(k + 1, self.total_steps)
             if self._move_weights():  # the optimiser
                 self.model.update_target(tau)  # the moving average
         self.steps_done += 1
         self.interrupted = stop > 0
-        self.history.add(loss, *measures, norm, lr, tau)
+        self.history.add(loss, std, positive, negative, norm, lr, tau)
         self.history.seconds += time.perf_counter() - start
         return loss
 
@@ -222,16 +224,19 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
         return torch.cat((torch.stack(passes).mean(0), norm[None]))
 
-    def _make_views(self, images: Tensor, m: int, *drawn: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
+    def _make_views(
+        self, images: Tensor, m: int, drawn: list[Draw], more: Tensor | None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Make the views of forward pass m, and add what else the method has drawn."""
-        return self._views.carry_out(images, m, *drawn, self.precision if self.device.type == "cuda" else torch.float32)
+        dtype = self.precision if self.device.type == "cuda" else torch.float32
+        return self._views.carry_out(images, m, drawn, more, dtype)
 
     def _accumulate(self, m: int, views: list[Tensor], extra: dict[str, Tensor]) -> Tensor:
         """Run forward and backward pass m. Return loss, √d·std, positive and negative cosine: float32 (4,), on the device."""
         passes = self.config.accumulation_steps
         # gradients are exchanged between processes once, with the last pass
-        waits = m < passes - 1 and self._parallel is not None
-        with self._parallel.no_sync() if waits else nullcontext():
+        waiting = self._parallel if m < passes - 1 else None
+        with nullcontext() if waiting is None else waiting.no_sync():
             with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
                 output: Output = self._forward(*views, **extra)
             self.scaler.scale(output.loss / passes).backward()

@@ -641,3 +641,8 @@ def test_a_collapse_on_images_with_content_stays_a_collapse(train):
     assert (
         judged_with(bt.collapse_report(torch.randn(40, 8)), train.images[:1].repeat(40, 1, 1, 1)).verdict == "healthy"
     )
+
+
+def test_knn_without_test_images_says_what_is_missing(train):
+    with pytest.raises(bt.DataError, match="no test images"):
+        tiny(train).knn()
