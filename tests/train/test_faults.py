@@ -223,7 +223,10 @@ def test_a_run_resumed_by_command_equals_an_uncut_one(images, monkeypatch, capsy
     for extra, words in (
         (["--epochs", "9"], ["epochs 4 (here 9)", "resume without them"]),
         (["--lr", "0.1", "--norm", "none"], ["lr", "norm 'bn' (here 'none')"]),
-        (["--data", "shapes"], [f"name='folder:{images / 'images'}', not 'shapes'"]),
+        (
+            ["--data", "shapes"],
+            ["other images: images 10 (here 4096)", f"resume with those of 'folder:{images / 'images'}'"],
+        ),
         (["--out", "other"], ["--out other"]),
         (["--preset", "shapes"], ["--preset shapes"]),
     ):
