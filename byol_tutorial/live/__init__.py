@@ -1,1 +1,1 @@
-"""A run that is changed while it trains: sessions, recordings, and a laboratory of many runs."""
+"""Runs that are changed while they train: sessions, recordings, and a laboratory of many runs."""

@@ -1,7 +1,7 @@
 """A queue of commands, and the one thread that carries them out, one after another, between pieces of its owner's work.
 
 Session, Laboratory and the explorer are steered through it from any thread. What only this thread changes needs no
-lock, and no command can break into a piece of work.
+lock, and no command interrupts a piece of work.
 """
 
 import math
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class CommandQueue:
-    """Commands in the order in which they were submitted, and a thread that lives while there is something to do.
+    """A queue that carries commands out in order, on a thread that exists only while there is something to do.
 
     Args:
-        name: of the thread.
-        work: called on the thread while no command waits. It does one piece of work and returns the seconds until it
-            wants to be called again, 0 for at once, infinity for after the next command, or None when there is nothing
-            more to do: the thread then ends, and the next command starts another. Default: there is no such work.
-        on_error: called on the thread with what a posted command raises; needed where commands are posted.
+        name: the thread's name.
+        work: a function that is called on the thread while no command waits. It does one piece of work and returns the
+            seconds until its next call: 0 means at once, infinity after the next command. It returns None when there
+            is nothing more to do: the thread then ends, and the next command starts another. Default: no such work.
+        on_error: called on the thread with the exception that a posted command raised. Needed if commands are posted.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class CommandQueue:
 
     @property
     def thread(self) -> threading.Thread | None:
-        """The thread, as long as there is something to do."""
+        """The thread, or None while there is nothing to do."""
         return self._thread
 
     def submit(self, action: Callable[[], object]) -> Future:
-        """Carry the action out on the thread. The Future gets its result, or what it raised.
+        """Carry the action out on the thread; return a Future of its result, or of the exception that it raised.
 
-        Where the result is a Future itself, the outer one gets what that one gets.
+        If the result is a Future itself, the returned Future gets the result of that one.
         """
         future: Future = Future()
         with self._lock:
@@ -56,15 +56,15 @@ class CommandQueue:
         return future
 
     def post(self, action: Callable[[], object]) -> None:
-        """Carry the action out on the thread, which must be alive. There is no result to wait for."""
+        """Carry the action out on the thread, which must be running. There is no result to wait for."""
         self._commands.put((None, action))
 
     def call(self, action: Callable[[], T]) -> T:
-        """Carry the action out on the thread, wait for its result and return it. On the thread itself, do it at once."""
+        """Carry the action out on the thread, and return its result. On the thread itself, carry it out at once."""
         return action() if threading.current_thread() is self._thread else self.submit(action).result()
 
     def finish(self, action: Callable[[], object]) -> None:
-        """Carry the action out as the last command, and return when the thread has ended. It starts no thread."""
+        """Carry the action out as the last command, and return when the thread has ended. It starts no new thread."""
         with self._lock:
             thread = self._thread
             if thread is None:
@@ -120,7 +120,7 @@ def pass_on(done: Future, to: Future) -> None:
 
 
 def all_of(futures: list[Future]) -> Future:
-    """Return a Future that is done, without a result, when all of these are, whether they raise or not."""
+    """Return a Future that is done, without a result, when all of these are done, whether they raise or not."""
     done: Future = Future()
     left, lock = len(futures), threading.Lock()
     if not futures:

@@ -1,10 +1,10 @@
-"""An experiment as one line of text: data, config, every live change with its step, and how far the run went.
+"""An experiment as one line of text: data, config, every live change with its step, and the number of steps.
 
-    text = str(Experiment.of(session))        # {"byol": 1, "data": {...}, "config": {"seed": 3}, "changes": [...], "steps": 300}
-    session = rebuild(text)                   # the same run: on a CPU with as many threads the same numbers, bit for bit
+    text = str(Experiment.of(session))     # {"byol": 1, "data": {...}, "config": {"seed": 3}, "changes": [...], ...}
+    session = rebuild(text)                # the same run: on a CPU with as many threads the same numbers, bit for bit
 
-Of the config only what differs from Config's defaults is written; the library's version stands beside it, since
-another version may have other defaults.
+The text names only those fields of the config that differ from Config's defaults. It also holds the version of the
+library, because another version may have other defaults.
 """
 
 import json
@@ -14,7 +14,7 @@ import torch
 
 from .._version import __version__
 from ..config.config import Config, refuse_unknown
-from ..config.errors import DataError, ExperimentError, UserError
+from ..config.errors import DataError, ExperimentError
 from ..data.embedded import EMBEDDED
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
@@ -28,13 +28,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is needed to make a run again.
+    """A record of everything that is needed to make a run again.
 
     data      fingerprint of the training images: name, number, pixels, checksum of some
     config    the run's config at step 0
     changes   ((step, {field: value}), ...), the live changes in order
-    steps     how many steps were made
-    version   of the library that made it
+    steps     number of steps made
+    version   version of the library that made the run
     """
 
     data: dict
@@ -45,29 +45,29 @@ class Experiment:
 
     @classmethod
     def of(cls, session: Session, snapshot: Snapshot | None = None) -> "Experiment":
-        """The experiment that a session (as it was at this snapshot) is."""
+        """Return the experiment of a session, as it was at this snapshot. Default: as it is now."""
         s = snapshot or session.snapshot()
         return cls(fingerprint(session.train), s.first_config, s.changes, s.step)
 
     def __str__(self) -> str:
-        plain = Config()
-        config = {n: v for n, v in self.config.to_dict().items() if v != getattr(plain, n)}
+        defaults = Config()
+        config = {name: v for name, v in self.config.to_dict().items() if v != getattr(defaults, name)}
         parts = {"byol": FORMAT, "version": self.version, "data": self.data, "config": config,
                  "changes": self.changes, "steps": self.steps}  # fmt: skip
         return json.dumps(parts, ensure_ascii=False)
 
     @property
     def code(self) -> str:
-        """One line of Python that rebuilds the run."""
+        """The line of Python that rebuilds the run."""
         return f"session = bt.rebuild({str(self)!r})"
 
     @classmethod
     def parse(cls, text: str) -> "Experiment":
-        """The Experiment that str() wrote.
+        """Return the Experiment of this text, which str() wrote.
 
         Raises:
-            ExperimentError: the text is damaged, or of a newer format.
-            ConfigError: it has a field or a value that this version does not know.
+            ExperimentError: the text is damaged, or its format is newer than this version.
+            ConfigError: it has a field or a value that this version does not have.
         """
         try:
             parts = json.loads(text)
@@ -78,9 +78,9 @@ class Experiment:
             changes = tuple((int(step), dict(fields)) for step, fields in parts["changes"])
             data, config, steps = dict(parts["data"]), dict(parts["config"]), int(parts["steps"])
             version = str(parts["version"])
+        except ExperimentError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, UserError):
-                raise
             raise ExperimentError(
                 f"{text[:60]!r} is not an experiment ({error}): give the whole text that the panel copied"
             ) from error
@@ -95,34 +95,48 @@ def rebuild(
     test: ImageSet | StreamedSet | None = None,
     device: str | torch.device = "auto",
 ) -> Session:
-    """Make the run again; the Session is returned at the experiment's last step, paused.
+    """Make the run again, and return its Session, paused at the experiment's last step.
 
     Args:
-        text: an Experiment, or what str() made of one.
+        text: an Experiment, or the text that str() made of one.
         train, test: the images. Default: the embedded set of the experiment's name.
+        device: where to train, as for Trainer.
 
     Raises:
         ExperimentError, ConfigError: see Experiment.parse.
         DataError: the images are not those of the experiment.
     """
     experiment = text if isinstance(text, Experiment) else Experiment.parse(text)
-    name, count = experiment.data.get("name"), experiment.data.get("images")
     if train is None:
-        if name not in EMBEDDED:
-            raise DataError(f"the experiment was made with {count} images of {name!r}: give them as train=")
-        train = load(name)
-        train = train if len(train) == count else load(name, limit=count)
-        test = load(name, "test") if test is None else test
-    here = fingerprint(train)
-    if here != experiment.data:
-        there = experiment.data
-        wrong = ", ".join(f"{k} {there.get(k)!r} (here {here[k]!r})" for k in here if here[k] != there.get(k))
-        raise DataError(f"the experiment was made with other images: {wrong}; give the same ones as train=")
+        train = _embedded_images(experiment)
+        test = load(experiment.data["name"], "test") if test is None else test
+    _refuse_other_images(experiment, train)
     session = Session(experiment.config, train, test, device)
     for step, fields in experiment.changes:
-        if step > session.snapshot().step:
-            session.run(steps=step - session.snapshot().step)
+        _train_to(session, step)
         session.change(**fields).result()
-    if experiment.steps > session.snapshot().step:
-        session.run(steps=experiment.steps - session.snapshot().step)
+    _train_to(session, experiment.steps)
     return session
+
+
+def _embedded_images(experiment: Experiment) -> ImageSet | StreamedSet:
+    """Return the embedded training images of the experiment's name, as many as it was made with."""
+    name, count = experiment.data.get("name"), experiment.data.get("images")
+    if name not in EMBEDDED:
+        raise DataError(f"the experiment was made with {count} images of {name!r}: give them as train=")
+    train = load(name)
+    return train if len(train) == count else load(name, limit=count)
+
+
+def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) -> None:
+    here, there = fingerprint(train), experiment.data
+    if here != there:
+        wrong = ", ".join(f"{k} {there.get(k)!r} (here {here[k]!r})" for k in here if here[k] != there.get(k))
+        raise DataError(f"the experiment was made with other images: {wrong}; give the same ones as train=")
+
+
+def _train_to(session: Session, step: int) -> None:
+    """Train until this many steps have been made; do nothing if they have been made already."""
+    left = step - session.snapshot().step
+    if left > 0:
+        session.run(steps=left)

@@ -1,4 +1,4 @@
-"""What a laboratory's run found, and how it compares with the others and with the paper."""
+"""Findings: the results of a laboratory's runs, and how they compare with each other and with the paper."""
 
 from dataclasses import asdict, dataclass
 from html import escape
@@ -6,22 +6,21 @@ from html import escape
 from ..config.errors import UserError
 from ..config.paper_tables import PAPER_BEST, PAPER_RANDOM, Row
 
-NOTHING, ALL = 0.1, 0.8  # of the way from the untrained encoder to the best run
-ENOUGH = 0.3  # which must be this much better than the untrained encoder, or nothing is compared
+# An accuracy's place between the untrained encoder's (0) and the best run's (1) decides its level.
+SOMETHING, AS_WELL = 0.1, 0.8  # least places of the second and of the third level
+LEAST_GAIN = 0.3  # runs are compared with the paper only if the best is this much better than the untrained encoder
 LEVELS = ("learns nothing", "learns something", "learns as well as the best")
-
-
-# --- what came out ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A row's run after its end. Accuracies on the test images in [0, 1], None where there are no labels.
+    """The result of one run. Accuracies are on the test images, in [0, 1]; None if there are no labels.
 
-    linear, knn, random_linear, random_knn   of the encoder, and of the untrained one
-    std, rank, verdict                       of the projections of up to 512 test images
-    steps, seconds                           made, and spent in them
-    error                                    why the run failed, in words; "" if it has not
+    linear, knn                  accuracies of the linear probe and of kNN on the encoder's representations
+    random_linear, random_knn    the same of the untrained encoder
+    std, rank, verdict           √d·std, rank and verdict of the projections of up to 512 test images
+    steps, seconds               number of steps made, and the time that they took
+    error                        message of the error that ended the run, or ""
     """
 
     row: Row
@@ -38,20 +37,23 @@ class Finding:
 
 
 def level(x: float, untrained: float, best: float) -> int:
-    """0, 1 or 2: an accuracy's place between the untrained encoder's and the best run's; see LEVELS."""
-    share = (x - untrained) / max(best - untrained, 1e-9)
-    return (share >= NOTHING) + (share >= ALL)
+    """Return the level of an accuracy, an index into LEVELS: 0, 1 or 2."""
+    place = (x - untrained) / max(best - untrained, 1e-9)
+    return (place >= SOMETHING) + (place >= AS_WELL)
 
 
 def remark(finding: Finding, best: float | None) -> tuple[str, bool | None]:
-    """What a run found, beside the paper: a sentence or two, and whether they agree; None: it cannot be told.
+    """Compare a run with the paper: return one or two sentences, and whether both reach the same level.
 
-    best: the highest linear-probe accuracy among the runs that it is compared with.
+    The second value is None, and the sentences may be empty, if the two cannot be compared.
+
+    Args:
+        best: the highest linear-probe accuracy among the runs that this one is compared with.
     """
     row, linear, untrained = finding.row, finding.linear, finding.random_linear
     if linear is None or untrained is None or best is None or row.paper is None:
         return "", None
-    if best - untrained < ENOUGH:
+    if best - untrained < LEAST_GAIN:
         return "No run here has learned enough to compare with the paper.", None
     there, here = level(row.paper, PAPER_RANDOM, PAPER_BEST), level(linear, untrained, best)
     if there == here:
@@ -61,9 +63,11 @@ def remark(finding: Finding, best: float | None) -> tuple[str, bool | None]:
 
 
 class Findings(dict):
-    """name: Finding, in the tables' order. A table as a cell's last line; `to_dict` and `from_dict` to keep it.
+    """A dict of the Finding of each run by name, in the tables' order. A notebook shows it as a table.
 
     >>> found["τ = 0"].linear
+
+    caption: a sentence below the table. `to_dict` and `from_dict` serve to save and load the findings.
     """
 
     caption = ""
@@ -72,30 +76,32 @@ class Findings(dict):
 
     @property
     def best(self) -> float | None:
+        """The highest linear-probe accuracy, or None if no run has one."""
         return max((f.linear for f in self.values() if f.linear is not None), default=None)
 
     def remark(self, name: str) -> str:
+        """Return the sentences that compare this run with the paper; see the function `remark`."""
         return remark(self[name], self.best)[0]
 
     def rows(self) -> list[tuple[str, ...]]:
-        percent = lambda x: "–" if x is None else f"{100 * x:.1f}"  # noqa: E731
+        """Return the table's rows below HEAD, as text."""
         return [
             (
                 name if not f.row.table else f"{f.row.table}  {name}",
-                "–" if f.row.paper is None else f"{f.row.paper:.1f}",
-                percent(f.linear),
-                percent(f.random_linear),
-                percent(f.knn),
-                "–" if f.std is None else f"{f.std:.3f}",
+                _number(f.row.paper, 1),
+                _number(f.linear, 1, 100),
+                _number(f.random_linear, 1, 100),
+                _number(f.knn, 1, 100),
+                _number(f.std, 3),
                 f.error or f.verdict.split(":")[0],
             )
             for name, f in self.items()
         ]
 
     def notes(self) -> list[str]:
-        """A line for each row that differs from the paper."""
-        seen = {name: remark(f, self.best) for name, f in self.items()}
-        return [f"{name}: {words}" for name, (words, agrees) in seen.items() if agrees is False]
+        """Return a line for each run that does not reach the paper's level, or exceeds it."""
+        remarks = {name: remark(f, self.best) for name, f in self.items()}
+        return [f"{name}: {words}" for name, (words, agrees) in remarks.items() if agrees is False]
 
     def __str__(self) -> str:
         table = [self.HEAD, *self.rows()]
@@ -120,14 +126,23 @@ class Findings(dict):
         )
 
     def to_dict(self) -> dict:
-        """Numbers, strings and dicts alone, as json.dumps and torch.save take them."""
+        """Return the findings as nested dicts of numbers and strings, ready for json.dumps and torch.save."""
         return {"caption": self.caption, "findings": {name: asdict(f) for name, f in self.items()}}
 
     @classmethod
     def from_dict(cls, values: dict) -> "Findings":
+        """Return the findings that `to_dict` wrote.
+
+        Raises:
+            UserError: the values are not those of `to_dict`.
+        """
         try:
             findings = cls({n: Finding(**f | {"row": Row(**f["row"])}) for n, f in values["findings"].items()})
             findings.caption = values["caption"]
         except (KeyError, TypeError) as error:
             raise UserError(f"no findings ({error}): give what to_dict returned") from error
         return findings
+
+
+def _number(x: float | None, digits: int, scale: float = 1) -> str:
+    return "–" if x is None else f"{scale * x:.{digits}f}"

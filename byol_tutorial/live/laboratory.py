@@ -1,12 +1,13 @@
-"""Laboratory: runs that advance together in processes of their own, and what has been seen of each.
+"""Laboratory: runs that advance together in separate processes, and what each has reported.
 
     lab = Laboratory(tables("5a", "5b"), preset("shapes"), load("shapes"), load("shapes", "test"))
-    lab.run()                        # to the end: Findings, the paper's numbers beside ours
-    lab.start(), lab.pause()         # or at once, from any thread
-    lab.session("no predictor")      # that run from where it stands, as a Session
+    lab.run()                        # train to the end; return Findings, the paper's numbers beside ours
+    lab.start(), lab.pause()         # or steer it from any thread; both return at once
+    lab.session("no predictor")      # this run as a Session that goes on from its present step
 
-As in a Session, every method puts a command into a queue (command_queue.py); what the processes report comes the same
-way. So only the queue's thread changes anything (laboratory_runs.py). Nothing in here depends on Jupyter.
+As in a Session, every method puts a command into a queue (command_queue.py). The reports of the processes come through
+the same queue, so that only the queue's thread changes the runs (laboratory_runs.py). Nothing in here depends on
+Jupyter.
 """
 
 import sys
@@ -33,21 +34,21 @@ from .findings import Finding, Findings
 from .laboratory_runs import OVER, Cell, LaboratoryRuns, Phase
 from .session import Session
 
-MOST = 8  # processes, unless more are asked for
+MOST = 8  # the largest number of processes by default
 
 
 class Laboratory:
-    """Runs of several configs on the same images, a few steps of each in turn, on all cores.
+    """A set of runs on the same images that advance together: a few steps of each in turn, on all cores.
 
-    The runs are dealt to the processes, which compute with one thread each. On a CPU a run gives the same numbers as
+    The runs are dealt to the processes; each process computes with one thread. On a CPU a run gives the same numbers as
     a Trainer that computes with one thread, bit for bit.
 
     Args:
-        rows: name: Row; see paper_tables.py.
+        rows: the Row of each run by name; see paper_tables.py.
         base: the Config that the rows change.
-        train, test: images in memory. Without labels, or without test images, there are no accuracies.
-        workers: processes. Default: one a core, at most 8, at most one a run; where the runs train on a GPU a single one,
-            because processes that share a GPU wait for each other.
+        train, test: images in memory. Without labels, or without test images, no accuracies are measured.
+        workers: the number of processes. Default: one for each core, at most 8 and at most one for each run; on a GPU a
+            single one, because processes that share a GPU wait for each other.
 
     Raises:
         ConfigError: a row that base does not allow, or a batch larger than the set.
@@ -81,38 +82,38 @@ class Laboratory:
     # --- commands, from any thread --------------------------------------------------------------
 
     def start(self) -> Future:
-        """Train the chosen runs on, to their ends. Starts the processes, which takes them some seconds."""
+        """Train the chosen runs on, to their ends. If there are no processes, they are started; this takes seconds."""
         return self._queue.submit(self._runs.start)
 
     def pause(self) -> Future:
-        """Stand still; the processes wait. The Future's result() comes when the last step has been made."""
+        """Pause all runs; the processes wait. The Future is done when the last step has been made."""
         return self._queue.submit(self._runs.pause)
 
     def suspend(self) -> Future:
-        """Stand still and end the processes; each run is kept, and start() goes on from there."""
+        """Pause all runs, save them and end the processes; start() goes on from there."""
         return self._queue.submit(self._runs.suspend)
 
     def reset(self) -> Future:
-        """Bring all runs back to step 0; their processes end."""
+        """Put all runs back to step 0, and end the processes."""
         return self._queue.submit(self._runs.reset)
 
     def choose(self, names: Iterable[str]) -> Future:
-        """Let these runs take part from now on; the others stand still."""
+        """Let only these runs take part from now on; the others pause."""
         names = {self._known(name) for name in names}
         if not names:
             raise LaboratoryError(f"no runs chosen: choose some of {', '.join(self.rows)}")
         return self._queue.submit(lambda: self._runs.choose([name for name in self.rows if name in names]))
 
     def limit(self, rate: float | None) -> Future:
-        """Make at most so many steps a second of each run; None: as fast as it goes."""
+        """Limit the steps a second of each run; None removes the limit."""
         if rate is not None and not 0 < rate < float("inf"):
             raise LaboratoryError(f"rate={rate!r}: give steps a second, above 0, or None")
         return self._queue.submit(lambda: self._runs.limit(rate))
 
     def run(self, progress: bool = False) -> Findings:
-        """Train synchronously until the chosen runs are over, or are paused; return what they found.
+        """Train synchronously until the chosen runs are over, or are paused; return their findings.
 
-        Ctrl-C ends the processes and keeps the runs; run() then goes on from there.
+        Ctrl-C saves the runs and ends the processes; run() then goes on from there.
 
         Args:
             progress: show a bar.
@@ -125,12 +126,12 @@ class Laboratory:
         def steps() -> int:
             return sum(self.cells[name].snapshot.step for name in self.chosen)
 
-        arrived: Future = Future()
+        stopped: Future = Future()
         total = sum(self.cells[name].snapshot.total_steps for name in self.chosen)
         with tqdm(total=total, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
             try:
-                self._queue.submit(lambda: self._runs.start(arrived)).result()
-                while not wait([arrived], timeout=0.5).done:
+                self._queue.submit(lambda: self._runs.start(stopped)).result()
+                while not wait([stopped], timeout=0.5).done:
                     bar.update(steps() - bar.n)
             except KeyboardInterrupt:
                 self.suspend()
@@ -142,8 +143,8 @@ class Laboratory:
         return found
 
     def close(self) -> None:
-        """End the processes and drop the subscribers. What was seen stays; the runs cannot go on."""
-        if not sys.is_finalizing():  # no thread runs then, and the processes end with this one
+        """End the processes and remove the subscribers. The cells can still be read, but the runs cannot go on."""
+        if not sys.is_finalizing():  # at Python's end no thread runs any more, and the processes end by themselves
             self._queue.finish(self._runs.close)
 
     def __enter__(self) -> "Laboratory":
@@ -152,11 +153,11 @@ class Laboratory:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- the runs as they stand, from any thread --------------------------------------------------
+    # --- the runs as they are now, from any thread ------------------------------------------------
 
     @property
     def cells(self) -> dict[str, Cell]:
-        """All runs as they are at this moment."""
+        """The cells of all runs by name, at this moment."""
         return dict(self._runs.cells)
 
     @property
@@ -166,7 +167,7 @@ class Laboratory:
 
     @property
     def rate(self) -> float | None:
-        """The most steps a second of each run, or None for as fast as it goes."""
+        """The limit on the steps a second of each run, or None for no limit."""
         return self._runs.rate
 
     @property
@@ -176,12 +177,12 @@ class Laboratory:
         if states <= OVER:
             return "done"
         if self._runs.phase is Phase.GOING:
-            return "running" if states & {"running", "judging"} else "starting"
+            return "running" if states & {"running", "evaluating"} else "starting"
         return "idle" if states == {"idle"} else "paused"
 
     @property
     def seconds(self) -> float:
-        """The seconds that the runs have been going."""
+        """The seconds during which the runs have advanced."""
         return self._runs.clock.seconds
 
     @property
@@ -191,7 +192,7 @@ class Laboratory:
 
     @property
     def findings(self) -> Findings:
-        """The findings of the chosen runs; of those that are not over, their places in the table."""
+        """The findings of the chosen runs. A run that is not over has a Finding without accuracies."""
         found = Findings()
         for name in self.chosen:
             cell = self.cells[name]
@@ -204,36 +205,38 @@ class Laboratory:
         return found
 
     def subscribe(self, callback: Callable[["Laboratory"], None]) -> Callable[[], None]:
-        """Call back when something has changed, at most four times a second, and once after the last change.
+        """Call the callback when a cell has changed, at most four times a second, and once after the last change.
 
-        The callback runs on the laboratory's thread: it should be quick, and must not wait for any of its commands.
+        The callback runs on the laboratory's thread: it should be quick, and must not wait for any command.
         Returns the function that ends the calls.
         """
         return self._runs.subscribers.add(lambda: callback(self))
 
     @property
     def subscriber_errors(self) -> list[Exception]:
-        """The exceptions that callbacks raised; such a callback is not called again."""
+        """The exceptions that callbacks raised. A callback that raised is not called again."""
         return self._runs.subscribers.errors
 
     def experiment(self, name: str) -> Experiment:
-        """Return the run as it stands, as one line of text."""
+        """Return the run as it is now as an Experiment, which can be written as one line of text."""
         s = self.cells[self._known(name)].snapshot
         return Experiment(self._data, s.first_config, s.changes, s.step)
 
     def session(self, name: str, device: str | torch.device = "auto") -> Session:
-        """Return a run as a Session of its own, paused where the run stands; the laboratory's own run is not touched.
+        """Return a copy of a run as a Session, paused at the run's present step. The laboratory's run is not changed.
 
-        The process writes a checkpoint, which the Session takes over: weights, target, momentum and history are the
-        run's own, nothing is trained again. A run that has not begun is at step 0, and so is one whose process died.
+        The process writes a checkpoint, and the Session reads it: weights, target, momentum and history are those of
+        the run, and nothing is trained again. The Session is at step 0 if the run has not begun, or if its process
+        ended before it wrote a checkpoint.
         """
         self._known(name)
-        self._queue.submit(lambda: self._runs.keep(name)).result()
+        self._queue.submit(lambda: self._runs.save(name)).result()
         config, file = self.cells[name].snapshot.config, self._runs.file(name)
         if file is None or not Path(file).exists():
             return Session(config, self.train, self.test, device)
         trainer = Trainer(config, self.train, self.test, device)
-        restore(file, trainer, checkpoint.load(file) | {"random": random_states()})  # the caller's own are left alone
+        state = checkpoint.load(file) | {"random": random_states()}  # keeps the caller's random state
+        restore(file, trainer, state)
         return Session.of(trainer)
 
     def _known(self, name: str) -> str:

@@ -1,7 +1,7 @@
 """The runs of a Laboratory: which of them advance, in which processes, and what the processes have reported of each.
 
-All of it happens on one thread, that of the laboratory's command queue, and so needs no lock. Other threads see the
-cells, which never change: a new one replaces the old.
+All of this happens on one thread, that of the laboratory's command queue, and therefore needs no lock. Other threads
+read the cells: a cell never changes, and a new one replaces it.
 """
 
 import math
@@ -37,16 +37,16 @@ class Phase(Enum):
 
     STANDING = "no run advances"
     GOING = "the chosen runs advance"
-    RETURNING = "the processes keep their runs and end; then others start, and the runs go on"
+    RESTARTING = "the processes save their runs and end; then others start, and the runs go on"
     CLOSED = "nothing can go on"
 
 
 class Stopwatch:
-    """The seconds that have passed while it was running."""
+    """A clock that counts seconds only while it runs."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
-        self._since: float | None = None
+        self._since: float | None = None  # by time.monotonic, while it runs
 
     @property
     def seconds(self) -> float:
@@ -54,16 +54,17 @@ class Stopwatch:
         return self._seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     def run(self, running: bool) -> None:
-        """Let it run from now on, or stop it."""
+        """Start the clock, or stop it."""
         self._seconds, self._since = self.seconds, time.monotonic() if running else None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run at one moment: its row, its Snapshot, and after its end what it found.
+    """A run at one moment: its row, its Snapshot, and after its end its Finding.
 
-    The snapshot's state is "idle", "starting", "running", "paused", "judging", "done" or "failed"; a run whose process
-    has died is failed, and `error` says so. The snapshot has no measure and no changes.
+    The snapshot's state is "idle", "starting", "running", "paused", "evaluating", "done" or "failed". A run whose
+    process has ended without being asked to is "failed", and `error` gives the reason. The snapshot has no measure and
+    no changes.
     """
 
     row: Row
@@ -79,7 +80,8 @@ class Cell:
 class LaboratoryRuns:
     """The cells, the phase, and the pool of processes that train the runs.
 
-    post: puts a command into the laboratory's queue, from the threads that listen to the processes.
+    post: puts a command into the laboratory's queue, from the threads that read the messages of the processes.
+    most: the largest number of processes.
     """
 
     def __init__(
@@ -96,8 +98,9 @@ class LaboratoryRuns:
         self.rate: float | None = None
         self.pool = WorkerPool(lambda worker, message: post(lambda: self.receive(worker, message)))
         self.subscribers = Subscribers()
-        self._told_at, self._news = 0.0, False  # when the subscribers were called last, and whether there is news since
-        self._arrivals: list[Future] = []  # done when no run advances
+        self._notified_at = 0.0  # when the subscribers were last called
+        self._changed = False  # whether anything has changed since then
+        self._stopping: list[Future] = []  # done when no run advances any more
         self._begin()
 
     def _begin(self) -> None:
@@ -114,111 +117,119 @@ class LaboratoryRuns:
                 resets=0, _history=History(),
             )  # fmt: skip
             self.cells[name] = Cell(row, snapshot)
-        self._news = True
+        self._changed = True
 
     # --- commands -------------------------------------------------------------------------------
 
-    def start(self, arrived: Future | None = None) -> None:
-        """Let the chosen runs advance; `arrived` is done when they are over or stand still."""
+    def start(self, stopped: Future | None = None) -> None:
+        """Let the chosen runs advance; `stopped` is done when they are over or paused.
+
+        Raises:
+            LaboratoryError: the laboratory is closed, or every chosen run is over and `stopped` is not given.
+        """
         self._refuse_if_closed()
         if self._all_over():
-            if arrived is None:
+            if stopped is None:
                 raise LaboratoryError("every run is over: reset to train again")
-            arrived.set_result(None)
+            stopped.set_result(None)
             return
-        if arrived is not None:
-            self._arrivals.append(arrived)
-        if self.pool.leaving:
-            self.phase = Phase.RETURNING
+        if stopped is not None:
+            self._stopping.append(stopped)
+        if self.pool.quitting:
+            self.phase = Phase.RESTARTING
             return
         if not self.pool.workers:
             self._start_workers()
         self._go(True)
 
     def pause(self) -> Future:
-        """Let no run advance; done when the last step has been made."""
-        self._arrive()
+        """Let no run advance; return a Future that is done when the last step has been made."""
+        self._report_stopped()
         return self._go(False)
 
     def suspend(self) -> Future:
-        """Let no run advance, and end the processes when they have kept their runs."""
+        """Let no run advance; return a Future that is done when the processes have saved their runs and ended."""
         self.pause()
-        return self.pool.leave(self._built)
+        return self.pool.quit(self._built)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """End the processes, and put all runs back to step 0."""
         self._refuse_if_closed()
         self.pool.dismiss()
-        self._arrive()
+        self._report_stopped()
         self._begin()
 
     def close(self) -> None:
-        """End the processes for good."""
+        """End the processes. Nothing can be started after that."""
         self.pause()
         self.pool.dismiss()
         self.phase = Phase.CLOSED
         self.subscribers.clear()
 
     def choose(self, names: list[str]) -> None:
-        """Let these runs take part."""
+        """Let these runs take part, and no others."""
         self.chosen = names
-        self._news = True
+        self._changed = True
         if self.phase is Phase.GOING:
             self._go(True)
-            self._rest_if_over()
+            self._stop_if_over()
 
     def limit(self, rate: float | None) -> None:
         """Limit the steps a second of each run."""
         self.rate = rate
-        self._news = True
+        self._changed = True
         if self.phase is Phase.GOING:
             self._go(True)
 
-    def keep(self, name: str) -> Future | None:
-        """Have the run's checkpoint written, unless there is nothing newer than the one that is there."""
-        return self.pool.keep(name) if name in self._built and self.cells[name].state not in OVER else None
+    def save(self, name: str) -> Future | None:
+        """Write the run's checkpoint, unless the one in its file is up to date or the run has not begun."""
+        return self.pool.save(name) if name in self._built and self.cells[name].state not in OVER else None
 
     def file(self, name: str) -> Path | None:
-        """Return where the run's checkpoint is, if there is one."""
-        return self.pool.folder and self.pool.folder / f"{list(self.rows).index(name)}.pt"
+        """Return the file of the run's checkpoint, or None while there is no folder. The file may not exist yet."""
+        folder = self.pool.folder
+        return None if folder is None else folder / self._file_name(name)
+
+    def _file_name(self, name: str) -> str:
+        return f"{list(self.rows).index(name)}.pt"
 
     def fail(self, error: Exception) -> None:
-        """Fail the runs that are not over: a command has gone wrong, or no process can be started."""
+        """Mark the runs that are not over as failed: a command has raised this error, or no process can be started."""
         self.pool.dismiss()
         for name, cell in self.cells.items():
             if cell.state not in OVER:
                 self._end_run(name, "failed", error=f"{error}" or type(error).__name__)
-        self._arrive()
+        self._report_stopped()
 
     # --- work, between commands -------------------------------------------------------------------
 
     def work(self) -> float | None:
-        """Tell the subscribers of news, at most four times a second; then wait as long as there are processes."""
-        if self._news:
-            wait = self._told_at + FRAME - time.monotonic()
+        """Call the subscribers if a cell has changed, at most four times a second. Go on while there are processes."""
+        if self._changed:
+            wait = self._notified_at + FRAME - time.monotonic()
             if wait > 0:
                 return wait
-            self._told_at, self._news = time.monotonic(), False
+            self._notified_at, self._changed = time.monotonic(), False
             self.subscribers.notify()
         return math.inf if self.pool.workers else None
 
     def _start_workers(self) -> None:
-        self.pool.open(self.train, self.test)
-        jobs = [
-            {"run": name, "config": cell.snapshot.config.to_dict(), "file": str(self.file(name)),
-             "resume": (file := self.file(name)) is not None and file.exists()}
-            for name, cell in self.cells.items() if cell.state not in OVER
-        ]  # fmt: skip
-        self.pool.start(jobs, min(self.most, len(jobs)))
+        folder = self.pool.open(self.train, self.test)
+        jobs = []
+        for name, cell in self.cells.items():
+            if cell.state not in OVER:
+                file, config = folder / self._file_name(name), cell.snapshot.config.to_dict()
+                jobs.append({"run": name, "config": config, "file": str(file), "resume": file.exists()})
+        self.pool.start(folder, jobs, min(self.most, len(jobs)))
 
     def _go(self, going: bool) -> Future:
-        """Let the chosen runs advance, or stand still; done when all workers do so."""
+        """Let the chosen runs advance, or pause them; return a Future that is done when all workers do so."""
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.GOING if going else Phase.STANDING
         self.clock.run(going)
-        self._news = True
+        self._changed = True
         for name, cell in self.cells.items():
-            if cell.state in OVER | {"judging"}:
+            if cell.state in OVER | {"evaluating"}:
                 continue
             if going and name in self.chosen:
                 self._update(name, state="running" if name in self._built else "starting")
@@ -229,16 +240,16 @@ class LaboratoryRuns:
     def _all_over(self) -> bool:
         return all(self.cells[name].state in OVER for name in self.chosen)
 
-    def _rest_if_over(self) -> None:
+    def _stop_if_over(self) -> None:
         if self.phase is Phase.GOING and self._all_over():
             self._go(False)
-            self.pool.leave(self._built)
-            self._arrive()
+            self.pool.quit(self._built)
+            self._report_stopped()
 
-    def _arrive(self) -> None:
-        arrivals, self._arrivals = self._arrivals, []
-        for arrived in arrivals:
-            arrived.set_result(None)
+    def _report_stopped(self) -> None:
+        stopping, self._stopping = self._stopping, []
+        for stopped in stopping:
+            stopped.set_result(None)
 
     def _refuse_if_closed(self) -> None:
         if self.phase is Phase.CLOSED:
@@ -247,9 +258,9 @@ class LaboratoryRuns:
     # --- reports of the processes -----------------------------------------------------------------
 
     def receive(self, worker: Worker, message: dict | None) -> None:
-        """Take in what a worker reports; None means that it has ended."""
+        """Update the cells from a worker's report; None means that the worker has ended."""
         if worker not in self.pool.workers:
-            return  # it was killed, and its earlier reports no longer count
+            return  # the worker was killed, and its earlier reports no longer count
         match message:
             case None:
                 self._worker_ended(worker)
@@ -263,8 +274,8 @@ class LaboratoryRuns:
                 h.std += message["std"]
                 h.knn += [tuple(check) for check in message["knn"]]
                 self._update(name, step=step, knn=tuple(h.knn))
-            case {"run": name, "judging": True}:
-                self._update(name, state="judging")
+            case {"run": name, "evaluating": True}:
+                self._update(name, state="evaluating")
             case {"run": name, "result": result}:
                 self._end_run(name, "done", **result)
             case {"run": name, "failed": reason}:
@@ -275,10 +286,10 @@ class LaboratoryRuns:
         cell = self.cells[name]
         cell = replace(cell, snapshot=replace(cell.snapshot, **fields), finding=finding)
         self.cells = self.cells | {name: cell}
-        self._news = True
+        self._changed = True
 
     def _run_built(self, name: str, step: int, start_knn: float | None) -> None:
-        """Note that a worker has built the run, or taken it up again at this step."""
+        """Record that a worker has built the run, or read it from its checkpoint at this step."""
         self._built.add(name)
         s = self.cells[name].snapshot
         h = History(loss=s.series("loss")[:step], std=s.series("std")[:step], knn=[k for k in s.knn if k[0] <= step])
@@ -291,7 +302,7 @@ class LaboratoryRuns:
         self._update(name, state=state, error=error)
         s = self.cells[name].snapshot
         self._update(name, finding=Finding(self.rows[name], s.verdict, steps=s.step, error=error, **result))
-        self._rest_if_over()
+        self._stop_if_over()
 
     def _worker_ended(self, worker: Worker) -> None:
         names, reason = self.pool.ended(worker)
@@ -299,9 +310,9 @@ class LaboratoryRuns:
         for name in names if reason else ():
             if self.cells[name].state not in OVER:
                 self._end_run(name, "failed", error=reason)
-        if self.phase is Phase.RETURNING and not self.pool.workers:
+        if self.phase is Phase.RESTARTING and not self.pool.workers:
             if self._all_over():
                 self.phase = Phase.STANDING
-                self._arrive()
+                self._report_stopped()
             else:
                 self.start()

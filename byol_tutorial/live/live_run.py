@@ -1,7 +1,7 @@
-"""LiveRun: a run that begins, trains, pauses and changes between two steps, as commands ask for it.
+"""LiveRun: a run that commands begin, start, pause and change, always between two steps.
 
-All of it happens on one thread, that of a Session's command queue, and so needs no lock. What other threads may see
-is the Snapshot, which never changes and is replaced after every step.
+All of this happens on one thread, that of a Session's command queue, and therefore needs no lock. Other threads read
+only the Snapshot: it never changes, and a new one replaces it after every step.
 """
 
 import time
@@ -20,14 +20,14 @@ from ..train.trainer import Trainer
 from .snapshot import Snapshot, measure_run
 from .subscribers import Subscribers
 
-MEASURE_SHARE = 0.02  # share of the time that measures may take while the run goes on
-ONE_GESTURE = 1.0  # seconds between two changes of the same fields that are undone together: a slider being dragged
+MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
+ONE_GESTURE = 1.0  # seconds; changes of the same fields within this time are undone together: a slider was dragged
 
 
 class LiveRun:
     """A trainer, the state it is in, and the commands that move it from one state to another.
 
-    States: see Session. `subscribers` get each new Snapshot.
+    The states are those of Session. `subscribers` are called with each new Snapshot.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class LiveRun:
         device: str | torch.device,
     ):
         self.train, self.test, self.device = train, test, device
-        self.speed: float | None = None  # steps a second at most; None: as fast as it goes
+        self.speed: float | None = None  # steps a second at most; None is no limit
         self.measuring = True
         self.error: Exception | None = None
         self.subscribers = Subscribers()
-        self._arrivals: list[Future] = []  # done when the run stands still
-        self._next_step_at = 0.0  # in the seconds of time.monotonic, where speed is a limit
+        self._stopping: list[Future] = []  # done when the run has stopped advancing
+        self._next_step_at = 0.0  # by time.monotonic, where speed is limited
         self._resets = -1  # the first beginning is no reset
         self.begin(config)
 
@@ -55,7 +55,7 @@ class LiveRun:
         self._resets += 1
         self.error = None
         self._goal: int | None = None  # the step at which to pause
-        self._arrive()
+        self._report_stopped()
         self._undoable: list[tuple[float, dict]] = []  # when a change was made, and the values before it
         self._measure_at = 0.0
         self.measured = looked_at(self.trainer)
@@ -65,20 +65,29 @@ class LiveRun:
         )
         self._publish()
 
-    def take_up(self, trainer: Trainer, first_config: Config) -> None:
-        """Go on with a trainer's run in the place of the one that has just begun."""
+    def continue_from(self, trainer: Trainer, first_config: Config) -> None:
+        """Replace the run that has just begun by a trainer's run, and continue that."""
         start_knn = self.trainer.knn() if self.trainer.has_labels else None  # its encoder is the untrained one
         self.trainer = trainer
         made, total = trainer.steps_done, trainer.total_steps
         state = "idle" if made == 0 else "paused" if made < total else "done"
-        news = {"state": state, "total_steps": total, "first_config": first_config, "_history": trainer.history}
+        fields: dict[str, Any] = {
+            "state": state,
+            "total_steps": total,
+            "first_config": first_config,
+            "_history": trainer.history,
+        }
         if made:
             self._measure()
-            news["start_knn"] = start_knn
-        self._publish(**news)
+            fields["start_knn"] = start_knn
+        self._publish(**fields)
 
-    def go(self, steps: int | None = None, arrived: Future | None = None) -> None:
-        """Train on, for so many steps or to the end of the schedule; `arrived` is done when the run stands still."""
+    def go(self, steps: int | None = None, stopped: Future | None = None) -> None:
+        """Train on for this many steps, or to the end of the schedule. `stopped` is done when the run has stopped.
+
+        Raises:
+            SessionError: the run is done or has failed.
+        """
         if self.state in ("failed", "done"):
             raise SessionError(f"the run is {self.state}: reset it to train again")
         self._goal = None if steps is None else self.trainer.steps_done + steps
@@ -86,28 +95,30 @@ class LiveRun:
             self._measure()
             if self.trainer.steps_done == 0 and self.trainer.has_labels:
                 self._publish(start_knn=self.trainer.knn())
-        if arrived is not None:
-            self._arrivals.append(arrived)
+        if stopped is not None:
+            self._stopping.append(stopped)
         self._publish(state="running")
 
     def pause(self) -> None:
+        """Pause the run if it is running."""
         if self.state == "running":
-            self._stand("paused")
+            self._halt("paused")
 
     def stop(self) -> None:
+        """End the run; only begin() starts it again."""
         if self.state not in ("done", "failed"):
-            self._stand("done")
+            self._halt("done")
 
     def end(self) -> None:
-        """Stop for good. A run that stands still has been measured already."""
+        """End the run and remove the subscribers. A run that is not running has been measured already."""
         if self.state == "running":
-            self._stand("done")
+            self._halt("done")
         elif self.state not in ("done", "failed"):
             self._publish(state="done")
         self.subscribers.clear()
 
     def change(self, fields: dict) -> None:
-        """Change these fields of the config: between two steps where all are live, else with a new beginning."""
+        """Change these fields of the config. If one of them is not live, the run begins anew."""
         config = self.config.replace(**fields)  # checks the values
         fields = {name: getattr(config, name) for name in fields if getattr(config, name) != getattr(self.config, name)}
         if not fields:
@@ -130,6 +141,11 @@ class LiveRun:
         self._publish()
 
     def undo(self) -> None:
+        """Undo the last live change.
+
+        Raises:
+            SessionError: there is no change to undo.
+        """
         if not self._undoable:
             raise SessionError("there is no change to undo")
         _, before = self._undoable.pop()
@@ -139,7 +155,7 @@ class LiveRun:
     # --- work, between commands -------------------------------------------------------------------
 
     def work(self) -> float | None:
-        """Make one step if it is due; return the seconds until the next one, or None where the run stands still."""
+        """Make one step if it is due; return the seconds until the next one, or None if the run is not running."""
         if self.state != "running":
             return None
         wait = self._next_step_at - time.monotonic()
@@ -156,9 +172,9 @@ class LiveRun:
             if t.knn_due():
                 t.history.knn.append((t.steps_done, t.knn()))
             if t.steps_done >= t.total_steps:
-                self._stand("done")
+                self._halt("done")
             elif self._goal is not None and t.steps_done >= self._goal:
-                self._stand("paused")
+                self._halt("paused")
             elif self.measuring and time.perf_counter() >= self._measure_at:
                 self._measure()
             else:
@@ -171,30 +187,30 @@ class LiveRun:
         self._measure_at = time.perf_counter() + measure.seconds / MEASURE_SHARE
         self._publish(measure=measure)
 
-    def _stand(self, state: str) -> None:
-        """Stand still in this state, with a last measure of what the run has become."""
+    def _halt(self, state: str) -> None:
+        """Stop advancing, measure the run a last time, and enter this state."""
         self.trainer.feed.close()
         if self.measuring and self.trainer.steps_done:
             self._measure()
         self._publish(state=state)
-        self._arrive()
+        self._report_stopped()
 
     def _fail(self, error: Exception) -> None:
         self.error = error
         self.trainer.feed.close()
         self._publish(state="failed", error=f"{error}" or type(error).__name__)
-        self._arrive()
+        self._report_stopped()
 
-    def _arrive(self) -> None:
-        arrivals, self._arrivals = self._arrivals, []
-        for arrived in arrivals:
-            arrived.set_result(None)
+    def _report_stopped(self) -> None:
+        stopping, self._stopping = self._stopping, []
+        for stopped in stopping:
+            stopped.set_result(None)
 
-    # --- what other threads see -------------------------------------------------------------------
+    # --- what other threads read ------------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """One of STATES in snapshot.py."""
+        """The state, one of STATES in snapshot.py."""
         return self.snapshot.state
 
     @property
@@ -202,8 +218,8 @@ class LiveRun:
         """The config with the changes made so far."""
         return self.snapshot.config
 
-    def _publish(self, **news: Any) -> None:
-        """Make a new Snapshot and show it to the subscribers; they see snapshots in order."""
+    def _publish(self, **fields: Any) -> None:
+        """Make a new Snapshot with these fields, and call the subscribers with it. They get the snapshots in order."""
         h = self.trainer.history
         self.snapshot = replace(
             self.snapshot,
@@ -211,6 +227,6 @@ class LiveRun:
             config=self.trainer.config,
             knn=tuple(h.knn),
             changes=tuple(h.changes),
-            **news,
+            **fields,
         )
         self.subscribers.notify(self.snapshot)

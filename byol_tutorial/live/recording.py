@@ -1,4 +1,4 @@
-"""Recording: the map of a run through training, kept, to be shown as a film."""
+"""Recording: the maps of a run through training, saved so that they can be shown as a film."""
 
 import json
 import zlib
@@ -23,25 +23,31 @@ from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 
 SPACES = ("y", "z")
-MOST_POINTS = 5000  # of a larger set so many are drawn; a film shows them at 30 frames/s
+MOST_POINTS = 5000  # of a larger set this many images are drawn; a film shows them at 30 frames/s
 THUMBNAIL = 32  # pixels a side
-NEIGHBOURS = 5  # shown of each point
+NEIGHBOURS = 5  # recorded for each point
 VOTERS = 20  # neighbours that vote on a point's class
 FORMAT, VERSION = "byol_tutorial recording", 1
+TENSORS = ("epochs", "maps", "neighbours", "spread", "knn", "images", "views")  # arrays that every file has
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What `record` saw: T maps of the same N images through training.
+    """T maps of the same N images through training, as `record` makes them.
 
-    name        of the images             kind     "pca" or "umap"       space   "y" or "z", what is mapped
-    epochs      float32 (T,)              maps     float32 (T, N, 2)
-    neighbours  int16 (T, N, k), nearest by cosine in the mapped space, itself not among them
-    spread      float32 (T,), √d·std of z          knn     float32 (T,), NaN without labels: see `neighbours_and_vote`
-    note        why it ended early; "" where it did not
-    images      uint8 (N, 3, s, s)                 views   uint8 (N, 2, 3, s, s), one drawn from T, one from T′
-    labels      int64 (N,) or None                 classes   their names
-    factors     name: float32 (N,); empty where they are not known
+    name        name of the image set
+    kind        how the maps are made: "pca" or "umap"
+    space       what is mapped: the representations "y" or the projections "z"
+    epochs      float32 (T,), when each map was made
+    maps        float32 (T, N, 2)
+    neighbours  int16 (T, N, k), the k other points that are nearest by cosine in the mapped space, nearest first
+    spread      float32 (T,), √d·std of z
+    knn         float32 (T,), kNN accuracy in the mapped space, see `neighbours_and_vote`; NaN without labels
+    images      uint8 (N, 3, s, s), thumbnails
+    views       uint8 (N, 2, 3, s, s), one view of each image from T and one from T′
+    labels      int64 (N,) or None; `classes` are their names
+    factors     name: float32 (N,); empty if the factors are not known
+    note        why the recording ended early, or ""
     """
 
     name: str
@@ -69,14 +75,14 @@ class Recording:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write all of it as one NumPy archive, without pickle. What was at `path` stays until all is written.
+        """Write the recording as one NumPy archive, without pickle. An old file is replaced only when all is written.
 
         Raises:
             CheckpointError: the file cannot be written.
         """
         about = {"format": FORMAT, "version": VERSION, "name": self.name, "kind": self.kind, "space": self.space}
         about |= {"note": self.note, "classes": self.classes, "factors": list(self.factors)}
-        arrays = {name: getattr(self, name).numpy() for name in _TENSORS}
+        arrays = {name: getattr(self, name).numpy() for name in TENSORS}
         arrays |= {f"factor_{name}": values.numpy() for name, values in self.factors.items()}
         arrays |= {} if self.labels is None else {"labels": self.labels.numpy()}
         try:
@@ -89,10 +95,10 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> "Recording":
-        """Read what `save` wrote. Nothing in the file is executed.
+        """Read a file that `save` wrote. Nothing in the file is executed.
 
         Raises:
-            CheckpointError: the file is missing, damaged, or no recording of this version.
+            CheckpointError: the file is missing, damaged, or not a recording of this version.
         """
         if not Path(path).is_file():
             raise CheckpointError(f"recording {str(path)!r} does not exist: name a file that Recording.save wrote")
@@ -101,21 +107,21 @@ class Recording:
                 about = json.loads(str(file["about"]))
                 if (about["format"], about["version"]) != (FORMAT, VERSION):
                     raise KeyError("format")
-                read = lambda name: torch.from_numpy(file[name])  # noqa: E731
-                tensors: dict[str, Any] = {name: read(name) for name in _TENSORS}
-                labels = read("labels") if "labels" in file else None
-                factors = {name: read(f"factor_{name}") for name in about["factors"]}
+                tensors: dict[str, Any] = {name: torch.from_numpy(file[name]) for name in TENSORS}
+                labels = torch.from_numpy(file["labels"]) if "labels" in file else None
+                factors = {name: torch.from_numpy(file[f"factor_{name}"]) for name in about["factors"]}
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
             raise CheckpointError(
-                f"{str(path)!r} is not a recording of byol_tutorial, of another version, or damaged: record the run again"
+                f"{str(path)!r} is not a recording of byol_tutorial, of another version, or damaged: "
+                "record the run again"
             ) from error
-        more = {name: about[name] for name in ("name", "kind", "space", "note")}
-        return cls(**more, **tensors, labels=labels, classes=tuple(about["classes"]), factors=factors)
+        texts = {name: about[name] for name in ("name", "kind", "space", "note")}
+        return cls(**texts, **tensors, labels=labels, classes=tuple(about["classes"]), factors=factors)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The run after one step, before its map is drawn: one point, float32 (D,), per image, and what goes with it."""
+    """The run after one step. `points` float32 (N, D) becomes a map when the run is over; the rest: see Recording."""
 
     step: int
     points: Tensor
@@ -123,16 +129,13 @@ class Frame:
     spread: float
     knn: float
 
-
-def _frame(trainer: Trainer, images: ImageSet, space: str) -> Frame:
-    """Look at the run as it stands. Raises DivergedError where its representations are not finite."""
-    y, z = represent_or_refuse(trainer, images.images)
-    points = {"y": y, "z": z}[space]
-    neighbours, knn = neighbours_and_vote(points, images.labels)
-    return Frame(trainer.steps_done, points, neighbours, float(spread(z)), knn)
-
-
-_TENSORS = ("epochs", "maps", "neighbours", "spread", "knn", "images", "views")
+    @classmethod
+    def of(cls, trainer: Trainer, images: ImageSet, space: str) -> "Frame":
+        """Return the run as it is now. Raises DivergedError if its representations are not finite."""
+        y, z = represent_or_refuse(trainer, images.images)
+        points = {"y": y, "z": z}[space]
+        neighbours, knn = neighbours_and_vote(points, images.labels)
+        return cls(trainer.steps_done, points, neighbours, float(spread(z)), knn)
 
 
 def record(
@@ -145,22 +148,24 @@ def record(
     seed: int = 0,
     progress: bool = True,
 ) -> Recording:
-    """Train and watch: run `trainer` on, and map `images` as it stands now, after every so many epochs, and at the end.
+    """Train the run on, and map `images` at the start, after every `every` epochs, and at the end.
 
-    A run that is ended by Ctrl-C, or diverges, is recorded up to there; `note` says so. The run itself is what it
-    would be unwatched: nothing of its randomness is used.
+    If the run is ended by Ctrl-C, or diverges, it is recorded up to that step, and `note` gives the reason. Recording
+    does not change the run: it uses none of the run's random numbers.
 
     Args:
-        trainer: with steps left to do.
-        images: of more than 5,000 so many are drawn. Labels and factors are taken along.
-        epochs: train for so many. Default: to the end of its config.epochs.
+        trainer: a Trainer with steps left to make.
+        images: the images to map. If there are more than 5,000, this many are drawn. Their labels and factors are
+            recorded too.
+        epochs: how long to train. Default: to the end of the trainer's config.epochs.
         every: epochs between two maps, above 0.
         kind: "pca" or "umap".
-        space: what is mapped: the representation "y", or the projection "z", which is where a collapse shows first.
-        seed: of UMAP, and of the example views.
+        space: what is mapped: the representation "y", or the projection "z", where a collapse shows first.
+        seed: seed of UMAP, of the example views, and of the images that are drawn.
+        progress: show a bar.
 
     Raises:
-        EmbedError: a value that is not allowed, or a trainer that has nothing left to do.
+        EmbedError: a value that is not allowed, too few images, or a trainer without steps left to make.
     """
     for name, value, allowed in (("kind", kind, KINDS), ("space", space, SPACES)):
         if value not in allowed:
@@ -173,25 +178,7 @@ def record(
         images = images.sample(MOST_POINTS, seed)
     if len(images) <= VOTERS:
         raise EmbedError(f"{len(images)} images: give more than {VOTERS}")
-    start, per_map = trainer.steps_done, max(1, round(every * trainer.steps_per_epoch))
-    frames = [_frame(trainer, images, space)]
-
-    def watch(t: Trainer) -> None:
-        if (t.steps_done - start) % per_map == 0:
-            frames.append(_frame(t, images, space))
-
-    note = ""
-    try:
-        trainer.run(epochs, progress, on_step=watch)
-        if trainer.interrupted:
-            note = f"stopped by hand at epoch {trainer.epoch:.2f}"
-    except DivergedError as error:
-        note = f"stopped: {error}"
-    if trainer.steps_done > frames[-1].step:
-        try:
-            frames.append(_frame(trainer, images, space))
-        except DivergedError as error:  # the weights themselves have overflowed
-            note = note or f"stopped: {error}"
+    frames, note = _train_and_watch(trainer, images, epochs, every, space, progress)
     factors = {} if images.factors is None else {n: v for n, v in vars(images.factors).items() if n != "shape"}
     thumbnails, views = _thumbnails(trainer, images.images, seed)
     return Recording(
@@ -212,11 +199,40 @@ def record(
     )
 
 
-def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, float]:
-    """Each point's k nearest others by cosine, int16 (N, 5), nearest first; and their kNN accuracy, NaN without labels.
+def _train_and_watch(
+    trainer: Trainer, images: ImageSet, epochs: float | None, every: float, space: str, progress: bool
+) -> tuple[list[Frame], str]:
+    """Train the run on; return its frames, the first before training, and the reason if it ended early."""
+    start, per_frame = trainer.steps_done, max(1, round(every * trainer.steps_per_epoch))
+    frames = [Frame.of(trainer, images, space)]
 
-    The accuracy leaves one out: the share of points whose class wins the vote of their 20 nearest others, each vote
-    weighed exp(cosine / 0.07), as in evaluate.knn_accuracy.
+    def add_if_due(t: Trainer) -> None:
+        if (t.steps_done - start) % per_frame == 0:
+            frames.append(Frame.of(t, images, space))
+
+    note = ""
+    try:
+        trainer.run(epochs, progress, on_step=add_if_due)
+        if trainer.interrupted:
+            note = f"stopped by hand at epoch {trainer.epoch:.2f}"
+    except DivergedError as error:
+        note = f"stopped: {error}"
+    if trainer.steps_done > frames[-1].step:
+        try:
+            frames.append(Frame.of(trainer, images, space))
+        except DivergedError as error:  # the weights themselves have overflowed
+            note = note or f"stopped: {error}"
+    return frames, note
+
+
+def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, float]:
+    """Return the 5 nearest other points of each point by cosine, int16 (N, 5), nearest first, and the kNN accuracy.
+
+    The accuracy is that of leaving one out: the share of points whose class wins the vote of their 20 nearest other
+    points, where each vote has the weight exp(cosine / 0.07), as in evaluate.knn_accuracy. It is NaN without labels.
+
+    Args:
+        x: float (N, D). labels: int64 (N,), or None.
     """
     x = F.normalize(x.float(), dim=1)
     index, right = [], 0
@@ -234,10 +250,13 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
 
 
 def _thumbnails(trainer: Trainer, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Images and a pair of views of each, small: uint8 (N, 3, s, s) and (N, 2, 3, s, s)."""
+    """Return small images, uint8 (N, 3, s, s), and a pair of small views of each, uint8 (N, 2, 3, s, s)."""
     views = Views(trainer.config, generator=torch.Generator().manual_seed(seed), mean=(0.0,) * 3, std=(1.0,) * 3)
     size = min(THUMBNAIL, *images.shape[2:])
-    small = lambda x: F.interpolate(x, (size, size), mode="area").mul(255).round().to(torch.uint8)  # noqa: E731
+
+    def small(x: Tensor) -> Tensor:
+        return F.interpolate(x, (size, size), mode="area").mul(255).round().to(torch.uint8)
+
     pictures, pairs = [], []
     for batch in images.split(256):
         pictures.append(small(batch.float() / 255))

@@ -1,15 +1,20 @@
 """A worker that trains several runs in turns, a few steps of each at a time, so that all advance together.
 
-A Laboratory starts it, see worker_process.py. It receives commands, each with a number n, and sends {"answer": n} when
-it has carried one out:
+A Laboratory starts it; see worker_process.py. The worker receives commands, each with a number n, and sends
+{"answer": n} when it has carried one out:
 
     {"do": "begin", "runs": [{"run": NAME, "config": {...}, "file": PATH, "resume": bool}, ...]}
-    {"do": "go", "runs": [NAME, ...], "rate": steps a second for each run, or null}     the other runs stand still
-    {"do": "keep", "run": NAME}         write the run's checkpoint into its file
-    {"do": "leave"}                     keep all runs that have been built, and end
+    {"do": "go", "runs": [NAME, ...], "rate": steps a second for each run, or null}     the other runs pause
+    {"do": "save", "run": NAME}         write the run's checkpoint into its file
+    {"do": "quit"}                      save all runs that have been built, and end
 
-and reports of a run: {"run": NAME, "built": {...}}, {"run": NAME, "step": k, "loss": [...], "std": [...], "knn": [...]},
-{"run": NAME, "judging": true}, {"run": NAME, "result": {...}}, {"run": NAME, "failed": REASON}.
+It sends these reports of a run:
+
+    {"run": NAME, "built": {"step": k, "start_knn": accuracy of the untrained encoder, or null}}
+    {"run": NAME, "step": k, "loss": [...], "std": [...], "knn": [...]}     the values since the last report
+    {"run": NAME, "evaluating": true}
+    {"run": NAME, "result": {...}}      fields of a Finding
+    {"run": NAME, "failed": REASON}
 """
 
 import contextlib
@@ -28,24 +33,25 @@ from ..evaluate.comparison import accuracies
 from ..train.trainer import Trainer
 from .worker_process import read_images, serve
 
-STEPS, SECONDS = 4, 0.15  # a turn has so many steps at most, and as many as the slowest run makes in so long
-ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size")  # what decides the untrained encoder
+STEPS, SECONDS = 4, 0.15  # a turn has at most STEPS steps, and as many as the slowest run makes in SECONDS
+ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size")  # fields that decide the untrained encoder
 
 
 def main(folder: str) -> None:
+    """Train the runs that are sent to this process, until it is asked to quit."""
     commands, send = serve(Path(folder))
     torch.set_num_threads(1)
     try:
         images = read_images(Path(folder) / "images.pt")
     except FileNotFoundError:
-        return  # the process that started this one has ended meanwhile
+        return  # the process that started this one has ended and removed the folder
     train = images["train"]
     assert train is not None  # only the test images may be missing
     RoundRobin(commands, send, train, images["test"]).work()
 
 
 class RoundRobin:
-    """The runs of one worker, which take turns. `over` are those that have been judged or have failed."""
+    """The runs of one worker, which take turns. `over` holds the runs that have been evaluated or have failed."""
 
     def __init__(self, commands: queue.SimpleQueue, send: Callable[..., None], train: ImageSet, test: ImageSet | None):
         self.commands, self.send, self.train, self.test = commands, send, train, test
@@ -54,30 +60,33 @@ class RoundRobin:
         self.over: set[str] = set()
         self.going: list[str] = []
         self.rate: float | None = None
-        self.leaving = False
+        self.quitting = False
         self.baselines: dict[tuple, tuple[float, float]] = {}
 
     def work(self) -> None:
+        """Give each advancing run a turn, round after round, and carry out commands between turns, until "quit"."""
         steps = 1  # of a turn; the same for all runs in a round of turns, so that none falls behind
-        while not self.leaving:
+        while not self.quitting:
             start, slowest = time.perf_counter(), 0.0
-            for name in sorted(self.awake(), key=self.steps_done):
+            for name in sorted(self.advancing(), key=self.steps_done):
                 self.take_commands()
-                if name in self.awake():
+                if name in self.advancing():
                     slowest = max(slowest, self.turn(name, steps))
             due = start + steps / self.rate if self.rate else 0.0  # when the next round may begin
             steps = 1 if self.rate or not slowest else max(1, min(STEPS, int(SECONDS / slowest)))
-            self.take_commands(due if self.awake() else None)
+            self.take_commands(due if self.advancing() else None)
 
-    def awake(self) -> list[str]:
-        return [] if self.leaving else [name for name in self.going if name not in self.over]
+    def advancing(self) -> list[str]:
+        """Return the names of the runs that take turns."""
+        return [] if self.quitting else [name for name in self.going if name not in self.over]
 
     def steps_done(self, name: str) -> int:
+        """Return how many steps this run has made."""
         return self.trainers[name].steps_done if name in self.trainers else 0
 
     def take_commands(self, until: float | None = 0.0) -> None:
-        """Carry out the commands that wait. Then wait for more: until that time, or, with None, for at least one."""
-        while not self.leaving:
+        """Carry out the waiting commands. Then wait for more: until this time, or, with None, for at least one."""
+        while not self.quitting:
             left = None if until is None else until - time.perf_counter()
             try:
                 command = self.commands.get(left is None or left > 0, left)
@@ -94,45 +103,50 @@ class RoundRobin:
     # --- commands ---------------------------------------------------------------------------------
 
     def begin(self, runs: list[dict]) -> None:
+        """Take these jobs; their runs are built in their first turns."""
         self.jobs = {job["run"]: job for job in runs}
 
     def go(self, runs: list[str], rate: float | None) -> None:
+        """Let these runs advance, each at no more than this many steps a second."""
         self.going, self.rate = runs, rate
 
-    def keep(self, run: str) -> None:
+    def save(self, run: str) -> None:
+        """Write the checkpoint of a run, if the run has been built."""
         if run in self.trainers:
             self.trainers[run].save(self.jobs[run]["file"])
 
-    def leave(self) -> None:
-        self.leaving = True
+    def quit(self) -> None:
+        """Save all runs that have been built, and end."""
+        self.quitting = True
         for name in self.trainers:
-            with contextlib.suppress(UserError):  # it then begins again from its last checkpoint
-                self.keep(name)
+            with contextlib.suppress(UserError):  # the run then begins again from its last checkpoint
+                self.save(name)
 
     # --- a turn ---------------------------------------------------------------------------------
 
     def turn(self, name: str, steps: int) -> float:
-        """Make so many steps of this run, judge it after its last one, and return the seconds that one step took."""
+        """Make this many steps of a run, evaluate it after its last step, and return the seconds that one step took."""
         try:
             if name not in self.trainers:
                 self.build(name)
             trainer = self.trainers[name]
             seconds = self.advance(name, trainer, steps)
             if trainer.steps_done >= trainer.total_steps:
-                self.send(run=name, judging=True)
-                result = self.judge(trainer)
+                self.send(run=name, evaluating=True)
+                result = self.evaluate(trainer)
                 trainer.save(self.jobs[name]["file"])
                 self.send(run=name, result=result)
                 self.finish(name)
             return seconds
         except Exception as error:
-            with contextlib.suppress(Exception):  # so that what there is can be looked at
-                self.keep(name)
+            with contextlib.suppress(Exception):  # a saved run can still be opened and looked at
+                self.save(name)
             self.send(run=name, failed=f"{error}" or type(error).__name__)
             self.finish(name)
             return 0.0
 
     def build(self, name: str) -> None:
+        """Make the run's trainer, or read it from its checkpoint, and report the step it is at."""
         job = self.jobs[name]
         config = Config.from_dict(job["config"])
         if job["resume"]:
@@ -144,21 +158,22 @@ class RoundRobin:
         self.trainers[name] = trainer
 
     def advance(self, name: str, trainer: Trainer, steps: int) -> float:
+        """Make this many steps, or fewer at the schedule's end; report them, and return the seconds of one."""
         h, first, checks, start = trainer.history, trainer.steps_done, len(trainer.history.knn), time.perf_counter()
         for _ in range(min(steps, trainer.total_steps - first)):
             trainer.step()
             if trainer.knn_due():
                 h.knn.append((trainer.steps_done, trainer.knn()))
-        news = {"loss": h.loss[first:], "std": h.std[first:], "knn": h.knn[checks:]}
-        self.send(run=name, step=trainer.steps_done, **news)
+        self.send(run=name, step=trainer.steps_done, loss=h.loss[first:], std=h.std[first:], knn=h.knn[checks:])
         return (time.perf_counter() - start) / max(1, trainer.steps_done - first)
 
     def finish(self, name: str) -> None:
+        """Take no more turns of this run, and free its trainer."""
         self.over.add(name)
-        self.trainers.pop(name, None)  # its checkpoint holds all of it
+        self.trainers.pop(name, None)  # the checkpoint holds the whole run
 
-    def judge(self, trainer: Trainer) -> dict:
-        """Measure the run: spread and rank; kNN and linear probe on all test images, its own and the untrained encoder's."""
+    def evaluate(self, trainer: Trainer) -> dict:
+        """Return fields of a Finding: spread, rank, seconds, and accuracies of the encoder and the untrained encoder."""
         report = trainer.report()
         result = {"std": report.std, "rank": report.rank, "seconds": trainer.history.seconds}
         labels = self.train.labels
@@ -171,6 +186,7 @@ class RoundRobin:
         return result
 
     def accuracies(self, encoder: nn.Module) -> tuple[float, float]:
-        assert self.test is not None  # `judge` has looked
+        """Return the accuracies of kNN and linear probe on all test images."""
+        assert self.test is not None  # `evaluate` has checked it
         found = accuracies(encoder, self.train, self.test)
         return found.knn, found.linear

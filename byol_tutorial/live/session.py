@@ -1,13 +1,13 @@
-"""Session: a run that trains on a thread of its own and takes commands from any other.
+"""Session: a run that trains on a separate thread and takes commands from any other thread.
 
     session = Session(preset("shapes"), load("shapes"), load("shapes", "test"))
-    session.start()                           # returns at once; training goes on beside you
+    session.start()                           # returns at once; training goes on in the background
     session.change(predictor="identity")      # carried out between two steps
     session.pause()
     session.run(steps=100)                    # or synchronously: returns when the steps are done
 
 Every method puts a command into a queue (command_queue.py), whose thread carries commands out between two steps
-(live_run.py). Nothing else touches the trainer, so no command can break into a step. A paused session has no thread.
+(live_run.py). Nothing else touches the trainer, so no command interrupts a step. A paused session has no thread.
 Nothing in here depends on Jupyter; the panels of byol_tutorial.widgets subscribe to a session.
 """
 
@@ -34,7 +34,7 @@ _sessions: weakref.WeakSet["Session"] = weakref.WeakSet()
 
 @atexit.register
 def _end_all() -> None:
-    """Let no thread be cut off within a step when Python ends: torch's C++ would abort the process."""
+    """End all running sessions when Python ends: a thread that is cut off within a step makes torch abort Python."""
     for session in list(_sessions):
         if session._queue.thread is not None:
             session.close()
@@ -44,10 +44,10 @@ class Session:
     """A run to start, pause, step, resume, reset, stop and change from any thread.
 
     States: "idle" before the first step, "running", "paused", "done" after the last step of the schedule or after
-    stop(), "failed" when a step raised; `error` then holds what it raised, and reset() begins anew.
+    stop(), "failed" when a step raised. `error` then holds the exception, and reset() begins anew.
 
     The methods that steer the run return a Future at once. Its result() waits until the command has been carried out,
-    and raises what the command raised.
+    and raises the exception if the command raised one.
 
     Args:
         config, train, test, device: as for Trainer.
@@ -69,19 +69,19 @@ class Session:
 
     @classmethod
     def of(cls, trainer: Trainer, first_config: Config | None = None) -> "Session":
-        """Make a session that goes on with a Trainer's run from where it stands; the trainer is the session's from now on.
+        """Make a session that continues a Trainer's run. From now on only the session may use the trainer.
 
         first_config: the config at step 0, if it has changed since.
         """
         session = cls(trainer.config, trainer.train, trainer.test, trainer.device)
-        session._queue.submit(lambda: session._run.take_up(trainer, first_config or trainer.config)).result()
+        session._queue.submit(lambda: session._run.continue_from(trainer, first_config or trainer.config)).result()
         return session
 
     # --- commands, from any thread --------------------------------------------------------------
 
     def start(self) -> Future:
-        """Train on, to the end of the schedule. From "failed" or after stop() only reset() helps."""
-        release_helpers()  # this thread computes nothing for now
+        """Train on, to the end of the schedule. A run that has failed or was stopped must be reset first."""
+        release_helpers()  # the session's thread computes from now on, not this one
         return self._queue.submit(self._run.go)
 
     resume = start
@@ -94,53 +94,53 @@ class Session:
         return self._queue.submit(lambda: self._run.go(n))
 
     def pause(self) -> Future:
-        """Stand still after the step that is being made."""
+        """Pause the run after the step that is being made."""
         return self._queue.submit(self._run.pause)
 
     def reset(self, config: Config | None = None, **fields: Any) -> Future:
-        """Begin anew, at step 0: with this config, or with the present one; in it, these fields replaced."""
+        """Begin anew at step 0, with this config or else the present one, in which these fields are replaced."""
         refuse_unknown(fields)
         return self._queue.submit(lambda: self._run.begin((config or self.config).replace(**fields)))
 
     def stop(self) -> Future:
-        """End the run where it stands; the state is "done"."""
+        """End the run at its present step; the state is then "done"."""
         return self._queue.submit(self._run.stop)
 
     def change(self, **fields: Any) -> Future:
-        """Change fields of the Config, in the order in which change is called.
+        """Change fields of the Config. Several calls are carried out in their order.
 
-        Live ones (config.LIVE) take effect with the next step and are recorded in history.changes. If any is
-        structural, the run begins anew at step 0 with the new config, and goes on if it was running. A field that is
-        given its present value is not changed.
+        Live fields (config.LIVE) take effect with the next step and are recorded in history.changes. If one of the
+        fields is structural, the run begins anew at step 0 with the new config, and goes on if it was running. A field
+        that is given its present value is not changed.
 
         Raises:
-            ConfigError: an unknown field. What else is wrong with a value, the Future's result() raises.
+            ConfigError: an unknown field. The Future's result() raises it for a value that is not allowed.
         """
         refuse_unknown(fields)
         return self._queue.submit(lambda: self._run.change(fields))
 
     def undo(self) -> Future:
-        """Take the last live change back; changes of the same fields within a second count as one."""
+        """Undo the last live change; changes of the same fields within a second count as one."""
         return self._queue.submit(self._run.undo)
 
     def run(self, steps: int | None = None, epochs: float | None = None) -> "Session":
-        """Train synchronously, for so many steps or epochs or to the end of the schedule, then pause; return the session.
+        """Train synchronously, then pause and return the session. Default: to the end of the schedule.
 
         Ctrl-C pauses after a whole step.
 
         Raises:
-            SessionError: both steps and epochs are given, or the run has failed; its cause is what made it fail.
+            SessionError: both steps and epochs are given, or the run has failed; the error's cause is why it failed.
         """
         if steps is not None and epochs is not None:
             raise SessionError("run: give steps or epochs, not both")
         if epochs is not None:
             steps = max(1, round(epochs * self.trainer.steps_per_epoch))
-        arrived: Future = Future()
+        stopped: Future = Future()
         release_helpers()
-        self._queue.submit(lambda: self._run.go(steps, arrived)).result()
+        self._queue.submit(lambda: self._run.go(steps, stopped)).result()
         try:
             # with a timeout, because on Windows Ctrl-C does not end a wait without one
-            while not wait([arrived], timeout=0.5).done:
+            while not wait([stopped], timeout=0.5).done:
                 pass
         except KeyboardInterrupt:
             self.pause().result()
@@ -150,7 +150,7 @@ class Session:
         return self
 
     def close(self) -> None:
-        """Stop, wait for the thread's end and drop the subscribers. A closed session may be reset and started again."""
+        """Stop the run, wait for the thread's end, and remove the subscribers. reset() and start() begin again."""
         self._queue.finish(self._run.end)
 
     def __enter__(self) -> "Session":
@@ -159,11 +159,11 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- the run as it stands, from any thread ----------------------------------------------------
+    # --- the run as it is now, from any thread ------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """One of "idle", "running", "paused", "done" and "failed"."""
+        """The state, one of "idle", "running", "paused", "done" and "failed"."""
         return self._run.state
 
     @property
@@ -188,7 +188,7 @@ class Session:
 
     @property
     def measured(self) -> ImageSet:
-        """The images that a Measure looks at, as Trainer.report does."""
+        """The images that a Measure is computed from, as in Trainer.report."""
         return self._run.measured
 
     @property
@@ -198,7 +198,7 @@ class Session:
 
     @property
     def speed(self) -> float | None:
-        """The most steps a second, or None for as fast as it goes. May be set at any time."""
+        """The limit on steps a second, or None for no limit. It may be set at any time."""
         return self._run.speed
 
     @speed.setter
@@ -207,7 +207,7 @@ class Session:
 
     @property
     def measuring(self) -> bool:
-        """Whether the session measures the run while it goes on. May be set at any time."""
+        """Whether the run is measured while it trains. It may be set at any time."""
         return self._run.measuring
 
     @measuring.setter
@@ -215,14 +215,14 @@ class Session:
         self._run.measuring = value
 
     def snapshot(self) -> Snapshot:
-        """Return the run as it stands; what is returned never changes."""
+        """Return the run as it is now. The Snapshot never changes."""
         return self._run.snapshot
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with a Snapshot after every step, change, measure and change of state; return what ends it.
+        """Call the callback with a Snapshot after every step, change, measure and change of state.
 
         The callback runs on the session's thread and should be quick. One that raises is not called again; see
-        subscriber_errors.
+        subscriber_errors. Returns the function that ends the calls.
         """
         return self._run.subscribers.add(callback)
 

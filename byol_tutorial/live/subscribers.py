@@ -1,11 +1,11 @@
-"""Callbacks that want to be told of news, added and removed from any thread."""
+"""Callbacks that are called whenever something has changed. They are added and removed from any thread."""
 
 import threading
 from collections.abc import Callable
 
 
 class Subscribers:
-    """A set of callbacks. One that raises is not called again; `errors` holds what it raised."""
+    """A set of callbacks. A callback that raises is not called again; `errors` holds the exceptions."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -19,18 +19,19 @@ class Subscribers:
             self._callbacks[key] = callback
         return lambda: self._remove(key)
 
-    def notify(self, *news: object) -> None:
-        """Call every callback with the news, on this thread."""
+    def notify(self, *arguments: object) -> None:
+        """Call every callback with these arguments, on this thread."""
         with self._lock:
             callbacks = list(self._callbacks.items())
         for key, callback in callbacks:
             try:
-                callback(*news)
+                callback(*arguments)
             except Exception as error:
                 self.errors.append(error)
                 self._remove(key)
 
     def clear(self) -> None:
+        """Remove all callbacks."""
         with self._lock:
             self._callbacks.clear()
 

@@ -1,14 +1,14 @@
-"""Processes that work beside this one: new interpreters that exchange lines of JSON with it and end when it does.
+"""Worker processes: new interpreters that exchange lines of JSON with this process and end when it ends.
 
-    worker = Worker("byol_tutorial.live.round_robin", folder, on_message)   # calls its main(folder) in a new interpreter
+    worker = Worker("byol_tutorial.live.round_robin", folder, on_message)  # calls its main(folder) in a new interpreter
     worker.send(do="go")                    # writes one line to its input
     on_message(worker, {"step": 3})         # is called for each line that it sends, and with None at its end
 
 They are started neither by fork nor by multiprocessing's spawn, so nothing of the caller's script or notebook is
-imported or executed again, and a script needs no `if __name__ == "__main__"`. A worker ends by itself, by kill(), and
-when its input ends, which happens when the process that started it is gone, for whatever reason. Ctrl-C, a notebook's
-stop button and the end of a kernel send a signal to a whole group of processes. A worker is in a group of its own and
-ignores interrupts, because the process that started it decides what to do about them.
+imported or executed again, and a script needs no `if __name__ == "__main__"`. A worker ends when its work is done, by
+kill(), or when its input ends; the input ends whenever the process that started the worker is gone. Ctrl-C, a
+notebook's stop button and the end of a kernel send a signal to a whole group of processes. A worker is in a group of
+its own and ignores interrupts, because the process that started it decides what an interrupt does.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ import torch
 from ..data.image_set import ImageSet
 
 HERE = Path(__file__).resolve().parents[2]
-# Interrupts are ignored before anything slow is imported. The package is where it is here, whatever the current folder.
+# Interrupts are ignored before anything slow is imported. HERE is on the path, so the current folder does not matter.
 BOOT = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path.append(sys.argv[1]); "
     "import importlib, os; importlib.import_module(sys.argv[2]).main(sys.argv[3]); os._exit(0)"
 )
 
 
-# --- in the process that starts it -------------------------------------------------------------------------
+# --- in the process that starts workers --------------------------------------------------------------------
 
 
 class Worker:
-    """A process that runs `module.main(folder)` with so many threads.
+    """A process that runs `module.main(folder)` with this many threads.
 
-    on_message: called on a thread of its own with (worker, message): a dict for each line that the worker sends, and
-        None when the worker has ended. `exit_reason` holds what it wrote to its error output.
+    on_message: called on a separate thread with (worker, message): a dict for each line that the worker sends, and
+        None when the worker has ended; `exit_reason` then tells why.
     """
 
     _numbers = count()
@@ -77,14 +77,14 @@ class Worker:
         on_message(self, None)
 
     def send(self, **message: object) -> None:
-        """Write a message to its input. It is lost if the worker has ended, which `on_message` is told."""
+        """Write a message to the worker's input. It is lost if the worker has ended, but then `on_message` is called."""
         with contextlib.suppress(OSError, ValueError):
             self._input.write(json.dumps(message).encode() + b"\n")
             self._input.flush()
 
     @property
     def exit_reason(self) -> str:
-        """The reason for its end in words; "" where it ended as it should."""
+        """The reason why the worker ended, in words; "" after a normal end."""
         code = self.process.wait()
         if code == 0:
             return ""
@@ -96,7 +96,7 @@ class Worker:
         return f"its process ended ({lines[-1] if lines else f'code {code}'})"
 
     def kill(self) -> None:
-        """End it at once, and wait until it has."""
+        """End the worker at once, and wait until it has ended."""
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(OSError):
@@ -105,14 +105,14 @@ class Worker:
             self._thread.join()
 
 
-# --- in the worker --------------------------------------------------------------------------
+# --- in a worker ---------------------------------------------------------------------------
 
 
 def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
-    """Return, in a worker, the queue of the messages sent to it, and the function that sends messages back.
+    """Return a worker's queue of received messages and the function that sends messages back.
 
-    Anything else that is printed goes to the log. When the process that started this one is gone, this one ends and
-    removes the folder.
+    It is called in the worker, once. From then on everything that is printed goes to the log. When the process that
+    started the worker is gone, the worker ends and removes the folder.
     """
     commands: queue.SimpleQueue = queue.SimpleQueue()
     incoming, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -131,7 +131,7 @@ def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
         try:
             out.write(json.dumps(message).encode() + b"\n")
             out.flush()
-        except OSError:  # no one reads any more
+        except OSError:  # the process that read the messages is gone
             end()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -142,7 +142,7 @@ def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
 
 
 def write_images(path: Path, **sets: ImageSet | None) -> None:
-    """Write sets of images, without factors, for workers to share."""
+    """Write sets of images, without their factors, into a file that all workers read."""
     parts = ("name", "split", "images", "labels")
     packed = {
         key: None if s is None else {p: getattr(s, p) for p in parts} | {"classes": list(s.classes)}
@@ -152,6 +152,6 @@ def write_images(path: Path, **sets: ImageSet | None) -> None:
 
 
 def read_images(path: Path) -> dict[str, ImageSet | None]:
-    """Read what `write_images` wrote. The pixels stay in the file; the system keeps one copy for all processes."""
+    """Read the file of `write_images`. The pixels stay in the file; the system keeps one copy for all processes."""
     packed = torch.load(path, weights_only=True, mmap=True)
     return {k: None if s is None else ImageSet(**s | {"classes": tuple(s["classes"])}) for k, s in packed.items()}

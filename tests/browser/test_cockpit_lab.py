@@ -146,7 +146,7 @@ def test_controls_work_while_a_cell_keeps_the_kernel_busy(cockpit, page):
     expect(cell.locator(".jp-OutputArea-output pre")).to_have_text("True running\n")
 
 
-def test_a_mistake_is_said_in_the_panel_and_the_control_goes_back(cockpit, page):
+def test_a_mistake_shows_an_error_and_the_control_goes_back(cockpit, page):
     size = cockpit.get_by_label("batch size")
     cockpit.get_by_label("seed").fill("-3")
     cockpit.get_by_label("seed").press("Enter")

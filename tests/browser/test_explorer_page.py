@@ -46,7 +46,7 @@ def pixels(page, selector: str) -> list[np.ndarray]:
     return [np.array(data, np.uint8).reshape(h, w, 4) for h, w, data in found]
 
 
-def test_pictures_and_words_are_the_panels(page, show):
+def test_pictures_and_texts_are_those_of_the_panel(page, show):
     bridge = show()
     bridge.panel.go(index=3, seed=2, pair=1, many=True)
     bridge.settle()
@@ -142,7 +142,7 @@ def test_many_moves_within_a_frame_are_one_message(page, show):
     assert [message["hue"] for message in bridge.sent] == [[0.49, 0.49]]
 
 
-def test_what_cannot_be_is_said_and_the_last_picture_stays(page, show):
+def test_a_bad_setting_shows_an_error_and_the_last_picture_stays(page, show):
     bridge = show()
     before = pixels(page, ".bt-chain canvas")
     page.get_by_label("crop area, to").fill("0.3")
@@ -221,7 +221,7 @@ def test_recipes_and_copying(page, show):
     assert scope["config"] == bridge.panel.config
 
 
-def test_bars_say_what_is_shared(page, show):
+def test_bars_show_what_is_shared(page, show):
     bridge = show()
     bridge.panel.set(jitter_p=0.0, grayscale_p=0.0)
     bridge.settle()
@@ -234,7 +234,7 @@ def test_bars_say_what_is_shared(page, show):
     assert hue.locator(".bt-track i").bounding_box()["width"] < 0.13 * track["width"]
 
 
-def test_every_control_has_a_name_and_every_picture_words(page, show):
+def test_every_control_and_every_picture_has_a_name(page, show):
     show()
     nameless = page.evaluate(
         """() => [...document.querySelectorAll(".bt :is(button, input, select, summary, canvas)")].filter((e) =>
@@ -348,7 +348,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     expect(page.get_by_role("button", name="another draw")).to_be_enabled()
 
 
-def test_removed_from_the_page_it_lets_go(page, show):
+def test_removed_from_the_page_it_removes_its_handlers(page, show):
     show()
     page.evaluate("unmount()")
     assert page.evaluate("model.listeners()") == 0

@@ -103,7 +103,7 @@ def test_the_keyboard_goes_from_point_to_point(film_page, page):
     expect(film_page.locator(".bt-near")).to_have_count(0)
 
 
-def test_the_legend_takes_a_class_away(film_page, page):
+def test_the_legend_hides_a_class(film_page, page):
     settled(page)
     everything = page.evaluate(INK)
     key = film_page.get_by_role("button", name="a", exact=True)

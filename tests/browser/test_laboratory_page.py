@@ -87,7 +87,7 @@ def names(page):
     return page.get_by_role("article").locator("h4").all_inner_texts()
 
 
-def test_every_row_stands_there_with_the_papers_number(page, show):
+def test_every_row_is_shown_with_the_papers_number(page, show):
     show()
     assert names(page) == list(tables("5a", "5b"))
     for name, row in tables("5a", "5b").items():
@@ -126,7 +126,7 @@ def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
     assert bridge.box.lab.cells["BYOL"].snapshot.step == 0
 
 
-def test_differences_from_the_paper_are_said(page, show):
+def test_differences_from_the_paper_are_shown(page, show):
     bridge = show()
     seen(bridge.box, 32, "done", **ACCURACIES)
     bridge.settle()
@@ -218,7 +218,7 @@ def test_a_cell_opens_in_a_cockpit_and_its_code_makes_it_again(page, show, image
         assert (session.snapshot().step, session.config.stop_gradient) == (3, False)
 
 
-def test_cells_are_walked_by_arrows_and_reached_by_tab(page, show):
+def test_arrows_go_from_cell_to_cell_and_tab_reaches_all(page, show):
     show()
     cell(page, "τ = 1").focus()
     page.keyboard.press("ArrowRight")
@@ -242,7 +242,7 @@ def test_cells_are_walked_by_arrows_and_reached_by_tab(page, show):
     assert len(reached) == wanted.count()
 
 
-def test_every_control_has_a_name_and_every_picture_words(page, show):
+def test_every_control_and_every_picture_has_a_name(page, show):
     show()
     nameless = page.evaluate(
         """() => [...document.querySelectorAll(".bt :is(button, input, select, summary, canvas, article)")].filter((e) =>
@@ -331,7 +331,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     expect(page.get_by_role("button", name="pause").or_(page.get_by_role("button", name="play"))).to_be_enabled()
 
 
-def test_removed_from_the_page_it_lets_go(page, show):
+def test_removed_from_the_page_it_removes_its_handlers(page, show):
     show()
     page.evaluate("unmount()")
     assert page.evaluate("model.listeners()") == 0

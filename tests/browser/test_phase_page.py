@@ -90,7 +90,7 @@ def test_fixed_points_are_the_roots_and_their_stability_is_the_jacobians(dynamic
 
 
 @pytest.mark.parametrize("m", MODELS)
-def test_who_collapses_is_who_collapses_under_scipy(dynamics, m):
+def test_the_same_starts_collapse_as_under_scipy(dynamics, m):
     starts = np.column_stack((RNG.uniform(-0.4, 1.4, 60), RNG.uniform(0, 1, 60) ** 2 * 2))
     ours = [dynamics("phaseCollapses", m, *start) for start in starts.tolist()]
     theirs = [collapses(m, *start) for start in starts]

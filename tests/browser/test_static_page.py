@@ -16,8 +16,8 @@ class Probe(Panel):
     _esm = """
     globalThis.loads = (globalThis.loads ?? 0) + 1;
     export default {render({model, el}) {
-      const bytes = model.get("numbers"), heard = [];
-      const f = () => heard.push("named"), g = () => heard.push("any");
+      const bytes = model.get("numbers"), events = [];
+      const f = () => events.push("named"), g = () => events.push("any");
       model.on("change:label", f);
       model.on("change", g);
       model.set("label", "second");
@@ -27,7 +27,7 @@ class Probe(Panel):
       model.send({do: "ping"});
       el.append(Object.assign(document.createElement("output"), {className: "probe", textContent: JSON.stringify({
         recorded: model.recorded, view: bytes instanceof DataView, int16: bytes.getInt16(2, true), label: model.get("label"),
-        missing: model.get("nothing") ?? null, heard, nested: model.get("about").a[1].b})}));
+        missing: model.get("nothing") ?? null, events, nested: model.get("about").a[1].b})}));
     }};
     """
     _css = ".probe { color: rgb(1, 2, 3) }"
@@ -42,7 +42,7 @@ class Broken(Panel):
 
 
 FOUND = (
-    '{"recorded":true,"view":true,"int16":-2,"label":"third","missing":null,"heard":["named","any","any"],'
+    '{"recorded":true,"view":true,"int16":-2,"label":"third","missing":null,"events":["named","any","any"],'
     '"nested":"</script> & <b>"}'
 )
 
@@ -61,7 +61,7 @@ def show(page, tmp_path, html: str):
     page.goto(path.as_uri())
 
 
-def test_the_stand_in_is_a_model(page, tmp_path, panels):
+def test_the_substitute_works_as_a_model(page, tmp_path, panels):
     show(page, tmp_path, static_html(panels[0]))
     found = page.locator("output.probe")
     expect(found).to_have_text(FOUND)

@@ -1,4 +1,4 @@
-"""The command queue: commands in order, between pieces of work, on a thread that lives while there is something to do."""
+"""The command queue: commands in order, between pieces of work, on a thread that exists only while it is needed."""
 
 import math
 import threading
@@ -73,8 +73,8 @@ def test_a_command_between_two_distant_pieces_of_work_is_carried_out_at_once():
     ended(queue)
 
 
-def test_what_a_command_raises_is_the_futures_and_the_thread_goes_on():
-    queue, told = CommandQueue("q", on_error=lambda error: told.append(str(error))), []
+def test_the_future_raises_what_its_command_raised_and_the_thread_goes_on():
+    queue, errors = CommandQueue("q", on_error=lambda error: errors.append(str(error))), []
     go = threading.Event()
     held = queue.submit(lambda: go.wait(WAIT))
     failed = queue.submit(lambda: 1 / 0)
@@ -85,10 +85,10 @@ def test_what_a_command_raises_is_the_futures_and_the_thread_goes_on():
     with pytest.raises(ZeroDivisionError):
         failed.result(WAIT)
     assert after.result(WAIT) == "fine"
-    assert told == ["list index out of range"]
+    assert errors == ["list index out of range"]
 
 
-def test_a_command_that_gives_a_future_is_done_when_that_is():
+def test_a_command_that_returns_a_future_is_done_when_that_future_is():
     inner, broken = Future(), Future()
     queue = CommandQueue("q")
     outer, other = queue.submit(lambda: inner), queue.submit(lambda: broken)
@@ -108,7 +108,7 @@ def test_a_call_on_the_thread_itself_does_not_wait_for_itself():
 
 
 def test_no_command_is_lost_while_the_thread_ends():
-    """Each thread submits as soon as its last command is done, which is when the queue's thread is about to end."""
+    """Each thread submits as soon as its last command is done. At this moment the queue's thread is about to end."""
     queue, counts = CommandQueue("q"), [0] * 4
 
     def hammer(k):
@@ -137,7 +137,7 @@ def test_finish_is_the_last_command_and_starts_no_thread(monkeypatch):
     assert log[-1] == "again"
 
 
-def test_all_of_waits_for_all_and_takes_errors_for_done():
+def test_all_of_waits_for_all_futures_and_counts_errors_as_done():
     futures = [Future(), Future()]
     done = all_of(futures)
     futures[1].set_exception(ValueError())
@@ -147,14 +147,14 @@ def test_all_of_waits_for_all_and_takes_errors_for_done():
     assert all_of([]).done()
 
 
-def test_subscribers_get_the_news_until_they_leave_or_raise():
+def test_subscribers_are_called_until_they_are_removed_or_raise():
     subscribers, seen = Subscribers(), []
-    leave = subscribers.add(seen.append)
-    subscribers.add(lambda news: 1 / 0)
+    remove = subscribers.add(seen.append)
+    subscribers.add(lambda _: 1 / 0)
     subscribers.notify("a")
     subscribers.notify("b")
-    leave()
-    leave()
+    remove()
+    remove()
     subscribers.notify("c")
     assert seen == ["a", "b"]
     assert [type(error) for error in subscribers.errors] == [ZeroDivisionError]

@@ -1,4 +1,4 @@
-"""The laboratory: the paper's tables, runs that take turns, processes that live and die, the panel without a browser."""
+"""The laboratory: the paper's tables, runs that take turns, the processes, and the panel without a browser."""
 
 import gc
 import itertools
@@ -39,7 +39,7 @@ def images():
 
 @pytest.fixture
 def one_thread():
-    """As in a worker."""
+    """Let torch compute with one thread, as in a worker."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -47,13 +47,13 @@ def one_thread():
 
 
 def until(lab, condition):
-    """Wait until the laboratory's news fulfil the condition."""
+    """Wait until the condition is true of the laboratory."""
     seen = threading.Event()
-    leave = lab.subscribe(lambda lab: seen.set() if condition(lab) else None)
+    unsubscribe = lab.subscribe(lambda lab: seen.set() if condition(lab) else None)
     try:
         assert condition(lab) or seen.wait(WAIT), f"never seen; now {lab.cells}"
     finally:
-        leave()
+        unsubscribe()
 
 
 def steps(lab, name):
@@ -65,12 +65,12 @@ def losses(lab, name):
 
 
 def settled(box):
-    """Orders are carried out one after another, so one more waits for all before."""
+    """Wait until all commands are carried out: they are carried out in order, so one more waits for all before it."""
     box.lab._queue.submit(lambda: None).result(WAIT)
 
 
 def alone(config, images):
-    """The same run by a Trainer, the independent truth."""
+    """Return the same run, made by a Trainer: the independent truth."""
     return bt.Trainer(config, *images, device="cpu").run(progress=False)
 
 
@@ -108,7 +108,7 @@ def test_table_5b_has_the_papers_rows():
     assert len(tables("5a", "5b")) == 13
 
 
-def test_rows_by_name_and_of_ones_own():
+def test_rows_by_name_and_rows_of_other_configs():
     assert list(tables("τ = 0", "5b"))[:2] == ["τ = 0", "BYOL"]
     with pytest.raises(ConfigError, match="'5c': choose tables or rows of 5a, 5b"):
         tables("5c")
@@ -123,7 +123,7 @@ def test_levels_lie_between_the_untrained_encoder_and_the_best(linear, expected)
     assert level(linear, 0.3, 0.95) == expected
 
 
-def test_the_paper_is_judged_by_the_same_rule():
+def test_the_papers_numbers_get_levels_by_the_same_rule():
     levels = {name: level(paper, ablations.PAPER_RANDOM, ablations.PAPER_BEST) for name, paper in PAPER["5a"].items()}
     assert levels == {"τ = 1": 1, "τ = 0.999": 2, "τ = 0.99": 2, "τ = 0.9": 2, "τ = 0": 0}
     assert {level(x, ablations.PAPER_RANDOM, ablations.PAPER_BEST) for x in (0.3, 0.2, 0.1)} == {0}
@@ -133,19 +133,19 @@ def finding(name, linear, **more) -> Finding:
     return Finding(tables(name)[name], "healthy: spread out", linear=linear, random_linear=0.3, **more)
 
 
-def test_a_remark_says_where_the_paper_differs_and_why():
+def test_a_remark_gives_the_difference_from_the_paper_and_its_reason():
     words, agrees = remark(finding("τ = 0", 0.94), 0.95)
     assert agrees is False
     assert words.startswith(f"Not as in the paper: {LEVELS[2]} here, learned nothing there.")
     assert "SimSiam" in words
     words, agrees = remark(finding("no predictor", 0.22), 0.95)
     assert (words, agrees) == ("As in the paper: learns nothing.", True)
-    assert remark(finding("no predictor", 0.22), 0.35)[1] is None  # nothing has learned
+    assert remark(finding("no predictor", 0.22), 0.35)[1] is None  # no run has learned enough
     assert remark(Finding(tables("τ = 0")["τ = 0"], "", linear=None), 0.95) == ("", None)
     assert remark(Finding(Row("mine", "", "", {}), "", linear=0.9, random_linear=0.3), 0.95) == ("", None)
 
 
-def test_findings_are_a_table_that_can_be_kept():
+def test_findings_are_a_table_that_can_be_saved():
     found = Findings(
         {"BYOL": finding("BYOL", 0.95, knn=0.9, std=0.8), "τ = 0": finding("τ = 0", 0.94, error="<it> died")}
     )
@@ -173,20 +173,20 @@ def test_what_differs_is_taken_from_the_config():
 
 
 def take_turns(images, commands, answer=lambda message, command: None):
-    """Return what a worker sends when it gets these commands. `answer` sees each message and may give more commands."""
-    said, waiting = [], queue.SimpleQueue()
+    """Return what a worker sends when it gets these commands. `answer` gets each message and may add commands."""
+    sent, waiting = [], queue.SimpleQueue()
 
     def command(**what):
-        waiting.put({"n": len(said), **what})
+        waiting.put({"n": len(sent), **what})
 
     def send(**message):
-        said.append(message)
+        sent.append(message)
         answer(message, command)
 
     for what in commands:
         command(**what)
     round_robin.RoundRobin(waiting, send, *images).work()
-    return said
+    return sent
 
 
 def begin(configs, folder, resume=False):
@@ -207,21 +207,21 @@ def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
         if "result" in message:
             done.add(message["run"])
             if done == {"a", "b", "c"}:
-                command(do="leave")
+                command(do="quit")
 
-    said = take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": list(CONFIGS), "rate": None}], answer)
+    sent = take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": list(CONFIGS), "rate": None}], answer)
     at = dict.fromkeys(CONFIGS, 0)
-    for message in said:
+    for message in sent:
         if "step" in message:
             at[message["run"]] = message["step"]
             assert max(at.values()) - min(at.values()) <= round_robin.STEPS
     for name, config in CONFIGS.items():
-        news = [m for m in said if m.get("run") == name]
+        reports = [m for m in sent if m.get("run") == name]
         truth = alone(config, images)
-        assert [x for m in news for x in m.get("loss", ())] == truth.history.loss
-        assert [x for m in news for x in m.get("std", ())] == truth.history.std
-        assert [tuple(x) for m in news for x in m.get("knn", ())] == truth.history.knn
-        result = next(m["result"] for m in news if "result" in m)
+        assert [x for m in reports for x in m.get("loss", ())] == truth.history.loss
+        assert [x for m in reports for x in m.get("std", ())] == truth.history.std
+        assert [tuple(x) for m in reports for x in m.get("knn", ())] == truth.history.knn
+        result = next(m["result"] for m in reports if "result" in m)
         for key, encoder in (("", truth.model.encoder), ("random_", truth.initial_encoder())):
             y = [bt.features(encoder, part) for part in images]
             known = y[0], images[0].labels, y[1], images[1].labels
@@ -231,51 +231,51 @@ def test_runs_advance_together_and_as_if_alone(images, tmp_path, one_thread):
         assert (result["std"], result["rank"]) == (report.std, report.rank)
 
 
-def test_a_run_that_fails_says_why_and_the_others_go_on(images, tmp_path):
+def test_a_run_that_fails_reports_the_reason_and_the_others_go_on(images, tmp_path):
     bad = BASE.replace(lr=1e30, warmup_epochs=0.0, loss_normalization="none")
 
     def answer(message, command):
         if "result" in message:
-            command(do="leave")
+            command(do="quit")
 
-    said = take_turns(
+    sent = take_turns(
         images,
         [begin({"bad": bad, "a": BASE}, tmp_path), {"do": "go", "runs": ["bad", "a"], "rate": None}],
         answer,
     )
-    assert "lower lr" in next(m["failed"] for m in said if "failed" in m)
-    assert [m["run"] for m in said if "result" in m] == ["a"]
+    assert "lower lr" in next(m["failed"] for m in sent if "failed" in m)
+    assert [m["run"] for m in sent if "result" in m] == ["a"]
 
 
-def test_who_leaves_keeps_the_runs_and_another_goes_on_with_them(images, tmp_path, one_thread):
-    def leave_at(step):
-        return lambda message, command: command(do="leave") if message.get("step", 0) >= step else None
+def test_a_worker_that_quits_saves_its_runs_and_another_goes_on_with_them(images, tmp_path, one_thread):
+    def quit_at(step):
+        return lambda message, command: command(do="quit") if message.get("step", 0) >= step else None
 
-    first = take_turns(images, [begin({"a": BASE}, tmp_path), {"do": "go", "runs": ["a"], "rate": None}], leave_at(12))
+    first = take_turns(images, [begin({"a": BASE}, tmp_path), {"do": "go", "runs": ["a"], "rate": None}], quit_at(12))
     assert first[-1].keys() == {"answer"}
     second = take_turns(
-        images, [begin({"a": BASE}, tmp_path, resume=True), {"do": "go", "runs": ["a"], "rate": None}], leave_at(32)
+        images, [begin({"a": BASE}, tmp_path, resume=True), {"do": "go", "runs": ["a"], "rate": None}], quit_at(32)
     )
-    stood = max(m.get("step", 0) for m in first)
-    assert 12 <= stood < 32
-    assert next(m["built"]["step"] for m in second if "built" in m) == stood
+    stopped_at = max(m.get("step", 0) for m in first)
+    assert 12 <= stopped_at < 32
+    assert next(m["built"]["step"] for m in second if "built" in m) == stopped_at
     both = [x for m in first + second for x in m.get("loss", ())]
     assert both == alone(BASE, images).history.loss
 
 
-def test_who_does_not_go_stands_still_and_a_rate_is_kept(images, tmp_path):
-    said, started = [], []
+def test_a_run_that_is_not_named_pauses_and_the_rate_is_a_limit(images, tmp_path):
+    sent, started = [], []
 
     def answer(message, command):
-        said.append(message)
+        sent.append(message)
         if "step" in message:
             started.append(time.perf_counter())
         if message.get("step") == 5:
-            command(do="leave")
+            command(do="quit")
 
     take_turns(images, [begin(CONFIGS, tmp_path), {"do": "go", "runs": ["b"], "rate": 20.0}], answer)
-    assert {m["run"] for m in said if "run" in m} == {"b"}
-    assert [m["step"] for m in said if "step" in m] == [1, 2, 3, 4, 5]
+    assert {m["run"] for m in sent if "run" in m} == {"b"}
+    assert [m["step"] for m in sent if "step" in m] == [1, 2, 3, 4, 5]
     # three rounds begin 1/20 s apart; building the run falls into the first, a step's own time is subtracted
     assert started[-1] - started[1] >= 2 / 20
 
@@ -303,7 +303,7 @@ def test_on_a_gpu_one_process_trains_all_runs(images, monkeypatch, cuda, expecte
         assert lab.workers == expected
 
 
-def test_images_are_the_same_for_workers(images, tmp_path):
+def test_workers_read_the_same_images(images, tmp_path):
     worker_process.write_images(tmp_path / "x.pt", train=images[0], test=None)
     read = worker_process.read_images(tmp_path / "x.pt")
     assert read["test"] is None
@@ -312,9 +312,9 @@ def test_images_are_the_same_for_workers(images, tmp_path):
     assert (read["train"].name, read["train"].classes) == ("shapes", images[0].classes)
 
 
-def test_a_worker_that_cannot_work_says_so_in_words(tmp_path):
+def test_a_worker_that_cannot_start_gives_the_reason_in_words(tmp_path):
     received = queue.SimpleQueue()
-    worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *news: received.put(news))
+    worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *report: received.put(report))
     assert received.get(timeout=WAIT) == (worker, None)
     assert "No module named 'byol_tutorial.no_such_room'" in worker.exit_reason
     worker.send(do="go")  # the worker has ended, and the message is lost
@@ -323,10 +323,10 @@ def test_a_worker_that_cannot_work_says_so_in_words(tmp_path):
 
 @pytest.mark.training
 def test_the_whole_life_of_a_laboratory(images, one_thread):
-    """Play, pause, a session of its own, a worker that is killed, the end: in one, for starting takes seconds."""
+    """Play, pause, a copy as a session, a worker that is killed, the end. One test, because starting takes seconds."""
     box = laboratory(*images, BASE, cells=["τ = 0", "BYOL", "no predictor", "no target"], workers=2)
-    lab, panel, rows, told = box.lab, box.panel, box.lab.rows, []
-    panel.observe(lambda change: told.append((time.monotonic(), change["new"])), names="frame")
+    lab, panel, rows, frames = box.lab, box.panel, box.lab.rows, []
+    panel.observe(lambda change: frames.append((time.monotonic(), change["new"])), names="frame")
     lab.limit(2.0).result(WAIT)  # so that no run is over before all have begun
     panel.command({"do": "play"})
     until(lab, lambda lab: min(steps(lab, name) for name in rows) >= 2)
@@ -334,7 +334,7 @@ def test_the_whole_life_of_a_laboratory(images, one_thread):
     pids = lab.processes
     assert len(pids) == 2
 
-    box.pause()  # the last step has been made
+    box.pause()  # returns when the last step has been made
     before = {name: losses(lab, name) for name in rows}
     assert {c.state for c in lab.cells.values()} == {"paused"}
 
@@ -342,7 +342,7 @@ def test_the_whole_life_of_a_laboratory(images, one_thread):
     assert torch.equal(torch.get_rng_state(), random)
     assert (own.state, own.snapshot().series("loss")) == ("paused", before["BYOL"])
     assert own.snapshot().start_knn == lab.cells["BYOL"].snapshot.start_knn
-    own.run()  # on its own, from where it stood
+    own.run()  # goes on from its step
     assert own.snapshot().series("loss") == alone(rows["BYOL"].config(BASE), images).history.loss
     assert {name: losses(lab, name) for name in rows} == before
 
@@ -366,13 +366,13 @@ def test_the_whole_life_of_a_laboratory(images, one_thread):
     with lab.session("BYOL") as own:
         assert (own.state, own.snapshot().series("loss")) == ("done", losses(lab, "BYOL"))
 
-    until(lab, lambda lab: told[-1][1]["state"] == "done")
+    until(lab, lambda lab: frames[-1][1]["state"] == "done")
     for cell, name in zip(panel.frame["cells"], rows, strict=True):
         assert cell["curves"]["loss"] == [float(f"{x:.4g}") for x in losses(lab, name)]
         assert cell["linear"] == found[name].linear
         assert ("SIGKILL" in cell["verdict"]) == (name in failed)
-    assert {frame["state"] for _, frame in told} >= {"starting", "running", "paused", "done"}
-    drawn = [at for (at, frame), (_, last) in zip(told[1:], told, strict=False) if frame != last]
+    assert {frame["state"] for _, frame in frames} >= {"starting", "running", "paused", "done"}
+    drawn = [at for (at, frame), (_, last) in zip(frames[1:], frames, strict=False) if frame != last]
     assert min(b - a for a, b in itertools.pairwise(drawn)) >= 0.95 * FRAME
 
     panel.command({"do": "play"})
@@ -397,12 +397,12 @@ SCRIPT = textwrap.dedent("""
     images = bt.load("shapes", limit=64), bt.load("shapes", "test", limit=40)
     lab = Laboratory(tables("BYOL"), bt.Config(**{config}), *images)
     lab.limit(20.0)
-    told = []
-    def tell(lab):
-        if lab.cells["BYOL"].snapshot.step and not told:
-            told.append(True)
+    printed = []
+    def print_once(lab):
+        if lab.cells["BYOL"].snapshot.step and not printed:
+            printed.append(True)
             print(*lab.processes, lab._runs.pool.folder, flush=True)
-    lab.subscribe(tell)
+    lab.subscribe(print_once)
     try:
         lab.run()
     except KeyboardInterrupt:
@@ -416,7 +416,7 @@ SCRIPT = textwrap.dedent("""
 
 @pytest.fixture
 def script(tmp_path):
-    """A script without a guard, in a group of processes of its own, which has begun to train: process, pid, folder."""
+    """A script without a guard that has begun to train, in a separate group of processes: process, pid, folder."""
     (tmp_path / "script.py").write_text(SCRIPT.format(config=TINY))
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -441,7 +441,7 @@ def test_a_parent_that_is_killed_leaves_no_process_and_no_file(script):
 
 
 @pytest.mark.training
-def test_an_interrupt_ends_the_processes_and_keeps_the_runs(script, images, one_thread):
+def test_an_interrupt_ends_the_processes_and_saves_the_runs(script, images, one_thread):
     """Ctrl-C reaches the whole group, and may reach a worker."""
     process, pid, _ = script
     os.kill(pid, signal.SIGINT)
@@ -466,7 +466,7 @@ def test_a_laboratory_closed_at_once_leaves_nothing(images):
     assert not os.path.exists(folder)
 
 
-def test_nonsense_from_a_worker_fails_the_runs_in_words_and_nobody_waits_for_ever(images):
+def test_nonsense_from_a_worker_fails_the_runs_with_a_reason_and_no_call_waits_for_ever(images):
     with Laboratory(tables("5a"), BASE, *images) as lab:
         lab.start().result(WAIT)
         worker = next(iter(lab._runs.pool.workers))
@@ -518,7 +518,7 @@ def box(images):
     box.close()
 
 
-def test_the_panel_says_what_there_is(box, images):
+def test_the_panel_shows_the_rows_and_the_state(box, images):
     setup, frame = box.panel.setup, box.panel.frame
     assert [c["name"] for c in setup["cells"]] == list(tables("5a", "5b"))
     assert {c["name"]: c["paper"] for c in setup["cells"] if c["table"] == "5a"} == PAPER["5a"]
@@ -545,7 +545,7 @@ def test_curves_are_short_and_keep_the_mean():
     assert _curves([float("nan")], [1.0])["loss"] == [None]
 
 
-def test_choosing_a_table_lets_the_other_stand_still(box):
+def test_choosing_a_table_pauses_the_runs_of_the_other(box):
     box.panel.command({"do": "choose", "tables": ["5b"]})
     settled(box)
     assert box.lab.chosen == list(tables("5b"))
@@ -553,7 +553,7 @@ def test_choosing_a_table_lets_the_other_stand_still(box):
     assert "no runs chosen" in box.panel.problem
 
 
-def test_errors_are_words_in_the_panel(box):
+def test_errors_are_shown_in_the_panel(box):
     box.panel.command({"do": "open", "cell": "τ = 2"})
     assert "'τ = 2' is not a run" in box.panel.problem
     box.panel.command({"do": "speed", "rate": -1})

@@ -1,4 +1,4 @@
-"""Session and Experiment: orders from any thread, carried out between two steps; the same run from one line of text."""
+"""Session and Experiment: commands from any thread, carried out between two steps; a run from one line of text."""
 
 import gc
 import json
@@ -41,7 +41,7 @@ def session(train, test_set):
 
 
 def until(session, condition):
-    """Wait for a snapshot that fulfils the condition."""
+    """Wait for a snapshot for which the condition is true, and return it."""
     seen = threading.Event()
     found = []
 
@@ -50,15 +50,15 @@ def until(session, condition):
             found.append(snapshot)
             seen.set()
 
-    leave = session.subscribe(look)
+    unsubscribe = session.subscribe(look)
     look(session.snapshot())
     assert seen.wait(WAIT), f"never seen; now {session!r}"
-    leave()
+    unsubscribe()
     return found[0]
 
 
 class Blocker:
-    """Holds the session's thread inside a step until it is let go."""
+    """An object that holds the session's thread inside a step until `go` is set."""
 
     def __init__(self, session):
         self.entered, self.go = threading.Event(), threading.Event()
@@ -112,7 +112,7 @@ def test_pause_takes_effect_between_two_steps_and_freezes_the_counter(session):
     session.start()
     assert hold.entered.wait(WAIT)
     paused = session.pause()
-    assert not paused.done()  # the step is not broken into
+    assert not paused.done()  # the step is not interrupted
     hold.go.set()
     paused.result(WAIT)
     assert (session.state, session.snapshot().step) == ("paused", 1)
@@ -137,7 +137,7 @@ def test_stop_ends_the_run_where_it_stands(session):
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
-def test_step_refuses_what_is_no_count(session, n):
+def test_step_refuses_all_but_positive_whole_numbers(session, n):
     with pytest.raises(SessionError, match="whole number, at least 1"):
         session.step(n)
 
@@ -210,7 +210,7 @@ def test_a_structural_change_begins_anew_and_goes_on_if_it_was_running(session):
     assert session.snapshot().resets == 2
 
 
-def test_what_is_live_is_decided_by_the_config(session):
+def test_the_config_decides_which_fields_are_live(session):
     resets = 0
     for name, value in (("tau_base", 0.5), ("epochs", 4), ("hue", 0.1), ("projection_dim", 16)):
         session.change(**{name: value}).result(WAIT)
@@ -218,7 +218,7 @@ def test_what_is_live_is_decided_by_the_config(session):
         assert session.snapshot().resets == resets
 
 
-def test_what_stays_the_same_is_no_change(session):
+def test_a_field_that_gets_its_present_value_is_not_changed(session):
     session.run(steps=2)
     session.change(tau_base=0.95, width=4, hue=(0.5, 0.5)).result(WAIT)
     session.change().result(WAIT)
@@ -242,7 +242,7 @@ def test_a_bad_change_is_refused_and_the_run_goes_on(session, fields, words):
     assert session.snapshot().step == 3
 
 
-def test_undo_takes_back_the_last_change(session, monkeypatch):
+def test_undo_reverses_the_last_change(session, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("byol_tutorial.live.live_run.time.monotonic", lambda: clock[0])
     session.change(tau_base=0.5).result(WAIT)
@@ -283,15 +283,15 @@ def test_a_failed_step_keeps_its_cause_and_reset_begins_anew(session):
     assert session.state == "done"
 
 
-def test_a_diverging_run_fails_in_words(train):
+def test_a_diverging_run_fails_with_advice(train):
     with bt.Session(bt.Config(**TINY | {"lr": 1e30, "warmup_epochs": 0.0, "loss_normalization": "none"}), train) as s:
         with pytest.raises(SessionError, match="lower lr"):
             s.run()
         assert s.state == "failed"
 
 
-def test_weights_that_overflow_after_a_finite_loss_are_told_as_a_divergence(train, test_set):
-    """The loss of a step is finite, its update is not; the next look at the run finds it, not the next loss."""
+def test_weights_that_overflow_after_a_finite_loss_are_reported_as_a_divergence(train, test_set):
+    """The loss of a step is finite, but its update is not; the next measure of the run finds this, not the loss."""
     with bt.Session(bt.Config(**TINY), train, test_set, device="cpu") as s:
         s.step(1).result(WAIT)
         until(s, lambda snapshot: snapshot.state == "paused")
@@ -301,7 +301,7 @@ def test_weights_that_overflow_after_a_finite_loss_are_told_as_a_divergence(trai
             measure_run(s.trainer, s.measured.images)
 
 
-def test_a_run_has_one_spread_rank_and_accuracy_wherever_one_reads_them(train, test_set):
+def test_a_run_has_one_spread_rank_and_accuracy_wherever_they_are_read(train, test_set):
     """In the panel, the verdict, the report, a film, a tracked measure and by hand: the same images give one number."""
     config = bt.Config(**TINY | {"knn_every": 3})
     with bt.Session(config, train, test_set, device="cpu") as session:
@@ -309,7 +309,9 @@ def test_a_run_has_one_spread_rank_and_accuracy_wherever_one_reads_them(train, t
         panel, trainer = session.snapshot(), session.trainer
     film = record(bt.Trainer(config, train, test_set, device="cpu"), test_set, every=6, progress=False)
     y = bt.features(trainer.model.encoder, test_set)
-    assert settled(trainer.model.online) is not None  # of these few steps the averages still hold some of their start
+    assert (
+        settled(trainer.model.online) is not None
+    )  # after these few steps the averages still contain part of their start values
     with torch.no_grad():
         online = settled(trainer.model.online).eval()
         mean, std = (torch.tensor(values)[:, None, None] for values in (trainer.mean, trainer.std))
@@ -329,7 +331,7 @@ def test_a_run_has_one_spread_rank_and_accuracy_wherever_one_reads_them(train, t
 
 
 @pytest.mark.parametrize("predictor", ["mlp", "identity"])
-def test_the_first_look_at_a_run_does_not_call_it_collapsed(predictor):
+def test_the_first_measure_of_a_run_does_not_report_a_collapse(predictor):
     """The start of BatchNorm's running averages would give √d·std 0.07 at step 3, where a batch has 0.73 to 0.75."""
     train, test = bt.load("shapes"), bt.load("shapes", "test")
     trainer = bt.Trainer(bt.preset("shapes").replace(predictor=predictor), train, test, device="cpu")
@@ -389,7 +391,7 @@ def test_measures_do_not_change_the_run(train, test_set):
     assert losses[0] == losses[1]
 
 
-def test_a_measure_sees_rank_and_a_map_of_the_test_images(session):
+def test_a_measure_has_the_rank_and_a_map_of_the_test_images(session):
     session.run(steps=5)
     measure = session.snapshot().measure
     assert measure.step == 5
@@ -404,8 +406,8 @@ def test_a_measure_sees_rank_and_a_map_of_the_test_images(session):
 # --- several threads ----------------------------------------------------------------------------
 
 
-def test_hammered_from_several_threads_every_order_is_carried_out_once(session):
-    """Eight threads give two hundred orders; the history holds exactly the changes that were accepted."""
+def test_called_from_several_threads_at_once_every_command_is_carried_out_once(session):
+    """Eight threads give two hundred commands; the history holds exactly the changes that were accepted."""
     accepted, wrong = [], []
     lock = threading.Lock()
 
@@ -463,7 +465,7 @@ def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
             session.close()
 
 
-def test_python_ends_in_peace_though_a_session_runs():
+def test_python_ends_without_an_error_while_a_session_runs():
     code = (
         "import byol_tutorial as bt\n"
         f"session = bt.Session(bt.Config(**{TINY | {'epochs': 100_000}}), bt.load('shapes', limit=44), device='cpu')\n"
@@ -561,7 +563,7 @@ def test_other_images_are_refused_by_name(session):
         bt.rebuild(str(Experiment.of(session)), bt.load("shapes", limit=44, seed=5))
 
 
-def test_closing_what_stands_still_starts_no_thread(session, monkeypatch):
+def test_closing_a_paused_session_starts_no_thread(session, monkeypatch):
     session.run(steps=1)
     monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
     for thread in threading.enumerate():

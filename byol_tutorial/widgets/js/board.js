@@ -1,4 +1,4 @@
-// The hyperparameter board: which run the controls choose, its curves beside BYOL's, its map and what it means.
+// The hyperparameter board: the run that the controls choose, its curves beside BYOL's, its map and its verdict.
 
 function render({model, el}) {
   const data = model.get("runs");
@@ -42,12 +42,12 @@ function render({model, el}) {
   el.append(root);
   show();
 
-  function words(r) {
+  function verdictOf(r) {
     const kind = r.spread < data.thresholds.collapsed ? "collapse" : r.spread < data.thresholds.partial ? "partial collapse" : "healthy";
     return [kind, `${kind}: ${data.verdicts[kind]} (√d·std ${r.spread.toFixed(kind === "collapse" ? 3 : 2)})`];
   }
   function show() {
-    const r = run(), [kind, text] = words(r);
+    const r = run(), [kind, text] = verdictOf(r);
     verdict.dataset.kind = kind;
     verdict.textContent = text;
     tau.input.disabled = !place.stop;

@@ -1,5 +1,5 @@
-// The cockpit in the browser. Python (cockpit.py) sends `setup` once and `frame` up to twice a second;
-// the controls send messages. Nothing is drawn in Python.
+// The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` up to twice a second;
+// the controls send messages. All drawing is done here.
 
 const PRESET_HELP = "Begins a new run with the first settings and this one change";
 
@@ -18,7 +18,7 @@ function render({model, el}) {
                          (v) => send({do: "speed", value: v === "" ? null : Number(v)}));
   const seed = h("input", {type: "number", id: btId(), min: 0, step: 1, style: "width:76px", value: model.get("frame").values.seed,
                            title: "Another seed begins a new run", onchange: () => newSeed(),
-                           onkeydown: (event) => { if (event.key === "Enter") newSeed(); }}); // JupyterLab swallows Enter
+                           onkeydown: (event) => { if (event.key === "Enter") newSeed(); }}); // JupyterLab handles Enter itself, so no change event follows
   let lastSeed = seed.value;
   const newSeed = () => {
     if (seed.value === "" || seed.value === lastSeed) return;
@@ -28,7 +28,7 @@ function render({model, el}) {
   const seedBox = h("div", {class: "bt-control"}, h("label", {for: seed.id}, "seed"), seed);
   const state = h("span", {class: "bt-badge bt-state"});
   const counter = h("span", {class: "bt-counter bt-quiet"});
-  const pulse = h("span", {class: "bt-badge", "data-kind": "warn", hidden: true});
+  const notice = h("span", {class: "bt-badge", "data-kind": "warn", hidden: true});
 
   // --- presets, and the learner's prediction ---------------------------------------------------
   const ask = btSwitch({label: "ask me first", help: "Before a preset runs, write down what you expect"}, false, () => closeForm());
@@ -54,7 +54,7 @@ function render({model, el}) {
   }, {title: PRESET_HELP}));
   const outcome = h("div", {class: "bt-outcome", hidden: true});
 
-  // --- what is seen ------------------------------------------------------------------------------
+  // --- pictures and texts -------------------------------------------------------------------------
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const announced = h("div", {class: "bt-hidden", "aria-live": "polite"});
   const problem = h("div", {class: "bt-problem", role: "alert"});
@@ -87,7 +87,7 @@ function render({model, el}) {
 
   // --- controls ----------------------------------------------------------------------------------
   const controls = {};
-  const touched = {}; // when the learner last moved a control: until the run has followed, frames do not move it back
+  const touched = {}; // when each control was last moved: frames do not move it back before the run has the new value
   const groups = new Map();
   for (const spec of setup.controls) {
     const change = (value) => {
@@ -115,7 +115,7 @@ function render({model, el}) {
   root.append(
     h("div", {class: "bt-row bt-spread"},
       h("div", {class: "bt-row"}, play, step, reset, undo, speed.element, seedBox),
-      h("div", {class: "bt-row"}, state, counter, pulse)),
+      h("div", {class: "bt-row"}, state, counter, notice)),
     h("div", {class: "bt-row bt-presets", role: "group", "aria-label": "Presets"}, h("span", {class: "bt-quiet"}, "run:"), ...presets, ask.element),
     form, verdict, announced, outcome, problem,
     h("div", {class: "bt-views"},
@@ -128,7 +128,7 @@ function render({model, el}) {
   el.append(root);
 
   // --- frames --------------------------------------------------------------------------------------
-  let said = "", arrays = {}, earlier = null, drawn = {};
+  let announcedKind = "", arrays = {}, earlier = null, drawn = {};
   const series = (name) => ({
     now: name === "ranks" || name === "knn" ? pairs(model.get("frame")[name]) : {x: arrays.steps, y: arrays[name]},
     before: !earlier ? null : name === "ranks" || name === "knn" ? pairs(earlier[name]) : {x: earlier.steps, y: earlier[name]},
@@ -151,7 +151,7 @@ function render({model, el}) {
     const kind = f.verdict.split(":")[0];
     verdict.dataset.kind = kind;
     verdict.textContent = f.note ? `${f.verdict} — ${f.note}` : f.verdict;
-    if (kind !== said) announced.textContent = said = kind; // the numbers change too often to be read aloud
+    if (kind !== announcedKind) announced.textContent = announcedKind = kind; // the numbers change too often to be read aloud
     for (const [name, value] of Object.entries(f.values)) {
       if (performance.now() - (touched[name] ?? -1e9) < 700) continue;
       if (name === "seed") { if (document.activeElement !== seed) seed.value = lastSeed = String(value); continue; }
@@ -167,7 +167,7 @@ function render({model, el}) {
     }
     outcome.hidden = !f.outcome;
     if (f.outcome) outcome.replaceChildren(...outcomeRows(f.outcome));
-    // drawing takes time from the training: what has not changed is not drawn again
+    // Drawing takes time from the training, so only what has changed is drawn again.
     const views = [changes, f.ranks.length, f.knn.length, Math.ceil(f.step / f.epoch), f.state].join();
     for (const [name, plot] of Object.entries(plots))
       if (name === "loss" || name === "std" || views !== drawn.views) plot.redraw(plotWords(name, f));
@@ -193,7 +193,7 @@ function render({model, el}) {
   function outcomeRows(rows) {
     return Object.values(rows).map(({text, guess, seen}) => {
       const mark = !seen ? "…" : seen === guess ? "✓" : "✗";
-      return h("div", {}, h("strong", {}, `${text}: `), `you said “${guess}”; so far it ${seen ?? "cannot be told"} `,
+      return h("div", {}, h("strong", {}, `${text}: `), `you said “${guess}”; so far it ${seen ?? "is undecided"} `,
                h("span", {class: "bt-mark", "data-mark": mark}, mark));
     });
   }
@@ -235,29 +235,29 @@ function render({model, el}) {
   model.on("change:frame", onFrame);
   model.on("change:before", onBefore);
   model.on("change:problem", onProblem);
-  const orders = () => [...root.querySelectorAll("button, input, select")]
-    .filter((control) => !control.closest(".bt-map") && control !== copy && control !== code); // what only a kernel can do
-  const alive = btPulse(model, (now) => {
-    pulse.hidden = now;
-    pulse.textContent = model.recorded ? "a recorded picture: run the notebook for live controls"
+  const kernelControls = () => [...root.querySelectorAll("button, input, select")]
+    .filter((control) => !control.closest(".bt-map") && control !== copy && control !== code);
+  const connection = btConnection(model, (now) => {
+    notice.hidden = now;
+    notice.textContent = model.recorded ? "a recorded picture: run the notebook for live controls"
       : "not live: no kernel answers; run the cell again";
-    for (const control of orders()) control.toggleAttribute("data-off", !now);
+    for (const control of kernelControls()) control.toggleAttribute("data-off", !now);
   });
-  model.on("change:frame", alive.heard);
+  model.on("change:frame", connection.received);
   onBefore();
   onFrame();
   onProblem();
-  if (model.recorded) for (const control of orders()) control.disabled = true;
+  if (model.recorded) for (const control of kernelControls()) control.disabled = true;
   return () => {
-    alive.close();
-    for (const [event, handler] of [["frame", onFrame], ["frame", alive.heard], ["before", onBefore], ["problem", onProblem]])
+    connection.close();
+    for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem]])
       model.off(`change:${event}`, handler);
     map.close();
     for (const plot of Object.values(plots)) plot.close();
   };
 }
 
-/** The float32 rows (steps, loss, std) of a frame. */
+/** Return the float32 rows steps, loss and std of a frame. */
 function btRows(view) {
   const all = btArray(view, Float32Array), n = all.length / 3;
   return {steps: all.subarray(0, n), loss: all.subarray(n, 2 * n), std: all.subarray(2 * n)};

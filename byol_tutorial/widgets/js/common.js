@@ -1,12 +1,12 @@
-// Shared by all panels: elements, labelled controls, a canvas that follows size and theme, and whether a kernel answers.
-// No exports: panel.py puts this text in front of each panel's own module.
+// Shared by all panels: elements, labelled controls, a canvas that follows size and theme, and the connection to a
+// kernel. It exports nothing: panel.py puts this text in front of each panel's module.
 
-// Okabe and Ito's palette, extended to ten; told apart by colour-blind readers on light and dark grounds.
+// Okabe and Ito's palette, extended to ten colours that colour-blind readers can distinguish on light and dark grounds.
 const BT_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F5CC9", "#8C564B", "#7F7F7F"];
 
 const BT_KEYS = ["button", "input", "select", "summary", "textarea"];
 
-/** An element: h("p", {class: "x", onclick: f, "aria-label": "…"}, child, "text", …). */
+/** Make an element: h("p", {class: "x", onclick: f, "aria-label": "…"}, child, "text", …). */
 function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,7 +15,7 @@ function h(tag, attributes = {}, ...children) {
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
   element.append(...children.filter((c) => c !== null && c !== undefined));
-  // Else JupyterLab takes arrows, Enter and letters from a control in an output, for shortcuts of its own.
+  // Without this, JupyterLab uses arrows, Enter and letters that are typed into an output's control as its shortcuts.
   if (BT_KEYS.includes(tag)) element.setAttribute("data-lm-suppress-shortcuts", "true");
   return element;
 }
@@ -23,7 +23,7 @@ function h(tag, attributes = {}, ...children) {
 let btCount = 0;
 const btId = () => `bt-${Date.now().toString(36)}-${btCount++}`;
 
-/** A number as short as it can be read: 0.004, 1.2e-5, 350. */
+/** Return a number as a short text: 0.004, 1.2e-5, 350. */
 function btNumber(x, digits = 3) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "–";
   if (x === 0) return "0";
@@ -32,8 +32,8 @@ function btNumber(x, digits = 3) {
 }
 
 /**
- * A labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log", help?, format?: x => text}.
- * onchange(value) is called while it is dragged. Returns {element, get(), set(value)}; set calls nothing.
+ * Make a labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log" | "tau", help?, format?: x => text}.
+ * onchange(value) is called while it is dragged. Returns {element, get(), set(value)}; set does not call onchange.
  * With scale "log" the slider's own range is 0..1000 and low must be above 0; with zero: true its left end is exactly 0.
  * Scale "tau" is for a decay rate: 1 − τ on a logarithmic scale, the ends exactly 0 and 1.
  */
@@ -57,7 +57,7 @@ function btSlider(spec, value, onchange) {
   return {element, input, get: () => now, set};
 }
 
-/** A labelled check box. */
+/** Make a labelled check box. */
 function btSwitch(spec, value, onchange) {
   const id = btId();
   const input = h("input", {type: "checkbox", id, title: spec.help, onchange: () => onchange(input.checked)});
@@ -66,7 +66,7 @@ function btSwitch(spec, value, onchange) {
   return {element, input, get: () => input.checked, set: (v) => { input.checked = v; }};
 }
 
-/** A labelled choice. options: [value, text] pairs, or values. */
+/** Make a labelled choice. options: [value, text] pairs, or values. */
 function btChoice(spec, value, options, onchange) {
   const id = btId();
   const pairs = options.map((o) => Array.isArray(o) ? o : [o, o]);
@@ -77,11 +77,12 @@ function btChoice(spec, value, options, onchange) {
   return {element, input, get: () => input.value, set: (v) => { input.value = v; }};
 }
 
+/** Make a button. */
 function btButton(text, onclick, attributes = {}) {
   return h("button", {type: "button", onclick, ...attributes}, text);
 }
 
-/** Copies text and says so on the button for a moment. Works on http pages, where navigator.clipboard is missing. */
+/** Copy text, and show "copied" on the button for a moment. It also works on http pages without navigator.clipboard. */
 async function btCopy(button, text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -98,7 +99,7 @@ async function btCopy(button, text) {
   setTimeout(() => { button.textContent = before; }, 1200);
 }
 
-/** The theme's colours as the canvas needs them. */
+/** Return the theme's colours and font in the form that a canvas needs. */
 function btTheme(element) {
   const style = getComputedStyle(element);
   const probe = (name) => {
@@ -113,15 +114,15 @@ function btTheme(element) {
 }
 
 /**
- * A canvas of fixed height and its parent's width, sharp on any screen.
+ * Make a canvas of fixed height and its parent's width, sharp on any screen.
  * draw(context, width, height, theme) is called in CSS pixels, at most once a frame, after redraw(), a resize or a change
  * of theme. The alt text is the canvas's label. Returns {element, redraw, alt(text), close()}.
  */
 function btCanvas(height, alt, draw) {
   const element = h("canvas", {role: "img", "aria-label": alt, style: `width:100%;height:${height}px`});
-  let asked = 0, theme = null, themeAt = 0;
+  let requested = 0, theme = null, themeAt = 0;
   const paint = () => {
-    asked = 0;
+    requested = 0;
     const width = element.clientWidth;
     if (!element.isConnected || width === 0) return;
     const scale = window.devicePixelRatio || 1;
@@ -137,11 +138,11 @@ function btCanvas(height, alt, draw) {
     context.clearRect(0, 0, width, height);
     draw(context, width, height, theme);
   };
-  const redraw = () => { asked ||= requestAnimationFrame(paint); };
+  const redraw = () => { requested ||= requestAnimationFrame(paint); };
   const resized = new ResizeObserver(redraw);
   resized.observe(element);
   const timers = [];
-  const themed = new MutationObserver(() => { // a theme's style sheet may arrive after the attribute that names it
+  const themed = new MutationObserver(() => { // a theme's style sheet may be loaded after the attribute that names it
     for (const wait of [0, 400, 1500]) timers.push(setTimeout(() => { theme = null; redraw(); }, wait));
   });
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -150,37 +151,37 @@ function btCanvas(height, alt, draw) {
   for (const root of [document.documentElement, document.body])
     themed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
   return {element, redraw, alt: (text) => element.setAttribute("aria-label", text),
-          close() { resized.disconnect(); themed.disconnect(); system.removeEventListener("change", followSystem); timers.forEach(clearTimeout); cancelAnimationFrame(asked); }};
+          close() { resized.disconnect(); themed.disconnect(); system.removeEventListener("change", followSystem); timers.forEach(clearTimeout); cancelAnimationFrame(requested); }};
 }
 
-/** The numbers in a bytes trait (a DataView): btArray(view, Float32Array). A copy, for the offset may not fit. */
+/** Return a copy of the numbers in a bytes trait (a DataView): btArray(view, Float32Array). Its offset may be odd. */
 function btArray(view, Type) {
   if (!view || !view.byteLength) return new Type(0);
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
 /**
- * Is there a kernel behind the panel? Asks every few seconds; onchange(true | false) when the answer changes.
- * Whatever the kernel sends counts as an answer. Returns {heard(), close()}.
+ * Watch whether a kernel answers: send a ping every few seconds, and call onchange(true | false) when this changes.
+ * Every message of the kernel counts as an answer: call received() for it. Returns {received(), close()}.
  */
-function btPulse(model, onchange, every = 5000) {
-  let last = performance.now(), alive = null;
-  const say = (now) => { if (now !== alive) { alive = now; onchange(now); } };
-  const heard = () => { last = performance.now(); say(true); };
-  const ask = () => {
-    if (performance.now() - last > 2.5 * every) say(false);
-    try { model.send({do: "ping"}); } catch { say(false); }
+function btConnection(model, onchange, every = 5000) {
+  let last = performance.now(), connected = null;
+  const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
+  const received = () => { last = performance.now(); update(true); };
+  const ping = () => {
+    if (performance.now() - last > 2.5 * every) update(false);
+    try { model.send({do: "ping"}); } catch { update(false); }
   };
-  if (model.recorded) { say(false); return {heard() {}, close() {}}; }
-  model.on("msg:custom", heard);
-  const timer = setInterval(ask, every);
-  ask();
-  const leave = () => { try { model.send({do: "left"}); } catch { /* nobody to tell */ } };
-  addEventListener("pagehide", leave);
-  return {heard, close() {
+  if (model.recorded) { update(false); return {received() {}, close() {}}; }
+  model.on("msg:custom", received);
+  const timer = setInterval(ping, every);
+  ping();
+  const sendLeft = () => { try { model.send({do: "left"}); } catch { /* the connection is closed already */ } };
+  addEventListener("pagehide", sendLeft);
+  return {received, close() {
     clearInterval(timer);
-    removeEventListener("pagehide", leave);
-    model.off("msg:custom", heard);
-    leave();
+    removeEventListener("pagehide", sendLeft);
+    model.off("msg:custom", received);
+    sendLeft();
   }};
 }

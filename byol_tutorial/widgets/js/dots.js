@@ -1,14 +1,14 @@
-// Thousands of dots a frame without a GPU: blended into an ImageData here, which is some ten times faster than as many
-// drawImage or arc calls, and leaves the other core alone.
+// Thousands of dots in each frame without a GPU. They are blended into an ImageData here: about ten times faster than
+// as many calls of drawImage or arc, and on one core only.
 
-const DOTS_PLACES = 4; // positions within a pixel, each way, so that slow dots glide
+const DOTS_PLACES = 4; // positions within a pixel in each direction, so that slow dots move smoothly
 
-/** Colour "#rrggbb" as three numbers. */
+/** Return a colour "#rrggbb" as three numbers. */
 const dotsRgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 /**
- * Dots of a radius in device pixels. start(context) begins a picture as large as its canvas; dot(x, y, [r, g, b], alpha)
- * adds one at device pixels x, y; finish() puts the picture on the canvas, in place of what was there.
+ * Draw dots of a radius in device pixels. start(context) begins a picture of the canvas's size; dot(x, y, [r, g, b],
+ * alpha) adds a dot at device pixels x, y; finish() replaces the content of the canvas by the picture.
  */
 function makeDots(radius) {
   const reach = Math.ceil(radius + 1), side = 2 * reach + 1, masks = [];
@@ -38,7 +38,7 @@ function makeDots(radius) {
           const cover = mask[j * side + i], column = left + i - reach;
           if (cover === 0 || column < 0 || column >= wide) continue;
           const at = 4 * (row * wide + column), over = 255 * alpha * cover;
-          const all = over + pixels[at + 3] * (1 - alpha * cover), share = over / all; // "over", alpha not multiplied in
+          const all = over + pixels[at + 3] * (1 - alpha * cover), share = over / all; // the operation "over", alpha not premultiplied
           pixels[at] += (r - pixels[at]) * share;
           pixels[at + 1] += (g - pixels[at + 1]) * share;
           pixels[at + 2] += (b - pixels[at + 2]) * share;
@@ -54,13 +54,13 @@ function makeDots(radius) {
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
-/** Whether a colour, as the browser computed it, is dark. */
+/** Return whether a colour, as the browser computed it, is dark. */
 function isDark(colour) {
   const [r, g, b] = (colour.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
   return (0.3 * r + 0.59 * g + 0.11 * b) * (colour.startsWith("color") ? 255 : 1) < 128;
 }
 
-/** A colour of matplotlib's viridis, t in [0, 1]: even steps for the eye, and in lightness alone too. */
+/** Return a colour of matplotlib's viridis, t in [0, 1]: equal steps look equal, also in lightness alone. */
 function viridis(t) {
   const x = t * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
   return "#" + VIRIDIS[i].map((v, j) => Math.round(v + f * (VIRIDIS[i + 1][j] - v)).toString(16).padStart(2, "0")).join("");

@@ -1,4 +1,4 @@
-// Dynamics of BYOL's predictor in one eigenmode, Tian et al. 2021 (arXiv 2102.06810). Needs no page; phase.js draws it.
+// The dynamics of BYOL's predictor in one eigenmode, Tian et al. 2021 (arXiv 2102.06810). phase.js draws them.
 //   ṗ = α s (τ̂ − (1+σ²) p) − η p          p: the predictor's eigenvalue in this direction
 //   ṡ = 2 p s (τ̂ − (1+σ²) p) − 2 η s      s: the correlation of the online output in this direction, s ≥ 0
 // A model m is {tau, eta, alpha, noise}, noise being σ².
@@ -9,9 +9,10 @@ const phaseVelocity = (m, p, s) => {
 };
 
 /**
- * Where nothing moves: [{p, s, stable, name}], "collapse" first.
- * With s > 0, ṡ = 0 asks for (1+σ²) p² − τ̂ p + η = 0, and ṗ = 0 then for s = p²/α. So there are two such points, or none
- * where η > τ̂² / (4 (1+σ²)). Without weight decay p₊ = τ̂/(1+σ²) with any s is at rest, and so is s = 0 with any p.
+ * Return the fixed points, [{p, s, stable, name}], "collapse" first.
+ * With s > 0, ṡ = 0 requires (1+σ²) p² − τ̂ p + η = 0, and ṗ = 0 then requires s = p²/α. So there are two such points,
+ * or none if η > τ̂² / (4 (1+σ²)). Without weight decay p₊ = τ̂/(1+σ²) with any s is a fixed point, and so is s = 0 with
+ * any p.
  */
 function phaseFixedPoints(m) {
   const k = 1 + m.noise, root = m.tau ** 2 - 4 * m.eta * k;
@@ -26,7 +27,7 @@ function phaseFixedPoints(m) {
 const phaseLimit = (m) => m.tau ** 2 / (4 * (1 + m.noise)); // the weight decay above which everything collapses
 
 /**
- * One step of Dormand and Prince for (x, y)˙ = f(x, y), order 5 with an error of order 4: [x, y, error].
+ * Make one step of Dormand and Prince for (x, y)˙ = f(x, y), of order 5 with an error of order 4; return [x, y, error].
  */
 function phaseStep(f, x, y, dt) {
   const [x1, y1] = f(x, y);
@@ -46,9 +47,10 @@ function phaseStep(f, x, y, dt) {
 }
 
 /**
- * From (p, s) until time `end`, with steps as long as `tolerance` (of p, and of s relative to itself, per step) allows.
- * Runs in p and ln s: s stays positive, and a mode that has nearly vanished can come back. direction −1: back in time.
- * visit(t, p, s), called at the start and after every step, ends it by returning true. Returns {t, p, s}, arrays.
+ * Integrate from (p, s) until time `end`, with the longest steps that `tolerance` allows: an absolute error of p, and a
+ * relative error of s, per step. The variables are p and ln s, so that s stays positive, and a mode that has nearly
+ * vanished can grow again. With direction −1 time runs backwards. visit(t, p, s) is called at the start and after every
+ * step; the trajectory ends when it returns true. Returns {t, p, s}, arrays.
  */
 function phaseTrajectory(m, p, s, {end = 100, tolerance = 1e-7, direction = 1, most = 5000, visit = null} = {}) {
   const path = {t: [0], p: [p], s: [s]}, k = 1 + m.noise;
@@ -74,11 +76,11 @@ function phaseTrajectory(m, p, s, {end = 100, tolerance = 1e-7, direction = 1, m
 }
 
 /**
- * Does the mode that starts at (p, s) collapse: s → 0?
- * u = s − p²/α obeys u̇ = −2ηu, so its sign never changes. That makes two sets which nothing leaves again, and it is enough
- * to run until one is reached: {p ≤ p₋, s ≤ s₋} collapses; {p ≥ p₋, u ≥ 0} and {p₋ ≤ p ≤ p₊, s ≥ s₋} do not. The rest
- * comes close to the healthy point from its right.
- * Without weight decay u is constant: the mode slides along its parabola to p₊, unless that has s = 0 on the way.
+ * Return whether the mode that starts at (p, s) collapses, that is s → 0.
+ * u = s − p²/α follows u̇ = −2ηu, so its sign never changes. Therefore no trajectory leaves any of these sets again, and
+ * it is enough to integrate until one is reached: {p ≤ p₋, s ≤ s₋} collapses; {p ≥ p₋, u ≥ 0} and {p₋ ≤ p ≤ p₊, s ≥ s₋}
+ * do not. All other trajectories approach the healthy point from its right.
+ * Without weight decay u is constant: the mode moves along its parabola to p₊, unless the parabola meets s = 0 before.
  */
 function phaseCollapses(m, p, s) {
   if (s <= 0) return true;
@@ -99,7 +101,7 @@ function phaseCollapses(m, p, s) {
   return fate ?? ps.at(-1) < low.p;
 }
 
-/** The basin of collapse on a grid of cell centres: {columns, rows, cells}, cells[row * columns + column] 1 or 0, row 0 at s = 0. */
+/** Return the basin of collapse on a grid, {columns, rows, cells}: cells[row * columns + column] is 1 or 0, row 0 is s = 0. */
 function phaseBasin(m, view, columns = 72, rows = 54) {
   const cells = new Uint8Array(columns * rows);
   for (let r = 0; r < rows; r++)
@@ -110,8 +112,8 @@ function phaseBasin(m, view, columns = 72, rows = 54) {
 }
 
 /**
- * The curves between the two fates, [{p, s}], arrays: the saddle's stable manifold, run backwards in time from both its
- * sides; without weight decay the two parabolas that touch s = 0.
+ * Return the curves between the two fates, [{p, s}], arrays: the saddle's stable manifold, integrated backwards in time
+ * on both sides of the saddle; without weight decay the two parabolas that touch s = 0.
  */
 function phaseSeparatrix(m, view) {
   if (m.eta === 0) {
@@ -134,7 +136,7 @@ function phaseSeparatrix(m, view) {
   });
 }
 
-/** How a start ends: {collapsed, p, s, time, trajectory}; time: until 1 % of the way to the end is left. */
+/** Return how a start ends: {collapsed, p, s, time, trajectory}; at `time`, 1 % of the way to the end is left. */
 function phaseOutcome(m, p, s) {
   const collapsed = phaseCollapses(m, p, s);
   const still = (_, a, b) => Math.hypot(...phaseVelocity(m, a, b)) < 1e-5 && (collapsed ? b < 1e-4 : b > 1e-4);
@@ -147,13 +149,13 @@ function phaseOutcome(m, p, s) {
   let last = trajectory.t.length - 1;
   while (last > 0 && left(last - 1) <= near) last--;
   if (last === 0) return {collapsed, p: end.p, s: end.s, time: 0, trajectory};
-  // what is left decays exponentially between two steps
+  // between two steps the remaining distance decays exponentially
   const [a, b] = [last - 1, last].map((i) => Math.log(Math.max(left(i), 1e-12)));
   const share = a > b ? Math.min(1, (a - Math.log(near)) / (a - b)) : 1;
   return {collapsed, p: end.p, s: end.s, time: trajectory.t[last - 1] + share * (trajectory.t[last] - trajectory.t[last - 1]), trajectory};
 }
 
-/** The trajectory at time t, linear between its steps. */
+/** Return the trajectory's p and s at a time, linear between its steps. */
 function phaseAt({t, p, s}, time) {
   let i = t.findIndex((x) => x >= time);
   if (i < 0) i = t.length - 1;

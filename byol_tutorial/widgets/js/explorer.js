@@ -1,24 +1,24 @@
-// The augmentation explorer. Everything that is shown comes from the kernel; here are only controls and canvases.
+// The augmentation explorer in the browser: controls and canvases. Everything that they show comes from the kernel.
 
-/** Put n bytes of RGBA onto a canvas of h × w pixels; returns where the next picture begins. */
+/** Put a picture's bytes (RGBA, from `at` on) onto a canvas of this size; return where the next picture begins. */
 function btPicture(canvas, bytes, at, [height, width]) {
   const end = at + 4 * height * width;
   if (end > bytes.length) return end;
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-  canvas.classList.toggle("bt-smooth", Math.max(height, width) > 64);  // small ones show their pixels
+  canvas.classList.toggle("bt-smooth", Math.max(height, width) > 64);  // small pictures show their pixels
   canvas.getContext("2d").putImageData(new ImageData(bytes.slice(at, end), width, height), 0, 0);
   return end;
 }
 
 const btBytes = (view) => view?.byteLength ? new Uint8ClampedArray(view.buffer, view.byteOffset, view.byteLength) : new Uint8ClampedArray(0);
-const btWords = (name) => name.replaceAll("_", " ");
+const btFieldName = (name) => name.replaceAll("_", " ");
 
 /**
- * The controls of one field of Config: two sliders for T and T′ or for the two ends of a range, or one choice.
- * onchange(value) gets the whole value. Returns {element, set(value, linked)}.
+ * Make the controls of one field of Config: two sliders, for T and T′ or for the two ends of a range, or one choice.
+ * onchange(value) is called with the field's whole value. Returns {element, set(value, linked)}.
  */
 function btField(field, onchange) {
-  const name = btWords(field.name);
+  const name = btFieldName(field.name);
   if (field.kind === "choice") {
     const choice = btChoice({label: name, help: field.help}, field.choices[0], field.choices, onchange);
     return {element: h("div", {class: "bt-field"}, choice.element, h("p", {class: "bt-quiet", title: field.help}, field.help)), set: choice.set};
@@ -48,19 +48,19 @@ function btField(field, onchange) {
 function render({model, el}) {
   const {groups, recipes, views} = model.get("controls");
   const STEPS = 10;
-  let stamp = null, outbox = {}, asked = 0;
+  let stamp = null, unsent = {}, requested = 0;
 
-  // Sliders send at most once a frame, and only what was moved. Until the answer carries the stamp of the last
-  // message, older answers leave the sliders alone, so that none jumps back under the hand.
+  // Sliders send at most one message in each frame of the page, with only the values that were moved. Answers with an
+  // older stamp than that of the last message do not set the sliders, so that none jumps back while it is dragged.
   const flush = () => {
-    asked = 0;
+    requested = 0;
     stamp = btId();
-    model.send({do: "set", stamp, ...outbox});
-    outbox = {};
+    model.send({do: "set", stamp, ...unsent});
+    unsent = {};
   };
-  const change = (name, value) => { outbox[name] = value; asked ||= requestAnimationFrame(flush); };
+  const change = (name, value) => { unsent[name] = value; requested ||= requestAnimationFrame(flush); };
 
-  // --- which picture, which draw
+  // --- choice of picture and draw
   const go = (where) => model.send({do: "go", ...where});
   const step = (by) => () => { const s = model.get("settings"); go({index: (s.index + by + s.count) % s.count}); };
   const thumbs = Array.from({length: 12}, (_, i) => {
@@ -113,10 +113,10 @@ function render({model, el}) {
   const copy = btButton("copy", () => btCopy(copy, code.textContent), {class: "bt-main", title: "copy this line"});
   const problem = h("p", {class: "bt-problem", role: "alert"});
   const badge = h("span", {class: "bt-badge", role: "status"}, "…");
-  const dead = h("p", {class: "bt-dead", hidden: true});
-  const still = h("fieldset", {class: "bt-whole"});  // disabled where no kernel answers
+  const notice = h("p", {class: "bt-notice", hidden: true});
+  const live = h("fieldset", {class: "bt-whole"});  // disabled while no kernel answers
 
-  still.append(
+  live.append(
     h("div", {class: "bt-row bt-strip"}, btButton("‹", step(-1), {"aria-label": "previous picture"}),
       ...thumbs.map((t) => t.button), btButton("›", step(1), {"aria-label": "next picture"}),
       index.element, caption, h("span", {class: "bt-gap"}),
@@ -131,7 +131,7 @@ function render({model, el}) {
           h("div", {class: "bt-pairs"}, ...pairs.map((p) => p.button))),
         h("section", {}, h("h4", {}, "What two views still share"), counted, bars))));
   const root = h("div", {class: "bt bt-explorer", role: "region", "aria-label": "Augmentation explorer"},
-    h("div", {class: "bt-row bt-spread"}, h("h3", {}, "Augmentation explorer"), badge), dead, problem, still,
+    h("div", {class: "bt-row bt-spread"}, h("h3", {}, "Augmentation explorer"), badge), notice, problem, live,
     h("div", {class: "bt-row bt-code"}, code, copy));
   el.append(root);
 
@@ -154,7 +154,7 @@ function render({model, el}) {
     });
     if (stamp !== null && s.stamp !== stamp) return;
     stamp = null;
-    if (asked) return;
+    if (requested) return;
     link.set(s.linked);
     for (const [name, value] of Object.entries(s.values)) fields[name].set(value, s.linked);
   };
@@ -204,25 +204,24 @@ function render({model, el}) {
   };
   const fillProblem = () => { problem.textContent = model.get("problem"); };
 
-  const live = (yes) => {
-    badge.textContent = yes ? "live" : model.recorded ? "recorded" : "not live";
-    badge.dataset.kind = yes ? "" : "warn";
-    still.disabled = !yes;
-    dead.hidden = yes;
-    dead.textContent = model.recorded
+  const connection = btConnection(model, (now) => {
+    badge.textContent = now ? "live" : model.recorded ? "recorded" : "not live";
+    badge.dataset.kind = now ? "" : "warn";
+    live.disabled = !now;
+    notice.hidden = now;
+    notice.textContent = model.recorded
       ? "A recorded picture. To move its controls, run in a notebook: bt.widgets.explorer(bt.load(\"shapes\"))"
       : "No kernel answers: this is the last picture. Run the cell again to move the controls.";
-  };
-  const pulse = btPulse(model, live);
-  const heard = Object.entries({"change:settings": fillSettings, "change:thumbs": fillThumbs, "change:chain": fillChain,
-                                "change:bars": fillBars, "change:problem": fillProblem})
-    .map(([event, fill]) => [event, () => { pulse.heard(); fill(); }]);
-  for (const [event, fill] of heard) model.on(event, fill);
+  });
+  const handlers = Object.entries({"change:settings": fillSettings, "change:thumbs": fillThumbs, "change:chain": fillChain,
+                                   "change:bars": fillBars, "change:problem": fillProblem})
+    .map(([event, fill]) => [event, () => { connection.received(); fill(); }]);
+  for (const [event, fill] of handlers) model.on(event, fill);
   for (const fill of [fillSettings, fillThumbs, fillChain, fillBars, fillProblem]) fill();
   return () => {
-    pulse.close();
-    cancelAnimationFrame(asked);
-    for (const [event, fill] of heard) model.off(event, fill);
+    connection.close();
+    cancelAnimationFrame(requested);
+    for (const [event, fill] of handlers) model.off(event, fill);
   };
 }
 

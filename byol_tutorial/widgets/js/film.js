@@ -1,4 +1,4 @@
-// The embedding film: film.py hands over `about`, `data` and `atlas` once; the rest happens here.
+// The embedding film in the browser. Python (film.py) sends `about`, `data` and `atlas` once.
 
 const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
 const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
@@ -17,16 +17,16 @@ function render({model, el}) {
   const last = frames - 1;
 
   let dark = false;
-  const now = new Float32Array(2 * n); // where the points are, in pixels
-  const bins = new Uint8Array(n);      // which colour each has
-  const off = new Set();               // classes that are switched off
+  const now = new Float32Array(2 * n); // the points' positions in pixels
+  const bins = new Uint8Array(n);      // each point's index into the palette
+  const off = new Set();               // classes that are hidden
   let at = 0, playing = false, speed = 1, before = 0, colourBy = about.classes.length ? "class" : factorNames[0] ?? "nothing";
-  let hovered = -1, chosen = -1, lit = -1, palette = [], rgb = [], dots = null, drawnFor = "", said = 0;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then the film goes from map to map, without between
+  let hovered = -1, chosen = -1, lit = -1, palette = [], rgb = [], dots = null, drawnFor = "", describedAt = 0;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)"); // if it matches, the film jumps from map to map
 
   const atlas = new Image();
   const address = URL.createObjectURL(new Blob([model.get("atlas")], {type: "image/webp"}));
-  atlas.onload = () => look();
+  atlas.onload = () => showPoint();
   atlas.src = address;
 
   // --- controls ---------------------------------------------------------------------------------
@@ -56,9 +56,9 @@ function render({model, el}) {
   map.element.tabIndex = 0;
   map.element.setAttribute("data-lm-suppress-shortcuts", "true");
   map.element.style.touchAction = "manipulation";
-  map.element.addEventListener("pointermove", (event) => { const i = under(event); if (i !== hovered) { hovered = i; look(); map.redraw(); } });
-  map.element.addEventListener("pointerleave", () => { hovered = -1; look(); map.redraw(); });
-  map.element.addEventListener("click", (event) => { chosen = under(event); look(); map.redraw(); });
+  map.element.addEventListener("pointermove", (event) => { const i = under(event); if (i !== hovered) { hovered = i; showPoint(); map.redraw(); } });
+  map.element.addEventListener("pointerleave", () => { hovered = -1; showPoint(); map.redraw(); });
+  map.element.addEventListener("click", (event) => { chosen = under(event); showPoint(); map.redraw(); });
   map.element.addEventListener("keydown", byKey);
   const strip = btCanvas(96, "Spread and kNN accuracy over epochs", drawStrip);
   strip.element.addEventListener("pointerdown", (event) => { if (event.button === 0) { strip.element.setPointerCapture(event.pointerId); scrubTo(event); } });
@@ -69,15 +69,15 @@ function render({model, el}) {
     h("div", {class: "bt-row"}, play, scrub.element, tempo.element, options.length ? colouring.element : null),
     h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
     h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`
-      + `; each map is laid on the one before. ${about.kind === "PCA" ? "One unit at all epochs: a map that shrinks is a collapse."
-        : "Near means alike; lengths and sizes mean nothing."} The dotted line is a point's way through all epochs.${about.note ? ` The run ${about.note}.` : ""}`));
+      + `; each map is aligned with the one before. ${about.kind === "PCA" ? "The scale is the same at all epochs: a map that shrinks is a collapse."
+        : "Near points are similar; lengths and sizes have no meaning."} The dotted line is a point's path through all epochs.${about.note ? ` The run ${about.note}.` : ""}`));
   el.append(root);
 
   // --- time -----------------------------------------------------------------------------------------
   function start() {
     if (at >= last) go(0);
     playing = true;
-    side.setAttribute("aria-live", "off"); // else what is nearest would be read out at every map
+    side.setAttribute("aria-live", "off"); // otherwise the neighbours would be read aloud at every map
     before = performance.now();
     play.textContent = "❚❚ pause";
     requestAnimationFrame(tick);
@@ -86,7 +86,7 @@ function render({model, el}) {
     playing = false;
     side.setAttribute("aria-live", "polite");
     play.textContent = "▶ play";
-    say();
+    describe();
     map.redraw();
   }
   function tick(time) {
@@ -99,13 +99,13 @@ function render({model, el}) {
   function go(u) {
     const other = Math.round(u) !== Math.round(at);
     at = u;
-    if (other && chosen >= 0) look(); // the neighbours are another map's now
+    if (other && chosen >= 0) showPoint(); // the neighbours are those of another map now
     if (Math.abs(scrub.get() - u) > 1e-9) scrub.set(u);
     map.redraw();
     strip.redraw();
-    if (performance.now() - said > 500 || !playing) say();
+    if (performance.now() - describedAt > 500 || !playing) describe();
   }
-  /** The time under the pointer, on the strip. */
+  /** Go to the time under the pointer, on the strip. */
   function scrubTo(event) {
     const r = strip.element.getBoundingClientRect(), {left, right} = stripBox(r.width, r.height);
     const epoch = about.epochs[0] + (event.clientX - r.left - left) / (right - left) * (about.epochs[last] - about.epochs[0]);
@@ -114,8 +114,8 @@ function render({model, el}) {
     stop();
     go(last && Math.min(last, Math.max(0, i + (epoch - about.epochs[i]) / (about.epochs[i + 1] - about.epochs[i]))));
   }
-  function say() {
-    said = performance.now();
+  function describe() {
+    describedAt = performance.now();
     const i = Math.round(at);
     map.alt(`Map by ${about.kind} of ${n} images at epoch ${epochAt(at).toFixed(1)}: spread ${btNumber(about.spread[i])}`
       + (about.knn ? `, kNN accuracy ${btNumber(about.knn[i])}` : ""));
@@ -126,13 +126,13 @@ function render({model, el}) {
   // --- colours -------------------------------------------------------------------------------------------
   function colour() {
     const values = factors[colourBy];
-    const from = dark ? 0.3 : 0, to = dark ? 1 : 0.82; // what is seen on this ground
+    const from = dark ? 0.3 : 0, to = dark ? 1 : 0.82; // the part of viridis that is visible on this ground
     palette = !values ? (about.classes.length ? BT_COLOURS : [BT_COLOURS[0]])
       : about.circles[colourBy] ?? Array.from({length: BINS}, (_, b) => viridis(from + (b + 0.5) / BINS * (to - from)));
     for (let i = 0; i < n; i++) bins[i] = values ? Math.min(BINS - 1, values[i] / FULL * BINS) : labels[i] < 0 ? 0 : labels[i] % palette.length;
     legend.classList.toggle("bt-plain", Boolean(values));
     legend.hidden = !about.classes.length;
-    ramp.style.visibility = values ? "visible" : "hidden"; // its place stays
+    ramp.style.visibility = values ? "visible" : "hidden"; // its space stays reserved
     if (values) {
       const [low, high] = about.factors[colourBy];
       ramp.replaceChildren(low.toFixed(2), h("i", {class: "bt-ramp", style: `background:linear-gradient(90deg, ${palette.join(",")})`}), `${high.toFixed(2)} ${colourBy}`);
@@ -157,7 +157,7 @@ function render({model, el}) {
     if (dots?.radius !== radius * scale) dots = makeDots(radius * scale);
     dots.start(c);
     const front = (m) => lit >= 0 ? labels[m] === lit : chosen < 0;
-    for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // what is not meant is paler, and behind
+    for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // points that do not stand out are paler, and behind
       for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit))
         dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25);
     }
@@ -177,7 +177,7 @@ function render({model, el}) {
       c.strokeStyle = theme.ink;
       c.setLineDash([1, 3]);
       c.lineWidth = 1.5;
-      c.beginPath(); // its way through all maps
+      c.beginPath(); // the point's path through all maps
       for (let g = 0; g < frames; g++) c.lineTo(...where(g, chosen));
       c.stroke();
       c.setLineDash([]);
@@ -227,11 +227,11 @@ function render({model, el}) {
       if (next >= 0) hovered = next;
     }
     event.preventDefault();
-    look();
+    showPoint();
     map.redraw();
   }
 
-  // --- the point that is looked at ------------------------------------------------------------------------
+  // --- the hovered or chosen point ------------------------------------------------------------------------
   function tile(m, which, size, caption, words, same) {
     const s = about.size, c = about.columns;
     const element = h("canvas", {role: "img", "aria-label": words, width: s, height: s, style: `width:${size}px;height:${size}px`,
@@ -241,7 +241,7 @@ function render({model, el}) {
     return h("figure", {}, element, h("figcaption", {}, caption));
   }
   const nameOf = (m) => about.classes.length ? `${about.classes[labels[m]]}, number ${m}` : `image ${m}`;
-  function look() {
+  function showPoint() {
     const m = hovered >= 0 ? hovered : chosen;
     if (m < 0) {
       side.replaceChildren(h("p", {class: "bt-quiet"}, "Rest on a point to see its image and two views of it. Press it to see its nearest neighbours. By keyboard: Tab to the map, arrow keys, Enter."));
@@ -319,7 +319,7 @@ function render({model, el}) {
   }
 
   colour();
-  look();
+  showPoint();
   go(0);
   return () => {
     stop();

@@ -1,5 +1,5 @@
 // The laboratory in the browser. Python (laboratory.py) sends `setup` once and `frame` up to four times a second;
-// the buttons send messages. Sorting and the choice of curves happen here alone.
+// the buttons send messages. Sorting and the choice of curves happen only here.
 
 const LAB_SHOWN = [["all", "loss, spread and kNN"], ["std", "spread √d·std"], ["log", "spread √d·std, logarithmic"],
                    ["knn", "kNN accuracy"], ["loss", "loss"]];
@@ -9,8 +9,8 @@ const LAB_SORTS = {
   here: ["the number here", (cell, now) => -(now.linear ?? now.knn.at(-1)?.[1] ?? -1)],
   std: ["spread √d·std", (cell, now, curves) => -(curves.std.at(-1) ?? -1)],
 };
-const LAB_WORDS = {idle: "not begun", starting: "starting", running: "running", paused: "paused", judging: "being judged",
-                   done: "done", failed: "failed"};
+const LAB_STATES = {idle: "not begun", starting: "starting", running: "running", paused: "paused",
+                    evaluating: "being evaluated", done: "done", failed: "failed"};
 const DECADES = 3; // of the logarithmic axis
 
 function render({model, el}) {
@@ -29,14 +29,14 @@ function render({model, el}) {
                          (v) => send({do: "speed", rate: v === "" ? null : Number(v)}));
   const names = Object.keys(setup.tables);
   const chosenTables = () => names.filter((t) => setup.cells.some((c) => c.table === t && frame().chosen.includes(c.name)));
-  const tables = names.length < 2 ? null : btChoice({label: "tables", help: "The runs of the other table stand still"},
+  const tables = names.length < 2 ? null : btChoice({label: "tables", help: "The runs of the other table pause"},
     chosenTables().join(), [[names.join(), "5a and 5b"], ...names], (v) => send({do: "choose", tables: v.split(",")}));
   const axis = btChoice({label: "y-axis"}, shown, LAB_SHOWN, (v) => { shown = v; drawLegend(); redraw(); });
   const sorting = btChoice({label: "sort by"}, sort, Object.entries(LAB_SORTS).map(([k, [text]]) => [k, text]),
                            (v) => { sort = v; arrange(); });
   const state = h("span", {class: "bt-badge"}), clock = h("span", {class: "bt-quiet bt-clock"});
   const line = h("p", {class: "bt-line", role: "status"});
-  const pulse = h("p", {class: "bt-pulse", hidden: true});
+  const notice = h("p", {class: "bt-notice", hidden: true});
   const problem = h("div", {class: "bt-problem", role: "alert"});
   const legend = h("div", {class: "bt-row bt-quiet bt-keys", "aria-hidden": "true"});
 
@@ -44,15 +44,15 @@ function render({model, el}) {
   const cells = setup.cells.map((spec, i) => labCell(spec, {
     collapsed: setup.thresholds.collapsed,
     view: () => ({...view(i), shown, lossRange: range(), end: Math.max(...setup.cells.map((c) => c.total / c.epoch))}),
-    open: () => { opening = spec.name; say(); send({do: "open", cell: spec.name}); },
+    open: () => { opening = spec.name; showLine(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
     move: (event) => moveFocus(event, i),
     dark: (dark) => root.toggleAttribute("data-dark", dark),
   }));
   const view = (i) => ({now: frame().cells[i], curves: frame().cells[i].curves});
-  /** One range of the loss for all that is shown. */
+  /** Return one range of the loss for all runs that are shown. */
   function range() {
-    let low = 0, high = 4; // at least, so that the axis stays where it is
+    let low = 0, high = 4; // at least, so that the axis rarely changes
     visible().forEach((i) => view(i).curves.loss.forEach((v) => {
       if (v !== null) { low = Math.min(low, v); high = Math.max(high, v); }
     }));
@@ -72,7 +72,7 @@ function render({model, el}) {
       .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
     const place = sort === "table" ? (i) => setup.cells[i].table : () => "";
     const now = order.map((i) => place(i) + i).join();
-    if (now === arranged) return; // moving an element would take its focus away
+    if (now === arranged) return; // an element that is moved loses its focus
     arranged = now;
     const focused = document.activeElement;
     for (const [t, {section, grid}] of Object.entries(groups)) {
@@ -94,7 +94,7 @@ function render({model, el}) {
     event.stopPropagation();
   }
 
-  // --- what else is told ------------------------------------------------------------------------------
+  // --- notes and table --------------------------------------------------------------------------------
   const list = (items) => h("ul", {}, ...items.map((text) => h("li", {}, text)));
   const notes = !setup.same.length ? null : h("details", {}, h("summary", {}, "What is as in the paper, and what is not"),
     h("div", {class: "bt-notes"}, h("div", {}, h("h4", {}, "The same"), list(setup.same)), h("div", {}, h("h4", {}, "Not the same"), list(setup.other))));
@@ -117,7 +117,7 @@ function render({model, el}) {
       h("div", {class: "bt-row"}, play, reset, speed.element, tables?.element ?? ""),
       h("div", {class: "bt-row"}, state, clock)),
     h("div", {class: "bt-row bt-looks"}, axis.element, sorting.element, legend),
-    line, pulse, problem,
+    line, notice, problem,
     ...Object.values(groups).map((g) => g.section),
     h("p", {class: "bt-quiet bt-foot"}, "Bars from 0 to 100 %: ", labMark("paper"), " paper, linear evaluation on ImageNet; ", labMark("here"),
       ` here, linear probe on ${setup.data}; `, labMark("untrained"), " here, the untrained encoder."),
@@ -133,7 +133,7 @@ function render({model, el}) {
 
   // --- frames --------------------------------------------------------------------------------------------
   let revealed = "";
-  const say = () => {
+  const showLine = () => {
     const f = frame();
     line.textContent = opening ? `Opening ${opening} in a cockpit …`
       : revealed + (f.note || labLine(f, visible().map((i) => f.cells[i]), setup));
@@ -141,7 +141,7 @@ function render({model, el}) {
   const onFrame = () => {
     const f = frame();
     play.textContent = going() ? "❚❚ pause" : "▶ play";
-    state.textContent = LAB_WORDS[f.state] ?? f.state;
+    state.textContent = LAB_STATES[f.state] ?? f.state;
     clock.textContent = `${labClock(f.seconds)} · ${setup.processes} process${setup.processes > 1 ? "es" : ""}`;
     if (document.activeElement !== speed.input) speed.set(String(f.rate ?? ""));
     if (tables && document.activeElement !== tables.input) tables.set(chosenTables().join());
@@ -150,46 +150,46 @@ function render({model, el}) {
       revealed = `The cockpit of ${f.opened[0]} is open beneath this panel. `;
       labReveal(root);
     }
-    say();
+    showLine();
     arrange();
     cells.forEach((cell, i) => cell.show(view(i)));
     redraw();
     if (table.open) fillTable();
-    able();
+    enable();
   };
-  function able() {
+  function enable() {
     const over = frame().state === "done";
     play.disabled = !live || (over && !going());
     for (const control of [reset, speed.input, tables?.input]) if (control) control.disabled = !live;
-    cells.forEach((cell) => cell.able(live));
+    cells.forEach((cell) => cell.enable(live));
   }
   const onProblem = () => {
     problem.textContent = model.get("problem");
     if (problem.textContent) opening = "";
-    say();
+    showLine();
   };
-  const alive = btPulse(model, (now) => {
+  const connection = btConnection(model, (now) => {
     live = now;
-    pulse.hidden = now;
-    pulse.textContent = model.recorded
+    notice.hidden = now;
+    notice.textContent = model.recorded
       ? "A recorded picture. To run it: lab = bt.widgets.laboratory(), then lab as a cell’s last line, and play."
       : "Not live: no kernel answers. Run the cell again to begin anew; what you see is the last picture.";
-    able();
+    enable();
   });
   model.on("change:frame", onFrame);
-  model.on("change:frame", alive.heard);
+  model.on("change:frame", connection.received);
   model.on("change:problem", onProblem);
   drawLegend();
   onFrame();
   onProblem();
   return () => {
-    alive.close();
-    for (const [event, handler] of [["frame", onFrame], ["frame", alive.heard], ["problem", onProblem]]) model.off(`change:${event}`, handler);
+    connection.close();
+    for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["problem", onProblem]]) model.off(`change:${event}`, handler);
     cells.forEach((cell) => cell.close());
   };
 }
 
-// --- words -------------------------------------------------------------------------------------------------
+// --- texts -------------------------------------------------------------------------------------------------
 
 const labPercent = (x, scale = 100) => x === null || x === undefined ? "–" : (scale * x).toFixed(1);
 const labClock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
@@ -202,16 +202,16 @@ function labLine(f, cells, setup) {
   if (f.state === "idle") return `${cells.length} runs, ${setup.processes} at a time, a few steps of each in turn. Press play.`;
   if (f.state === "starting") return "Starting: each process loads PyTorch first, which takes some seconds.";
   if (f.state === "done") return `All ${cells.length} runs are over${tail}.`;
-  const judging = count("judging");
+  const evaluating = count("evaluating");
   const made = cells.map((c) => c.step), all = setup.cells.filter((c) => f.chosen.includes(c.name));
   const share = made.reduce((a, b) => a + b) / all.reduce((sum, c) => sum + c.total, 0);
   const epochs = (x, digits) => btNumber(x / all[0].epoch, digits);
   const place = f.state === "running" || share < 1 ? `Epoch ${epochs(Math.min(...made), 3)} of ${epochs(all[0].total, 3)}; ` : "";
   const left = f.state === "running" && share > 0.03 && share < 1 ? `, about ${labClock(f.seconds / share * (1 - share))} left to train` : "";
-  return `${place}${over} of ${cells.length} runs over${tail}${left}` + (judging ? `; ${judging} being judged: the linear probe takes some seconds.` : ".");
+  return `${place}${over} of ${cells.length} runs over${tail}${left}` + (evaluating ? `; ${evaluating} being evaluated: the linear probe takes some seconds.` : ".");
 }
 
-/** Bring the cockpit that opens beneath the panel into view, once it is there. */
+/** Scroll to the cockpit that opens beneath the panel, as soon as it is there. */
 function labReveal(root, tries = 20) {
   const cockpit = root.closest(".widget-vbox, .jp-OutputArea")?.querySelector(".bt-cockpit");
   if (cockpit) cockpit.scrollIntoView({block: "nearest", behavior: "smooth"});
@@ -222,7 +222,7 @@ function labReveal(root, tries = 20) {
 
 const labMark = (kind) => h("i", {class: `bt-mark bt-${kind}`});
 
-/** The bar from 0 to 100 %, of which the text beside it says the same. */
+/** Make the bar from 0 to 100 %. It is hidden from screen readers, because the text beside it has the same numbers. */
 function labRuler() {
   const marks = Object.fromEntries(["untrained", "paper", "here"].map((kind) => [kind, labMark(kind)]));
   const element = h("div", {class: "bt-ruler", "aria-hidden": "true"}, ...Object.values(marks));
@@ -233,7 +233,10 @@ function labRuler() {
   return {element, put};
 }
 
-/** A run: {element, show(view), redraw(), able(live), close()}. `on`: view(), open(), code(), move(event), dark(bool). */
+/**
+ * Make a run's cell: {element, show(view), redraw(), enable(live), close()}.
+ * `on` has collapsed, view(), open(), code(), move(event) and dark(bool).
+ */
 function labCell(spec, on) {
   const id = btId();
   const badge = h("span", {class: "bt-badge"});
@@ -248,13 +251,13 @@ function labCell(spec, on) {
   });
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
   const copy = btButton("copy code", () => btCopy(copy, on.code()),
-                        {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, as far as it has got"});
+                        {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, up to its present step"});
   const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move, "data-lm-suppress-shortcuts": "true"},
     h("header", {}, h("h4", {id}, spec.name), badge), h("p", {class: "bt-quiet bt-about"}, spec.about || "a run of your own"),
     canvas.element, verdict, ruler.element, numbers, remark, h("div", {class: "bt-row"}, open, copy));
 
   function show({now, curves}) {
-    badge.textContent = LAB_WORDS[now.state];
+    badge.textContent = LAB_STATES[now.state];
     badge.dataset.kind = now.state === "failed" ? "warn" : "";
     const words = labVerdict(now);
     verdict.textContent = words;
@@ -277,19 +280,20 @@ function labCell(spec, on) {
       : `${spec.name}, step ${now.step} of ${spec.total}: loss ${last(curves.loss)}, spread ${last(curves.std)}` +
         (check === undefined ? "" : `, kNN accuracy ${labPercent(check)} %`));
   }
-  const able = (live) => { open.disabled = !live; };
-  return {element, show, able, redraw: canvas.redraw, close: canvas.close};
+  const enable = (live) => { open.disabled = !live; };
+  return {element, show, enable, redraw: canvas.redraw, close: canvas.close};
 }
 
 // --- curves ------------------------------------------------------------------------------------------------
 
-/** Is the ground dark? theme.ground is rgb(r, g, b), or color(srgb r g b) with parts of 1. */
+/** Return whether the ground is dark. theme.ground is rgb(r, g, b), or color(srgb r g b) with values from 0 to 1. */
 function labDark(theme) {
   const parts = theme.ground.match(/[\d.]+/g).slice(0, 3).map(Number);
   const scale = theme.ground.startsWith("color") ? 1 : 255;
   return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / scale < 0.5;
 }
 
+/** Draw a run's curves; view is {now, curves, shown, lossRange, end}. */
 function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, end}, spec, collapsed) {
   const ink = {std: dark ? "#56B4E9" : "#0072B2", knn: dark ? "#2FC795" : "#00795A", loss: dark ? "#F0A35E" : "#C05000"};
   const twin = shown === "all";
@@ -331,7 +335,7 @@ function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, 
   if (shown === "knn" && now.start_knn !== null) level(unit(now.start_knn), "untrained");
   c.setLineDash([]);
 
-  const middle = (i) => (i * curves.block + Math.min((i + 1) * curves.block, now.step) + 1) / 2; // of block i, in steps
+  const middle = (i) => (i * curves.block + Math.min((i + 1) * curves.block, now.step) + 1) / 2; // the middle of block i, in steps
   const line = (values, y) => stroke(values.map((v, i) => [X(middle(i)), v === null ? NaN : y(v)]));
   c.lineJoin = "round";
   if (twin || shown === "loss") {
@@ -377,7 +381,7 @@ function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, 
   }
 }
 
-/** Round numbers from low to high: three or four. */
+/** Return three or four round numbers from low to high. */
 function labTicks(low, high) {
   const raw = (high - low) / 3, power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((m) => m * power >= raw) * power;

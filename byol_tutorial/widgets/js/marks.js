@@ -1,6 +1,6 @@
-// Marks that the phase plane draws on a canvas c, within a box b of {left, top, right, bottom} pixels.
+// The marks of the phase plane, drawn on a canvas c within a box b of {left, top, right, bottom} pixels.
 
-/** Ticks at round numbers, about n of them. */
+/** Return about n round numbers from low to high. */
 function phaseTicks(low, high, n) {
   const raw = (high - low) / n, ten = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((x) => x * ten).find((x) => x >= raw);
@@ -9,13 +9,14 @@ function phaseTicks(low, high, n) {
   return ticks;
 }
 
-/** Colours of the two fates and of the two curves, on a light or a dark ground. */
+/** Return the colours of the two fates and of the two curves, on a light or a dark ground. */
 function phaseColours(theme) {
   const [r, g, b] = (theme.ground.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
   const dark = (theme.ground.startsWith("color") ? 255 : 1) * (0.3 * r + 0.59 * g + 0.11 * b) < 128;
   return dark ? {healthy: "#56B4E9", collapse: "#F0894A", p: "#F0B43C", s: "#56B4E9"} : {healthy: "#0072B2", collapse: "#C24E00", p: "#A86F00", s: "#0072B2"};
 }
 
+/** Draw the frame, the ticks x and y as [value, pixel] pairs, and the names of the axes. */
 function phaseAxes(c, b, theme, x, y, xName, yName) {
   c.font = theme.font;
   c.strokeStyle = theme.line;
@@ -36,7 +37,7 @@ function phaseAxes(c, b, theme, x, y, xName, yName) {
   c.fillText(yName, b.left + 7, b.top + 5);
 }
 
-/** Shaded and hatched, for readers who see no difference of colour. */
+/** Shade and hatch the basin of collapse; the hatching serves readers who do not distinguish the colours. */
 function phaseShade(c, b, basin, colour) {
   const small = new OffscreenCanvas(basin.columns, basin.rows), pen = small.getContext("2d");
   const pixels = pen.createImageData(basin.columns, basin.rows);
@@ -63,6 +64,7 @@ function phaseShade(c, b, basin, colour) {
   c.globalAlpha = 1;
 }
 
+/** Draw a dot with a rim. */
 const phaseDot = (c, x, y, radius, colour, rim) => {
   c.beginPath();
   c.arc(x, y, radius, 0, 7);
@@ -73,7 +75,7 @@ const phaseDot = (c, x, y, radius, colour, rim) => {
   c.stroke();
 };
 
-/** Heads at a third and two thirds of the path's length. */
+/** Draw arrow heads at a third and at two thirds of the path's length. */
 function phaseHeads(c, path, colour) {
   const lengths = path.map(([x, y], i) => i ? Math.hypot(x - path[i - 1][0], y - path[i - 1][1]) : 0);
   const whole = lengths.reduce((a, b) => a + b, 0);

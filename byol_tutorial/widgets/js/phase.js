@@ -1,22 +1,22 @@
-// The phase plane of BYOL's predictor: dynamics.js to be seen and touched.
+// The phase plane of BYOL's predictor: it draws what dynamics.js computes, and has the controls.
 
 const PHASE_PRESETS = [
   ["healthy", {tau: 1, eta: 0.05, alpha: 1, noise: 0.1}, "mild weight decay, and a predictor that learns as fast as the network"],
-  ["no weight decay", {tau: 1, eta: 0, alpha: 1, noise: 0.1}, "nothing pulls p and s to 0, and how the mode began is never forgotten"],
+  ["no weight decay", {tau: 1, eta: 0, alpha: 1, noise: 0.1}, "nothing pulls p and s to 0, and where the mode ends depends on its start"],
   ["slow predictor", {tau: 1, eta: 0.1, alpha: 0.1, noise: 0.1}, "the correlation s has decayed before the predictor p has grown"],
   ["fast predictor", {tau: 1, eta: 0.1, alpha: 5, noise: 0.1}, "p has grown before s can decay, as in table 21 with the predictor's learning rate × 10"],
-  ["noisy views", {tau: 1, eta: 0.05, alpha: 1, noise: 1.5}, "augmentations that change much along this direction: p stays small, and little decay is borne"],
+  ["noisy views", {tau: 1, eta: 0.05, alpha: 1, noise: 1.5}, "augmentations that change much along this direction: p stays small, and a smaller weight decay already leads to collapse"],
   ["target lags behind", {tau: 0.5, eta: 0.05, alpha: 1, noise: 0.1}, "target weights half as large as the online ones: less pull, smaller p and s"],
   ["strong weight decay", {tau: 1, eta: 0.3, alpha: 1, noise: 0.1}, "no start is safe: above τ̂²/(4(1+σ²)) there is no healthy point"],
 ];
 const PHASE_SLIDERS = [
-  ["tau", {label: "τ̂, target / online", low: 0.05, high: 1, step: 0.01, help: "how large the target's weights are beside the online network's; a slow average lags behind while these grow"}],
+  ["tau", {label: "τ̂, target / online", low: 0.05, high: 1, step: 0.01, help: "size of the target's weights relative to the online network's; a slow average lags behind while these grow"}],
   ["eta", {label: "η, weight decay", low: 0, high: 0.4, step: 0.005, help: "pulls the weights of network and predictor to 0"}],
   ["alpha", {label: "α, predictor's rate", low: 0.1, high: 10, scale: "log", help: "learning rate of the predictor, relative to the network's"}],
   ["noise", {label: "σ², noise of the views", low: 0, high: 2, step: 0.05, help: "variance that the augmentations add in this direction"}],
 ];
 const PHASE_HEIGHT = 420, PHASE_MARGIN = {left: 34, right: 10, top: 10, bottom: 26};
-const PHASE_KEPT = 6; // trajectories that stay beside the present one
+const PHASE_KEPT = 6; // trajectories that are drawn with the present one, at most
 
 function render({model, el}) {
   const m = {...model.get("values")};
@@ -65,7 +65,7 @@ function render({model, el}) {
         h("div", {class: "bt-row"}, keep, clear))));
   el.append(root);
 
-  // a start in the plane, in its own units and in pixels
+  // the box of the plane in pixels, and the pixels of p and s
   const box = () => ({left: PHASE_MARGIN.left, top: PHASE_MARGIN.top, right: plane.element.clientWidth - PHASE_MARGIN.right,
                       bottom: PHASE_HEIGHT - PHASE_MARGIN.bottom});
   const xOf = (p, b) => b.left + (p - view.p[0]) / (view.p[1] - view.p[0]) * (b.right - b.left);
@@ -83,8 +83,8 @@ function render({model, el}) {
     const most = phaseLimit(m);
     limit.textContent = m.eta > most
       ? `η = ${btNumber(m.eta)} is above τ̂²/(4(1+σ²)) = ${btNumber(most)}: there is no healthy point, everything collapses.`
-      : m.eta === 0 ? "Without weight decay s − p²/α never changes: every point with p = τ̂/(1+σ²) is at rest, and which is reached depends on the start."
-        : `η = ${btNumber(m.eta)} is below τ̂²/(4(1+σ²)) = ${btNumber(most)}: there is a healthy point, for those who start outside the shaded region.`;
+      : m.eta === 0 ? "Without weight decay s − p²/α never changes: every point with p = τ̂/(1+σ²) is at rest, and the start decides which one is reached."
+        : `η = ${btNumber(m.eta)} is below τ̂²/(4(1+σ²)) = ${btNumber(most)}: there is a healthy point; every start outside the shaded region reaches it.`;
     moved();
   }
 
@@ -97,7 +97,7 @@ function render({model, el}) {
     const at = `p = ${btNumber(p0, 2)}, s = ${btNumber(s0, 2)}`;
     const when = outcome.time < 1900 ? `all but 1 % of the way is done at t = ${btNumber(outcome.time, 2)}` : "very slowly";
     describe.textContent = outcome.collapsed
-      ? s0 <= 0 ? `From ${at}: nothing varies along this direction, and nothing ever will.`
+      ? s0 <= 0 ? `From ${at}: nothing varies along this direction, at any time.`
         : m.eta ? `From ${at} it collapses: p and s both go to 0; ${when}.` : `From ${at} it collapses: s goes to 0 with p = ${btNumber(outcome.p, 2)}.`
       : `From ${at} it survives: p → ${btNumber(outcome.p)}, s → ${btNumber(outcome.s)}; ${when}.`;
     describe.dataset.fate = outcome.collapsed ? "collapses" : "survives";
@@ -133,7 +133,7 @@ function render({model, el}) {
     event.preventDefault();
     put(Number((p0 + far * by[0]).toFixed(4)), Number((s0 + far * by[1] * view.s[1]).toFixed(4)));
   }
-  // A finger drags the handle and taps the plane, so that it can still scroll the page; a mouse drags from anywhere.
+  // A finger drags the handle or taps the plane, so that it can still scroll the page; a mouse drags from anywhere.
   for (const target of [handle, plane.element]) {
     let held = false;
     target.addEventListener("pointerdown", (event) => {
@@ -160,7 +160,7 @@ function render({model, el}) {
     c.rect(b.left, b.top, b.right - b.left, b.bottom - b.top);
     c.clip();
     phaseShade(c, b, basin, paint.collapse);
-    // the field: where it points, paler where it is slow
+    // the field: its direction, paler where it is slow
     const columns = Math.max(8, Math.round((b.right - b.left) / 34)), rows = 12, length = 9;
     c.strokeStyle = theme.quiet;
     c.lineWidth = 1;
@@ -193,7 +193,7 @@ function render({model, el}) {
     const over = (f, low, high, n = 160) => Array.from({length: n + 1}, (_, i) => low + i / n * (high - low)).map((p) => [p, f(p)])
       .filter(([, s]) => s >= 0 && s < 4 * view.s[1]);
     const rest = m.tau / (1 + m.noise), fixed = phaseFixedPoints(m);
-    // nullclines and the parabola that everything falls onto
+    // the nullclines, and the parabola that all trajectories approach
     line(over((p) => m.eta * p / (m.alpha * (m.tau - (1 + m.noise) * p)), 0, rest - 1e-4), theme.ink, 1.2, [7, 4]);
     for (const p of m.eta ? fixed.slice(1).map((f) => f.p) : [rest]) line([[p, 0], [p, view.s[1]]], theme.ink, 1.2, [2, 3]);
     line(over((p) => p * p / m.alpha, view.p[0], view.p[1]), theme.quiet, 1, [1, 3]);
@@ -246,7 +246,7 @@ function render({model, el}) {
       c.restore();
       c.setLineDash([]);
     }
-    // names at the right end, apart from each other
+    // the curves' names at the right end, moved apart
     const [pe, se] = phaseAt(outcome.trajectory, outcome.span).map(Y), gap = Math.abs(pe - se) < 13 ? (13 - Math.abs(pe - se)) / 2 : 0;
     c.font = `600 ${theme.font}`;
     c.textAlign = "left";

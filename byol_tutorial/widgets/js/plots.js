@@ -2,7 +2,7 @@
 
 const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
-/** One small plot over steps: the run before pale, this one strong, a dashed line at each change. */
+/** Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. */
 function btPlot(title, data, {low, high, dots = false}) {
   const canvas = btCanvas(140, title, draw);
   const caption = h("figcaption", {}, title);
@@ -87,7 +87,7 @@ function btPlot(title, data, {low, high, dots = false}) {
   }};
 }
 
-/** Mean over the last dozen values. */
+/** Return the running mean over `window` values. */
 function smoothed(y, window = 12) {
   const out = new Float32Array(y?.length ?? 0);
   let sum = 0;
@@ -98,7 +98,7 @@ function smoothed(y, window = 12) {
   return out;
 }
 
-/** Round numbers between low and high, about so many. */
+/** Return round numbers between low and high, about this many. */
 function niceTicks(low, high, about) {
   const raw = (high - low) / about, power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((m) => m * power >= raw) * power;
@@ -106,4 +106,3 @@ function niceTicks(low, high, about) {
   for (let t = Math.ceil(low / unit) * unit; t <= high + 1e-9; t += unit) ticks.push(Number(t.toPrecision(6)));
   return ticks;
 }
-

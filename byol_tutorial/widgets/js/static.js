@@ -1,12 +1,14 @@
-// Shows the panels that static.py has put into this page: each gets its module's render(), as in a notebook, and a
-// stand-in for the model, whose traits are what they were and whose messages reach nobody.
+// Shows the panels that static.py has put into this page. Each is rendered by its module, as in a notebook, with a
+// substitute for the model: its traits are the recorded ones, and its messages are not sent anywhere.
 
 const btModules = (globalThis.btModules ??= new Map()); // one import for all panels of a kind
 
+/** Return the source of this name. */
 function btSource(name) {
   return JSON.parse(document.querySelector(`script[data-bt-source="${name}"]`).textContent);
 }
 
+/** Return a recorded value with its bytes as a DataView. */
 function btRead(value) {
   if (Array.isArray(value)) return value.map(btRead);
   if (value === null || typeof value !== "object") return value;
@@ -14,22 +16,24 @@ function btRead(value) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, btRead(item)]));
 }
 
+/** Make a substitute for the model with these traits. */
 function btRecorded(traits) {
-  const heard = new Map();
+  const handlers = new Map();
   return {
     recorded: true,
     get: (name) => traits[name],
     set(name, value) {
       traits[name] = value;
-      for (const event of [`change:${name}`, "change"]) heard.get(event)?.forEach((f) => f());
+      for (const event of [`change:${name}`, "change"]) handlers.get(event)?.forEach((f) => f());
     },
-    on(event, f) { heard.set(event, (heard.get(event) ?? new Set()).add(f)); },
-    off(event, f) { f ? heard.get(event)?.delete(f) : heard.delete(event); },
+    on(event, f) { handlers.set(event, (handlers.get(event) ?? new Set()).add(f)); },
+    off(event, f) { f ? handlers.get(event)?.delete(f) : handlers.delete(event); },
     save_changes() {},
     send() {},
   };
 }
 
+/** Add a panel's style sheet to the page, and import its module. */
 async function btImport(name) {
   const {js, css} = btSource(name);
   const style = document.createElement("style");
@@ -44,7 +48,7 @@ async function btImport(name) {
 }
 
 for (const place of document.querySelectorAll(".bt-static")) {
-  if (place.hasAttribute("data-bt-shown")) continue; // by another fragment's copy of this script, perhaps meanwhile
+  if (place.hasAttribute("data-bt-shown")) continue; // another fragment's copy of this script shows it
   place.setAttribute("data-bt-shown", "");
   const name = place.getAttribute("data-bt-module"), script = place.querySelector("script");
   const traits = JSON.parse(script.textContent);
