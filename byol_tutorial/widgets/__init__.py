@@ -2,13 +2,14 @@
 
     bt.widgets.cockpit(config, train, test)   one run, its controls, its curves, its verdict
     bt.widgets.explorer(train)                T and T′, one operation at a time
-    bt.widgets.laboratory(train, test)        tables 5a and 5b as small multiples
+    bt.widgets.laboratory(train, test)        the runs of tables 5a and 5b side by side
     bt.widgets.film(recording)                the embedding through training
     bt.widgets.phase_plane()                  why a predictor keeps BYOL from collapsing
-    bt.widgets.board()                        a grid of runs, trained beforehand, behind sliders
+    bt.widgets.board()                        a grid of runs that were trained beforehand, with sliders
     bt.widgets.strip(images)                  one augmentation at a time, at every strength
 
-Every function returns a widget that also works without a front end. Needs `pip install 'byol-tutorial[notebooks]'`.
+Every function returns a widget that also works without a front end. The panels need
+`pip install 'byol-tutorial[notebooks]'`.
 """
 
 from .board import Board, board

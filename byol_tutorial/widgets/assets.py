@@ -1,6 +1,7 @@
 """The panels' JavaScript and CSS, as text.
 
-The folders js and css hold a file of its own for each panel, named like its module; common.js and common.css serve all.
+The folders js and css hold one file for each panel, with the name of the panel's module. All panels use common.js and
+common.css.
 """
 
 from pathlib import Path
@@ -14,6 +15,6 @@ def script(name: str) -> str:
 
 
 def source(name: str, kind: str) -> str:
-    """Return the text of common.KIND, then of NAME.KIND where there is one; kind is "js" or "css"."""
+    """Return the text of common.KIND, followed by that of NAME.KIND if this file exists; kind is "js" or "css"."""
     files = (HERE / kind / f"{part}.{kind}" for part in ("common", name))
     return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())

@@ -1,6 +1,6 @@
 """The hyperparameter board: sliders over a grid of runs that were trained beforehand (course/board.py).
 
-Everything is in the browser, so it answers at once, in a static page too.
+All runs are in the browser, so the board responds at once, also in a static page.
 """
 
 from dataclasses import asdict
@@ -15,13 +15,14 @@ from .panel import Panel
 
 
 def board() -> "Board":
-    """Choose τ, predictor, stop-gradient and colour changes, and see the run that comes of it: curves, map, verdict.
+    """Make a panel that shows the run with the chosen τ, predictor, stop-gradient and colour changes.
 
     >>> bt.widgets.board()
 
-    The runs are of "shapes", seed 0, `course.board.EPOCHS` epochs each. The pale curves are BYOL's.
+    It shows the run's curves, map and verdict; the pale curves are those of BYOL. The runs were trained on "shapes",
+    with seed 0, for `course.board.EPOCHS` epochs each.
 
-    Accessible names, for whoever drives the panel by them: region "Hyperparameter board"; slider "decay rate τ"; check
+    Accessible names, for tests and assistive technology: region "Hyperparameter board"; slider "decay rate τ"; check
     boxes "predictor", "stop-gradient" and "colour changes"; choice "colour by"; image "Map of the projections ...".
     """
     verdicts = {"thresholds": asdict(THRESHOLDS), "verdicts": VERDICTS}
@@ -29,7 +30,7 @@ def board() -> "Board":
 
 
 class Board(Panel):
-    """See `board`. runs: the content of board.json, and the colours of hues."""
+    """The panel of a grid of runs; see `board`. runs: the content of board.json, and the colours of hues."""
 
     _esm = source("plots", "js") + script("board.js")
     _css = source("board", "css")

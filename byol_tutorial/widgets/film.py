@@ -1,9 +1,9 @@
-"""The embedding film: the map of a run through training, with points that move, to play and to scrub.
+"""The embedding film: the map of a run through training, as moving points that can be played and scrubbed.
 
     film = bt.widgets.film(bt.record(trainer, images))
 
-All of it is in the browser: the numbers as one int16 buffer, the pictures as one image. It needs no kernel, so the same
-film plays in a static page (static.py).
+The browser has everything: the numbers as one int16 buffer, the pictures as one image. The film needs no kernel, so it
+also plays in a static page (static.py).
 """
 
 import io
@@ -22,18 +22,22 @@ from .panel import Panel
 
 FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
 QUALITY = 75  # of the pictures, WebP
-CIRCULAR, BINS = ("hue", "rotation"), 24  # factors that come round to where they began; colours of a factor
+CIRCULAR, BINS = ("hue", "rotation"), 24  # factors that are angles; number of colours of a factor
 
 
 def film(recording: Recording) -> "Film":
-    """A film of a Recording, as `bt.record` made it.
+    """Make a film of a Recording, which `bt.record` returns.
 
-    Play and scrub; colour by class or by a factor; rest on a point to see its picture and two views of it; press it,
-    or Enter, to see what lies nearest in the space that is mapped; switch classes off in the legend.
+    The film can be played and scrubbed, and its points coloured by class or by a factor. Rest on a point to see its
+    picture and two views of it. Press the point, or Enter, to see its nearest neighbours in the mapped space. Classes
+    can be hidden in the legend.
 
-    Accessible names, for whoever drives the panel by them: region "Embedding film of ..."; buttons "play", "pause", and each
-    class; sliders "epoch"; choices "speed" and "colour by"; image "Map by ...", on which arrow keys go from point to
-    point and Enter shows neighbours.
+    Raises:
+        UserError: something that is not a Recording.
+
+    Accessible names, for tests and assistive technology: region "Embedding film of ..."; buttons "play", "pause", and
+    each class; slider "epoch"; choices "speed" and "colour by"; image "Map by ...", on which arrow keys go from point
+    to point and Enter shows neighbours.
     """
     if not isinstance(recording, Recording):
         raise UserError(f"recording={type(recording).__name__}: give a Recording, as bt.record made it")
@@ -41,12 +45,15 @@ def film(recording: Recording) -> "Film":
 
 
 class Film(Panel):
-    """See `film`.
+    """The panel of a Recording; see `film`.
 
-    about: names and sizes. data: int16, one after the other: maps (T, N, 2), in units of 1/32000 of the largest
-    coordinate that any frame has, so that a map which shrinks is seen to shrink, and turned together to lie down; neighbours (T, N, k); labels (N,), −1
-    without; each factor (N,), from its least to its largest value. atlas: WebP, for each image a row of three: itself
-    and its two views, rows from top to bottom in columns.
+    about: names and sizes.
+    data: int16, one array after the other.
+        maps (T, N, 2), rotated together to be wider than tall, in units of 1/32000 of the largest coordinate of all
+        frames, so that a map that shrinks is seen to shrink; neighbours (T, N, k); labels (N,), −1 if there are none;
+        each factor (N,), 0 for its least and 32000 for its largest value.
+    atlas: WebP. Each image has a row of three tiles, the image and its two views; the rows fill one column after the
+        other from top to bottom.
     """
 
     _esm = source("dots", "js") + script("film.js")
@@ -75,9 +82,9 @@ class Film(Panel):
 
 
 def lie_down(maps: np.ndarray) -> np.ndarray:
-    """All maps (T, N, 2) turned together, so that they are wider than tall; centred, the largest coordinate being FULL.
+    """Return all maps (T, N, 2) rotated together to be wider than tall, centred, with FULL as the largest coordinate.
 
-    Nothing in a map says which way up; a picture in a page is wider than tall.
+    The orientation of a map has no meaning, and a picture in a page is wider than tall.
     """
     points = maps.reshape(-1, 2).astype(np.float64)
     points = points - points.mean(0)
@@ -87,7 +94,7 @@ def lie_down(maps: np.ndarray) -> np.ndarray:
 
 
 def pack(r: Recording, maps: np.ndarray, factors: dict[str, np.ndarray]) -> bytes:
-    """The numbers of a film as one buffer; see Film."""
+    """Return the numbers of a film as one buffer; see Film."""
     labels = np.full(len(r), -1) if r.labels is None else r.labels.numpy()
     scaled = [(v - v.min()) / max(v.max() - v.min(), 1e-12) * FULL for v in factors.values()]
     parts = [maps.round(), r.neighbours.numpy(), labels, *map(np.round, scaled)]
@@ -95,7 +102,7 @@ def pack(r: Recording, maps: np.ndarray, factors: dict[str, np.ndarray]) -> byte
 
 
 def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
-    """All pictures as one: WebP, and how many columns of (image, view, view) it has."""
+    """Return all pictures as one WebP image, and the number of its columns of (image, view, view)."""
     tiles = np.concatenate((images[:, None].numpy(), views.numpy()), axis=1)  # (N, 3 tiles, 3, s, s)
     n, _, _, s, _ = tiles.shape
     columns = max(1, round((n / 3) ** 0.5))
@@ -109,11 +116,11 @@ def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
 
 
 def hue_circle(bins: int) -> list[str]:
-    """The circle of hues that "shapes" are tinted with, in so many colours: "#rrggbb" each."""
+    """Return the circle of hues that "shapes" are tinted with, as this many colours "#rrggbb"."""
     colours = tint((torch.arange(bins) + 0.5) / bins, luma=0.5).tolist()
     return ["#" + "".join(f"{round(255 * x):02x}" for x in rgb) for rgb in colours]
 
 
 def _finite(values: Tensor) -> list[float] | None:
-    """None where a number is missing: JSON knows no NaN."""
+    """Return the values, or None if one of them is not finite, because JSON has no NaN."""
     return values.tolist() if bool(values.isfinite().all()) else None

@@ -1,10 +1,10 @@
-"""Laboratory: the runs of tables 5a and 5b side by side, advancing together, the paper's number beside ours.
+"""The laboratory: the runs of tables 5a and 5b advance side by side, with the paper's numbers beside ours.
 
     lab = bt.widgets.laboratory()        # both tables on "shapes"; show it as a cell's last line, then press play
     found = lab.run()                    # or without the panel: returns when all runs are over
-    lab.open("no predictor")             # that run in a cockpit
+    lab.open("no predictor")             # this run in a cockpit
 
-The runs train in processes of their own, see ..laboratory; here is only what is shown of them.
+The runs train in separate processes, see live/laboratory.py; this module shows them.
 """
 
 import threading
@@ -26,6 +26,7 @@ from ..course.scale import pick
 from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..evaluate.diagnose import THRESHOLDS
+from ..live.curves import shortened
 from ..live.findings import Findings, remark
 from ..live.laboratory import Laboratory
 from ..live.laboratory_runs import Cell
@@ -34,8 +35,8 @@ from .cockpit import Cockpit, cockpit
 from .panel import Panel
 from .static import as_page, bundle
 
-POINTS = 160  # a curve has at most so many; longer runs are averaged in blocks
-RATES = (None, 20.0, 5.0, 1.0)  # steps a second that the panel offers
+POINTS = 160  # values of a curve, at most; longer curves are averaged in blocks
+RATES = (None, 20.0, 5.0, 1.0)  # the panel's choices of steps a second; None is no limit
 SMOKE = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 16}
 
 
@@ -46,20 +47,20 @@ def laboratory(
     cells: str | Iterable[str] | Mapping[str, Config] = ("5a", "5b"),
     workers: int | None = None,
 ) -> "LaboratoryBox":
-    """The runs of the paper's two tables on collapse; they stand at their first steps until play is pressed.
+    """Make a panel of the runs of the paper's two tables on collapse. The runs begin when play is pressed.
 
     Args:
         train, test: images in memory. Default: "shapes"; at BYOL_SCALE=smoke a few of them.
-        config: what the rows of the tables change. Default: the recipe for "shapes"; at smoke scale a tiny one.
-        cells: "5a", "5b", "family", names of rows, or several of these; or runs of your own, {name: Config}.
-        workers: processes. Default: one a core, at most 8, at most one a run.
+        config: the config that the rows change. Default: the recipe for "shapes"; at smoke scale a tiny one.
+        cells: "5a", "5b", "family", names of rows, or several of these; or other runs as {name: Config}.
+        workers: number of processes. Default: see Laboratory.
 
     Raises:
-        ConfigError, DataError, LaboratoryError: as Laboratory does; a name that is no table and no row.
+        ConfigError, DataError, LaboratoryError: as Laboratory does, and for a name that is neither a table nor a row.
 
-    Accessible names, for whoever drives the panel by them. Region "Collapse laboratory". Buttons "play", "pause", "reset";
-    choices "speed", "tables", "y-axis", "sort by". Each run is an article of its row's name, such as "τ = 0", with the
-    buttons "open τ = 0 in cockpit" and "copy code of τ = 0"; the arrow keys go from one to the next.
+    Accessible names, for tests and assistive technology. Region "Collapse laboratory". Buttons "play", "pause",
+    "reset"; choices "speed", "tables", "y-axis", "sort by". Each run is an article named like its row, such as "τ = 0", with the
+    buttons "open τ = 0 in cockpit" and "copy code of τ = 0". The arrow keys go from one run to the next.
     """
     if train is None:
         limits = pick(smoke=(192, 96), laptop=(None, None))
@@ -71,9 +72,9 @@ def laboratory(
 
 
 class LaboratoryBox(ipywidgets.VBox):
-    """See `laboratory`: the panel, and beneath it the cockpit of the run that was opened last.
+    """A box of the laboratory's panel and, beneath it, the cockpit of the run that was opened last; see `laboratory`.
 
-    lab: the Laboratory, for what is not here. panel: what shows it, alone.
+    lab: the Laboratory, with more commands than the box has. panel: the panel alone.
     """
 
     def __init__(self, lab: Laboratory):
@@ -84,25 +85,28 @@ class LaboratoryBox(ipywidgets.VBox):
         super().__init__(children=[self.panel, self.bench])
 
     def run(self, progress: bool = False) -> Findings:
-        """Train until all runs are over; what they found, as a table. See Laboratory.run."""
+        """Train until all runs are over; return their findings, which a notebook shows as a table."""
         return self.lab.run(progress)
 
     def play(self) -> None:
+        """Start the processes if necessary, and let the runs advance."""
         self.lab.start().result()
 
     def pause(self) -> None:
-        """Returns when the last step has been made."""
+        """Pause all runs; return when the last step has been made."""
         self.lab.pause().result()
 
     def reset(self) -> None:
+        """Put all runs back to step 0, and end the processes."""
         self.lab.reset().result()
 
     @property
     def findings(self) -> Findings:
+        """The findings of the chosen runs; see Laboratory.findings."""
         return self.lab.findings
 
-    def rehearse(self, seconds: float = 60.0) -> None:
-        """Train for so long, or until all runs are over: for a page that shows the last picture."""
+    def prepare_picture(self, seconds: float = 60.0) -> None:
+        """Train for at most this long, so that a page without a kernel has something to show."""
         over = threading.Event()
         self.lab.subscribe(lambda lab: over.set() if lab.state in ("done", "failed") else None)
         self.play()
@@ -113,38 +117,38 @@ class LaboratoryBox(ipywidgets.VBox):
         return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
     def open(self, cell: str | None = None) -> Cockpit | None:
-        """A cockpit for one run, from where it stands; see Laboratory.session. The laboratory's own run goes its way.
+        """Return a cockpit with a copy of one run, at the run's present step; see Laboratory.session.
 
-        Without a cell it is what ipywidgets calls when a widget is made.
+        Without a cell this is the method that ipywidgets calls when a widget is made.
         """
         return super().open() if cell is None else cockpit(self.lab.session(cell))
 
     def open_beneath(self, cell: str) -> None:
-        """The same, beneath the panel, in place of the one that was there."""
+        """Open a cockpit beneath the panel, and close the one that was there."""
         with self._opening:
             opened = cockpit(self.lab.session(cell))
-            self.put_away()
+            self.close_cockpit()
             step = opened.session.snapshot().step
             words = ipywidgets.HTML(
-                f"<b>{escape(cell)}</b>, from step {step}. A run of its own: the laboratory's is not touched."
+                f"<b>{escape(cell)}</b>, from step {step}. This is a copy: the laboratory's run is not changed."
             )
-            leave = ipywidgets.Button(description="close cockpit", tooltip=f"Close the cockpit of {cell}")
-            leave.on_click(lambda _: self.put_away())
-            self.bench.children = [ipywidgets.HBox([words, leave], layout={"justify_content": "space-between"}), opened]
+            close = ipywidgets.Button(description="close cockpit", tooltip=f"Close the cockpit of {cell}")
+            close.on_click(lambda _: self.close_cockpit())
+            self.bench.children = [ipywidgets.HBox([words, close], layout={"justify_content": "space-between"}), opened]
 
-    def put_away(self) -> None:
-        """Close the cockpit beneath, if there is one."""
+    def close_cockpit(self) -> None:
+        """Close the cockpit beneath the panel, if there is one."""
         children, self.bench.children = self.bench.children, []
         for child in children:
             for part in (*getattr(child, "children", ()), child):
                 _close(part)
 
     def close(self) -> None:
-        """End the processes and take everything away."""
+        """End the processes and close all widgets."""
         if not self._closed:
             self._closed = True
             self.lab.close()
-            self.put_away()
+            self.close_cockpit()
             self.panel.close()
             _close(self.bench)
             self.layout.close()
@@ -152,7 +156,10 @@ class LaboratoryBox(ipywidgets.VBox):
 
 
 class LaboratoryPanel(Panel):
-    """What the browser shows. setup: what stays. frame: all that moves, replaced at most four times a second."""
+    """The panel of all runs.
+
+    setup: what stays the same. frame: everything that changes, replaced at most four times a second.
+    """
 
     _esm = source("laboratory", "js")
     _css = source("laboratory", "css")
@@ -162,49 +169,56 @@ class LaboratoryPanel(Panel):
     def __init__(self, lab: Laboratory, box: LaboratoryBox):
         self.lab, self.box = lab, box
         self.note = ""
-        self.opened: tuple[str, int] = ("", 0)  # the run that was opened last, and how many were before
+        self.opened: tuple[str, int] = ("", 0)  # the run that was opened last, and the number of runs opened so far
         super().__init__(setup=self._setup(), frame=self._frame())
-        lab.subscribe(self._on_news)
+        lab.subscribe(self._on_change)
 
-    # --- commands from the browser, which only give orders ---------------------------------------
+    # --- commands from the browser, passed on to the laboratory ----------------------------------
 
     def do_play(self) -> None:
+        """Let the chosen runs advance."""
         self.note = ""
-        self._watch(self.lab.start())
+        self._show_error_of(self.lab.start())
 
     def do_pause(self) -> None:
-        self._watch(self.lab.pause())
+        """Pause all runs."""
+        self._show_error_of(self.lab.pause())
 
     def do_reset(self) -> None:
+        """Put all runs back to step 0."""
         self.note = ""
-        self._watch(self.lab.reset())
+        self._show_error_of(self.lab.reset())
 
     def do_speed(self, rate: float | None = None) -> None:
-        self._watch(self.lab.limit(None if rate is None else float(rate)))
+        """Limit the steps a second of each run; None removes the limit."""
+        self._show_error_of(self.lab.limit(None if rate is None else float(rate)))
 
     def do_choose(self, tables: list[str]) -> None:
-        self._watch(self.lab.choose([name for name, row in self.lab.rows.items() if row.table in tables]))
+        """Let only the runs of these tables take part."""
+        self._show_error_of(self.lab.choose([name for name, row in self.lab.rows.items() if row.table in tables]))
 
     def do_open(self, cell: str) -> None:
+        """Open a run in a cockpit beneath the panel."""
         self.box.open_beneath(cell)
         self.opened = (cell, self.opened[1] + 1)
         self.show(frame=self._frame())
 
-    def _watch(self, future: Future) -> None:
-        """Show what becomes of an order: its error is words in the panel."""
+    def _show_error_of(self, command: Future) -> None:
+        """Show the command's error in the panel when it is done, if it has one."""
 
-        def done(future: Future) -> None:
-            if future.exception() is not None:
-                self.show(problem=f"{future.exception()}" or type(future.exception()).__name__)
+        def done(command: Future) -> None:
+            error = command.exception()
+            if error is not None:
+                self.show(problem=f"{error}" or type(error).__name__)
 
-        future.add_done_callback(done)
+        command.add_done_callback(done)
 
-    # --- pictures to the browser -----------------------------------------------------------------
+    # --- frames to the browser -------------------------------------------------------------------
 
-    def _on_news(self, lab: Laboratory) -> None:
-        """On the laboratory's thread."""
+    def _on_change(self, lab: Laboratory) -> None:
+        """Send a frame. The laboratory's thread calls this when a cell has changed."""
         if self.abandoned and lab.state in ("starting", "running"):
-            self.note = "paused, since no page showed it any more"
+            self.note = "paused, because no page showed it any more"
             lab.suspend()
         self.show(frame=self._frame())
 
@@ -235,7 +249,7 @@ class LaboratoryPanel(Panel):
             "paper": cell.row.paper,
             "total": cell.snapshot.total_steps,
             "epoch": cell.snapshot.steps_per_epoch,
-            "code": [before + '"steps": ', after],  # the number of steps goes between
+            "code": [before + '"steps": ', after],  # the browser puts the number of steps in between
         }
 
     def _frame(self) -> dict:
@@ -254,10 +268,12 @@ class LaboratoryPanel(Panel):
     # --- its end ---------------------------------------------------------------------------------
 
     def interrupted(self) -> None:
+        """Pause all runs and end the processes when the kernel is interrupted."""
         self.note = "interrupted; play goes on from here"
         self.lab.suspend()
 
     def close(self) -> None:
+        """Close the box of this panel, which closes the panel too."""
         if self.box._closed:
             super().close()
         else:
@@ -265,7 +281,7 @@ class LaboratoryPanel(Panel):
 
 
 def _close(widget: ipywidgets.Widget) -> None:
-    """With the widgets that it has made for itself."""
+    """Close a widget, and the layout and style that it has made for itself."""
     for own in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
         if own is not None:
             own.close()
@@ -281,7 +297,7 @@ def _cell_frame(cell: Cell, best: float | None) -> dict:
         "curves": _curves(s.series("loss"), s.series("std")),
         "knn": [list(check) for check in s.knn],
         "start_knn": s.start_knn,
-        "accuracy": f and f.knn,  # of all test images, as the linear probe's; `knn` is of some, while training
+        "accuracy": f and f.knn,  # on all test images, like the linear probe; `knn` is on some of them, while training
         "linear": f and f.linear,
         "random_linear": f and f.random_linear,
         "remark": words,
@@ -290,17 +306,10 @@ def _cell_frame(cell: Cell, best: float | None) -> dict:
 
 
 def _curves(loss: list[float], std: list[float]) -> dict:
-    """Both curves, averaged in blocks of so many steps that they have at most POINTS values; null where not finite."""
-    n = len(loss)
-    block = max(1, -(-n // POINTS))
-    starts = np.arange(0, n, block)
-    sizes = np.diff(np.append(starts, n))
-
-    def short(values: list[float]) -> list[float | None]:
-        means = np.add.reduceat(np.asarray(values, np.float64), starts) / sizes if n else np.empty(0)
-        return [float(f"{x:.4g}") if np.isfinite(x) else None for x in means]
-
-    return {"block": block, "loss": short(loss), "std": short(std)}
+    """Return both curves with at most POINTS values, to four digits, and the steps in a block; None if not finite."""
+    block, curves = shortened(POINTS, loss, std)
+    rounded = [[float(f"{x:.4g}") if np.isfinite(x) else None for x in curve] for curve in curves]
+    return {"block": block, "loss": rounded[0], "std": rounded[1]}
 
 
 __all__ = ["LaboratoryBox", "LaboratoryError", "LaboratoryPanel", "laboratory"]

@@ -1,43 +1,46 @@
-"""When a panel ends: its cell is run again, the kernel is interrupted, or nobody looks at it any more.
+"""The end of panels in a notebook: a cell that is run again closes its earlier panels, and an interrupt stops all runs.
 
-JupyterLab tells the kernel which cell it runs. A panel made by a cell replaces the panels that earlier runs of the
-same cell made. Outside of a notebook nothing of this happens.
+JupyterLab sends the name of the cell with each request to run it. So a panel can replace the panels that earlier runs
+of the same cell made. Outside a notebook none of this happens.
 """
 
 import weakref
+from types import FrameType
 from typing import Any, Protocol
 
 from ..runtime.omp_threads import release_helpers
 
-_panels: weakref.WeakKeyDictionary["Ending", tuple] = weakref.WeakKeyDictionary()  # panel: (cell, which run of it)
-_hooked: weakref.WeakSet = weakref.WeakSet()  # shells in which interrupts are heard
 
-
-class Ending(Protocol):
-    """A panel that can be ended from here."""
-
-    def close(self) -> None: ...
+class Endable(Protocol):
+    """A panel that can be interrupted and closed."""
 
     def interrupted(self) -> None: ...
 
+    def close(self) -> None: ...
 
-def adopt(panel: Ending) -> None:
-    """Close what an earlier run of the present cell made, and let `panel.interrupted()` hear the stop button."""
-    cell, run = _place()
+
+_panels: weakref.WeakKeyDictionary[Endable, tuple[str | None, str | None]] = weakref.WeakKeyDictionary()  # cell and run
+_hooked: weakref.WeakSet = weakref.WeakSet()  # shells whose interrupts are passed on to the panels
+
+
+def register(panel: Endable) -> None:
+    """Close the panels of earlier runs of the present cell; call `panel.interrupted()` at each interrupt from now on."""
+    cell, run = _cell_and_run()
     if cell is not None:
         for other, (its_cell, its_run) in list(_panels.items()):
             if its_cell == cell and its_run != run:
                 other.close()
     _panels[panel] = (cell, run)
-    _hear_interrupts()
+    _hook_interrupts()
 
 
-def release(panel: Ending) -> None:
-    """The panel is closed: forget it."""
+def unregister(panel: Endable) -> None:
+    """Remove a panel that is closed."""
     _panels.pop(panel, None)
 
 
 def _kernel() -> Any:
+    """Return the running IPython kernel, or None outside a notebook."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -45,8 +48,8 @@ def _kernel() -> Any:
     return getattr(get_ipython(), "kernel", None)
 
 
-def _place() -> tuple[str | None, str | None]:
-    """The cell that is being run, and which run of it this is; None where nothing tells."""
+def _cell_and_run() -> tuple[str | None, str | None]:
+    """Return the ids of the cell that is being run and of this run; None if they are unknown."""
     kernel = _kernel()
     parent = kernel.get_parent("shell") if kernel is not None else None
     if not parent:
@@ -54,18 +57,18 @@ def _place() -> tuple[str | None, str | None]:
     return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
 
 
-def _hear_interrupts() -> None:
-    """Tell every panel when the user interrupts the kernel: in the middle of a cell, or between two.
+def _hook_interrupts() -> None:
+    """Have all panels interrupted when the user interrupts the kernel, within a cell or between two cells.
 
-    Within a cell the interrupt is a KeyboardInterrupt, which IPython's result shows afterwards. Between two cells
-    ipykernel ignores it: it sets the handler back to `saved_sigint_handler` after each cell, so that is where ours goes.
+    Within a cell the interrupt is a KeyboardInterrupt, which is found in IPython's result afterwards. Between two cells
+    ipykernel ignores it: after each cell it sets the handler back to `saved_sigint_handler`, so ours replaces that.
     """
     kernel = _kernel()
     shell = getattr(kernel, "shell", None)
     if shell is None:
         return
 
-    def between_cells(_number: int, _frame: object) -> None:
+    def between_cells(_number: int, _frame: FrameType | None) -> None:
         interrupt_all()
 
     kernel.saved_sigint_handler = between_cells
@@ -74,7 +77,7 @@ def _hear_interrupts() -> None:
     _hooked.add(shell)
 
     def after_cell(result: Any) -> None:
-        release_helpers()  # so that the runs of the panels go on at full speed
+        release_helpers()  # so that the panels' runs go on at full speed
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             interrupt_all()
 
@@ -82,5 +85,6 @@ def _hear_interrupts() -> None:
 
 
 def interrupt_all() -> None:
+    """Interrupt every panel."""
     for panel in list(_panels):
         panel.interrupted()

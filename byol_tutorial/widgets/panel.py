@@ -1,11 +1,12 @@
-"""Panel: what all live panels have in common. One anywidget each; commands come in, pictures go out.
+"""Panel: the base class of all live panels. Each panel is one anywidget that receives commands and sends pictures.
 
-Browser → Python: custom messages {"do": NAME, ...}, answered by the method do_NAME. Never traits, for two
-threads that set traits of one widget disturb each other: JupyterLab delivers messages on a thread of its own.
-Python → browser: traits, set by `show` alone, which has a lock.
+From the browser to Python: custom messages {"do": NAME, ...}, carried out by the method do_NAME. Traits are not used
+in this direction, because JupyterLab delivers messages on a separate thread, and two threads that set traits of one
+widget disturb each other.
+From Python to the browser: traits, set only by `show`, which has a lock.
 
-A panel's code in the browser is common.js followed by its own file, one ES module with a `render` function.
-The same module is shown without a kernel by static.py.
+A panel's code in the browser is common.js followed by the panel's file: one ES module with a `render` function. Pages
+without a kernel use the same module; see static.py.
 """
 
 import sys
@@ -19,47 +20,47 @@ import traitlets
 from . import lifecycle
 from .static import as_page, bundle
 
-AWAY = 180.0  # seconds without a sign of life after which nobody is looking; hidden tabs give one a minute
-LEFT = 10.0  # the same, after the page said that it is closing; another page may still be open
+AWAY = 180.0  # seconds without a "ping" after which no page shows the panel; hidden tabs send one a minute
+LEFT = 10.0  # the same after a page has sent "left"; another page may still be open
 
 
 class Panel(anywidget.AnyWidget):
-    """A widget whose commands are methods do_NAME(**arguments), and whose errors are words in the panel.
+    """A widget whose commands are methods do_NAME(**arguments), and that shows their errors in the panel.
 
     In a notebook it replaces the panels that earlier runs of its cell made; see lifecycle.py.
 
-    problem: what went wrong last, for the learner; "" when nothing did.
+    problem: the message of the last error, or "".
     """
 
     problem = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, **traits: Any):
+    def __init__(self, **traits: object):
         self._lock = threading.RLock()
         self._ended = False
-        self._away_at: float | None = None  # when nobody is looking any more; None: nobody ever has
+        self._away_at: float | None = None  # when the panel counts as abandoned; None before the first ping
         super().__init__(**traits)
-        # ipykernel from 7.4 sends a page's messages to the shell from which the panel last spoke. A run's thread speaks
-        # for the main shell, and there messages would wait for the end of a running cell: let the page choose.
+        # From 7.4 on, ipykernel sends a page's messages to the shell from which the panel last sent something. A run's
+        # thread sends from the main shell, where messages would wait until a running cell ends. So the page chooses.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda _data, asked: asked
         self.on_msg(lambda _widget, content, _buffers: self.command(content))
-        lifecycle.adopt(self)
+        lifecycle.register(self)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
 
     def show(self, **traits: object) -> None:
-        """Set traits, from any thread. Bytes arrive in the browser as one DataView each."""
+        """Set traits, from any thread. The browser receives bytes as a DataView."""
         with self._lock:
             for name, value in traits.items():
                 setattr(self, name, value)
 
     def command(self, content: dict) -> None:
-        """Carry out a message from the browser; what it raises is shown and not raised again."""
+        """Carry out a message from the browser. An error is shown in the panel and not raised."""
         arguments = dict(content)
         name = arguments.pop("do", None)
-        if name == "ping":  # is anybody there?
+        if name == "ping":  # the page asks whether the kernel answers
             self._away_at = time.monotonic() + AWAY
             self.send({"pong": True})
             return
@@ -77,22 +78,22 @@ class Panel(anywidget.AnyWidget):
 
     @property
     def abandoned(self) -> bool:
-        """Whether there was a page that showed this panel, and is none any more."""
+        """Whether a page showed this panel earlier and none shows it now."""
         return self._away_at is not None and time.monotonic() > self._away_at
 
     def interrupted(self) -> None:
-        """The kernel was interrupted; a panel with a thread ends it here."""
+        """Stop what the panel runs, because the kernel was interrupted. A panel with a thread overrides this."""
 
     def end(self) -> None:
-        """The panel is being closed; a panel with a thread ends it here. Called once."""
+        """End what the panel runs, because the panel is closed; called once. A panel with a thread overrides this."""
 
     def close(self) -> None:
-        """End what the panel has running, and take it off the page. Once closed, it stays so."""
+        """End what the panel runs, and remove the panel from the page. Closing it again does nothing."""
         with self._lock:
             ended, self._ended = self._ended, True
-        # when Python itself is ending, widgets are closed too, and no thread can be started or joined any more
+        # At Python's end widgets are closed too, but then no thread can be started or joined any more.
         if not ended and not sys.is_finalizing():
-            lifecycle.release(self)
+            lifecycle.unregister(self)
             self.end()
-            self.layout.close()  # a widget of its own, which would stay
+            self.layout.close()  # a separate widget, which would remain
         super().close()

@@ -1,13 +1,12 @@
 """The phase plane: why a predictor and a little weight decay keep BYOL from collapsing, and when they do not.
 
 Tian et al. 2021 (arXiv 2102.06810): in a linear BYOL the predictor's eigenspace aligns with that of the correlation
-of its input. From then on each direction moves alone, with the predictor's eigenvalue p and the correlation s:
+of its input. From then on each direction changes independently, by the predictor's eigenvalue p and the correlation s:
 
     dp/dt = α s (τ̂ − (1 + σ²) p) − η p
     ds/dt = 2 p s (τ̂ − (1 + σ²) p) − 2 η s
 
-Everything is computed in the browser: it needs no kernel. See dynamics.js, which computes,
-and phase.js, which draws.
+Everything is computed in the browser, so the panel needs no kernel: dynamics.js computes, and phase.js draws.
 """
 
 import math
@@ -29,22 +28,22 @@ def phase_plane(
     noise: float = 0.1,
     start: tuple[float, float] = (0.05, 0.15),
 ) -> "PhasePlane":
-    """Tian et al.'s dynamics of one direction: field, fixed points, basin of collapse, and the way of one start.
+    """Make a panel of Tian et al.'s dynamics of one direction: field, fixed points, basin of collapse, one trajectory.
 
-    >>> bt.widgets.phase_plane(eta=0.3)         # shows itself as a cell's last line
+    >>> bt.widgets.phase_plane(eta=0.3)         # shown as a cell's last line
 
     Args:
-        tau: τ̂, the size of the target's weights beside the online network's, in [0.05, 1]. Not BYOL's decay rate τ:
-            that decides how far the target lags behind while the weights grow.
+        tau: τ̂, the size of the target's weights relative to the online network's, in [0.05, 1]. It is not BYOL's decay
+            rate τ, which decides how far the target lags behind while the weights grow.
         eta: η, weight decay, in [0, 0.4].
         alpha: α, the predictor's learning rate relative to the network's, in [0.1, 10].
         noise: σ², the variance that the augmentations add, in [0, 2].
-        start: p in [−0.4, 1.4] and s in [0, 10].
+        start: the trajectory's start, p in [−0.4, 1.4] and s in [0, 10].
 
     Raises:
         UserError: a value out of its range.
 
-    Accessible names, for whoever drives the panel by them: region "Phase plane of BYOL's predictor"; group "presets";
+    Accessible names, for tests and assistive technology: region "Phase plane of BYOL's predictor"; group "presets";
     sliders "τ̂, target / online", "η, weight decay", "α, predictor's rate", "σ², noise of the views", "time t" and
     "start point: arrow keys move p and s"; buttons "keep this trajectory" and "clear the kept trajectories".
     """
@@ -60,7 +59,7 @@ def phase_plane(
 
 
 class PhasePlane(Panel):
-    """See `phase_plane`. Its traits say how it begins; what the learner does with it stays in the browser."""
+    """The panel of the dynamics; see `phase_plane`. Its traits hold the first values; changes stay in the browser."""
 
     _esm = source("dynamics", "js") + "".join(script(name) for name in ("marks.js", "phase.js"))
     _css = source("phase", "css")

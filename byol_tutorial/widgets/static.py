@@ -1,9 +1,9 @@
-"""Panels in a page without kernel and network: the same ES module, the traits as they are now, a stand-in for the model.
+"""Panels in a page without kernel and network: the same ES module, the present traits, and a substitute for the model.
 
-A fragment of HTML has three parts: a place with the panel's traits (JSON), the sources it names by their digest (its
-module, and traits that are bytes, in base64), and static.js, which brings them together. Equal sources may stand in a
-page once: a caller that writes a page keeps count, and the book takes out what its cells brought twice. A fragment is
-the same for the same traits, so a book that is built twice does not change.
+A fragment of HTML has three parts: a place with the panel's traits (JSON); the sources, which the place names by their
+digests (the panel's module, and traits that are bytes, in base64); and static.js, which brings them together. A page
+needs equal sources only once: `shipped` lists those that the page already has, and the book removes those that its
+cells brought twice. Equal traits give equal fragments, so a book that is built twice does not change.
 """
 
 import base64
@@ -22,21 +22,21 @@ from ..config.errors import CheckpointError, UserError
 from ..runtime.files import write_atomically
 from .assets import script
 
-OTHERS = {"layout", "tabbable", "tooltip"}  # traits of every widget, which no panel reads
+OTHERS = {"layout", "tabbable", "tooltip"}  # traits that every widget has and no panel reads
 
 
 def static_html(panel: Widget, height: int | None = None, shipped: set[str] | None = None) -> str:
-    """A panel as it stands, as a self-contained fragment of HTML. Any number of them may stand in one page.
+    """Return a panel as it is now, as a self-contained fragment of HTML. A page may hold any number of them.
 
     >>> display(HTML(static_html(bt.widgets.phase_plane())))
 
-    A panel that needs a kernel shows its last picture, and says how to run it.
+    A panel that needs a kernel shows its last picture, and a sentence on how to run it.
 
     Args:
-        panel: a panel of this package, or a box of them.
-        height: pixels to keep free while the page loads, so that nothing below it jumps.
-        shipped: sources that the page has already. Give the same set for all panels of one page, and each module, and
-            equal bytes, are in it once. Default: the fragment brings its own.
+        panel: a panel of this package, or a box of panels.
+        height: pixels to reserve while the page loads, so that nothing below the panel moves.
+        shipped: the sources that the page has already; new ones are added. Give the same set for all panels of one
+            page, so that the page holds each module and equal bytes once. Default: the fragment brings all sources.
 
     Raises:
         UserError: something that is not a panel.
@@ -61,25 +61,25 @@ def static_html(panel: Widget, height: int | None = None, shipped: set[str] | No
 
 
 def as_page() -> bool:
-    """Whether notebooks show panels as a page without kernel has them: where BYOL_STATIC is set, as the book's build does."""
+    """Return whether notebooks show panels as pages without kernel do: BYOL_STATIC is set when the book is built."""
     return bool(os.environ.get("BYOL_STATIC"))
 
 
-def bundle(panel: AnyWidget) -> dict[str, str]:
-    """What a cell's output holds then: a panel that needs a kernel has been used a little, to have a picture."""
+def bundle(panel: Widget) -> dict[str, str]:
+    """Return the cell's output for such a page. A panel that needs a kernel first runs a little, to have a picture."""
     for one in (panel, *_panels(panel)):
-        if hasattr(one, "rehearse"):
-            one.rehearse()
+        if hasattr(one, "prepare_picture"):
+            one.prepare_picture()
             break
     return {"text/html": static_html(panel), "text/plain": f"{type(panel).__name__}"}
 
 
 def save_html(panels: Widget | Iterable[Widget], path: str | Path, title: str = "byol_tutorial") -> None:
-    """Write a page that shows one panel, or several below each other. It opens from a disk, without kernel or network.
+    """Write a page that shows one panel, or several below each other. It can be opened without kernel or network.
 
     Raises:
         UserError: something that is not a panel.
-        CheckpointError: the file cannot be written; what was there is as before.
+        CheckpointError: the file cannot be written; a file that existed there is unchanged.
     """
     shipped: set[str] = set()
     panels = panels if isinstance(panels, Iterable) else [panels]
@@ -124,12 +124,12 @@ def _traits(panel: AnyWidget) -> dict:
 
 
 def _json(value: object) -> str:
-    """JSON that may stand in a script element: without "<"."""
+    """Return JSON for a script element: it contains no "<"."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
 def _source(value: object, sources: dict[str, str]) -> str:
-    """The name under which `sources` has the value from now on."""
+    """Add the value to `sources`, and return its name there."""
     text = _json(value)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     sources[name] = text
@@ -137,7 +137,7 @@ def _source(value: object, sources: dict[str, str]) -> str:
 
 
 def _plain(value: object, sources: dict[str, str]) -> object:
-    """The value as JSON can hold it: bytes are a source, {"bytes": its name}."""
+    """Return the value in a form that JSON has: bytes become a source and {"bytes": its name}."""
     if isinstance(value, bytes | bytearray | memoryview):
         return {"bytes": _source(base64.b64encode(value).decode(), sources)}
     if isinstance(value, dict):

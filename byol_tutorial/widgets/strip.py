@@ -1,10 +1,11 @@
 """The augmentation strip: one operation at a time, at every strength, drawn beforehand.
 
-The pictures are the library's own views (augment.Views), so the strip cannot differ from what training sees. All of
-them are one image: it works in a static page.
+The pictures are made by augment.Views, so the strip shows exactly the views that training uses. All pictures are parts
+of one image, so the strip also works in a static page.
 """
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ from ..data.image_set import ImageSet
 from .assets import source
 from .panel import Panel
 
-LEVELS = 9  # strengths of an operation, the first is none
-MOST, LARGEST = 8, 96  # pictures, and their side in pixels, at most
-NONE: dict[str, Any] = {"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip_p": 0.0, "jitter_p": 1.0, "brightness": 0.0,
-        "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "grayscale_p": 0.0, "blur_p": 0.0, "solarize_p": 0.0}  # fmt: skip
+LEVELS = 9  # strengths of an operation; the first is none
+MOST, LARGEST = 8, 96  # largest number of pictures, and their largest side in pixels
+NONE: dict[str, Any] = {  # no operation changes anything
+    "crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip_p": 0.0, "jitter_p": 1.0, "brightness": 0.0,
+    "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "grayscale_p": 0.0, "blur_p": 0.0, "solarize_p": 0.0,
+}  # fmt: skip
 
-# operation: what its strength means, from 0 to the last, and the fields of Config that it sets
-OPERATIONS = {
+# operation: what its strength means, the strength's first and last value, and the fields of Config that it sets
+OPERATIONS: dict[str, tuple[str, tuple[float, float], Callable[[float], dict[str, Any]]]] = {
     "random resized crop": ("smallest area", (1.0, 0.08), lambda x: {"crop_area": (x, 1.0), "crop_ratio": (0.75, 4 / 3) if x < 1 else (1.0, 1.0)}),
     "brightness": ("factor in 1 ±", (0.0, 0.8), lambda x: {"brightness": x}),
     "contrast": ("factor in 1 ±", (0.0, 0.8), lambda x: {"contrast": x}),
@@ -39,20 +42,21 @@ OPERATIONS = {
 
 
 def strip(images: ImageSet, count: int = 8, seed: int = 0) -> "Strip":
-    """Two views of each of some images, under one operation of your choice, with a slider for its strength.
+    """Make a panel of two views of each image under one operation, with a slider for the operation's strength.
 
     >>> bt.widgets.strip(bt.load("shapes"))
 
-    The random numbers stay the same while the slider moves, so one sees what the strength does and not another draw.
+    The random numbers stay the same while the slider moves, so that only the effect of the strength is seen.
 
     Args:
         images: the first `count` are shown.
-        count: 1 to 8.
+        count: how many, 1 to 8.
+        seed: of the random numbers.
 
     Raises:
-        UserError: a count that is not allowed; images larger than 96 pixels a side.
+        UserError: a count that is not allowed, or images larger than 96 pixels a side.
 
-    Accessible names, for whoever drives the panel by them: region "Augmentation strip"; choice "operation"; slider
+    Accessible names, for tests and assistive technology: region "Augmentation strip"; choice "operation"; slider
     "strength"; images "Image and its two views ...".
     """
     if not 1 <= count <= min(MOST, len(images)):
@@ -64,7 +68,10 @@ def strip(images: ImageSet, count: int = 8, seed: int = 0) -> "Strip":
 
 
 class Strip(Panel):
-    """See `strip`. about: names and numbers. sheet: WebP without loss, a row of tiles for each operation and level."""
+    """The panel of one operation; see `strip`.
+
+    about: names and numbers. sheet: lossless WebP, a row of tiles for each operation and level.
+    """
 
     _esm = source("strip", "js")
     _css = source("strip", "css")
@@ -88,31 +95,32 @@ class Strip(Panel):
 
 
 def config_of(operation: str, level: int) -> Config:
-    """This operation alone, at level 0 (none) to LEVELS − 1."""
+    """Return a Config with this operation alone, at a level from 0 (none) to LEVELS − 1."""
     _, ends, fields = OPERATIONS[operation]
     return Config(**(NONE | fields(float(np.linspace(*ends, LEVELS)[level]))))
 
 
 def tiles(images: torch.Tensor, seed: int, operation: str, level: int) -> np.ndarray:
-    """Both views of uint8 images (n, 3, s, s) as one row: uint8 (s, 2 n s, 3)."""
+    """Return both views of uint8 images (n, 3, s, s) as one row: uint8 (s, 2 n s, 3)."""
     views = Views(config_of(operation, level), (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(seed))
     both = torch.stack(views(images), dim=1)  # (n, 2, 3, s, s)
     return as_row(both.flatten(0, 1))
 
 
 def originals_row(images: torch.Tensor, size: int) -> np.ndarray:
-    """The images themselves, each where its first view will be: uint8 (size, 2 n size, 3)."""
+    """Return the images themselves as a row, each in the column of its first view: uint8 (size, 2 n size, 3)."""
     views = Views(Config(**NONE, view_size=size), (0.0,) * 3, (1.0,) * 3)(images)
     return as_row(torch.stack(views, dim=1).flatten(0, 1))
 
 
 def as_row(pictures: torch.Tensor) -> np.ndarray:
-    """float (n, 3, s, s) in [0, 1] side by side: uint8 (s, n s, 3)."""
+    """Return pictures, float (n, 3, s, s) in [0, 1], side by side: uint8 (s, n s, 3)."""
     rounded = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(2, 0, 3, 1).flatten(1, 2).numpy()
 
 
 def webp(sheet: np.ndarray) -> bytes:
+    """Return a picture, uint8 (H, W, 3), as lossless WebP."""
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "WEBP", lossless=True)
     return buffer.getvalue()

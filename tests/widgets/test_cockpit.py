@@ -1,4 +1,4 @@
-"""The cockpit without a browser: commands reach the session, frames tell what it does, nothing stays behind."""
+"""The cockpit without a browser: commands reach the session, frames hold its state, and nothing is left behind."""
 
 import gc
 import os
@@ -14,7 +14,10 @@ import byol_tutorial as bt
 from byol_tutorial.config.config import FIELDS, LIVE
 from byol_tutorial.config.errors import SessionError
 from byol_tutorial.config.fields import METHODS
-from byol_tutorial.widgets.cockpit import CONTROLS, PRESETS, QUESTIONS, Cockpit, _blocks, cockpit, judged
+from byol_tutorial.live.curves import shortened
+from byol_tutorial.widgets.cockpit import Cockpit, cockpit
+from byol_tutorial.widgets.cockpit.controls import BYOL_PRESETS, CONTROLS
+from byol_tutorial.widgets.cockpit.predictions import QUESTIONS, outcomes
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
 WAIT = 60
@@ -32,8 +35,8 @@ def panel(images):
     panel.close()
 
 
-def say(panel, **message):
-    """A message from the browser, and what became of it: orders are carried out in order, so one more waits for all."""
+def send(panel, **message):
+    """Send a message as the browser does, and wait until it is carried out. One more command waits for all before."""
     panel.command(message)
     panel.session.change().result(WAIT)
 
@@ -46,15 +49,15 @@ def arrays(frame):
 
 
 def test_play_pause_step_and_reset(panel):
-    say(panel, do="play")
+    send(panel, do="play")
     assert panel.frame["state"] == "running"
-    say(panel, do="pause")
+    send(panel, do="pause")
     assert panel.frame["state"] == panel.session.state == "paused"
     step = panel.session.snapshot().step
-    say(panel, do="step", n=1)
+    send(panel, do="step", n=1)
     panel.session.run(steps=1)
     assert panel.frame["step"] > step
-    say(panel, do="reset")
+    send(panel, do="reset")
     assert (panel.frame["state"], panel.frame["step"]) == ("idle", 0)
 
 
@@ -72,7 +75,7 @@ def test_every_control_changes_the_config_or_begins_anew(images, method, name):
         spec["kind"], lambda: (spec["low"] + spec["high"]) / 3
     )()
     panel.session.run(steps=2)
-    say(panel, do="change", name=name, value=value)
+    send(panel, do="change", name=name, value=value)
     assert panel.problem == ""
     now = getattr(panel.session.config, name)
     now = now[0] if isinstance(now, tuple) else now
@@ -94,8 +97,8 @@ def test_a_method_has_the_controls_presets_and_questions_that_mean_something_in_
         assert [c["name"] for c in panel.setup["controls"]] == [name for m, name in EACH if m == method]
         assert list(panel.setup["questions"]) == [q for q in QUESTIONS if q != "loss" or method == "byol"]
         for name in panel.setup["presets"]:
-            say(panel, do="preset", name=name, prediction={"knn": "stays near it"})
-            say(panel, do="pause")
+            send(panel, do="preset", name=name, prediction={"knn": "stays near it"})
+            send(panel, do="pause")
             assert panel.problem == ""
             assert panel.frame["name"] == name
             expected = bt.preset(method if method != "byol" else "shapes", **TINY).replace(**panel.presets[name])
@@ -105,7 +108,7 @@ def test_a_method_has_the_controls_presets_and_questions_that_mean_something_in_
 
 
 def test_the_crop_slider_moves_the_smallest_area_alone(panel):
-    say(panel, do="change", name="crop_area", value=0.3)
+    send(panel, do="change", name="crop_area", value=0.3)
     assert panel.session.config.crop_area == (0.3, 1.0)
 
 
@@ -121,16 +124,16 @@ def test_the_crop_slider_moves_the_smallest_area_alone(panel):
         ({"do": "step", "n": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_is_said_in_the_panel_and_changes_nothing(panel, message, words):
+def test_a_bad_command_shows_an_error_and_changes_nothing(panel, message, words):
     before = panel.session.config
-    say(panel, **message)
+    send(panel, **message)
     assert words in panel.problem
     assert panel.session.config == before
-    say(panel, do="change", name="tau_base", value=0.5)
+    send(panel, do="change", name="tau_base", value=0.5)
     assert panel.problem == ""  # and it goes with the next command
 
 
-def test_a_failing_run_is_said_in_the_panel(panel):
+def test_a_failing_run_shows_its_error(panel):
     def broken():
         raise MemoryError("no more room")
 
@@ -142,27 +145,27 @@ def test_a_failing_run_is_said_in_the_panel(panel):
 
 
 def test_undo_gives_the_control_its_value_back(panel):
-    say(panel, do="change", name="tau_base", value=0.5)
+    send(panel, do="change", name="tau_base", value=0.5)
     assert panel.frame["values"]["tau_base"] == 0.5
-    say(panel, do="undo")
+    send(panel, do="undo")
     assert panel.frame["values"]["tau_base"] == 0.95
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", BYOL_PRESETS)
 def test_a_preset_is_the_first_config_with_one_change(panel, name):
-    say(panel, do="change", name="tau_base", value=0.5)
-    say(panel, do="preset", name=name)
-    assert panel.session.snapshot().first_config == bt.Config(**TINY).replace(**PRESETS[name])
-    say(panel, do="pause")
+    send(panel, do="change", name="tau_base", value=0.5)
+    send(panel, do="preset", name=name)
+    assert panel.session.snapshot().first_config == bt.Config(**TINY).replace(**BYOL_PRESETS[name])
+    send(panel, do="pause")
     assert panel.frame["name"] == name
-    say(panel, do="change", name="hue", value=0.1)
+    send(panel, do="change", name="hue", value=0.1)
     panel.session.run(steps=1)
     assert panel.frame["name"] == f"{name}, changed"
 
 
 def test_a_preset_keeps_the_seed(panel):
-    say(panel, do="change", name="seed", value=7)
-    say(panel, do="preset", name="no predictor")
+    send(panel, do="change", name="seed", value=7)
+    send(panel, do="preset", name="no predictor")
     assert panel.session.config.seed == 7
 
 
@@ -184,7 +187,7 @@ def test_the_frame_holds_the_history(panel):
 
 def test_the_code_of_the_frame_rebuilds_the_run(panel, images):
     panel.session.run(steps=3)
-    say(panel, do="change", name="predictor", value="identity")
+    send(panel, do="change", name="predictor", value="identity")
     panel.session.run(steps=3)
     text = panel.frame["code"].removeprefix("session = bt.rebuild('").removesuffix("')")
     with bt.rebuild(text, *images, device="cpu") as again:
@@ -194,7 +197,7 @@ def test_the_code_of_the_frame_rebuilds_the_run(panel, images):
 def test_the_run_before_stays_as_pale_curves(panel):
     panel.session.run(steps=5)
     loss = arrays(panel.frame)[1].tolist()
-    say(panel, do="preset", name="no predictor")
+    send(panel, do="preset", name="no predictor")
     assert np.frombuffer(panel.before["curves"], np.float32).reshape(3, -1)[1].tolist() == loss
     assert (panel.before["name"], panel.before["step"]) == ("your settings", 5)
 
@@ -214,12 +217,13 @@ def test_a_projection_that_collapses_meets_in_one_point_of_the_map(images):
 
 def test_long_curves_are_averaged_in_blocks():
     loss, std = list(np.random.default_rng(0).random(5003)), list(range(5003))
-    steps, mean, line = _blocks(loss, std)
+    length, (steps, mean, line) = shortened(800, range(1, 5004), loss, std)
+    assert length == 7
     assert len(steps) <= 800
     sizes = np.diff(np.append(np.arange(0, 5003, 7), 5003))
     assert (mean * sizes).sum() == pytest.approx(sum(loss))
     assert line.tolist() == pytest.approx((steps - 1).tolist())
-    assert all(len(x) == 0 for x in _blocks([], []))
+    assert shortened(800, [], [])[1].shape == (2, 0)
 
 
 def test_frames_are_few_while_only_steps_happen(panel, monkeypatch):
@@ -238,13 +242,13 @@ def test_frames_are_few_while_only_steps_happen(panel, monkeypatch):
 
 def test_a_prediction_is_shown_beside_the_outcome(panel):
     guess = {"loss": QUESTIONS["loss"][1][2], "spread": QUESTIONS["spread"][1][0], "knn": "", "nonsense": "x"}
-    say(panel, do="preset", name="healthy", prediction=guess)
+    send(panel, do="preset", name="healthy", prediction=guess)
     panel.session.run()
     outcome = panel.frame["outcome"]
     assert set(outcome) == {"loss", "spread"}
     assert outcome["loss"]["guess"] == "does not fall"
     assert outcome["loss"]["seen"] in QUESTIONS["loss"][1]
-    say(panel, do="reset")
+    send(panel, do="reset")
     assert panel.frame["outcome"] is None
 
 
@@ -270,8 +274,8 @@ def fake(loss, std, start_knn, knn):
 )
 def test_outcomes_in_words(run, answers):
     expected = {key: QUESTIONS[key][1][i] for key, i in zip(("loss", "spread", "knn"), answers, strict=True)}
-    assert judged(run) == expected
-    assert "loss" not in judged(fake([1.0] * 20, [1.0] * 20, None, 0.1))
+    assert outcomes(run) == expected
+    assert "loss" not in outcomes(fake([1.0] * 20, [1.0] * 20, None, 0.1))
 
 
 # --- life ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The augmentation explorer without a browser: what it says, shows, accepts and refuses, and how it keeps up."""
+"""The augmentation explorer without a browser: what it shows, accepts and refuses, and that it shows the newest."""
 
 import threading
 from contextlib import contextmanager
@@ -91,7 +91,7 @@ def test_chain_and_pairs_are_the_views(panel, form):
             torch.testing.assert_close(pictures[:18], steps, rtol=0, atol=half)
 
 
-def test_words_and_crop_belong_to_the_pictures(panel):
+def test_texts_and_crop_belong_to_the_pictures(panel):
     panel.go(index=4, seed=11, pair=3)
     drawn = Views(panel.config, generator=torch.Generator().manual_seed(11)).draw(8, 32, 32)
     for side, (row, way) in enumerate(zip(panel.chain["rows"], panel.stages().values(), strict=True)):
@@ -130,7 +130,7 @@ def test_thumbs_are_the_pictures_around_the_one_shown(panel, images):
     np.testing.assert_array_equal(pixels, images.images[288:300].permute(0, 2, 3, 1).numpy())
 
 
-def test_bars_are_the_shares(panel):
+def test_bars_show_the_shares(panel):
     panel.set(jitter_p=0.0, grayscale_p=0.0)
     rows = {row["name"]: row for row in panel.bars["rows"]}
     assert list(rows) == ["hue", "brightness", "position", "scale", "shape"] == list(panel.shared)
@@ -333,7 +333,7 @@ def test_a_message_sets_and_answers_with_its_stamp(panel):
     assert panel.pictures != before
 
 
-def test_what_cannot_be_is_said_in_words_and_the_last_picture_stays(panel):
+def test_a_bad_setting_shows_an_error_and_the_last_picture_stays(panel):
     panel.command({"do": "set", "stamp": "1", "crop_area": [0.7, 1.0]})
     finished(panel)
     config, pictures = panel.config, panel.pictures
@@ -344,7 +344,7 @@ def test_what_cannot_be_is_said_in_words_and_the_last_picture_stays(panel):
     assert panel.settings["values"]["crop_area"] == [0.7, 0.5]  # the controls stay as the learner left them
     assert panel.settings["stamp"] == "2"
 
-    panel.command({"do": "another"})  # something else works meanwhile, and the words stay
+    panel.command({"do": "another"})  # other commands work meanwhile, and the error stays
     finished(panel)
     assert "exchange them" in panel.problem
     assert panel.pictures != pictures
@@ -356,11 +356,11 @@ def test_what_cannot_be_is_said_in_words_and_the_last_picture_stays(panel):
     assert panel.config == bt.preset("shapes", crop_area=(0.4, 0.5), hue=0.0)
 
 
-def test_a_recipe_or_a_cell_mends_what_the_controls_could_not(panel):
-    for mend in (lambda: panel.command({"do": "recipe", "name": PAPER}), lambda: panel.set(hue=0.1)):
+def test_a_recipe_or_a_cell_removes_the_error_of_a_bad_setting(panel):
+    for repair in (lambda: panel.command({"do": "recipe", "name": PAPER}), lambda: panel.set(hue=0.1)):
         panel.command({"do": "set", "crop_area": [0.7, 0.5]})
         assert panel.problem
-        mend()
+        repair()
         assert panel.problem == ""
         assert tuple(panel.settings["values"]["crop_area"]) == panel.config.crop_area
 
@@ -378,7 +378,7 @@ def test_a_recipe_or_a_cell_mends_what_the_controls_could_not(panel):
         {},
     ],
 )
-def test_nonsense_is_answered_in_words(panel, message):
+def test_nonsense_shows_an_error(panel, message):
     before = panel.config, panel.scene
     panel.command(message)
     finished(panel)
@@ -386,7 +386,7 @@ def test_nonsense_is_answered_in_words(panel, message):
     assert (panel.config, panel.scene.index) == (before[0], before[1].index)
 
 
-def test_an_error_while_computing_is_said_and_the_next_command_works(panel, monkeypatch):
+def test_an_error_while_computing_is_shown_and_the_next_command_works(panel, monkeypatch):
     pictures = panel.pictures
     with monkeypatch.context() as patch:
         patch.setattr(type(panel.scene), "packed", lambda scene: 1 / 0)
@@ -400,7 +400,7 @@ def test_an_error_while_computing_is_said_and_the_next_command_works(panel, monk
     assert panel.pictures != pictures
 
 
-# --- keeping up ---------------------------------------------------------------------------------
+# --- newest first -------------------------------------------------------------------------------
 
 
 def test_of_many_messages_only_the_newest_is_computed(panel, monkeypatch):
@@ -415,8 +415,8 @@ def test_of_many_messages_only_the_newest_is_computed(panel, monkeypatch):
     torch.testing.assert_close(shown(panel)[18:26], views_of(panel)[0], rtol=0, atol=0.5 / 255 + 1e-4)
 
 
-def test_a_picture_that_became_old_on_the_way_is_dropped(panel, monkeypatch):
-    """A newer wish comes while one is computed: its picture is never shown, nor are its bars computed."""
+def test_a_picture_of_a_replaced_scene_is_dropped(panel, monkeypatch):
+    """A newer command comes while a picture is computed: the old picture is not shown, its bars are not computed."""
     seen, measured = [], []
     panel.observe(lambda change: seen.append(panel.scene.seed), names="pictures")
     packed, bars = type(panel.scene).packed, panel._bars

@@ -1,4 +1,4 @@
-"""The film's buffers hold what the recording says, and its pictures are where the browser looks for them."""
+"""The film's buffers hold the recording's numbers, and its pictures are where the browser looks for them."""
 
 import io
 
@@ -86,12 +86,12 @@ def test_it_goes_into_a_page_as_it_is():
     panel.close()
 
 
-def test_something_else_than_a_recording_is_said():
+def test_something_else_than_a_recording_is_refused():
     with pytest.raises(UserError, match="recording=list"):
         film([1, 2])
 
 
-def test_a_hue_is_shown_as_what_it_is():
+def test_a_hue_has_its_own_colour():
     """The colour of each bin has the direction of colour (chroma) of a picture drawn with that hue."""
     circle = film(recording()).about["circles"]["hue"]
     n = len(circle)
@@ -107,7 +107,7 @@ def test_a_hue_is_shown_as_what_it_is():
     assert torch.cosine_similarity(line, ours).min() > 0.995
 
 
-def test_all_frames_are_turned_together_to_lie_down():
+def test_all_frames_are_rotated_together_to_be_wider_than_tall():
     """Distances within and between frames keep their ratios, and the widest direction is across."""
     g = torch.Generator().manual_seed(1)
     tall = torch.randn(4, 30, 2, generator=g) * torch.tensor([0.2, 3.0]) + torch.tensor([5.0, -40.0])

@@ -1,4 +1,4 @@
-"""Panels in a real kernel: a cell run again replaces its panel, an interrupt ends the run, a shutdown ends the process."""
+"""Panels in a real kernel: a cell run again replaces its panel; interrupts pause runs; a shutdown ends the process."""
 
 import os
 import time
@@ -17,7 +17,7 @@ config = bt.Config(width=4, hidden_dim=16, projection_dim=8, batch_size=8, epoch
 
 
 class Kernel:
-    """Runs cells as JupyterLab does: the front end names the cell."""
+    """A kernel that runs cells as JupyterLab does: each request names its cell."""
 
     def __init__(self):
         self.manager = KernelManager(kernel_name="python3")
@@ -33,7 +33,7 @@ class Kernel:
         return message["header"]["msg_id"]
 
     def result(self, number: str) -> str:
-        """What the cell printed, and the name of its error if it had one."""
+        """Return what the cell printed, and the name of its error if it had one."""
         text, end = "", time.monotonic() + WAIT
         while time.monotonic() < end:
             message = self.client.get_iopub_msg(timeout=WAIT)
@@ -69,12 +69,12 @@ panel = cockpit(config, train, test)
 panel.session.start().result(60)
 print(panel.session.state)
 """
-# waits on the session's own news, not on the clock
+# waits for a snapshot of the session, not for the clock
 STANDS = """
 seen = threading.Event()
-leave = panel.session.subscribe(lambda s: s.state != "running" and seen.set())
+unsubscribe = panel.session.subscribe(lambda s: s.state != "running" and seen.set())
 print(panel.session.state != "running" or seen.wait(60), panel.session.state)
-leave()
+unsubscribe()
 """
 
 
@@ -87,7 +87,7 @@ def test_a_cell_run_again_replaces_its_panel(kernel):
     assert kernel.run("bt.widgets.lifecycle.interrupt_all()") == ""
 
 
-def test_two_panels_of_one_cell_live_side_by_side(kernel):
+def test_two_panels_of_one_cell_do_not_replace_each_other(kernel):
     code = "a, b = cockpit(config, train, test), cockpit(config, train, test)\nprint(a.session.state, b.session.state)"
     assert kernel.run(code, "C") == "idle idle\n"
     assert kernel.run("old = a, b") == ""
@@ -100,7 +100,7 @@ def test_an_interrupt_between_two_cells_pauses_the_run(kernel):
     kernel.manager.interrupt_kernel()
     assert kernel.run(STANDS) == "True paused\n"
     assert kernel.run("panel.session.start().result(60)\nprint(panel.session.state)") == "running\n"
-    kernel.manager.interrupt_kernel()  # heard again after other cells have run
+    kernel.manager.interrupt_kernel()  # it works again after other cells have run
     assert kernel.run(STANDS) == "True paused\n"
 
 
@@ -150,6 +150,6 @@ def test_a_kernel_that_is_shut_down_ends_though_a_run_goes_on(kernel):
 
     assert kernel.run(RUNNING, "J") == "running\n"
     process = psutil.Process(kernel.manager.provisioner.process.pid)
-    kernel.manager.shutdown_kernel(now=False)  # asked politely, as JupyterLab does
+    kernel.manager.shutdown_kernel(now=False)  # a shutdown request, as JupyterLab sends it
     process.wait(60)
     assert not process.is_running()

@@ -1,4 +1,4 @@
-"""The phase plane's Python side: what it accepts, and that it works without a front end. The dynamics: browser/."""
+"""The phase plane in Python: its arguments, and that it works without a front end. For the dynamics see browser/."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets.phase import PhasePlane, phase_plane
 
 
-def test_it_works_without_a_front_end_and_keeps_what_was_given():
+def test_it_works_without_a_front_end_and_keeps_its_arguments():
     panel = phase_plane(tau=0.9, eta=0, alpha=2, noise=0.5, start=(0.2, 0.4))
     assert isinstance(panel, PhasePlane)
     assert panel.values == {"tau": 0.9, "eta": 0, "alpha": 2, "noise": 0.5}
@@ -27,7 +27,7 @@ def test_it_works_without_a_front_end_and_keeps_what_was_given():
         ({"start": (0.1, 0.1, 0.1)}, "give two numbers, p and s"),
     ],
 )
-def test_what_cannot_be_shown_is_said(arguments, words):
+def test_bad_arguments_are_refused(arguments, words):
     with pytest.raises(UserError) as error:
         phase_plane(**arguments)
     assert words in str(error.value)

@@ -1,4 +1,4 @@
-"""Panels as fragments of HTML: all of a panel is in them, nothing of it breaks the page, and a wheel has what they need."""
+"""Panels as fragments of HTML: each is complete, none breaks the page, and a wheel contains the panels' sources."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ class Probe(Panel):
 
 
 def scripts(html: str) -> list[tuple[str, str]]:
-    """Attributes and text of each script element, as a browser cuts them."""
+    """Return attributes and text of each script element, as a browser separates them."""
     return re.findall(r"<script([^>]*)>(.*?)</script>", html, re.S)
 
 
@@ -56,7 +56,7 @@ def test_a_fragment_holds_the_traits_and_the_module_and_nothing_breaks_out(probe
         None,
         {"bytes": next(n for n, text in named.items() if text == "AP8=")},
     ]
-    assert set(traits) == {"numbers", "about", "problem"}  # not Python's own, nor what every widget has
+    assert set(traits) == {"numbers", "about", "problem"}  # no private traits, and none that every widget has
     assert module == {"js": Probe._esm, "css": Probe._css}
     assert "module" in host
 
@@ -67,7 +67,7 @@ def test_the_same_panel_gives_the_same_fragment(probe):
     again.close()
 
 
-def test_a_module_is_in_a_page_once_if_the_caller_keeps_count(probe):
+def test_a_module_is_in_a_page_once_if_the_caller_passes_shipped(probe):
     first, second = phase_plane(), phase_plane(eta=0.1)
     shipped: set[str] = set()
     page = "\n".join(static_html(panel, shipped=shipped) for panel in (first, second, probe))
@@ -78,7 +78,7 @@ def test_a_module_is_in_a_page_once_if_the_caller_keeps_count(probe):
         panel.close()
 
 
-def test_equal_bytes_are_in_a_page_once_if_the_caller_keeps_count(probe):
+def test_equal_bytes_are_in_a_page_once_if_the_caller_passes_shipped(probe):
     again, other = Probe(about=probe.about), Probe(about=probe.about, numbers=b"others")
     shipped: set[str] = set()
     page = "\n".join(static_html(panel, shipped=shipped) for panel in (probe, again, other))
@@ -96,19 +96,19 @@ def test_a_box_of_panels_is_its_panels(probe):
         widget.close()
 
 
-def test_what_is_no_panel_is_said():
+def test_something_that_is_not_a_panel_is_refused():
     for thing in (3, ipywidgets.VBox([])):
         with pytest.raises(UserError, match=f"{type(thing).__name__} is not a panel"):
             static_html(thing)
 
 
-def test_height_keeps_room():
+def test_height_reserves_space():
     plane = phase_plane()
     assert 'style="min-height:640px"' in static_html(plane, height=640)
     plane.close()
 
 
-def test_a_page_is_whole_or_what_it_was(probe, tmp_path, monkeypatch):
+def test_a_page_is_written_completely_or_not_changed(probe, tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     save_html([probe, probe], path, title="<views> & more")
     page = path.read_text("utf-8")

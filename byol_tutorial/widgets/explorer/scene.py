@@ -1,4 +1,4 @@
-"""Scene: what the augmentation explorer shows, as one record that never changes; and as bytes for a browser."""
+"""Scene: what the augmentation explorer shows, as one record that never changes, and as bytes for a browser."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,29 +15,34 @@ from ...config.config import Config
 from ...config.errors import UserError
 from ...data.image_set import ImageSet
 
-SHOWN, THUMBS = 8, 12  # pairs of views, small pictures to choose from
-LARGEST, SMALLEST = 96, 48  # pixels a side, at most, of pictures and of small pictures on their way to the browser
+SHOWN, THUMBS = 8, 12  # number of pairs of views, and of small pictures to choose from
+LARGEST, SMALLEST = 96, 48  # the largest side in pixels of pictures and of small pictures that the browser gets
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Eight pairs of views, of one image or of eight that follow each other, and one of them in every detail.
+    """Eight pairs of views of one image or of eight consecutive images, and all operations of one of the pairs.
 
-    The same values give the same pictures: the draw is decided by the seed, one Draw for all eight.
+    The same values give the same pictures, because the seed decides the draw, one Draw for all eight pairs.
+
+    index    the image, or the first of the eight images
+    seed     of the random numbers
+    pair     the pair whose operations are shown, 0 to 7
+    many     whether each pair is of a different image
     """
 
     images: ImageSet
     config: Config
-    index: int = 0  # the image, or the first of the eight
+    index: int = 0
     seed: int = 0
     pair: int = 0
     many: bool = False
 
     def turned(self, **changes: Any) -> "Scene":
-        """With another index, seed or pair, or `many`; None leaves one as it is.
+        """Return a scene with another index, seed or pair, or `many`; None leaves a value as it is.
 
         Raises:
-            UserError: not a whole number, or out of range.
+            UserError: a value that is not a whole number, or out of range.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         most = {"index": len(self.images) - 1, "seed": 2**63 - 1, "pair": SHOWN - 1}
@@ -49,26 +54,27 @@ class Scene:
 
     @cached_property
     def rows(self) -> list[int]:
-        """Which image each pair is of."""
+        """The index of each pair's image."""
         return [(self.index + i * self.many) % len(self.images) for i in range(SHOWN)]
 
     @cached_property
     def views(self) -> Views:
+        """The Views of T and T′, without normalisation."""
         return Views(self.config, (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(self.seed))
 
     @cached_property
     def drawn(self) -> Draw:
-        """Sixteen rows of random numbers: eight from T, then eight from T′."""
+        """The random numbers of all views, sixteen rows: eight from T, then eight from T′."""
         return self.views.draw(SHOWN, *self.images.image_size)
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The images and their views: uint8 (8, 3, H, W), float (8, 3, s, s) in [0, 1], twice."""
+        """Return the images, uint8 (8, 3, H, W), and their views v and v′, each float (8, 3, s, s) in [0, 1]."""
         images = self.images.images[self.rows]
-        v1, v2 = self.views.carry_out(images, self.drawn)
-        return images, v1, v2
+        v, v_prime = self.views.carry_out(images, self.drawn)
+        return images, v, v_prime
 
     def chains(self) -> dict[str, list[Stage]]:
-        """The way to each view of the selected pair: "v" and "v′", each the image and then nine operations."""
+        """Return the stages of each view of the selected pair, "v" and "v′": the image, then nine operations."""
         image, drawn = self.images.images[self.rows[self.pair]], (self._row(0), self._row(1))
         return {name: chain(image, drawn[side], self.config, side) for side, name in enumerate(("v", "v′"))}
 
@@ -77,13 +83,14 @@ class Scene:
         return self.drawn[at : at + 1]
 
     def name(self, index: int) -> str:
+        """Return an image's name, such as "picture 3: star"."""
         labels, classes = self.images.labels, self.images.classes
         return f"picture {index}" + (f": {classes[labels[index]]}" if labels is not None and classes else "")
 
     # --- for the browser ------------------------------------------------------------------------
 
     def packed(self) -> tuple[dict, bytes]:
-        """Words, and pictures in RGBA: the image, nine steps of v, nine of v′, eight views v, eight views v′."""
+        """Return texts, and pictures in RGBA: the image, nine steps of v, nine of v′, eight views v, eight views v′."""
         chains = self.chains()
         images, v1, v2 = self.pairs()
         steps = [torch.stack([stage.picture for stage in way[1:]]) for way in chains.values()]
@@ -105,34 +112,37 @@ class Scene:
         return words, rgba(shrink(image)) + rgba(shrink(pictures))
 
     def _rectangle(self, side: int) -> list[float]:
-        """Left, top, width and height of the crop, as parts of the image."""
+        """Return left, top, width and height of the crop, relative to the image's sides."""
         (height, width), drawn = self.images.image_size, self._row(side)
         lengths = ((drawn.left, width), (drawn.top, height), (drawn.width, width), (drawn.height, height))
         return [float(length) / whole for length, whole in lengths]
 
     @property
     def first_thumb(self) -> int:
+        """The index of the first image among the small pictures."""
         return self.index // THUMBS * THUMBS
 
     def thumbs(self) -> bytes:
+        """Return the small pictures in RGBA."""
         shown = as_float(self.images.images[self.first_thumb : self.first_thumb + THUMBS])
         return rgba(shrink(shown, SMALLEST))
 
 
 def rgba(pictures: Tensor) -> bytes:
-    """float (N, 3, H, W) in [0, 1] -> N pictures, row by row, four bytes a pixel, as a canvas takes them."""
+    """Return pictures, float (N, 3, H, W) in [0, 1], as bytes for a canvas: row by row, four bytes a pixel."""
     pixels = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
     opaque = torch.full_like(pixels[:, :1], 255)
     return torch.cat((pixels, opaque), 1).permute(0, 2, 3, 1).contiguous().numpy().tobytes()
 
 
 def shrink(pictures: Tensor, largest: int = LARGEST) -> Tensor:
-    """Pictures that fit into largest × largest pixels, by the mean of areas."""
+    """Return the pictures reduced to at most largest × largest pixels, each pixel the mean of its area."""
     size = fitting(pictures, largest)
     return pictures if list(pictures.shape[2:]) == size else F.interpolate(pictures, size, mode="area")
 
 
 def fitting(pictures: Tensor, largest: int = LARGEST) -> list[int]:
+    """Return height and width of the pictures, reduced in proportion to at most `largest` pixels."""
     size = pictures.shape[2:]
     zoom = min(1, largest / max(size))
     return [max(1, round(length * zoom)) for length in size]

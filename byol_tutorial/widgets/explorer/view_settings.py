@@ -1,4 +1,4 @@
-"""Which fields of Config decide T and T′, how they are grouped, and recipes for them. Bounds and help are Config's own."""
+"""The fields of Config that decide T and T′, their groups, and recipes for them. Config gives their bounds and help."""
 
 from ...config.config import FIELDS, RANGES, Config
 from ...config.presets import PAPER_VIEWS, preset
@@ -10,17 +10,17 @@ GROUPS = {
 }
 SETTINGS = tuple(name for names in GROUPS.values() for name in names)
 PAIRED = tuple(name for name in SETTINGS if isinstance(FIELDS[name].default, tuple) and name not in RANGES)
-LOGARITHMIC = ("crop_ratio", "blur_sigma")  # sliders of these
+LOGARITHMIC = ("crop_ratio", "blur_sigma")  # the fields whose sliders are logarithmic
 NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
 
 
 def equal(config: Config) -> bool:
-    """Whether T′ is T."""
+    """Return whether T and T′ have the same settings."""
     return all(len(set(getattr(config, name))) == 1 for name in PAIRED)
 
 
 def recipes(given: Config | None) -> dict[str, dict]:
-    """Name of each recipe -> the fields that it sets. The last two take away from whatever is set."""
+    """Return the fields that each recipe sets, by its name. The last two only switch operations off."""
     lesson = preset("shapes")
     usual = {name: getattr(lesson, name) for name in SETTINGS}
     first = {} if given is None else {"as given": {name: getattr(given, name) for name in SETTINGS}}
@@ -33,7 +33,7 @@ def recipes(given: Config | None) -> dict[str, dict]:
 
 
 def controls(names: dict) -> dict:
-    """What a browser needs to build the controls, and the buttons of these names."""
+    """Return what the browser needs to build the controls, and a button for each of these recipes."""
     groups = [{"title": title, "fields": [_field(name) for name in fields]} for title, fields in GROUPS.items()]
     return {"groups": groups, "recipes": list(names), "views": ["v", "v′"]}
 

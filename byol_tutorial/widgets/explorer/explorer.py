@@ -1,9 +1,9 @@
-"""The augmentation explorer: T and T′, one operation at a time.
+"""The explorer's widget: T and T′, one operation at a time.
 
-What it shows is a Scene, a record that never changes; a command only puts another in its place. Pictures are computed
-in two parts: first the chain and the pairs of views, from one Draw, so that the chain ends with the pair beside it; then,
-if T or T′ changed, what the views share. The thread of a CommandQueue computes them for the newest scene; pictures of a
-scene that was replaced meanwhile are not shown.
+It shows a Scene, a record that never changes; a command only replaces it by another. Pictures are computed in two
+parts: first the chain and the pairs of views, from one Draw, so that the chain ends with a view of the selected pair;
+then, if T or T′ has changed, what the views share. The thread of a CommandQueue computes them for the newest scene.
+Pictures of a scene that has been replaced meanwhile are not shown.
 """
 
 from dataclasses import replace
@@ -27,23 +27,23 @@ from .view_settings import PAIRED, SETTINGS, controls, equal, recipes
 
 
 def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "Explorer":
-    """A panel in which every operation of T and T′ can be set, seen and judged.
+    """Make a panel in which every operation of T and T′ can be set, and its effect seen.
 
-    >>> panel = bt.widgets.explorer(train)       # shows itself as a cell's last line
-    >>> panel.set(hue=0.1, blur_p=(1.0, 0.1))    # as its sliders do; returns when the panel has been redrawn
-    >>> panel.config, panel.code                 # what was set: a Config, and a line of code that makes it
+    >>> panel = bt.widgets.explorer(train)       # shown as a cell's last line
+    >>> panel.set(hue=0.1, blur_p=(1.0, 0.1))    # as the sliders do; returns when the panel has been redrawn
+    >>> panel.config, panel.code                 # the settings: a Config, and a line of code that makes it
     >>> panel.stages()["v"][-1].picture          # float (3, s, s)
 
     Args:
-        images: of any size and number; of a StreamedSet, 256 are drawn.
-        config: where the settings begin. Default: preset("shapes").
+        images: images of any size and number; from a StreamedSet, 256 are drawn.
+        config: the settings at the start. Default: preset("shapes").
 
     Raises:
-        UserError: images or config of another kind, or no images at all.
+        UserError: images or config of another type, or no images.
 
-    Accessible names, for whoever drives the panel by them. Region "Augmentation explorer". Buttons "previous picture",
-    "next picture", "picture 3: star" (counted from 0), "another draw", "as given", "the lesson's", "the paper's T and T′",
-    "crop and flip only", "no colour change", "pair 1: star", "copy"; number fields "picture", "seed"; check boxes
+    Accessible names, for tests and assistive technology. Region "Augmentation explorer". Buttons "previous picture",
+    "next picture", "picture 3: star" (counted from 0), "another draw", "as given", "the lesson's",
+    "the paper's T and T′", "crop and flip only", "no colour change", "pair 1: star", "copy"; number fields "picture", "seed"; check boxes
     "T′ as T", "a picture for each pair". Sliders are named by Config's fields with spaces: "hue, T", "hue, T′",
     "crop area, from", "crop area, to"; the choice is "colour form". Figures are "v, hue: +0.31 of a circle"; groups
     "v, step by step", "v′, step by step"; the list of bars is "What two views still share".
@@ -58,33 +58,33 @@ def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "E
 
 
 class Explorer(Panel):
-    """See `explorer`."""
+    """The panel of T and T′; see `explorer`."""
 
     _esm = source("explorer", "js")
     _css = source("explorer", "css")
 
-    controls = traitlets.Dict().tag(sync=True)  # which there are; never changes
-    settings = traitlets.Dict().tag(sync=True)  # what they say, and everything else in words and numbers
+    controls = traitlets.Dict().tag(sync=True)  # the list of controls; never changes
+    settings = traitlets.Dict().tag(sync=True)  # their values, and all other texts and numbers
     thumbs = traitlets.Bytes().tag(sync=True)  # RGBA
-    chain = traitlets.Dict().tag(sync=True)  # the words that belong to `pictures`
+    chain = traitlets.Dict().tag(sync=True)  # the texts that belong to `pictures`
     pictures = traitlets.Bytes().tag(sync=True)  # RGBA: the image, 9 steps of v, 9 of v′, 8 of v, 8 of v′
     bars = traitlets.Dict().tag(sync=True)
 
     def __init__(self, images: ImageSet | StreamedSet, config: Config | None = None):
         images = images.sample(PAIRS) if isinstance(images, StreamedSet) else images
         self._given = config is not None
-        self.start = config or preset("shapes")  # where `code` begins
+        self.start = config or preset("shapes")  # `code` gives the differences from it
         self.recipes = recipes(config)
         self.scene = Scene(images, self.start)
         self.linked = equal(self.start)
-        self._pool: Tensor | None = None  # of small pictures, for what is shared
+        self._small: Tensor | None = None  # small pictures, from which the shares are measured
         self._shared: tuple[Config, dict[str, Share]] | None = None
-        self._refused: dict = {}  # what the controls say and no Config can hold, ...
-        self._refusal = ""  # ... and why
-        self._stamp: int | None = None  # of the browser's last message that is answered
+        self._refused: dict = {}  # values of the controls that Config does not accept, ...
+        self._refusal = ""  # ... and the reason
+        self._stamp: str | None = None  # of the last "set" that the browser sent
         self._thumbs_from: int | None = None
         self._drawn: Scene | None = None
-        self._queue = CommandQueue("byol explorer")  # its thread computes; never waited for by code that holds _lock
+        self._queue = CommandQueue("byol explorer")  # its thread computes; code that holds _lock must not wait for it
         super().__init__(controls=controls(self.recipes))
         self._put(self.scene)
         self._draw()
@@ -93,9 +93,10 @@ class Explorer(Panel):
 
     @property
     def config(self) -> Config:
+        """The Config with the present settings."""
         return self.scene.config
 
-    def set(self, **settings: Any) -> None:
+    def set(self, **settings: object) -> None:
         """Change fields of Config that have a control: `set(hue=0.1)` for T and T′, `set(hue=(0.1, 0.4))` for each.
 
         Raises:
@@ -107,7 +108,7 @@ class Explorer(Panel):
     def go(
         self, index: int | None = None, seed: int | None = None, pair: int | None = None, many: bool | None = None
     ) -> None:
-        """Show another image, another draw, another of the eight pairs; `many`: each pair of an image of its own.
+        """Show another image, draw or pair; None leaves a value as it is. `many`: a different image for each pair.
 
         Raises:
             UserError: not a whole number, or out of range.
@@ -116,36 +117,36 @@ class Explorer(Panel):
         self._draw_now()
 
     def link(self, on: bool = True) -> None:
-        """T′ as T: both have T's settings, and stay equal while a slider moves."""
+        """Give T′ the settings of T, and keep them equal while a slider moves; or end this."""
         self._link(on)
         self._draw_now()
 
     def recipe(self, name: str) -> None:
-        """Set what the button of this name sets.
+        """Apply the recipe of this name, as its button does.
 
         Raises:
-            UserError: there is no such button.
+            UserError: there is no such recipe.
         """
         self._recipe(name)
         self._draw_now()
 
     def stages(self) -> dict[str, list[Stage]]:
-        """The chain of the selected pair: "v" and "v′", each the image and then nine operations in their order."""
+        """Return the chains of the selected pair's views, "v" and "v′": the image, then nine operations in order."""
         return self.scene.chains()
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The eight images shown and their views v and v′: uint8 (8, 3, H, W), float (8, 3, s, s) in [0, 1], twice."""
+        """Return the eight images, uint8 (8, 3, H, W), and their views v and v′, each float (8, 3, s, s) in [0, 1]."""
         return self.scene.pairs()
 
     @property
     def shared(self) -> dict[str, Share]:
-        """What two views still share, by name; empty where there is only one image."""
+        """The cues that two views still share, by name; empty if there is only one image."""
         config = self.config
-        return self._queue.call(lambda: self._share(config))
+        return self._queue.call(lambda: self._shares(config))
 
     @property
     def code(self) -> str:
-        """One line that makes `config`, naming only what differs from where the settings began."""
+        """The line of code that makes `config`; it names only the fields that differ from the settings at the start."""
         config = self.config
         changed = [
             f"{name}={_short(getattr(config, name))}"
@@ -155,14 +156,16 @@ class Explorer(Panel):
         head = [] if self._given else ['"shapes"']
         return f"config = {'config.replace' if self._given else 'bt.preset'}({', '.join(head + changed)})"
 
-    # --- from the browser: the same, but the picture comes later --------------------------------
+    # --- from the browser: the same commands, which do not wait for the pictures -----------------
 
     def command(self, content: dict) -> None:
+        """Carry out a message from the browser; see Panel.command."""
         super().command(content)
-        if self._refused and not self.problem:  # what the controls say is still no Config
+        if self._refused and not self.problem:  # the controls still have values that Config does not accept
             self.show(problem=self._refusal)
 
-    def do_set(self, stamp: int | None = None, **settings: Any) -> None:
+    def do_set(self, stamp: str | None = None, **settings: object) -> None:
+        """Change settings. `stamp` is sent back with them, so that the browser recognises the answer."""
         with self._lock:
             self._stamp = stamp
             settings = self._refused | settings
@@ -175,25 +178,29 @@ class Explorer(Panel):
         self._draw_soon()
 
     def do_go(self, **where: Any) -> None:
+        """Show another image, draw or pair; see Scene.turned."""
         self._turn(**where)
         self._draw_soon()
 
     def do_another(self) -> None:
+        """Show another draw."""
         with self._lock:
             self._turn(seed=self.scene.seed + 1)
         self._draw_soon()
 
     def do_link(self, on: bool) -> None:
+        """Give T′ the settings of T, and keep them equal, or end this."""
         self._link(on)
         self._draw_soon()
 
     def do_recipe(self, name: str) -> None:
+        """Apply a recipe."""
         self._recipe(name)
         self._draw_soon()
 
     # --- settings ---------------------------------------------------------------------------------
 
-    def _configure(self, settings: dict) -> None:
+    def _configure(self, settings: dict[str, Any]) -> None:
         for name in settings:
             if name not in SETTINGS:
                 raise ConfigError(f"{name!r} has no control here: choose one of {', '.join(SETTINGS)}")
@@ -221,7 +228,7 @@ class Explorer(Panel):
             self._put(self.scene)
 
     def _put(self, scene: Scene) -> None:
-        """Make this the scene, and tell the browser everything but pictures."""
+        """Make this the scene, and send everything except its pictures to the browser."""
         with self._lock:
             self.scene, config, n = scene, scene.config, len(scene.images)
             first = scene.first_thumb
@@ -258,7 +265,7 @@ class Explorer(Panel):
             self._queue.submit(self._draw)
 
     def _draw(self) -> None:
-        """Compute on the queue's thread until the newest scene is on the panel."""
+        """Compute pictures until those of the newest scene are shown. It runs on the queue's thread."""
         while self._drawn is not self.scene and not self._ended:
             scene = self.scene
             try:
@@ -270,9 +277,11 @@ class Explorer(Panel):
             self._drawn = scene
 
     def end(self) -> None:
+        """End the queue's thread when the panel is closed."""
         self._queue.finish(lambda: None)
 
     def _show_if_newest(self, scene: Scene, **traits: object) -> bool:
+        """Show the traits, if they belong to the newest scene; return whether they do."""
         with self._lock:
             newest = scene is self.scene and not self._ended
             if newest:
@@ -280,22 +289,23 @@ class Explorer(Panel):
             return newest
 
     def _bars(self, config: Config) -> dict:
-        found, n = self._share(config), min(len(self.scene.images), PAIRS)
+        found, n = self._shares(config), min(len(self.scene.images), PAIRS)
         rows = [{"name": s.name, "same": s.same, "different": s.different, "words": str(s)} for s in found.values()]
         return {"pairs": PAIRS // n * n, "rows": rows}
 
-    def _share(self, config: Config) -> dict[str, Share]:
-        """Measure it on the same 256 images and with the same seed every time, so that only T and T′ change it."""
+    def _shares(self, config: Config) -> dict[str, Share]:
+        """Return the shares, always of the same 256 images and the same seed, so that only T and T′ change them."""
         images = self.scene.images
         if len(images) < 2:
             return {}
-        if self._pool is None:
-            self._pool = small(images.sample(PAIRS).images)
+        if self._small is None:
+            self._small = small(images.sample(PAIRS).images)
         if self._shared is None or self._shared[0] != config:
             size = config.view_size or images.image_size[0]
-            self._shared = config, shares(self._pool, config.replace(view_size=size))
+            self._shared = config, shares(self._small, config.replace(view_size=size))
         return self._shared[1]
 
 
 def _short(value: object) -> str:
+    """Return a value as code; a pair of equal values as one."""
     return repr(value[0] if isinstance(value, tuple) and value[0] == value[1] else value)

@@ -1,0 +1,262 @@
+"""The cockpit's widget: one run, its controls, its curves, its map and its verdict, while it trains.
+
+    bt.widgets.cockpit()                                  # "shapes", the default recipe
+    bt.widgets.cockpit(config, train, test)
+    panel = bt.widgets.cockpit(session)                   # an existing session, or one that bt.rebuild made
+    panel.session.run(steps=100)                          # train from a cell; the panel follows
+
+A slider sends its value at once; the session applies it between two steps, and the curves show a mark there. Training
+happens on the session's thread and drawing in the browser. Python only sends the numbers, twice a second.
+"""
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+
+from ...config.config import Config
+from ...config.presets import preset
+from ...data.fingerprint import fingerprint
+from ...data.image_set import ImageSet
+from ...data.loading import load
+from ...data.streaming import StreamedSet
+from ...live.curves import shortened
+from ...live.experiment import Experiment
+from ...live.session import Session
+from ...live.snapshot import Snapshot
+from ..assets import script, source
+from ..film import hue_circle
+from ..panel import Panel
+from .controls import PRESETS, change_text, changed_value, controls, shown_value
+from .predictions import outcomes, questions
+
+FRAME = 0.5  # seconds between two frames while only steps are made; a change is sent at once
+POINTS = 800  # values of a curve, at most; longer curves are averaged in blocks
+HUES = 24  # colours of the circle
+
+
+def cockpit(
+    run: Session | Config | None = None,
+    train: ImageSet | StreamedSet | None = None,
+    test: ImageSet | StreamedSet | None = None,
+    device: str | torch.device = "auto",
+) -> "Cockpit":
+    """Make a panel for one run. The run begins when play is pressed.
+
+    Args:
+        run: a Config, or an existing Session. Default: the recipe for "shapes".
+        train, test: as for Trainer. Default: "shapes".
+        device: as for Trainer.
+
+    Raises:
+        ConfigError, DataError, TrainingError: as Trainer does.
+    """
+    if not isinstance(run, Session):
+        if train is None:
+            train, test = load("shapes"), load("shapes", "test") if test is None else test
+        run = Session(run or preset("shapes"), train, test, device)
+    return Cockpit(run)
+
+
+class Cockpit(Panel):
+    """The panel of one run; see `cockpit`. `session` is the run.
+
+    setup: what stays the same. frame: everything that changes, as one record, replaced up to twice a second.
+    before: the curves of the run before the last reset, drawn pale behind the new ones.
+    """
+
+    _esm = source("plots", "js") + script("cockpit.js")
+    _css = source("cockpit", "css")
+    setup = traitlets.Dict().tag(sync=True)
+    frame = traitlets.Dict().tag(sync=True)
+    before = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.start = session.snapshot().first_config
+        self.presets = PRESETS[self.start.method]
+        self.questions = questions(self.start.method)
+        self.controls = controls(self.start)
+        self.name = "your settings"
+        self.prediction: dict | None = None
+        self.note = ""
+        self._data = fingerprint(session.train)
+        self._ranks: list[tuple[int, float]] = []
+        self._shown: Snapshot | None = None  # the last one that was sent to the browser
+        self._shown_at = 0.0
+        self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
+        super().__init__(setup=self._setup(), frame=self._frame(session.snapshot()))
+        self._unsubscribe = session.subscribe(self._on_snapshot)
+
+    # --- commands from the browser, passed on to the session -------------------------------------
+
+    def do_play(self) -> None:
+        """Train on."""
+        self._show_error_of(self.session.start())
+
+    def do_pause(self) -> None:
+        """Pause the run."""
+        self._show_error_of(self.session.pause())
+
+    def do_step(self, n: int = 1) -> None:
+        """Make n steps, then pause."""
+        self._show_error_of(self.session.step(int(n)))
+
+    def do_reset(self) -> None:
+        """Begin anew at step 0."""
+        self.prediction = None
+        self._show_error_of(self.session.reset())
+
+    def do_undo(self) -> None:
+        """Undo the last change."""
+        self._show_error_of(self.session.undo())
+
+    def do_speed(self, value: float | None) -> None:
+        """Limit the steps a second; None removes the limit."""
+        self.session.speed = None if value is None else float(value)
+
+    def do_change(self, name: str, value: Any) -> None:
+        """Change the field whose control was moved. A structural field begins a new run; see Session.change."""
+        value = changed_value(self.session.config, name, value)
+        if self.name in self.presets and name != "seed":
+            self.name = f"{self.name}, changed"
+        self._show_error_of(self.session.change(**{name: value}))
+
+    def do_preset(self, name: str, prediction: dict | None = None) -> None:
+        """Begin a new run with the first config, changed as the preset says, and play it."""
+        if name not in self.presets:
+            raise ValueError(f"preset {name!r}: choose one of {', '.join(self.presets)}")
+        changes = self.presets[name] | {"seed": self.session.config.seed}
+        begun = self.session.reset(self.start, **changes)
+        begun.add_done_callback(lambda _: setattr(self, "name", name))
+        self._show_error_of(begun)
+        self.prediction = {k: v for k, v in (prediction or {}).items() if k in self.questions and v} or None
+        self._show_error_of(self.session.start())
+
+    def _show_error_of(self, command: Future) -> None:
+        """Show the command's error in the panel when it is done, or clear the last error if it has none."""
+
+        def done(command: Future) -> None:
+            error = command.exception()
+            self.show(problem="" if error is None else f"{error}" or type(error).__name__)
+            if error is not None:
+                self._show_frame(self.session.snapshot())  # sets the control back to the value of the config
+
+        command.add_done_callback(done)
+
+    # --- frames to the browser -------------------------------------------------------------------
+
+    def _on_snapshot(self, s: Snapshot) -> None:
+        """Send a frame if one is due. The session's thread calls this after every step."""
+        if s.state == "running" and self.abandoned and not self._paused_unwatched:
+            self._paused_unwatched = True
+            self.note = "paused, because no page showed it any more"
+            self.session.pause()
+        last = self._shown
+        if last is not None and s.resets != last.resets:
+            self._keep_curves(last)
+            self._ranks = []
+        if s.measure is not None and (not self._ranks or self._ranks[-1][0] != s.measure.step):
+            self._ranks.append((s.measure.step, s.measure.report.rank))
+        changed = last is None or (s.state, s.resets, len(s.changes)) != (last.state, last.resets, len(last.changes))
+        if changed or time.monotonic() - self._shown_at >= FRAME:
+            self._show_frame(s)
+
+    def _show_frame(self, s: Snapshot) -> None:
+        if s.state == "running" and not self.abandoned:
+            self._paused_unwatched, self.note = False, ""
+        self.show(frame=self._frame(s))
+        self._shown_at, self._shown = time.monotonic(), s
+
+    def _keep_curves(self, s: Snapshot) -> None:
+        """Keep the curves of the run that ended with this snapshot as those of the run before."""
+        if s.step > 1:
+            frame = self.frame
+            self.show(before={"name": frame["name"], **{k: frame[k] for k in ("curves", "knn", "ranks", "step")}})
+
+    def _setup(self) -> dict:
+        source = self.session.test if self.session.test is not None else self.session.train
+        shown = self.session.measured
+        labels = np.zeros(len(shown), np.uint8) if shown.labels is None else shown.labels.numpy().astype(np.uint8)
+        factors = {} if shown.factors is None else {"hue": shown.factors.hue.numpy().astype(np.float32).tobytes()}
+        return {
+            "controls": self.controls,
+            "presets": list(self.presets),
+            "questions": {
+                name: {"text": text, "answers": list(answers)} for name, (text, answers) in self.questions.items()
+            },
+            "loss_low": -1 if self.start.method == "simsiam" else 0,
+            "classes": list(source.classes or ()) if shown.labels is not None else [],
+            "labels": labels.tobytes(),
+            "factors": factors,
+            "circle": hue_circle(HUES),
+            "data": f"{self.session.train!r}",
+        }
+
+    def _frame(self, s: Snapshot) -> dict:
+        loss = s.series("loss")
+        _, curves = shortened(POINTS, range(1, len(loss) + 1), loss, s.series("std"))
+        maps = {} if s.measure is None else s.measure.maps
+        fields = [control["name"] for control in self.controls]
+        return {
+            "state": s.state,
+            "step": s.step,
+            "total": s.total_steps,
+            "epoch": s.steps_per_epoch,
+            "resets": s.resets,
+            "name": self.name,
+            "verdict": s.verdict,
+            "note": self.note,
+            "values": {name: shown_value(s.config, name) for name in fields} | {"seed": s.config.seed},
+            "changes": [[step, change_text(changes)] for step, changes in s.changes],
+            "curves": curves.astype(np.float32).tobytes(),
+            "knn": [list(pair) for pair in s.knn],
+            "start_knn": s.start_knn,
+            "ranks": [list(pair) for pair in self._ranks],
+            "dimensions": s.config.projection_dim,
+            "maps": {name: _as_int16(points.numpy(), name == "z") for name, points in maps.items()},
+            "map_step": None if s.measure is None else s.measure.step,
+            "code": Experiment(self._data, s.first_config, s.changes, s.step).code,
+            "outcome": None if self.prediction is None else self._outcome(s, self.prediction),
+        }
+
+    def _outcome(self, s: Snapshot, prediction: dict) -> dict:
+        """Return the learner's answers beside those that hold for the run so far."""
+        right = outcomes(s)
+        return {
+            name: {"guess": guess, "seen": right.get(name), "text": self.questions[name][0]}
+            for name, guess in prediction.items()
+        }
+
+    def prepare_picture(self, steps: int = 400) -> None:
+        """Train a little if the run is at step 0, so that a page without a kernel has something to show."""
+        s = self.session.snapshot()
+        if s.step == 0:
+            self.session.run(steps=min(steps, s.total_steps // 4))
+            self._show_frame(self.session.snapshot())
+
+    # --- its end ---------------------------------------------------------------------------------
+
+    def interrupted(self) -> None:
+        """Pause the run when the kernel is interrupted."""
+        self.session.pause()
+
+    def end(self) -> None:
+        """End the session when the panel is closed."""
+        self._unsubscribe()
+        self.session.close()
+
+
+def _as_int16(points: np.ndarray, directions: bool) -> bytes:
+    """Return a map (M, 2) as int16 in units of 1/32000; empty if a number is not finite.
+
+    A map of directions keeps its scale, because its spread shows a collapse. Others are scaled to fill [−1, 1].
+    """
+    if not np.isfinite(points).all():
+        return b""
+    points = points - (points.max(0) + points.min(0)) / 2
+    scale = 1.0 if directions else max(np.abs(points).max(), 1e-12)
+    return (points / scale * 32000).clip(-32767, 32767).astype(np.int16).tobytes()
