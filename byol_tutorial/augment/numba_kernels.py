@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..runtime.omp_threads import share
+from ..runtime.omp_threads import run_on_threads
 from .operations import BRIGHTNESS, CONTRAST, SATURATION, Draw, Statistics
 
 f32 = np.float32
@@ -100,7 +100,7 @@ def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statis
     threads = torch.get_num_threads()  # all or one: with fewer, OpenMP would end the others, and start them again
     parts = threads if threads <= n and out.numel() >= LEAST * threads else 1
     ends = np.linspace(0, n, parts + 1).astype(int)
-    share(_rows, [(pixels.numpy(), numbers, settings, a, b, written) for a, b in pairwise(ends)])
+    run_on_threads(_rows, [(pixels.numpy(), numbers, settings, a, b, written) for a, b in pairwise(ends)])
     return out
 
 

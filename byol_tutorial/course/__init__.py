@@ -11,13 +11,13 @@ editions.py    student and teacher versions of the notebooks
 """
 
 from .cache import cached
-from .runs import Result, Results, run, run_all
+from .runs import FinishedRun, Results, run, run_all
 from .scale import SCALES, images, pick, recipe, scale
 from .supervised import Supervised, supervised
 
 __all__ = [
     "SCALES",
-    "Result",
+    "FinishedRun",
     "Results",
     "Supervised",
     "cached",

@@ -82,7 +82,7 @@ def fingerprint(images) -> dict | None:
 
 
 def describe(value):
-    """The value as JSON can hold it: a Config by its fields, images by their fingerprint, a Result by its key.
+    """The value as JSON can hold it: a Config by its fields, images by their fingerprint, a FinishedRun by its key.
 
     Raises:
         TypeError: something that cannot be told apart from others of its kind.
@@ -101,7 +101,7 @@ def describe(value):
         return value.key
     if hasattr(value, "labels"):
         return fingerprint(value)
-    raise TypeError(f"{value!r} cannot decide a cache key: give numbers, strings, a Config, images or a Result")
+    raise TypeError(f"{value!r} cannot decide a cache key: give numbers, strings, a Config, images or a FinishedRun")
 
 
 def key_of(**parts) -> str:
@@ -153,7 +153,7 @@ def cached(name: str, compute: Callable[[], dict], **depends_on) -> dict:
     Args:
         compute: gives a dict of tensors, numbers, strings, lists and dicts.
         depends_on: all that decides the outcome besides the text of `compute`: numbers, strings, tensors, Configs,
-            images, Results, or lists and dicts of them.
+            images, FinishedRuns, or lists and dicts of them.
     """
     try:
         source = inspect.getsource(compute)

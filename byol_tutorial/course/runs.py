@@ -33,7 +33,7 @@ Changes = dict[float, dict]  # epoch -> fields of Config that change there
 
 
 @dataclass
-class Result:
+class FinishedRun:
     """A finished run: what it was, what happened, what came out.
 
     name, config, steps_per_epoch
@@ -79,7 +79,7 @@ class Result:
 
 
 class Results(dict):
-    """name -> Result, in the order asked for. A table as a cell's last line; `curves()` is a picture."""
+    """name -> FinishedRun, in the order asked for. A table as a cell's last line; `curves()` is a picture."""
 
     def rows(self) -> list[tuple[str, ...]]:
         show = lambda x: "–" if x is None else f"{x:.3f}"  # noqa: E731
@@ -120,12 +120,12 @@ def run(
     epochs: float | None = None,
     name: str = "BYOL",
     probe: bool = True,
-    target: Result | None = None,
+    target: FinishedRun | None = None,
     changes: Changes | None = None,
     track: tuple[str, ...] = (),
     track_every: float = 1.0,
     progress: bool = True,
-) -> Result:
+) -> FinishedRun:
     """Train and judge, or read what the same call gave before.
 
     Args:
@@ -151,7 +151,7 @@ def run_all(
     test=None,
     epochs: float | None = None,
     probe: bool = True,
-    target: Result | None = None,
+    target: FinishedRun | None = None,
     changes: Changes | None = None,
     track: tuple[str, ...] = (),
     track_every: float = 1.0,
@@ -167,7 +167,7 @@ def run_all(
         if wanted not in TRACKS:
             raise UserError(f"track={wanted!r}: choose some of {', '.join(TRACKS)}")
     if target is not None and any(c.target != "random" for c in configs.values()):
-        raise UserError("target=Result: only for configs with target='random', a target that stays as it is")
+        raise UserError("target=FinishedRun: only for configs with target='random', a target that stays as it is")
     options = {
         "epochs": epochs,
         "probe": probe,
@@ -186,14 +186,14 @@ def run_all(
     return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
 
 
-def _result(name: str, job: Job, state: dict, from_cache: bool) -> Result:
+def _result(name: str, job: Job, state: dict, from_cache: bool) -> FinishedRun:
     with torch.random.fork_rng(devices=[]):
         network = build_model(job.config, state["view_size"]).requires_grad_(False)
     network.load_state_dict(state["model"])
     network.view_size = state["view_size"]
     history = History(**state["history"])
     numbers = {key: state[key] for key in ("steps_per_epoch", "knn", "linear", "std", "rank", "verdict", "tracked")}
-    return Result(
+    return FinishedRun(
         name,
         job.key,
         job.config,

@@ -6,7 +6,7 @@ from PIL import Image
 
 from . import shapes
 from .decode import to_tensor
-from .folder import share
+from .folder import part_of_split
 from .image_set import ImageSet
 from .request import SPLITS, Request
 
@@ -29,7 +29,7 @@ def load_digits(request: Request) -> ImageSet:
 
     bunch = datasets.load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.images))
-    at = order[share(len(order), request.split)]
+    at = order[part_of_split(len(order), request.split)]
     grey = [Image.fromarray((image * (255 / 16)).round().astype(np.uint8)) for image in bunch.images[at]]
     images = torch.stack([to_tensor(image, request.size or 32) for image in grey])
     return ImageSet("digits", request.split, images, torch.from_numpy(bunch.target[at]).long(), tuple("0123456789"))

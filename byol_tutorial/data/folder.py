@@ -216,7 +216,7 @@ def find(path: Path, request: Request) -> Listing:
     return Listing(files, chosen, train.classes, size, not own_split, value_range, found)
 
 
-def share(n: int, split: str, holdout: float = HOLDOUT) -> slice:
+def part_of_split(n: int, split: str, holdout: float = HOLDOUT) -> slice:
     """Return which of n images are a split: the last `holdout` of them are test images, at least one of each if n > 1."""
     cut = min(max(1, round(n * (1 - holdout))), n - 1) if holdout and n > 1 else n
     return slice(0, cut) if split == "train" else slice(cut, n)
@@ -319,7 +319,7 @@ def _divide(found: _Labelled, split: str, holdout: float) -> list[str]:
     kept = []
     for group in groups.values():
         order = np.random.default_rng(0).permutation(len(group))
-        kept += [group[i] for i in order[share(len(group), split, holdout)]]
+        kept += [group[i] for i in order[part_of_split(len(group), split, holdout)]]
     return sorted(kept, key=parts)
 
 

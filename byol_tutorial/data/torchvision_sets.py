@@ -11,7 +11,7 @@ from PIL import Image
 from ..config.errors import DataError
 from .decode import common_size, stack
 from .embedded import EMBEDDED
-from .folder import share
+from .folder import part_of_split
 from .image_set import ImageSet
 from .request import Request
 
@@ -62,7 +62,7 @@ def load_torchvision(request: Request) -> ImageSet:
     dataset = _open(name, split, request.root)
     at = np.arange(len(dataset))
     if TORCHVISION[name][2] is None:
-        at = np.random.default_rng(0).permutation(len(dataset))[share(len(dataset), split)]
+        at = np.random.default_rng(0).permutation(len(dataset))[part_of_split(len(dataset), split)]
     first = [dataset[int(i)][0].size for i in at[:16]]
     size = request.size or common_size(set(first))
     labels = torch.empty(len(at), dtype=torch.int64)

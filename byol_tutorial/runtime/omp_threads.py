@@ -1,8 +1,8 @@
 """The threads that torch computes with on a CPU: used for other work, and ended.
 
 OpenMP divides torch's operations among threads, and each thread that computes keeps a pool of helpers. Between two
-operations the helpers keep their cores busy with waiting, so that other threads get no core. Therefore `share` gives
-its work to the same helpers.
+operations the helpers keep their cores busy with waiting, so that other threads get no core. Therefore `run_on_threads`
+gives its work to the same helpers.
 
 If all pools together have more threads than there are cores, GNU's OpenMP puts idle threads to sleep at once, and to
 wake them takes longer than a small operation. A run with the pool of a notebook beside its own takes three times as
@@ -39,7 +39,7 @@ def release_helpers() -> bool:
     return library is not None and library.omp_pause_resource_all(HARD) == 0
 
 
-def share(work: Callable[..., object], tasks: Sequence[tuple[Any, ...]]) -> None:
+def run_on_threads(work: Callable[..., object], tasks: Sequence[tuple[Any, ...]]) -> None:
     """Call work(*task) for every task on torch's threads; without GNU's OpenMP, one after the other.
 
     This saves time only if `work` releases Python's global lock, as compiled code can.

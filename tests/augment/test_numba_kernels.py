@@ -260,7 +260,7 @@ def test_every_task_is_done_once(tasks):
         with lock:
             done.append(i)
 
-    omp_threads.share(work, [(i,) for i in range(tasks)])
+    omp_threads.run_on_threads(work, [(i,) for i in range(tasks)])
     assert sorted(done) == list(range(tasks))
 
 
@@ -271,7 +271,7 @@ def test_two_tasks_run_at_the_same_time():
     if os.environ.get("OMP_THREAD_LIMIT") == "1":
         pytest.skip("OpenMP may use one thread only, by OMP_THREAD_LIMIT")
     meet = threading.Barrier(2, timeout=30)
-    omp_threads.share(meet.wait, [(), ()])
+    omp_threads.run_on_threads(meet.wait, [(), ()])
     assert not meet.broken
 
 
@@ -281,11 +281,11 @@ def test_an_error_in_a_task_is_raised():
             raise KeyError("one of two")
 
     with pytest.raises(KeyError, match="one of two"):
-        omp_threads.share(work, [(0,), (1,)])
+        omp_threads.run_on_threads(work, [(0,), (1,)])
 
 
 def test_without_gnus_openmp_tasks_come_one_after_the_other(monkeypatch):
     monkeypatch.setattr(omp_threads, "_library", lambda: None)
     done = []
-    omp_threads.share(lambda i: done.append((i, threading.get_ident())), [(0,), (1,), (2,)])
+    omp_threads.run_on_threads(lambda i: done.append((i, threading.get_ident())), [(0,), (1,), (2,)])
     assert done == [(i, threading.get_ident()) for i in range(3)]

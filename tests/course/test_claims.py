@@ -12,7 +12,7 @@ from byol_tutorial.cli.main import main
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.course.ledger import claims, inequality, measuring
 from byol_tutorial.course.ledger.claims import DIFFERS, MISSING, REPRODUCED, Claim
-from byol_tutorial.course.ledger.measuring import ALWAYS, SEEDS, Experiment
+from byol_tutorial.course.ledger.measuring import ALWAYS, SEEDS, LedgerExperiment
 
 ROOT = Path(__file__).parents[2]
 LEDGER = claims.ledger()
@@ -69,7 +69,7 @@ def test_terms_and_numbers():
 @pytest.fixture
 def own_ledger(tmp_path, monkeypatch):
     """A ledger of two claims about two experiments, whose values are made up: what is tested is the bookkeeping."""
-    made = {"good": Experiment("good", {}), "bad": Experiment("bad", {"target": "online"}, 4)}
+    made = {"good": LedgerExperiment("good", {}), "bad": LedgerExperiment("bad", {"target": "online"}, 4)}
     rows = {
         "better": Claim("better", "Good is better.", "table 1", "grill2020byol", "2, 1", "linear(good) > linear(bad) + 0.1"),
         "worse": Claim("worse", "Bad is better.", "table 2", "chen2020simsiam", "1, 2", "hue(bad) > 0.5", differs_because="it is bad"),
@@ -129,8 +129,8 @@ def test_an_interrupted_measurement_goes_on(own_ledger, monkeypatch):
 def test_measurements_of_other_settings_do_not_count(own_ledger):
     _, made, _ = own_ledger
     claims.measure_rows(say=lambda text: None)
-    assert Experiment("bad", {"target": "random"}, 4).measured() == {}
-    assert Experiment("bad", {"target": "online"}, 5).measured() == {}
+    assert LedgerExperiment("bad", {"target": "random"}, 4).measured() == {}
+    assert LedgerExperiment("bad", {"target": "online"}, 5).measured() == {}
     assert set(made["bad"].measured()) == set(SEEDS)
 
 

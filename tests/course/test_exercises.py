@@ -9,7 +9,7 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.course.exercises import ExerciseError
-from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, judge, same
+from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, same, verdict_on
 
 NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.md"))}
 ALL = [e for exercises in bt.exercises.lessons().values() for e in exercises.values()]
@@ -121,13 +121,13 @@ def exercise(**changes) -> Exercise:
 def test_an_unknown_error_is_told_with_numbers_and_shapes():
     e = exercise()
     assert (
-        "3 where 2 is right" in judge(e, lambda x: x * 3).message
-        or "6 where 4 is right" in judge(e, lambda x: x * 3).message
+        "3 where 2 is right" in verdict_on(e, lambda x: x * 3).message
+        or "6 where 4 is right" in verdict_on(e, lambda x: x * 3).message
     )
-    assert "shape (2, 1)" in judge(e, lambda x: (2 * x)[:, None]).message
-    assert "asked for is a tensor" in judge(e, lambda x: "two").message
-    assert "not finite" in judge(e, lambda x: x * float("nan")).message
-    assert judge(e, lambda x: x * 3).mistake is None
+    assert "shape (2, 1)" in verdict_on(e, lambda x: (2 * x)[:, None]).message
+    assert "asked for is a tensor" in verdict_on(e, lambda x: "two").message
+    assert "not finite" in verdict_on(e, lambda x: x * float("nan")).message
+    assert verdict_on(e, lambda x: x * 3).mistake is None
 
 
 def test_small_numbers_among_large_ones_may_be_off_by_the_rounding_of_the_large():
@@ -144,7 +144,7 @@ def test_an_exception_is_told_with_its_line():
     def answer(x):
         return x @ torch.ones(7, 7)
 
-    message = judge(exercise(), answer).message
+    message = verdict_on(exercise(), answer).message
     assert "return x @ torch.ones(7, 7)" in message
     assert "RuntimeError" in message
 
@@ -157,9 +157,9 @@ def test_an_answer_that_spoils_its_input_or_the_random_state_spoils_nothing_else
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    assert judge(exercise(), answer)
+    assert verdict_on(exercise(), answer)
     assert torch.rand(1) == expected
-    assert judge(exercise(), lambda x: 2 * x)
+    assert verdict_on(exercise(), lambda x: 2 * x)
 
 
 def test_work_in_place_counts_and_doing_nothing_does_not():
@@ -167,10 +167,10 @@ def test_work_in_place_counts_and_doing_nothing_does_not():
     e = exercise(
         observe=lambda f, x: (f(x), x)[1], reference=lambda x: x.mul_(2) and None, cases=lambda: [(torch.ones(1),)]
     )
-    assert judge(e, lambda x: x.mul_(2))
-    assert judge(e, lambda x: (x.mul_(2), None)[1])
-    assert not judge(e, lambda x: None).attempted
-    assert judge(e, lambda x: (x.mul_(3), None)[1]).attempted
+    assert verdict_on(e, lambda x: x.mul_(2))
+    assert verdict_on(e, lambda x: (x.mul_(2), None)[1])
+    assert not verdict_on(e, lambda x: None).attempted
+    assert verdict_on(e, lambda x: (x.mul_(3), None)[1]).attempted
 
 
 def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
@@ -182,15 +182,15 @@ def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
         mistakes=(large,),
         cases=lambda: [()],
     )
-    assert judge(e, 3)
-    assert judge(e, 50).mistake == "too large"
-    assert judge(e, 1).message == "no"
-    assert "is not of the kind that is asked for" in judge(e, "three").message
+    assert verdict_on(e, 3)
+    assert verdict_on(e, 50).mistake == "too large"
+    assert verdict_on(e, 1).message == "no"
+    assert "is not of the kind that is asked for" in verdict_on(e, "three").message
 
 
 def test_verdicts_show_as_html_and_solutions_say_so():
     e = exercise(mistakes=(Mistake("half", lambda x: x / 2, "`x / 2` is <half>"),))
-    html = judge(e, lambda x: x / 2)._repr_html_()
+    html = verdict_on(e, lambda x: x / 2)._repr_html_()
     assert "<code>x / 2</code> is &lt;half&gt;" in html
     assert "✗ Twice" in html
     solved = bt.exercises.check("03-loss", bt.byol_loss, strict=True)

@@ -23,7 +23,7 @@ from html import escape
 from typing import Any
 
 from ...config.errors import UserError
-from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, judge, same
+from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, same, verdict_on
 
 __all__ = [
     "Exercise",
@@ -77,7 +77,7 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
     Raises:
         ExerciseError: no such exercise; or, with strict, the answer does not pass.
     """
-    verdict = judge(find(id), answer)
+    verdict = verdict_on(find(id), answer)
     if strict and not verdict:
         raise ExerciseError(f"{id}: {verdict.message}")
     return replace(verdict, message="this solution passes the check.") if strict else verdict
@@ -86,7 +86,7 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
 def use(id: str, answer: Any) -> Any:
     """The answer where it passes, else the reference, so that what follows runs with an exercise left open; says which."""
     exercise = find(id)
-    passed = bool(judge(exercise, answer))
+    passed = bool(verdict_on(exercise, answer))
     print(
         f"{exercise.title}: " + ("yours, from here on." if passed else "the library's, until yours passes its check.")
     )
@@ -139,7 +139,7 @@ def predict(id: str, **guesses) -> Note:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PredictionOutcome:
     """Guess and measurement, question by question."""
 
     title: str
@@ -159,7 +159,7 @@ class Outcome:
         return f"<p><b>{escape(self.title)}</b></p><table><tr>{cells(self.HEAD, 'th')}</tr>{rows}</table>{remarks}"
 
 
-def outcome(id: str, **measured) -> Outcome:
+def outcome(id: str, **measured) -> PredictionOutcome:
     """What came out, beside the guess; and a remark where the guess is a usual mistake.
 
     Raises:
@@ -183,7 +183,7 @@ def outcome(id: str, **measured) -> Outcome:
         for m in exercise.mistakes
         if guesses and all(same(guesses.get(k), v, exercise.tolerance) for k, v in m.example.items())
     ]
-    return Outcome(exercise.title, tuple(rows), tuple(remarks[:1]))
+    return PredictionOutcome(exercise.title, tuple(rows), tuple(remarks[:1]))
 
 
 def _prediction(id: str, answers: dict) -> Exercise:

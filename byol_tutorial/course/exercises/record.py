@@ -115,14 +115,14 @@ class Verdict:
         )
 
 
-def judge(exercise: Exercise, answer: Any) -> Verdict:
+def verdict_on(exercise: Exercise, answer: Any) -> Verdict:
     """Judge an answer. Torch's random state is left as it was, whatever the answer does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return _judge(exercise, answer)
+        return _verdict_on(exercise, answer)
 
 
-def _judge(exercise: Exercise, answer: Any) -> Verdict:
+def _verdict_on(exercise: Exercise, answer: Any) -> Verdict:
     seen = Observed(exercise, answer)
     if seen.unfilled:
         hint = f'There is a hint: bt.exercises.hint("{exercise.id}")'

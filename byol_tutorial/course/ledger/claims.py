@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ...config.errors import UserError
 from .inequality import holds, terms, with_numbers
-from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, Experiment, measure
+from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, LedgerExperiment, measure
 
 SOURCE = Path(__file__).with_name("claims.toml")
 REPRODUCED, DIFFERS, MISSING = "reproduced at small scale", "differs", "not measured over all seeds"
@@ -50,7 +50,7 @@ class Claim:
         return terms(self.shape)
 
     @property
-    def experiments(self) -> list[Experiment]:
+    def experiments(self) -> list[LedgerExperiment]:
         return [experiments()[name] for name in dict.fromkeys(name for _, name in self.terms)]
 
     @property
@@ -128,13 +128,13 @@ def _source() -> dict:
 
 
 @cache
-def experiments() -> dict[str, Experiment]:
+def experiments() -> dict[str, LedgerExperiment]:
     """Name -> experiment, as in claims.toml."""
     found = {}
     for name, changes in _source()["experiments"].items():
         changes = dict(changes)
         epochs_run, recipe = changes.pop("epochs_run", None), changes.pop("preset", "shapes")
-        found[name] = Experiment(name, changes, epochs_run, recipe)
+        found[name] = LedgerExperiment(name, changes, epochs_run, recipe)
     return found
 
 

@@ -27,7 +27,7 @@ from ...evaluate.features import features
 from ...evaluate.linear import factor_probe
 from ...runtime.files import write_atomically
 from ...train.monitor import REPORTED
-from ..runs import Result, run
+from ..runs import FinishedRun, run
 
 FOLDER = Path(__file__).parent / "measured"
 SEEDS = (0, 1, 2)
@@ -38,7 +38,7 @@ BINS = 8  # of the hue, of equal frequency: chance is 1/8
 
 
 @dataclass(frozen=True)
-class Experiment:
+class LedgerExperiment:
     """A run of a preset with `changes`, stopped after `epochs_run` epochs; 0 is the encoder untrained."""
 
     name: str
@@ -93,7 +93,7 @@ class Experiment:
         self.path.chmod(0o644)
 
 
-def measure(experiment: Experiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
+def measure(experiment: LedgerExperiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
     """Train, or take from the cache, and measure. A run that diverges has learned nothing: all its measures are 0.
 
     Args:
@@ -145,7 +145,7 @@ def _alignment(network, config: Config, train) -> float:
     return eigenspace_alignment(z, network.predictor(z))
 
 
-def _before(result: Result):
+def _before(result: FinishedRun):
     """The run's network as it was before the first step."""
     from ...methods.registry import build_model
 
