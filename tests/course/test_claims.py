@@ -51,7 +51,7 @@ def test_inequalities_mean_what_they_say(text, truth):
         assert inequality.holds(text, value) is truth
 
 
-@pytest.mark.parametrize("text", ["linear(a)", "linear(a) <", "__import__('os') < 1", "linear(a).real < 1", "'a' < 1", "a < 1", "std(a) and linear(a)", "linear(a) < 1 or std(a) < 1", "True < 2", "linear(a, ab) < 1", "-std(a) < 1"])  # fmt: skip
+@pytest.mark.parametrize("text", ["linear(a)", "linear(a) <", "__import__('os') < 1", "linear(a).real < 1", "'a' < 1", "a < 1", "std(a) and linear(a)", "linear(a) < 1 or std(a) < 1", "True < 2", "linear(a, ab) < 1", "-std(a) < 1", "min() < 1", "1 < (0 < std(a))", "print(a, file=std) < 1"])  # fmt: skip
 def test_nothing_else_is_computed(text):
     with pytest.raises(UserError):
         inequality.holds(text, value)

@@ -1,81 +1,70 @@
-"""The shape that a claim expects, as an inequality: "linear(byol) > linear(random) + 0.1 and std(byol) > 0.5".
+"""What a claim expects, written as an inequality: "linear(byol) > linear(random) + 0.1 and std(byol) > 0.5".
 
-A small part of Python's own notation: comparisons (also chained), `and`, + − × ÷, numbers, min and max, and terms
-MEASURE(EXPERIMENT). Anything else is refused, so a file of claims computes nothing but this.
+    inequality = comparison, or several joined by `and`
+    comparison = number < number, with <, <=, > or >=; also a chain of them
+    number     = 0.1, MEASURE(EXPERIMENT), min(numbers), max(numbers), or two numbers joined by +, -, * or /
+
+This is a part of Python's own syntax, so Python's `ast` parses it. Anything else is refused, and nothing is executed.
 """
 
 import ast
 import operator
+import re
 from collections.abc import Callable
+from itertools import pairwise
 
 from ...config.errors import UserError
 
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 COMPARISONS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 FUNCTIONS = {"min": min, "max": max}
+TERM = re.compile(r"(\w+)\((\w+)\)")  # MEASURE(EXPERIMENT)
 
 Value = Callable[[str, str], float]  # (measure, experiment) -> mean
 
 
 def terms(text: str) -> list[tuple[str, str]]:
-    """The (measure, experiment) that an inequality speaks of, in order of appearance."""
-    found = [_term(node) for node in ast.walk(_parse(text)) if isinstance(node, ast.Call)]
-    calls = [term for term in found if term is not None]
-    return sorted(set(calls), key=lambda t: text.index(f"{t[0]}({t[1]})"))
-
-
-def holds(text: str, value: Value) -> bool:
-    """Whether it is true of these values.
-
-    Raises:
-        UserError: it is no inequality of this kind.
-    """
-    result = _evaluate(_parse(text), value, text)
-    if not isinstance(result, bool):
-        raise UserError(f"{text!r} is no inequality: compare two sides with < or >")
-    return result
+    """Return the (measure, experiment) pairs in an inequality, each once, in order of appearance."""
+    return list(dict.fromkeys(TERM.findall(text)))
 
 
 def with_numbers(text: str, value: Value) -> str:
-    """The inequality with its terms replaced by their values: "0.944 > 0.284 + 0.1"."""
-    for measure, experiment in sorted(terms(text), key=lambda t: -len(t[1])):
-        text = text.replace(f"{measure}({experiment})", f"{value(measure, experiment):.3f}")
-    return text
+    """Replace the terms of an inequality by their values: "0.944 > 0.284 + 0.1"."""
+    return TERM.sub(lambda term: f"{value(term[1], term[2]):.3f}", text)
 
 
-def _parse(text: str) -> ast.expr:
+def holds(text: str, value: Value) -> bool:
+    """Return whether an inequality is true of these values.
+
+    Raises:
+        UserError: the text is not an inequality as described above.
+    """
     try:
-        return ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise UserError(f"{text!r} is no inequality: {error.msg}") from error
+    comparisons = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
+    truths = [_is_true(comparison, value, text) for comparison in comparisons]  # of all, so that all are checked
+    return all(truths)
 
 
-def _term(node: ast.Call) -> tuple[str, str] | None:
-    one = len(node.args) == 1 and isinstance(node.args[0], ast.Name) and isinstance(node.func, ast.Name)
-    return (node.func.id, node.args[0].id) if one and node.func.id not in FUNCTIONS else None
+def _is_true(node: ast.expr, value: Value, text: str) -> bool:
+    if not isinstance(node, ast.Compare):
+        raise UserError(f"{text!r} is no inequality: {ast.unparse(node)!r} does not compare two sides with < or >")
+    if not all(type(op) in COMPARISONS for op in node.ops):
+        raise UserError(f"{text!r}: {ast.unparse(node)!r} is not allowed in an inequality: compare with <, <=, > or >=")
+    sides = [_number(side, value, text) for side in (node.left, *node.comparators)]
+    return all(COMPARISONS[type(op)](a, b) for op, (a, b) in zip(node.ops, pairwise(sides), strict=True))
 
 
-def _evaluate(node: ast.AST, value: Value, text: str):
-    def inner(n):
-        return _evaluate(n, value, text)
-
+def _number(node: ast.expr, value: Value, text: str) -> float:
     match node:
-        case ast.BoolOp(op=ast.And()):
-            parts = [inner(v) for v in node.values]  # all of them, so that all are checked
-            if all(isinstance(part, bool) for part in parts):
-                return all(parts)
-        case ast.Compare():
-            sides = [inner(n) for n in (node.left, *node.comparators)]
-            if all(type(op) in COMPARISONS for op in node.ops):
-                pairs = zip(node.ops, sides[:-1], sides[1:], strict=True)
-                return all(COMPARISONS[type(op)](a, b) for op, a, b in pairs)
-        case ast.BinOp() if type(node.op) in ARITHMETIC:
-            return ARITHMETIC[type(node.op)](inner(node.left), inner(node.right))
-        case ast.Constant(value=number) if type(number) in (int, float):
+        case ast.Constant(value=number) if type(number) in (int, float):  # not bool, which is a kind of int
             return number
-        case ast.Call() if not node.keywords:
-            if (term := _term(node)) is not None:
-                return value(*term)
-            if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-                return FUNCTIONS[node.func.id]([inner(a) for a in node.args])
+        case ast.BinOp(left, op, right) if type(op) in ARITHMETIC:
+            return ARITHMETIC[type(op)](_number(left, value, text), _number(right, value, text))
+        case ast.Call(func=ast.Name(id=name), args=[_, *_] as numbers, keywords=[]) if name in FUNCTIONS:
+            return FUNCTIONS[name]([_number(number, value, text) for number in numbers])
+        case ast.Call(func=ast.Name(id=measure), args=[ast.Name(id=experiment)], keywords=[]):
+            return value(measure, experiment)
     raise UserError(f"{text!r}: {ast.unparse(node)!r} is not allowed in an inequality")
