@@ -1,13 +1,16 @@
-"""What only the lessons need: their scale, their runs and cache, exercises that check themselves, claims of the paper.
+"""Holds what only the lessons need: scale, runs and their cache, exercises that check themselves, the ledger of claims.
 
-scale.py       pick(smoke=..., laptop=...): how long a notebook trains; images and recipe: on what
-runs.py        run, run_all: train, judge and keep; measures.py is what can be measured on the way
-supervised.py  the same encoder, told the classes
-cache.py       cached: keep anything else that takes long
-exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises a lesson
+scale.py       pick(smoke=..., laptop=...) sets how long a notebook trains; images() and recipe() set on what
+runs.py        run and run_all train, evaluate and keep runs; parallel.py does several at a time
+measures.py    what `run(..., track=...)` can measure during training
+supervised.py  the supervised baseline: the same encoder trained with labels
+cache.py       cached(...) keeps any other result that takes long to compute
+exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises for each lesson
 ledger/        claims of the paper and its successors, what we measured, and the verdicts
 figures/       maps of representations; BYOL on one page
-editions.py    student and teacher versions of the notebooks
+editions.py    student and teacher editions of the notebooks
+bugs.py        five bugs that people report, in one training loop
+board.py       the runs behind the board's sliders
 """
 
 from .cache import cached

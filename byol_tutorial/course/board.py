@@ -1,11 +1,11 @@
-"""The board: a grid of runs, trained beforehand, so that sliders answer at once and without a kernel.
+"""The board: a grid of runs that were trained beforehand, so that sliders answer at once and without a kernel.
 
-    byol-tutorial course board          trains them, writes board.json: some minutes
+    byol-tutorial course board          trains the runs and writes board.json; takes some minutes
     bt.widgets.board()                  shows them
 
-Four settings, every combination: the decay rate τ, with the fixed random target (τ = 1) and the online network itself
-(τ = 0) at its ends; with or without predictor; with or without stop-gradient; with or without changes of colour. Without
-stop-gradient the target network has no part (ξ = θ), so there all τ are one run.
+The board has every combination of four settings: the decay rate τ, from the online network itself (τ = 0) to the fixed
+random target (τ = 1); with or without predictor; with or without stop-gradient; with or without changes of colour.
+Without stop-gradient there is no separate target network (ξ = θ), so all τ are one run there.
 """
 
 import base64
@@ -22,6 +22,7 @@ import torch
 from .._version import __version__
 from ..config.config import Config
 from ..config.presets import preset
+from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..evaluate.comparison import accuracies
 from ..live.snapshot import measure_run
@@ -30,12 +31,12 @@ from ..train.trainer import Trainer
 
 FILE = Path(__file__).parent / "board.json"
 TAUS = (0.0, 0.9, 0.95, 0.99, 1.0)
-EPOCHS, POINTS, SHOWN = 6, 96, 300  # of a run; values of a curve, at most; images on a map
-FULL = 32000  # a coordinate of 1 on a map, as int16
+EPOCHS, POINTS, SHOWN = 6, 96, 300  # epochs of a run; values of a curve, at most; images on a map
+FULL = 32000  # the int16 that stands for a coordinate of 1 on a map
 
 
 def config_at(tau: float, predictor: bool, stop_gradient: bool, colour: bool) -> Config:
-    """The run at one place of the board; equal Configs are one run."""
+    """Return the Config of the run at one place of the board; equal Configs are one run."""
     changes: dict = {"epochs": EPOCHS}
     if stop_gradient:
         ends = {0.0: {"target": "online"}, 1.0: {"target": "random"}}
@@ -50,7 +51,7 @@ def config_at(tau: float, predictor: bool, stop_gradient: bool, colour: bool) ->
 
 
 def places() -> dict[tuple[float, bool, bool, bool], Config]:
-    """(τ, predictor, stop-gradient, colour) -> Config."""
+    """Return (τ, predictor, stop-gradient, colour) -> Config, for every place of the board."""
     return {place: config_at(*place) for place in itertools.product(TAUS, *[(True, False)] * 3)}
 
 
@@ -80,8 +81,8 @@ def train_all(say: Callable[[str], None] = print, file: Path = FILE) -> None:
     file.chmod(0o644)
 
 
-def one(config: Config, train, test, shown: torch.Tensor) -> dict:
-    """What the board shows of one run."""
+def one(config: Config, train: ImageSet, test: ImageSet, shown: torch.Tensor) -> dict:
+    """Train one run and return what the board shows of it."""
     trainer = Trainer(config, train, test)
     start = trainer.knn()
     trainer.run(progress=False)
@@ -103,7 +104,7 @@ def one(config: Config, train, test, shown: torch.Tensor) -> dict:
 
 
 def means(values: list[float], block: int) -> list[float]:
-    """Averages of `block` values each, to four digits."""
+    """Return the averages of `block` values each, to four digits."""
     starts = np.arange(0, len(values), block)
     sums = np.add.reduceat(np.asarray(values, np.float64), starts)
     return [float(f"{x:.4g}") for x in sums / np.diff(np.append(starts, len(values)))]
@@ -111,5 +112,5 @@ def means(values: list[float], block: int) -> list[float]:
 
 @cache
 def recorded() -> dict:
-    """What `train_all` wrote."""
+    """Return what `train_all` wrote."""
     return json.loads(FILE.read_text(encoding="utf-8"))

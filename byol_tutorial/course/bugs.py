@@ -3,8 +3,8 @@
     healthy, broken = train_with(None, config, train, test), train_with(SHARED, config, train, test)
     broken.history["loss"], broken.knn, broken.linear
 
-The loop is that of lesson 03, on the library's networks, views and optimisers. It is no second Trainer: no resume, no GPU,
-no live changes.
+The loop is that of lesson 03, with the library's networks, views and optimisers. It is no second Trainer: it cannot
+resume, use a GPU or change while it runs.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from torch import nn
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import UserError
+from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
 from ..evaluate.diagnose import spread
 from ..methods.byol import BYOL, byol_loss, tau_at
@@ -34,9 +35,10 @@ LARS_LR = 1.6  # base learning rate that suits LARS on "shapes": the ledger's ru
 
 @dataclass
 class Run:
-    """What happened: `loss`, `std` and `target_std` (√d·std of z and of z′) and `tau` of every step, `knn` as [(step, accuracy)].
+    """A run with a bug, or with none.
 
-    knn, linear: accuracy on the test images after the last step, in [0, 1]; 0 where the run diverged.
+    history      `loss`, `std` and `target_std` (√d·std of z and of z′) and `tau` of every step; `knn` as [(step, accuracy)]
+    knn, linear  accuracy on the test images after the last step, in [0, 1]; 0 where the run diverged
     """
 
     bug: str | None
@@ -47,11 +49,11 @@ class Run:
     encoder: nn.Module = field(repr=False)
 
 
-def train_with(bug: str | None, config: Config, train, test) -> Run:
-    """Train BYOL by this config with one of BUGS, or with none, and judge it; kept like a run.
+def train_with(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> Run:
+    """Train BYOL by this config with one of BUGS, or with none; evaluate the run and keep it in the cache.
 
     Raises:
-        UserError: a bug that is not in BUGS.
+        UserError: the bug is not in BUGS.
     """
     if bug is not None and bug not in BUGS:
         raise UserError(f"bug={bug!r}: choose None or one of {', '.join(BUGS)}")
@@ -73,8 +75,8 @@ def train_with(bug: str | None, config: Config, train, test) -> Run:
     return Run(bug, state["history"], state["knn"], state["linear"], per_epoch, encoder.eval())
 
 
-def loop(bug: str | None, config: Config, train, test) -> tuple[BYOL, dict]:
-    """The training loop, with one line wrong, or none."""
+def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tuple[BYOL, dict]:
+    """Train with one line wrong, or with none; return the networks and the history."""
     per_epoch, mean_and_std = len(train) // config.batch_size, train.statistics()
     K = per_epoch * config.epochs
     if bug == ADAM:
@@ -99,14 +101,14 @@ def loop(bug: str | None, config: Config, train, test) -> tuple[BYOL, dict]:
         images = train.images[order[k % per_epoch * config.batch_size :][: config.batch_size]]
         n = len(images)
 
-        drawn = views.draw(n, *images.shape[2:])  # 2n rows: a draw for each view of each image
+        drawn = views.draw(n, *images.shape[2:])  # 2n rows, one draw for each view of each image
         if bug == SHARED:
-            drawn = drawn[torch.tensor([0, n]).repeat_interleave(n)]  # one for all v, one for all v′
+            drawn = drawn[torch.tensor([0, n]).repeat_interleave(n)]  # one draw for all v, one for all v′
         v1, v2 = views.carry_out(images, drawn)
 
         model.train()
         z1, z2 = online(v1), online(v2)
-        with torch.set_grad_enabled(bug == TARGET):  # else no gradient reaches the target
+        with torch.set_grad_enabled(bug == TARGET):  # without the bug, no gradient reaches the target
             t1, t2 = target(v1), target(v2)
         loss = byol_loss(predictor(z1), t2) + byol_loss(predictor(z2), t1)
         if bug == AVERAGED:
@@ -126,6 +128,6 @@ def loop(bug: str | None, config: Config, train, test) -> tuple[BYOL, dict]:
     return model, history
 
 
-def _knn(encoder, train, test) -> float:
+def _knn(encoder: nn.Module, train: ImageSet, test: ImageSet) -> float:
     found = accuracies(encoder, train.sample(KNN_BANK), test.sample(KNN_QUERIES))
     return found.knn if found.finite else 0.0

@@ -1,8 +1,8 @@
-"""What takes long is computed once: results on disk, by a key of everything that decides them.
+"""Keeps on disk what takes long to compute, under a key made of everything that decides the result.
 
 An entry is one file, KEY.pt, in the folder $BYOL_CACHE (default ~/.cache/byol_tutorial/runs): a checksum, then
-what torch.save made of tensors, numbers, strings, lists and dicts. Nothing in it is executed. A file that is damaged
-counts as missing and is made anew. Deleting the folder is always safe.
+tensors, numbers, strings, lists and dicts as torch.save writes them. Nothing in the file is executed. A damaged file
+counts as missing, and the result is computed again. Deleting the folder is always safe.
 """
 
 import ast
@@ -16,31 +16,34 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import torch
 
 from .._version import __version__
 from ..config.config import Config
+from ..data.image_set import ImageSet
 from ..data.loading import kept_folder
+from ..data.streaming import StreamedSet
 from ..runtime.files import write_atomically
 from .scale import scale
 
 PACKAGE = Path(__file__).parents[1]
-# what only shows, asks or writes about results; all other code can decide them
+# Code that only shows results, asks about them or writes about them. All other code can decide a result.
 SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "course/editions.py",
          "course/board.py", "course/figures", "course/ledger/claims.py", "course/ledger/inequality.py")  # fmt: skip
 
 
 def folder() -> Path:
-    """Where results are kept: $BYOL_CACHE, else ~/.cache/byol_tutorial/runs."""
+    """Return the folder of kept results: $BYOL_CACHE, or ~/.cache/byol_tutorial/runs where that is not set."""
     return Path(os.environ.get("BYOL_CACHE") or kept_folder() / "runs")
 
 
 def deciding() -> dict[str, Path]:
-    """Name below the package -> file of every module that can decide what a run or a lesson's computation gives.
+    """Return name -> file, for every module that can decide what a run or a lesson's computation gives.
 
-    A module is left out by being named in SHOWS, never by being overlooked: a new one counts.
+    Names are relative to the package. Only modules named in SHOWS are left out, so a new module counts by itself.
     """
     files = {file.relative_to(PACKAGE).as_posix(): file for file in sorted(PACKAGE.rglob("*.py"))}
     return {name: file for name, file in files.items() if not name.startswith(SHOWS)}
@@ -48,7 +51,7 @@ def deciding() -> dict[str, Path]:
 
 @cache
 def library() -> str:
-    """Version of the library, and a digest of the code that decides runs; comments and docstrings do not count."""
+    """Return the library's version and a digest of the code that decides runs, without comments and docstrings."""
     digest = hashlib.sha256()
     for name, file in deciding().items():
         digest.update(name.encode())
@@ -63,10 +66,10 @@ def library() -> str:
     return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
-def fingerprint(images) -> dict | None:
-    """What tells one set of images from another: name, number, size, and checksums of pixels and labels.
+def fingerprint(images: ImageSet | StreamedSet | None) -> dict | None:
+    """Return what tells one set of images from another: name, number, size, and checksums of pixels and labels.
 
-    Of a streamed set, which is on disk, a sample of 64 images stands for all.
+    A streamed set is on disk, so a sample of 64 of its images stands for all.
     """
     if images is None:
         return None
@@ -81,11 +84,11 @@ def fingerprint(images) -> dict | None:
     }
 
 
-def describe(value):
-    """The value as JSON can hold it: a Config by its fields, images by their fingerprint, a FinishedRun by its key.
+def describe(value: Any) -> Any:
+    """Turn a value into JSON: a Config into its fields, images into their fingerprint, a FinishedRun into its key.
 
     Raises:
-        TypeError: something that cannot be told apart from others of its kind.
+        TypeError: the value is of a kind that cannot be described.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -104,8 +107,8 @@ def describe(value):
     raise TypeError(f"{value!r} cannot decide a cache key: give numbers, strings, a Config, images or a FinishedRun")
 
 
-def key_of(**parts) -> str:
-    """64 hexadecimal digits for these parts, the current scale and the library."""
+def key_of(**parts: Any) -> str:
+    """Return 64 hexadecimal digits that stand for these parts, the current scale and the library's code."""
     text = json.dumps(describe(parts | {"scale": scale(), "library": library()}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -115,7 +118,7 @@ def _path(key: str) -> Path:
 
 
 def keep(name: str, key: str, state: dict) -> None:
-    """Write an entry, whole or not at all. A folder that cannot be written costs the time of the next run only."""
+    """Write an entry, whole or not at all. Where the folder cannot be written, warn: the next run is computed again."""
     buffer = io.BytesIO()
     torch.save(state | {"key": key}, buffer)
     content = buffer.getvalue()
@@ -129,7 +132,7 @@ def keep(name: str, key: str, state: dict) -> None:
 
 
 def kept(key: str) -> dict | None:
-    """The entry of this key; None where there is none, or the file is damaged."""
+    """Return the entry of this key, or None where there is none or its file is damaged."""
     try:
         content = _path(key).read_bytes()
     except OSError:
@@ -143,17 +146,21 @@ def kept(key: str) -> dict | None:
     return state if isinstance(state, dict) and state.get("key") == key else None
 
 
-def cached(name: str, compute: Callable[[], dict], **depends_on) -> dict:
-    """compute(), or what it gave last time for the same name, source text, `depends_on`, scale and library.
+def cached(name: str, compute: Callable[[], dict], **depends_on: Any) -> dict:
+    """Return compute(), or its kept result for the same name, source text, `depends_on`, scale and library.
 
-    For what `run` cannot do: a loop of the lesson's own, a UMAP, a supervised baseline.
+    It keeps what `run` does not: the result of a lesson's own loop, or of a UMAP.
 
     >>> maps = cached("09-maps", lambda: {"umap": torch.tensor(...)}, features=y, seed=0)
 
     Args:
-        compute: gives a dict of tensors, numbers, strings, lists and dicts.
-        depends_on: all that decides the outcome besides the text of `compute`: numbers, strings, tensors, Configs,
-            images, FinishedRuns, or lists and dicts of them.
+        name: a name for the result; part of the key.
+        compute: returns a dict of tensors, numbers, strings, lists and dicts.
+        depends_on: everything that decides the result besides the text of `compute`: numbers, strings, tensors,
+            Configs, images, FinishedRuns, or lists and dicts of these.
+
+    Raises:
+        TypeError: a value in `depends_on` is of another kind.
     """
     try:
         source = inspect.getsource(compute)

@@ -1,7 +1,7 @@
 """Student and teacher editions of the notebooks.
 
-student: without the cells tagged `solution`. Everything else runs without them, so it still runs top to bottom.
-teacher: with the solutions unfolded.
+The student edition leaves out the cells tagged `solution`. No other cell needs them, so it still runs from top to bottom.
+The teacher edition shows the solutions unfolded.
 """
 
 import json
@@ -20,17 +20,18 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
 
     Args:
         edition: "student" or "teacher".
-        notebooks: folder of the course's .ipynb files. Default: the one beside the library's source.
+        out: the folder to write into; it may exist only if it is empty.
+        notebooks: the folder of the course's .ipynb files. Default: the one beside the library's source.
 
     Raises:
-        UserError: an unknown edition; no notebooks there; `out` holds something already.
+        UserError: the edition is unknown, the folder has no notebooks, or `out` already holds something.
     """
     if edition not in EDITIONS:
         raise UserError(f"edition {edition!r}: choose one of {', '.join(EDITIONS)}")
     source = Path(notebooks or Path(__file__).parents[2] / "notebooks")
     files = sorted(source.glob("*.ipynb"))
     if not files:
-        raise UserError(f"no notebooks in {str(source)!r}: name the folder of the course's with --notebooks")
+        raise UserError(f"no notebooks in {str(source)!r}: name the folder of the course's notebooks with --notebooks")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{str(out)!r} holds something already: name a new folder, so that nothing is overwritten")
@@ -49,8 +50,10 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
 
 
 def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dict:
-    """The notebook, as JSON, in this edition; outputs are left out. A link to the text of one of `notebooks`, by name,
-    becomes a link to the notebook, since texts are not in an edition."""
+    """Return a notebook, as JSON, in this edition, without outputs.
+
+    An edition has no .md texts, so a link to the text of one of `notebooks` (names) becomes a link to the notebook itself.
+    """
     cells = []
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])

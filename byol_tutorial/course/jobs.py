@@ -1,4 +1,4 @@
-"""The work of one run: training and judging it, in whichever process that is."""
+"""The work of one run: training and evaluation, in the notebook's process or in another."""
 
 import copy
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from ..config.config import Config
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from ..evaluate.comparison import accuracies
 from ..methods.base import Objective
 from ..train.trainer import Trainer
@@ -15,18 +17,32 @@ from .measures import measure
 
 @dataclass
 class Job:
+    """One run to be done: its key in the cache, its Config, and the options of `run_all`."""
+
     key: str
     config: Config
     options: dict
 
     def steps(self, n_images: int) -> int:
+        """Return the number of steps that the run makes on so many train images."""
         c, per_epoch = self.config, n_images // self.config.step_images
         epochs = c.epochs if self.options["epochs"] is None else self.options["epochs"]
         return min(per_epoch * c.epochs, round(epochs * per_epoch))
 
 
-def train_and_judge(job: Job, train, test, target: Objective | None, on_step: Callable[[Trainer], None]) -> dict:
-    """The work of one run, in whichever process: the state to keep."""
+def train_and_judge(
+    job: Job,
+    train: ImageSet | StreamedSet,
+    test: ImageSet | StreamedSet | None,
+    target: Objective | None,
+    on_step: Callable[[Trainer], None],
+) -> dict:
+    """Train a run, evaluate it, and return the state that the cache keeps.
+
+    Args:
+        target: the network whose online part is the run's fixed target; None for a target of its own.
+        on_step: called with the trainer after each step.
+    """
     o = job.options
     trainer = Trainer(job.config, train, test)
     if target is not None:

@@ -1,7 +1,7 @@
-"""What can be measured while a run trains, for `run(..., track=...)`: one entry each `track_every` epochs, and at step 0.
+"""What `run(..., track=...)` can measure during training, at step 0 and then each `track_every` epochs.
 
-Each is a function of the trainer and one batch's projections z and predictions p, float (512, d), of the same views
-of the same train images each time; it gives a tensor.
+Each measure is a function of the trainer and of one batch's projections z and predictions p, float (512, d). The batch
+holds the same views of the same train images each time. The function returns a tensor.
 """
 
 import copy
@@ -20,17 +20,17 @@ from ..train.trainer import Trainer
 
 
 def alignment(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """Eigenspace alignment of the predictor with E[z zᵀ], in [0, 1]; see diagnose.eigenspace_alignment."""
+    """Return the eigenspace alignment of the predictor with E[z zᵀ], in [0, 1]; see diagnose.eigenspace_alignment."""
     return torch.tensor(eigenspace_alignment(z, p))
 
 
 def rank(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """Effective rank of the projections, in [0, d], as Trainer.report gives it; see diagnose.effective_rank."""
+    """Return the effective rank of the projections, in [0, d], as in Trainer.report; see diagnose.effective_rank."""
     return torch.tensor(trainer.report().rank)
 
 
 def spectrum(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """Eigenvalues of the covariance of z/‖z‖, largest first: float32 (d,). Their sum is the variance, at most 1.
+    """Return the eigenvalues of the covariance of z/‖z‖, largest first: float32 (d,). Their sum, the variance, is at most 1.
 
     z are the projections that Trainer.report measures.
     """
@@ -40,9 +40,10 @@ def spectrum(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
 
 
 def modes(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """For each eigenvector u_j of E[z zᵀ], largest eigenvalue first: s_j and p_j = u_jᵀ W u_j, float32 (2, d).
+    """Return s_j and p_j = u_jᵀ W u_j for each eigenvector u_j of E[z zᵀ], largest eigenvalue first: float32 (2, d).
 
-    W is the predictor's best linear approximation, p ≈ W z. The axes of the phase plane of Tian et al. 2021.
+    s_j is the eigenvalue, and W the predictor's best linear approximation, p ≈ W z. These are the axes of the phase
+    plane of Tian et al. 2021.
     """
     z, p = z.double(), p.double()
     s, u = torch.linalg.eigh(z.T @ z / len(z))
@@ -51,7 +52,7 @@ def modes(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
 
 
 def test_features(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
-    """y of the test set's sample(512) (of the train set's where there is none): float32 (512, D)."""
+    """Return y of 512 test images, or of 512 train images where there is no test set: float32 (512, D)."""
     return features(trainer.model.encoder, looked_at(trainer).images)
 
 
@@ -66,11 +67,11 @@ TRACKS: dict[str, Callable[[Trainer, Tensor, Tensor], Tensor]] = {
 
 @torch.no_grad()
 def measure(trainer: Trainer, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """These measures now. The run is not disturbed: networks, their running statistics and its randomness stay."""
+    """Return these measures at the current step. Networks, running statistics and random states stay as they are."""
     images = trainer.train.sample(REPORTED).images.to(trainer.device)
     generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
     v1, _ = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
-    # a method without predictor compares z itself
+    # A method without a predictor compares z itself.
     online, predictor = copy.deepcopy((trainer.model.online, getattr(trainer.model, "predictor", nn.Identity())))
     z = online.train()(v1)
     p = predictor.train()(z)

@@ -1,24 +1,27 @@
-"""Runs of a lesson: trained once, kept on disk, several at a time where that is faster.
+"""The runs of a lesson: trained once, kept on disk, and trained several at a time where that is faster.
 
     byol = run(bt.preset("shapes"), train, test)
     some = run_all({"BYOL": config, "no predictor": config.replace(predictor="identity")}, train, test)
     some["BYOL"].linear, some["BYOL"].knn, some["BYOL"].std
-    some                    # as a table, the last line of a cell
-    some.curves()           # as a picture
+    some                    # a table, as the last line of a cell
+    some.curves()           # a picture
 
-Give the first few runs of a notebook `progress=False` only if their bars disturb. What a run depends on is its key:
-config (with its seed), images, epochs, scale, the library's code and the options given here.
+A run is kept under a key made of all that it depends on: config (with its seed), images, epochs, scale, the library's
+code and the options given here.
 """
 
 import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..config.config import Config
 from ..config.errors import UserError
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..methods.registry import build_model
 from ..runtime.device import resolve_device
@@ -29,19 +32,22 @@ from .measures import TRACKS
 from .parallel import carry_out
 from .scale import scale
 
+if TYPE_CHECKING:
+    from ..figures import Picture
+
 Changes = dict[float, dict]  # epoch -> fields of Config that change there
 
 
 @dataclass
 class FinishedRun:
-    """A finished run: what it was, what happened, what came out.
+    """A finished run: its config, its history and what it reached.
 
     name, config, steps_per_epoch
     history       loss, std, knn ... of every step, as Trainer.history
     knn, linear   accuracies on the test images, in [0, 1]; None without labels, `linear` also with probe=False
     std, rank, verdict   of the projections of up to 512 test images, as Trainer.report()
-    tracked       what `track` asked for: name -> float (T, ...); "epoch" -> float (T,), when
-    seconds       it trained, on the machine that did
+    tracked       what `track` asked for: name -> float (T, ...); "epoch" -> float (T,), the epochs of these T entries
+    seconds       how long it trained, on the machine that trained it
     from_cache    whether it was read instead of trained
     """
 
@@ -62,7 +68,7 @@ class FinishedRun:
 
     @property
     def encoder(self) -> nn.Module:
-        """f after the run, in evaluation mode, for features, probes, maps. At gpu scale a copy of it, on CUDA."""
+        """The encoder f after the run, in evaluation mode. At gpu scale it is a copy on CUDA."""
         return self._on_cuda if scale() == "gpu" else self.network.encoder.eval()
 
     @cached_property
@@ -70,7 +76,7 @@ class FinishedRun:
         return copy.deepcopy(self.network.encoder).eval().to(resolve_device("auto"))
 
     def random_encoder(self) -> nn.Module:
-        """f before the first step: the random baseline of this run."""
+        """Return the encoder f as it was before the first step, the random baseline of this run."""
         f = self.network.encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
@@ -78,10 +84,11 @@ class FinishedRun:
         return fresh.encoder.eval().to(next(self.encoder.parameters()).device)
 
 
-class Results(dict):
-    """name -> FinishedRun, in the order asked for. A table as a cell's last line; `curves()` is a picture."""
+class Results(dict[str, FinishedRun]):
+    """Finished runs by name, in the order asked for. They show as a table; `curves()` draws them."""
 
     def rows(self) -> list[tuple[str, ...]]:
+        """Return the table's rows, as texts."""
         show = lambda x: "–" if x is None else f"{x:.3f}"  # noqa: E731
         return [(n, show(r.knn), show(r.linear), show(r.std), f"{r.rank:.1f}", r.verdict) for n, r in self.items()]
 
@@ -101,8 +108,8 @@ class Results(dict):
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def curves(self):
-        """Loss, spread and kNN accuracy over training: figures.curves of all of them."""
+    def curves(self) -> "Picture":
+        """Draw loss, spread and kNN accuracy over training, by figures.curves."""
         from .. import figures
 
         per_epoch = {r.steps_per_epoch for r in self.values()}
@@ -115,8 +122,8 @@ class Results(dict):
 
 def run(
     config: Config,
-    train,
-    test=None,
+    train: ImageSet | StreamedSet,
+    test: ImageSet | StreamedSet | None = None,
     epochs: float | None = None,
     name: str = "BYOL",
     probe: bool = True,
@@ -126,20 +133,21 @@ def run(
     track_every: float = 1.0,
     progress: bool = True,
 ) -> FinishedRun:
-    """Train and judge, or read what the same call gave before.
+    """Train and evaluate a run, or read it where the same call was made before.
 
     Args:
-        train, test: images, as of load(). Without labels, or without test images, there are no accuracies.
+        train, test: images, as load() returns them. Without labels or test images there are no accuracies.
         epochs: stop after so many epochs of the schedule of config.epochs. Default: the whole schedule.
-        name: what tables and pictures call it; no part of the key.
+        name: the run's name in tables and pictures; not part of the key.
         probe: fit the linear probe too (about 3 seconds on "shapes").
-        target: with config.target "random": the fixed target is this run's online network instead of a random one.
-        changes: fields changed while training, at these epochs: {6: {"predictor": "identity"}}.
-        track: what to measure each `track_every` epochs, of TRACKS: alignment, rank, spectrum, modes, features.
+        target: a run whose online network is the fixed target instead of a random network; needs config.target
+            "random".
+        changes: fields that change at these epochs of the training: {6: {"predictor": "identity"}}.
+        track: what to measure each `track_every` epochs: any of alignment, rank, spectrum, modes, features (TRACKS).
         progress: show a bar while training.
 
     Raises:
-        UserError: an option that is not allowed; besides, what Trainer raises.
+        UserError: an option is not allowed, or Trainer raised it.
         KeyboardInterrupt: the run was stopped; it is not kept.
     """
     return run_all({name: config}, train, test, epochs, probe, target, changes, track, track_every, progress)[name]
@@ -147,8 +155,8 @@ def run(
 
 def run_all(
     configs: dict[str, Config],
-    train,
-    test=None,
+    train: ImageSet | StreamedSet,
+    test: ImageSet | StreamedSet | None = None,
     epochs: float | None = None,
     probe: bool = True,
     target: FinishedRun | None = None,
@@ -157,17 +165,19 @@ def run_all(
     track_every: float = 1.0,
     progress: bool = True,
 ) -> Results:
-    """Several runs, as `run` would do each; one progress bar; those that are kept already take no time.
+    """Train and evaluate several runs, as `run` does each, with one progress bar. Kept runs are read.
 
     Where it pays (long runs, on CPU cores, images in memory) they train side by side in processes of their own, one
     core each. These are new interpreters that get their work through files, so nothing of the notebook is imported
-    or executed in them. Ctrl-C ends them; what was finished is kept.
+    or executed in them. Ctrl-C ends them; runs that were finished are kept.
     """
     for wanted in (track,) if isinstance(track, str) else track:
         if wanted not in TRACKS:
             raise UserError(f"track={wanted!r}: choose some of {', '.join(TRACKS)}")
     if target is not None and any(c.target != "random" for c in configs.values()):
-        raise UserError("target=FinishedRun: only for configs with target='random', a target that stays as it is")
+        raise UserError(
+            "target: only configs with target='random', a target that stays fixed, can take another run's network"
+        )
     options = {
         "epochs": epochs,
         "probe": probe,

@@ -1,4 +1,4 @@
-"""The supervised baseline: the same encoder, views, steps and learning rate, but told the classes."""
+"""The supervised baseline: the same encoder, views, steps and learning rate as BYOL, but trained with the labels."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from torch import nn
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import DataError
+from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
 from ..networks.encoders import build_encoder
 from ..runtime.device import resolve_device
@@ -21,9 +22,13 @@ from . import cache
 
 @dataclass
 class Supervised:
-    """The encoder, in evaluation mode; kNN and linear-probe accuracy of its features; accuracy of its own classifier.
+    """A trained supervised baseline.
 
-    loss: cross-entropy of every step. All accuracies on the test images, in [0, 1].
+    encoder      in evaluation mode
+    knn, linear  kNN and linear-probe accuracy of its features
+    accuracy     of its own classifier; all accuracies are on the test images, in [0, 1]
+    loss         cross-entropy of every step
+    from_cache   whether it was read instead of trained
     """
 
     encoder: nn.Module = field(repr=False)
@@ -34,13 +39,13 @@ class Supervised:
     from_cache: bool
 
 
-def supervised(config: Config, train, test, progress: bool = True) -> Supervised:
-    """Train the encoder of this config with a linear classifier on top, by cross-entropy; kept like a run.
+def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool = True) -> Supervised:
+    """Train the encoder of this config with a linear classifier on top, by cross-entropy, and keep it like a run.
 
-    One view (of T) of each image per step; epochs, batches, SGD, warm-up and cosine are the config's.
+    A step sees one view (of T) of each image. Epochs, batches, SGD, warm-up and cosine are those of the config.
 
     Raises:
-        DataError: images without labels.
+        DataError: the images have no labels.
     """
     if train.labels is None or test.labels is None:
         raise DataError(f"{train.name!r} has no labels: a supervised baseline needs them")
@@ -56,12 +61,12 @@ def supervised(config: Config, train, test, progress: bool = True) -> Supervised
     return Supervised(encoder.eval(), from_cache=from_cache, **numbers)
 
 
-def _built(config: Config, train) -> nn.Module:
+def _built(config: Config, train: ImageSet) -> nn.Module:
     with OwnGenerator(config.seed):
         return build_encoder(config, config.view_size or min(train.image_size), *train.statistics())
 
 
-def _trained(config: Config, train, test, progress: bool) -> dict:
+def _trained(config: Config, train: ImageSet, test: ImageSet, progress: bool) -> dict:
     from tqdm.auto import tqdm
 
     device = resolve_device("auto")
@@ -105,7 +110,7 @@ def _trained(config: Config, train, test, progress: bool) -> dict:
     }
 
 
-def _feed(train, config: Config, device: torch.device) -> Feed:
+def _feed(train: ImageSet, config: Config, device: torch.device) -> Feed:
     from ..runtime.distributed import process
 
     return Feed(train, config.replace(accumulation_steps=1), device, process())

@@ -146,7 +146,7 @@ def test_a_row_that_differs_says_so_everywhere(own_ledger, capsys):
     main(["claims", "worse"])
     out = capsys.readouterr().out
     assert "differs: it is bad" in out
-    assert "that is 0.410 > 0.5: holds of 0 of 3 seeds" in out
+    assert "that is 0.410 > 0.5: holds for 0 of 3 seeds" in out
     with pytest.raises(SystemExit):
         main(["claims", "wor"])
     assert "choose one of worse" in capsys.readouterr().err

@@ -125,7 +125,7 @@ def test_an_unknown_error_is_told_with_numbers_and_shapes():
         or "6 where 4 is right" in verdict_on(e, lambda x: x * 3).message
     )
     assert "shape (2, 1)" in verdict_on(e, lambda x: (2 * x)[:, None]).message
-    assert "asked for is a tensor" in verdict_on(e, lambda x: "two").message
+    assert "the exercise asks for a tensor" in verdict_on(e, lambda x: "two").message
     assert "not finite" in verdict_on(e, lambda x: x * float("nan")).message
     assert verdict_on(e, lambda x: x * 3).mistake is None
 
@@ -257,7 +257,7 @@ def test_an_open_guess_says_what_is_allowed_and_a_wrong_one_is_refused(guess):
 
 
 def test_only_predictions_are_predicted():
-    with pytest.raises(ExerciseError, match="no prediction but of kind 'implement'"):
+    with pytest.raises(ExerciseError, match="not a prediction but of kind 'implement'"):
         bt.exercises.predict("03-loss", loss=1)
 
 
@@ -267,7 +267,7 @@ def test_use_gives_the_answer_only_where_it_passes(capsys):
 
     assert bt.exercises.use("03-loss", mine) is mine
     assert bt.exercises.use("03-loss", lambda p, z: ...) is bt.exercises.find("03-loss").reference
-    assert "yours, from here on" in capsys.readouterr().out
+    assert "your answer is used from here on" in capsys.readouterr().out
 
 
 def test_overview_lists_difficulty_and_minutes():

@@ -1,11 +1,11 @@
 """Exercises that check themselves, as `bt.exercises`.
 
     bt.exercises.check("03-loss", my_loss)          says what is right, or which mistake it recognises
-    bt.exercises.hint("03-loss")
-    loss = bt.exercises.use("03-loss", my_loss)     mine where it passes, else the reference: so a lesson goes on
-    bt.exercises.predict("04-no-predictor", loss="lower", probe="near random")     a guess, before the run
-    bt.exercises.outcome("04-no-predictor", loss="lower", probe="near random")     what came out, beside it
-    bt.exercises.overview("03")                     the lesson's exercises, with difficulty and minutes
+    bt.exercises.hint("03-loss")                    gives one hint, not the solution
+    loss = bt.exercises.use("03-loss", my_loss)     my_loss where it passes, else the reference, so that a lesson goes on
+    bt.exercises.predict("04-no-predictor", loss="lower", probe="near random")     records a guess before the run
+    bt.exercises.outcome("04-no-predictor", loss="lower", probe="near random")     shows the measurement beside it
+    bt.exercises.overview("03")                     lists the lesson's exercises, with difficulty and minutes
 
 An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded
 away (tags solution and hide-cell, metadata jupyter.source_hidden true), which ends with `check(..., strict=True)`.
@@ -39,25 +39,25 @@ __all__ = [
     "use",
 ]
 
-_guesses: dict[str, dict] = {}  # what was predicted in this kernel
+_guesses: dict[str, dict] = {}  # the predictions that were made in this kernel
 
 
 class ExerciseError(UserError):
-    """An exercise that does not exist, a prediction that is not possible, or a solution that does not pass."""
+    """The error for an unknown exercise, a prediction that is not possible, or a solution that does not pass."""
 
 
 def lessons() -> dict[str, dict[str, Exercise]]:
-    """Lesson number -> its exercises by id, in order."""
+    """Return lesson number -> its exercises by id, in order."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("lesson"))
     modules = {name.removeprefix("lesson"): importlib.import_module(f".{name}", __name__) for name in names}
     return {number: in_order(module.EXERCISES) for number, module in modules.items()}
 
 
 def find(id: str) -> Exercise:
-    """The exercise of this id.
+    """Return the exercise with this id.
 
     Raises:
-        ExerciseError: there is none.
+        ExerciseError: no exercise has this id.
     """
     known = {k: e for exercises in lessons().values() for k, e in exercises.items()}
     if id not in known:
@@ -67,15 +67,15 @@ def find(id: str) -> Exercise:
 
 
 def check(id: str, answer: Any, strict: bool = False) -> Verdict:
-    """Judge an answer in words.
+    """Check an answer, and say in words what is right or wrong with it.
 
     Args:
         answer: what the exercise asks for: often a function, or a value. A stub that gives None, NotImplemented
             or ..., or raises NotImplementedError, counts as not attempted.
-        strict: raise unless it passes, as solutions do.
+        strict: raise unless the answer passes; solutions are checked in this way.
 
     Raises:
-        ExerciseError: no such exercise; or, with strict, the answer does not pass.
+        ExerciseError: the exercise does not exist, or the answer does not pass although `strict` asks for it.
     """
     verdict = verdict_on(find(id), answer)
     if strict and not verdict:
@@ -84,18 +84,26 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
 
 
 def use(id: str, answer: Any) -> Any:
-    """The answer where it passes, else the reference, so that what follows runs with an exercise left open; says which."""
+    """Return the answer where it passes, else the reference, and print which of them it is.
+
+    So the cells that follow also run when an exercise is left open.
+    """
     exercise = find(id)
     passed = bool(verdict_on(exercise, answer))
     print(
-        f"{exercise.title}: " + ("yours, from here on." if passed else "the library's, until yours passes its check.")
+        f"{exercise.title}: "
+        + (
+            "your answer is used from here on."
+            if passed
+            else "the library's answer is used until yours passes its check."
+        )
     )
     return answer if passed else exercise.reference
 
 
 @dataclass(frozen=True)
 class Note:
-    """A line to show under a cell."""
+    """A title and a text to show under a cell."""
 
     title: str
     text: str
@@ -111,7 +119,7 @@ class Note:
 
 
 def hint(id: str) -> Note:
-    """One step further."""
+    """Return the exercise's hint, which is one step further and not the solution."""
     exercise = find(id)
     return Note(f"Hint for “{exercise.title}”", exercise.hint)
 
@@ -119,11 +127,11 @@ def hint(id: str) -> Note:
 # --- predictions --------------------------------------------------------------------------------
 
 
-def predict(id: str, **guesses) -> Note:
-    """Record a guess before the run, in this kernel; `...` leaves a question open.
+def predict(id: str, **guesses: Any) -> Note:
+    """Record a guess before the run, for this kernel; `...` leaves a question open.
 
     Raises:
-        ExerciseError: no prediction of this id, a question it does not ask, or an answer it does not allow.
+        ExerciseError: no prediction has this id, it does not ask this question, or it does not allow this answer.
     """
     exercise = _prediction(id, guesses)
     for name, guess in guesses.items():
@@ -134,13 +142,13 @@ def predict(id: str, **guesses) -> Note:
     left = [f"{name}: {_allowed(a)}" for name, a in exercise.questions.items() if name not in made]
     if left:
         return Note(f"Your guess: {exercise.title}", "not made yet. " + "; ".join(left))
-    told = ", ".join(f"{name} {guess}" for name, guess in made.items())
-    return Note(f"Your guess: {exercise.title}", f"noted: {told}. Run on.")
+    noted = ", ".join(f"{name} {guess}" for name, guess in made.items())
+    return Note(f"Your guess: {exercise.title}", f"noted: {noted}. Now run the next cells.")
 
 
 @dataclass(frozen=True)
 class PredictionOutcome:
-    """Guess and measurement, question by question."""
+    """A prediction beside its measurement, question by question."""
 
     title: str
     rows: tuple[tuple[str, str, str, str], ...]  # question, guess, measured, mark
@@ -159,11 +167,11 @@ class PredictionOutcome:
         return f"<p><b>{escape(self.title)}</b></p><table><tr>{cells(self.HEAD, 'th')}</tr>{rows}</table>{remarks}"
 
 
-def outcome(id: str, **measured) -> PredictionOutcome:
-    """What came out, beside the guess; and a remark where the guess is a usual mistake.
+def outcome(id: str, **measured: Any) -> PredictionOutcome:
+    """Return the measured values beside the guess, with a remark where the guess is a usual mistake.
 
     Raises:
-        ExerciseError: as `predict`, for the measured values.
+        ExerciseError: no prediction has this id, or it does not ask this question.
     """
     exercise = _prediction(id, measured)
     guesses, rows = _guesses.get(id, {}), []
@@ -189,7 +197,7 @@ def outcome(id: str, **measured) -> PredictionOutcome:
 def _prediction(id: str, answers: dict) -> Exercise:
     exercise = find(id)
     if not exercise.questions:
-        raise ExerciseError(f"{id!r} is no prediction but of kind {exercise.kind!r}: use check")
+        raise ExerciseError(f"{id!r} is not a prediction but of kind {exercise.kind!r}: use bt.exercises.check")
     for name in answers:
         if name not in exercise.questions:
             raise ExerciseError(f"{id!r} does not ask for {name!r}: it asks for {', '.join(exercise.questions)}")
@@ -205,12 +213,13 @@ def _allowed(allowed: tuple) -> str:
 # --- overview -----------------------------------------------------------------------------------
 
 
-class Overview(list):
-    """Exercises as a table."""
+class Overview(list[Exercise]):
+    """The exercises of a lesson as a table."""
 
     HEAD = ("exercise", "", "kind", "difficulty", "minutes")
 
     def rows(self) -> list[tuple[str, ...]]:
+        """Return the table's rows, as texts."""
         return [(e.id, e.title, e.kind, "●" * e.difficulty + "○" * (3 - e.difficulty), str(e.minutes)) for e in self]
 
     def __repr__(self) -> str:
@@ -223,10 +232,10 @@ class Overview(list):
 
 
 def overview(lesson: str) -> Overview:
-    """The exercises of a lesson, "03", with kind, difficulty and minutes.
+    """Return the exercises of a lesson, "03", with kind, difficulty and minutes.
 
     Raises:
-        ExerciseError: a lesson without exercises.
+        ExerciseError: the lesson has no exercises.
     """
     known = lessons()
     if lesson not in known:

@@ -96,19 +96,20 @@ CONTRAST = Exercise(
 def _above_the_target(answer: dict) -> str | None:
     if answer["compared_with_its_target"] != "better":
         return (
-            "compared_with_its_target: nobody asks for a copy of the target. What two views share is all that can be "
+            "compared_with_its_target: the network need not copy the target. What two views share is all that can be "
             "predicted of it."
         )
     if not 0.3 < answer["linear"] < 0.85:
         return (
-            "linear: more than the random network, whose probe is above; but its answers leave much of a picture out."
+            "linear: it is more than that of the random network, whose probe is above, but the target's answers leave "
+            "out much of a picture."
         )
     return None
 
 
 RANDOM_TARGET = Exercise(
     id="01-random-target",
-    title="To predict what knows nothing",
+    title="Predicting a random network",
     kind="predict",
     difficulty=2,
     minutes=3,
@@ -121,13 +122,13 @@ RANDOM_TARGET = Exercise(
         Mistake(
             "a pupil is no better than its teacher",
             {"linear": 0.3, "compared_with_its_target": "the same"},
-            "as good as its teacher would be right if it had to copy it. But it sees another view than the target does: crop "
+            "that would be right if the network had to copy its teacher. But it sees another view than the target does: crop "
             "and colour are drawn anew, and what depends on them cannot be predicted. What is left is the picture.",
         ),
         Mistake(
             "nothing comes of nothing",
             {"linear": 0.1, "compared_with_its_target": "worse"},
-            "a random network knows nothing of shapes, but its answers do depend on the picture; two pictures get two "
+            "a random network has learned nothing about shapes, but its answers do depend on the picture: two pictures get two "
             "answers. That is something to predict.",
         ),
     ),
@@ -167,7 +168,7 @@ def _one_late(train, first, rounds):
 
 
 def _who_predicts_whom(chain, rounds):
-    """Each network of the chain as the words that say how it was made."""
+    """Return each network of the chain as the words that say how it was made."""
     return list(chain(lambda target, seed: f"(trained from seed {seed} to predict {target})", "the first", rounds))
 
 
@@ -206,7 +207,7 @@ CHAIN = Exercise(
         Mistake(
             "the last only",
             lambda train, first, rounds: [_chain(train, first, rounds)[-1]],
-            "that is the last network; asked for is the list of all, in order.",
+            "that is the last network; the exercise asks for the list of all, in order.",
         ),
     ),
     praise="right: each network is the target of the next.",
@@ -227,13 +228,13 @@ ROUNDS = Exercise(
         Mistake(
             "once only",
             {"round_2": "the same", "last_round": "the same"},
-            "a second round would change nothing if the first had found all that two views share. It had few epochs and a "
+            "a second round would change nothing if the first had found all that two views share. But it had few epochs and a "
             "poor target.",
         ),
         Mistake(
             "errors pile up",
             {"round_2": "worse", "last_round": "worse"},
-            "as in a game of whispers? There, each one copies. Here each one keeps what both views show, and drops more of "
+            "errors pile up where each network copies the one before. Here each one keeps what both views show, and drops more of "
             "the rest.",
         ),
     ),
@@ -277,7 +278,7 @@ WEIGHTS = Exercise(
         Mistake(
             "without the beginning",
             lambda tau, n: _weights(tau, n)[1:],
-            "ξ₀ is missing: it is in the target too, with what is left of it after n updates. The weights add up to 1.",
+            "ξ₀ is missing: it is still in the target, with the weight that is left after n updates. The weights add up to 1.",
         ),
         Mistake(
             "no share of the new",
@@ -288,7 +289,7 @@ WEIGHTS = Exercise(
         Mistake(
             "all alike",
             lambda tau, n: [tau**n] + [(1 - tau**n) / max(n, 1)] * n,
-            "all online networks weigh the same here: an average with equal weights. The update forgets: the older, the less.",
+            "all online networks weigh the same here: an average with equal weights. In the moving average an older network weighs less.",
         ),
     ),
     praise="right: they add up to 1, and each is τ times the one after it. What is their mean age?",
@@ -323,7 +324,7 @@ LAG = Exercise(
         Mistake(
             "the share of the new one",
             lambda n: 2 / (n + 1),
-            "this is 1 − τ, the share of the new network; asked for is τ, the share of the old target.",
+            "this is 1 − τ, the share of the new network; the exercise asks for τ, the share of the old target.",
         ),
         Mistake("upside down", lambda n: 1 / n, "the longer a copy stays, the slower the average: τ must rise with n."),
     ),

@@ -69,7 +69,7 @@ def _draws(jitter):
 
 BATCH = Exercise(
     id="02-batch",
-    title="A draw for everybody",
+    title="One draw for the whole batch",
     kind="find the bug",
     difficulty=2,
     minutes=6,
@@ -155,7 +155,7 @@ COLOUR_CLASS = Exercise(
             when=lambda seen, wanted: seen[0].crop_area[0] >= 0.5,
         ),
     ),
-    praise="right: T and T′ are where you say what counts. Nothing in BYOL itself knows that it is the shape.",
+    praise="right: T and T′ are where you say what counts. Nothing in BYOL itself says that it is the shape.",
 )
 
 EXERCISES = (SOLARIZE, BATCH, SHORTCUT, COLOUR_CLASS)

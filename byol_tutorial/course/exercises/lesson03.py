@@ -63,7 +63,7 @@ LOSS = Exercise(
         Mistake(
             "no mean",
             lambda p, z: (_unit(p) - _unit(z)).square().sum(-1),
-            "one number per image: take their mean, an optimiser needs one number.",
+            "one number per image: take their mean, since an optimiser needs one number.",
         ),
         Mistake(
             "not squared",
@@ -275,11 +275,11 @@ EMA = Exercise(
             _moves_online,
             "the online network was changed. It learns by gradient; only the target follows.",
         ),
-        Mistake("a copy", _copies, "the target is now a copy of the online network: τ was not used."),
+        Mistake("a copy", _copies, "the target is now a copy of the online network, since τ was not used."),
         Mistake(
             "not in place",
             _not_in_place,
-            "the target has not moved: `xi = ...` gives a new tensor that name and leaves the network's own tensor as "
+            "the target has not moved: `xi = ...` gives the name to a new tensor and leaves the network's own tensor as "
             "it was. Change it in place: xi.mul_(...).add_(...), or xi.copy_(...).",
         ),
         Mistake(
@@ -465,7 +465,7 @@ MANY_VIEWS = Exercise(
         Mistake(
             "a view with itself",
             lambda ps, ts: _all_pairs(ps, ts, itself=True),
-            "pairs of a view with itself are in it: they ask for nothing that two views have in common.",
+            "pairs of a view with itself are included: they ask for nothing that two views have in common.",
         ),
         Mistake(
             "grows with the number of views",

@@ -21,7 +21,7 @@ PREDICTORS = Exercise(
     reference={"none": "learns nothing", "linear": "learns nothing", "fixed": "learns nothing", "optimal": "learns"},
     mistakes=(
         Mistake(
-            "any predictor will do",
+            "any predictor is enough",
             {"none": "learns nothing", "linear": "learns", "fixed": "learns", "optimal": "learns"},
             "the two sides then differ, but that is not enough: a predictor that does not keep up with the online network is a "
             "detour on the way to the constant.",
@@ -29,7 +29,7 @@ PREDICTORS = Exercise(
         Mistake(
             "the target is enough",
             {"none": "learns", "linear": "learns", "fixed": "learns", "optimal": "learns"},
-            "the target follows the online network. If both may give the constant, they walk there together, only more slowly.",
+            "the target follows the online network. If both may give the constant answer, they get there together, only more slowly.",
         ),
     ),
     praise="right: what counts is whether the predictor keeps up.",
@@ -52,7 +52,7 @@ _alignment = _alignment_by(lambda u, j: u[:, -1 - j])
 
 
 def _correlations():
-    """(W, C, k): W with C's eigenvectors, one of its eigenvalues negative; then a random W; then W = C with a gap."""
+    """Return (W, C, k) three times: W with C's eigenvectors and one negative eigenvalue, then a random W for k = 2 and 4."""
     g = torch.Generator().manual_seed(4)
     u = torch.linalg.qr(torch.randn(6, 6, generator=g)).Q
     C = (u * torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.1])) @ u.T
@@ -74,7 +74,7 @@ ALIGNMENT = Exercise(
         Mistake(
             "unchanged",
             _alignment_by(lambda u, j: u[-1 - j]),
-            "for a W with exactly the eigenvectors of C it gives less than 1. Are the directions that it takes eigenvectors at "
+            "for a W with exactly the eigenvectors of C it gives less than 1. Are the directions that it uses eigenvectors at "
             "all?",
         ),
         Mistake(
@@ -90,7 +90,7 @@ ALIGNMENT = Exercise(
         Mistake(
             "the sign counts",
             _alignment_by(lambda u, j: u[:, -1 - j], absolute=False),
-            "a W that turns a direction round keeps it in place, too: the given code took the absolute value.",
+            "a W that reverses a direction also keeps it in place: the given code took the absolute value.",
         ),
     ),
     praise="right: columns. For W with the eigenvectors of C it is 1, for a random W small.",
@@ -115,7 +115,7 @@ def _direct_cases():
     g = torch.Generator().manual_seed(6)
     z = torch.randn(40, 5, generator=g) * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.1])
     z = z @ torch.linalg.qr(torch.randn(5, 5, generator=g)).Q
-    flat = z[:, :1] @ torch.randn(1, 4, generator=g)  # of rank 1: eigenvalues of 0, or just below by rounding
+    flat = z[:, :1] @ torch.randn(1, 4, generator=g)  # has rank 1, so eigenvalues are 0, or just below it by rounding
     return [(z.T @ z / 40, 0.1), (z.T @ z / 40, 0.3), (flat.T @ flat / 40, 0.1)]
 
 
@@ -134,7 +134,7 @@ DIRECTPRED = Exercise(
         Mistake(
             "no root",
             lambda C, e: _direct(C, e, root=False),
-            "the root is missing: p_j goes with √s_j. Without it, small directions are answered far too weakly.",
+            "the root is missing: p_j goes with √s_j. Without it, the predictor answers small directions far too weakly.",
         ),
         Mistake(
             "not relative",
@@ -156,10 +156,10 @@ DIRECTPRED = Exercise(
         Mistake(
             "the correlation itself",
             lambda C, e: C,
-            "that is C itself. Take it apart, change its eigenvalues, put it together again.",
+            "that is C itself. Decompose it, change its eigenvalues and compose it again.",
         ),
     ),
-    praise="right: aligned by construction, and nothing of it was learned.",
+    praise="right: it is aligned by construction, and none of it was learned.",
 )
 
 
@@ -172,7 +172,7 @@ def _velocity(p, s, tau, eta, alpha, noise):
 
 
 def _with(change):
-    """The velocity after `change`, a function of all its arguments that gives others."""
+    """Return the velocity whose arguments were first changed by `change`."""
     return lambda *args: _velocity(*change(*args))
 
 
@@ -208,7 +208,7 @@ def _alpha_on_both(p, s, tau, eta, alpha, noise):
 
 DYNAMICS = Exercise(
     id="04-dynamics",
-    title="One direction's way",
+    title="How one direction moves",
     kind="implement",
     difficulty=1,
     minutes=6,
@@ -304,7 +304,7 @@ LIMIT = Exercise(
         Mistake(
             "noise forgotten",
             lambda tau, noise: tau**2 / 4,
-            "right without noise. With it, the parabola is p (τ̂ − (1 + σ²) p).",
+            "this is right without noise. With noise, the parabola is p (τ̂ − (1 + σ²) p).",
         ),
         Mistake(
             "factor 2",

@@ -15,7 +15,7 @@ TAU = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="A target with τ looks back about 1/(1 − τ) steps. How many steps has this run? And of τ = 0 you have seen a run already, "
+    hint="A target with τ looks back about 1/(1 − τ) steps. How many steps does this run have? And you have already seen a run with τ = 0, "
     "if you did lesson 4.",
     questions={"tau_1": LEVELS, "tau_0999": LEVELS, "tau_0": LEVELS},
     reference={"tau_1": "learns less", "tau_0999": "learns less", "tau_0": "learns as well"},
@@ -23,13 +23,13 @@ TAU = Exercise(
         Mistake(
             "the paper's table",
             {"tau_1": "learns less", "tau_0999": "learns as well", "tau_0": "learns nothing"},
-            "so it is on ImageNet. But 1,000 steps are little of that run and more than this whole one; and τ = 0 learns here, "
+            "that is so on ImageNet. But 1,000 steps are a small part of that run and more than this whole one; and τ = 0 learns here, "
             "as it does in SimSiam.",
         ),
         Mistake(
             "a fixed target teaches nothing",
             {"tau_1": "learns nothing", "tau_0999": "learns less", "tau_0": "learns as well"},
-            "lesson 1: to predict a random network already teaches something. It only never gets better.",
+            "lesson 1 showed that predicting a random network already teaches something. But such a target never gets better.",
         ),
         Mistake(
             "nothing without a moving average",
@@ -61,7 +61,7 @@ MEMORY = Exercise(
         Mistake(
             "1/(1 − τ) in proportion",
             lambda tau, steps, other: 1 - (1 - tau) * steps / other,
-            "near 1 that is nearly the same. But for τ = 0.99 and a tenth of the steps it gives 0.9, where ten steps of 0.99 leave "
+            "near 1 that is nearly the same. But for τ = 0.99 and a tenth of the steps it gives 0.9, while ten steps of 0.99 leave "
             "more than 0.9; and with few enough steps it falls below 0.",
         ),
         Mistake(
@@ -109,7 +109,7 @@ CLOUDS = Exercise(
         Mistake(
             "the spread tells all",
             {"point_spread": "near 0", "circle_spread": "near 1", "circle_rank": "about 64"},
-            "all 64 coordinates vary, but together: two numbers tell all of them.",
+            "all 64 coordinates vary, but together: two numbers determine all of them.",
         ),
     ),
     praise="right: a dimensional collapse does not show in the spread.",
@@ -142,8 +142,8 @@ RANK = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=8,
-    hint="The shares are of the variance, whatever it is. Of a cloud in one point, what is the variance? How large is it for unit "
-    "vectors at most? Multiply by something.",
+    hint="The shares are of the variance, whatever it is. What is the variance of a cloud that is one point? How large is it at most for unit "
+    "vectors? Multiply by something.",
     cases=_clouds,
     reference=_rank,
     tolerance=1e-3,
@@ -151,19 +151,19 @@ RANK = Exercise(
         Mistake(
             "unchanged",
             lambda z: _rank(z, power=0.0),
-            "for points that are all but the same it counts 16 of 16 directions. They do vary in all of them, by rounding noise: "
-            "equally, and by next to nothing.",
+            "it counts 16 of 16 directions for points that are nearly equal. They do vary in all of them, but only by noise: "
+            "equally, and by almost nothing.",
         ),
         Mistake(
             "times the standard deviation",
             lambda z: _rank(z, power=0.5),
-            "that sees a collapse, too. But the rank here is to be in proportion to the variance, not to its root.",
+            "this shows a collapse too. But here the rank must be in proportion to the variance, not to its root.",
         ),
         Mistake(
             "not centred",
             lambda z: _rank(z, centre=False),
             "without taking away the mean, a collapsed cloud has one direction: the mean itself, which tells no two images apart. It "
-            "is to have none.",
+            "should have none.",
         ),
         Mistake(
             "divided by the variance",
@@ -176,7 +176,7 @@ RANK = Exercise(
             "a threshold on shares of the variance has the same fault: in a collapsed cloud all shares are equal, and pass.",
         ),
     ),
-    praise="right: a count of directions that sees the variance vanish.",
+    praise="right: a count of directions that goes to 0 as the variance does.",
 )
 
 
@@ -204,12 +204,12 @@ LAG = Exercise(
         Mistake(
             "a trained network stays",
             {"spread_no_predictor": "stays", "spread_no_stop_gradient": "stays", "knn_no_predictor": "rises"},
-            "that a network has learned does not protect it: the constant costs less than what it does now.",
+            "a trained network is not protected: the constant answer costs less than its present one.",
         ),
         Mistake(
             "the moving average holds it",
             {"spread_no_predictor": "stays", "spread_no_stop_gradient": "falls", "knn_no_predictor": "rises"},
-            "without predictor, the target draws the projections together though no gradient passes through it; it follows them in turn.",
+            "without a predictor, the target draws the projections together although no gradient passes through it, and then follows them.",
         ),
     ),
     praise="right. And you would have seen the first only by looking at the spread.",
@@ -242,7 +242,7 @@ ROTATION = Exercise(
     "large is it at most?",
     cases=_of_clouds,
     reference=_round_spread,
-    tolerance=0.02,  # N or N − 1
+    tolerance=0.02,  # wide enough for a variance with N as well as with N − 1
     mistakes=(
         Mistake(
             "√d · mean of the standard deviations",
@@ -253,7 +253,7 @@ ROTATION = Exercise(
         Mistake(
             "the variance",
             lambda z: F.normalize(z, dim=-1).var(dim=0).sum(),
-            "the sum of the variances is right; it is asked for on the scale of a standard deviation.",
+            "the sum of the variances is right, but the exercise asks for the scale of a standard deviation.",
         ),
         Mistake(
             "lengths count",
@@ -268,7 +268,7 @@ ROTATION = Exercise(
         Mistake(
             "the largest direction",
             lambda z: F.normalize(z, dim=-1).sub(F.normalize(z, dim=-1).mean(0)).svd().S[0] / len(z) ** 0.5,
-            "no rotation changes the largest singular value, true, but it is one direction's spread. Take all.",
+            "it is true that no rotation changes the largest singular value, but it is the spread of one direction. Take all of them.",
         ),
     ),
     praise="right: the root mean square of the distance from the mean. It equals √(1 − ‖mean‖²), so it measures the mean's length only.",

@@ -70,7 +70,7 @@ NEGATIVES = Exercise(
         Mistake(
             "an image with itself",
             _itself,
-            "the image's own answer for the same view is among the ones to be pushed away: leave j = i out of the first sum.",
+            "the image's own answer for the same view is among those that are pushed away: leave j = i out of the first sum.",
         ),
         Mistake(
             "the partner is missing",
@@ -146,8 +146,8 @@ ROWS = Exercise(
                 "predictor_no_target": "collapses",
                 "no_predictor_target": "collapses",
             },
-            "that is the paper's table. SimSiam showed later that the stop-gradient and a predictor that learns fast enough do "
-            "without a slow target; our small runs agree with SimSiam here.",
+            "that is the paper's table. SimSiam showed later that the stop-gradient and a predictor that learns fast enough need "
+            "no slow target; our small runs agree with SimSiam here.",
         ),
         Mistake(
             "a slow target is enough",
@@ -193,7 +193,7 @@ def _clamped(z1, z2, temperature):
 
 
 def _pairs():
-    """Two sets of answers that have nothing to do with each other, and two that agree well."""
+    """Return two sets of answers that have nothing to do with each other, and two that agree well."""
     g = torch.Generator().manual_seed(7)
     a, b = torch.randn(2, 6, 12, generator=g)
     return [(a, b, 0.5), (a, a + 0.05 * b, 0.1)]
@@ -213,12 +213,12 @@ BELOW_ZERO = Exercise(
         Mistake(
             "unchanged",
             _with_bug,
-            "as it was given: when partners agree well it goes far below 0, which the −ln of a probability cannot.",
+            "this is the code as it was given: when partners agree well it goes far below 0, which the −ln of a probability cannot.",
         ),
         Mistake(
             "cut off at zero",
             _clamped,
-            "cut off at 0, and with it the gradient of every batch that is below. The cause is still there.",
+            "this cuts the loss off at 0, and with it the gradient of every batch that is below 0. The cause is still there.",
         ),
         Mistake(
             "the partner is not drawn near",
@@ -260,7 +260,7 @@ BATCH = Exercise(
             "four images.",
         ),
         Mistake(
-            "BatchNorm cannot do with four",
+            "BatchNorm cannot work with four",
             {"byol_with_four": "fails"},
             "its mean and variance are noisy with four images, but a convolution's BatchNorm takes them over all places of each "
             "image, too.",
@@ -325,13 +325,13 @@ QUEUE = Exercise(
         Mistake(
             "queue not normalised",
             _queue_not_normalised,
-            "the queue's rows keep their lengths, so long ones count for more: cosines throughout.",
+            "the queue's rows keep their lengths, so long ones count for more: use cosines everywhere.",
         ),
         Mistake(
             "the batch as well",
             _queue_and_batch,
             "the other images of the batch are among the candidates too. Here the queue alone gives the negatives, so that the "
-            "batch may be as small as one likes.",
+            "batch may be as small as you like.",
         ),
         Mistake(
             "repulsion only",
@@ -344,8 +344,8 @@ QUEUE = Exercise(
             "this is BYOL's loss: the queue is not used.",
         ),
     ),
-    praise="right: this is how MoCo has many negatives with small batches. Its keys come from a moving average, lest the queue's "
-    "old entries differ too much from new ones; BYOL took that network over, and dropped the queue.",
+    praise="right: this is how MoCo has many negatives with small batches. Its keys come from a moving average, so that the queue's "
+    "old entries do not differ too much from new ones. BYOL kept that network and dropped the queue.",
 )
 
 EXERCISES = (NEGATIVES, ROWS, BELOW_ZERO, BATCH, QUEUE)

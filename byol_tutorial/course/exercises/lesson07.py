@@ -112,7 +112,7 @@ DIFFER = Exercise(
         Mistake(
             "v against v′",
             lambda views, image: not torch.equal(*views(image.expand(8, -1, -1, -1))),
-            "this says True even where all images share a draw. v and v′ differ there, too: compare the views of the batch with each "
+            "this says True even where all images share a draw. v and v′ differ there too: compare the views of the batch with each "
             "other, and give it more than one.",
         ),
         Mistake(
@@ -134,11 +134,11 @@ DIFFER = Exercise(
 
 
 class TinyRun:
-    """A run small enough to follow: linear networks, SGD with momentum, six steps in all."""
+    """A run that is small enough to follow: linear networks, SGD with momentum, six steps in all."""
 
     TOTAL = 6
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         g = torch.Generator().manual_seed(seed)
         self.online, self.predictor, self.target = (nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(4, 3))
         with torch.no_grad():
@@ -150,7 +150,7 @@ class TinyRun:
         self.steps_done = 0
 
     def step(self) -> None:
-        g = torch.Generator().manual_seed(self.steps_done)  # batches and views are decided by the step, too
+        g = torch.Generator().manual_seed(self.steps_done)  # the step decides batches and views too
         v1, v2 = torch.randn(2, 8, 4, generator=g)
         loss = byol_loss(self.predictor(self.online(v1)), self.target(v2))
         self.optimizer.zero_grad()
@@ -198,7 +198,7 @@ def _state(run, parts=PARTS, step=True, copied=True):
 
 RESUME = Exercise(
     id="07-resume",
-    title="A run that goes on as another",
+    title="A resumed run that differs",
     kind="find the bug",
     difficulty=2,
     minutes=8,
@@ -209,7 +209,7 @@ RESUME = Exercise(
         Mistake(
             "unchanged",
             lambda run: _state(run, ("online", "predictor"), copied=False),
-            "this is the code as it was given: the run goes on, and ends elsewhere than the uncut one. What does a step read that "
+            "this is the code as it was given: the resumed run ends elsewhere than the uninterrupted one. What does a step read that "
             "is not kept? And does what is kept stay as it was?",
         ),
         Mistake(
@@ -225,12 +225,12 @@ RESUME = Exercise(
         Mistake(
             "without the target",
             lambda run: _state(run, ("online", "predictor", "optimizer")),
-            "the target is missing. It is not the online network; it is what that was, on average.",
+            "the target is missing. It is not the online network, but an average of what that network was.",
         ),
         Mistake(
             "without the step",
             lambda run: _state(run, step=False),
-            "everything but the step: schedules begin anew, τ with them, and the first batches come again.",
+            "everything is there but the step: schedules, also that of τ, begin anew, and the first batches come again.",
         ),
         Mistake(
             "not copied",
@@ -258,21 +258,21 @@ BUGS = Exercise(
     reference={"lowest_loss": "target", "lowest_accuracy": "target"},
     mistakes=(
         Mistake(
-            "the half is the lowest",
+            "half a loss is the lowest",
             {"lowest_loss": "averaged", "lowest_accuracy": "target"},
             "an averaged loss is half as large. A collapse goes to 0.",
         ),
         Mistake(
             "a low loss is a good sign",
             {"lowest_loss": "target", "lowest_accuracy": "adam"},
-            "the lowest loss was rightly guessed. But in BYOL the lowest loss there is belongs to the constant answer.",
+            "your guess of the lowest loss was right. But in BYOL the lowest possible loss belongs to the constant answer.",
         ),
     ),
     praise="right: the one that can reach 0 has learned nothing.",
 )
 
 
-# --- a recipe of one's own ----------------------------------------------------------------------
+# --- your own recipe ----------------------------------------------------------------------------
 
 
 def _recipe_wrong(config) -> str | None:
@@ -307,7 +307,7 @@ RECIPE = Exercise(
         Mistake(
             "mirrored",
             preset("photos", **(_RIGHT | {"flip_p": 0.5})),
-            "left hands and right hands are two classes here, and the flip makes the one of the other: BYOL would learn to "
+            "left hands and right hands are two classes here, and the flip turns one into the other: BYOL would learn to "
             "ignore the difference.",
             when=lambda seen, wanted: max(seen[0].flip_p) > 0,
         ),
@@ -326,8 +326,8 @@ RECIPE = Exercise(
         Mistake(
             "the exposure is a shortcut",
             preset("photos", **(_RIGHT | {"jitter_p": 0.0})),
-            "no two X-rays are exposed alike, and the two views of one always are: without jitter, brightness alone tells which "
-            "image a view is of.",
+            "no two X-rays are exposed alike, but the two views of one always are: without jitter, brightness alone tells which "
+            "image a view shows.",
             when=lambda seen, wanted: min(*seen[0].jitter_p, *seen[0].brightness, *seen[0].contrast) == 0,
         ),
     ),

@@ -1,4 +1,4 @@
-"""Exercises of lesson 08, what a representation is worth, and how to be wrong about it."""
+"""Exercises of lesson 08, what a representation is worth, and how one can be wrong about it."""
 
 import math
 
@@ -59,7 +59,7 @@ KNN = Exercise(
         Mistake(
             "no normalisation",
             lambda *case: _knn(*case, normalise=False),
-            "these are products, not cosines: long vectors of the bank come out near to everything.",
+            "these are products, not cosines: long vectors of the bank seem near to everything.",
         ),
         Mistake(
             "times the temperature",
@@ -82,7 +82,7 @@ KNN = Exercise(
 def _high_enough(answer: dict) -> str | None:
     if answer["random_encoder"] < 0.75:
         return (
-            "random_encoder: it draws other features than shapes need, but pictures of digits, centred and upright, are easy to "
+            "random_encoder: its features are not those that shapes need, but pictures of digits, centred and upright, are easy to "
             "tell apart. What would the raw pixels give?"
         )
     return None
@@ -102,8 +102,8 @@ BASELINE = Exercise(
         Mistake(
             "chance without training",
             {"byol_encoder": 0.9, "random_encoder": 0.1},
-            "an encoder without training is not a constant: it is a fixed function of the picture, and a linear probe is trained on "
-            "top. Chance is what you get without looking.",
+            "an untrained encoder is not a constant: it is a fixed function of the picture, and a linear probe is trained on "
+            "top. Chance is what you get without looking at the picture.",
         ),
         Mistake(
             "as on shapes",
@@ -174,7 +174,7 @@ LEAK = Exercise(
         Mistake(
             "pictures thrown away",
             _drops_shared,
-            "no image is in both now, but pictures were thrown away for it, nearly all of the train part.",
+            "no image is in both now, but nearly all pictures of the train part were thrown away for it.",
         ),
         Mistake(
             "always the same images",
@@ -201,7 +201,7 @@ CHOOSE = Exercise(
     kind="implement",
     difficulty=1,
     minutes=3,
-    hint="Two steps: which setting is best on the held-out train images (argmax)? And what has *that* setting on the test images?",
+    hint="Two steps: which setting is best on the held-out train images (argmax)? And which score does *that* setting have on the test images?",
     cases=_scores,
     reference=lambda held, test: test[held.argmax()],
     mistakes=(
@@ -213,12 +213,12 @@ CHOOSE = Exercise(
         Mistake(
             "the held-out score",
             lambda held, test: held.max(),
-            "this is the held-out score of the chosen setting. It made the choice, and so is too high itself; report the test score.",
+            "this is the held-out score of the chosen setting. The choice was made by it, so it is too high itself; report the test score.",
         ),
         Mistake(
             "mean of all settings",
             lambda held, test: test.mean(),
-            "the mean over all settings: a choice is to be made, by the held-out images.",
+            "this is the mean over all settings: the held-out images must choose one.",
         ),
         Mistake(
             "best of both",
@@ -235,7 +235,7 @@ CHOOSE = Exercise(
 
 def _runs():
     g = torch.Generator().manual_seed(10)
-    hard = torch.randn(6, generator=g) * 0.05  # a seed draws pictures too: some are harder, for both
+    hard = torch.randn(6, generator=g) * 0.05  # a seed draws pictures too, and some are harder for both
     return [
         (0.8 + hard + 0.01 * torch.randn(6, generator=g), 0.82 + hard + 0.01 * torch.randn(6, generator=g)),
         (torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0.92, 0.81, 0.75])),
@@ -253,7 +253,7 @@ def _unpaired(a, b):
 
 DIFFERENCE = Exercise(
     id="08-difference",
-    title="Is the one better than the other?",
+    title="Is one better than the other?",
     kind="extend",
     difficulty=3,
     minutes=10,
@@ -271,22 +271,22 @@ DIFFERENCE = Exercise(
         Mistake(
             "the wrong way round",
             lambda a, b: _paired(b, a),
-            "the sign: b − a, how much the second is better.",
+            "the sign is wrong: b − a says how much better the second is.",
         ),
         Mistake(
             "spread instead of error",
             lambda a, b: torch.stack(((b - a).mean(), (b - a).std())),
-            "that is the spread of single differences. A mean of n is surer than one: divide by √n.",
+            "that is the spread of single differences. A mean of n is more certain than a single one: divide by √n.",
         ),
         Mistake(
             "n instead of n − 1",
             lambda a, b: torch.stack(((b - a).mean(), (b - a).std(correction=0) / math.sqrt(len(a)))),
-            "divided by n within the standard deviation: with so few seeds n − 1 matters.",
+            "the standard deviation divides by n here: with so few seeds, n − 1 matters.",
         ),
         Mistake(
             "best against best",
             lambda a, b: torch.stack((b.max() - a.max(), (b - a).std() / math.sqrt(len(a)))),
-            "the best seed of the one against the best of the other: with more seeds both grow, whatever the methods.",
+            "this compares the best seed of the one with the best of the other: with more seeds both grow, whatever the methods.",
         ),
     ),
     praise="right. A difference of less than twice its error should not be called one.",

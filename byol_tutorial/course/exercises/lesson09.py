@@ -17,10 +17,10 @@ def _clouds():
 
 
 def _seen(pca, x):
-    """What does not depend on which way an axis points: lengths along both axes, and the points' scalar products."""
+    """Return what does not depend on the sign of an axis: lengths along both axes, and the points' scalar products."""
     m = pca(x)
     if not isinstance(m, torch.Tensor) or m.ndim != 2 or m.shape[1] != 2:
-        return m  # of another shape: the comparison says so
+        return m  # of another shape, which the comparison reports
     return {"products": m @ m.T, "spread along the axes": m.std(0), "mean": m.mean(0)}
 
 
@@ -46,8 +46,8 @@ PCA = Exercise(
         Mistake(
             "not centred",
             lambda x: _pca(x, centred=False),
-            "right where the points lie about 0. Where they do not, the first axis only points to where they lie: take the "
-            "mean away first.",
+            "this is right where the points lie around 0. Where they do not, the first axis only points to where they lie: subtract the "
+            "mean first.",
         ),
         Mistake(
             "lengths lost",
@@ -91,17 +91,17 @@ MEMBERSHIP = Exercise(
         Mistake(
             "without ρ",
             lambda d, sigma: torch.exp(-d / sigma[:, None]),
-            "the nearest neighbour must weigh 1, however far it is: what counts is how much farther than it the others are.",
+            "the nearest neighbour must weigh 1, however far it is: what counts is how much farther away the others are.",
         ),
         Mistake(
             "σ squared",
             lambda d, sigma: torch.exp(-((d - d[:, :1]) ** 2) / sigma[:, None] ** 2),
-            "that is a Gaussian, which t-SNE has. UMAP's weights fall exponentially: (d − ρ)/σ, not squared.",
+            "that is a Gaussian, which t-SNE uses. UMAP's weights fall exponentially: (d − ρ)/σ, not squared.",
         ),
         Mistake(
             "one ρ for all",
             lambda d, sigma: torch.exp(-(d - d.min()) / sigma[:, None]),
-            "ρ is the same for all points; each has its own: the distance of *its* nearest.",
+            "ρ is the same for all points here. Each point has its own: the distance of *its* nearest neighbour.",
         ),
         Mistake(
             "the sign",
@@ -167,7 +167,7 @@ KEPT = Exercise(
             "neighbour is always found on both sides?",
         ),
         Mistake(
-            "mended on one side",
+            "corrected on one side",
             _one_side,
             "a point is no longer its own neighbour in y, but still in the map, where it takes the place of a true one.",
         ),
@@ -181,7 +181,7 @@ KEPT = Exercise(
 
 FIRST = Exercise(
     id="09-first",
-    title="Whom does the encoder put together?",
+    title="Which pictures does the encoder put together?",
     kind="predict",
     difficulty=1,
     minutes=2,
@@ -217,12 +217,12 @@ COLLAPSE = Exercise(
         Mistake(
             "both shrink",
             {"pca": "a dot", "umap": "a dot"},
-            "UMAP asks who is nearest to whom. Somebody always is, however near all of them are.",
+            "UMAP asks which points are nearest to each point. Some always are, however near all of them are.",
         ),
         Mistake(
             "neither shrinks",
             {"pca": "a cloud", "umap": "a cloud"},
-            "in PCA's unit, shared with BYOL's map, nothing is left to see of a spread of nearly 0.",
+            "in PCA's unit, which is that of BYOL's map, a spread of nearly 0 cannot be seen.",
         ),
     ),
     praise="right: only one of them has a unit of length.",
@@ -234,7 +234,7 @@ TIGHT = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="Who is nearest to whom among the stars, before and after?",
+    hint="Which stars are nearest to which, before and after?",
     questions={"umap": (0.0, 2.0), "pca": (0.0, 2.0)},
     reference={"umap": 1.0, "pca": 0.1},
     tolerance=0.1,
@@ -299,7 +299,7 @@ LAY = Exercise(
         Mistake(
             "no mirror",
             lambda new, old, common: _lay(new, old, common, mirror=False),
-            "right for a turned map; one that is a mirror image stays so. U Vᵀ as it comes allows both.",
+            "this is right for a turned map, but a mirrored map stays mirrored. U Vᵀ, used as it is, allows both.",
         ),
         Mistake(
             "the wrong middle",
@@ -309,10 +309,10 @@ LAY = Exercise(
         Mistake(
             "the common points only",
             lambda new, old, common: _lay(new, old, common, all_points=True),
-            "the points that the old map lacks are missing: the turn is found from the common ones, and applied to all.",
+            "the points that the old map lacks are missing: find the turn from the common points, and apply it to all.",
         ),
     ),
-    praise="right: Procrustes on what both maps know. `embed.align` is the case in which they know the same points.",
+    praise="right: this is Procrustes on the points that both maps have. `embed.align` is the case in which both have the same points.",
 )
 
 EXERCISES = (PCA, FIRST, KEPT, COLLAPSE, MEMBERSHIP, TIGHT, LAY)

@@ -26,7 +26,7 @@ SORT = Exercise(
     kind="implement",
     difficulty=1,
     minutes=6,
-    hint="Subtract first, then divide: the centre is a mean of scores. Which dimension are the prototypes? The new centre is a "
+    hint="Subtract first, then divide: the centre is a mean of scores. Which dimension is that of the prototypes? The new centre is a "
     "moving average, like the target's weights: much of the old, and a little of this batch's mean over the pictures.",
     cases=_teachers,
     reference=_sort,
@@ -88,7 +88,7 @@ COLLAPSE = Exercise(
     kind="predict",
     difficulty=2,
     minutes=5,
-    hint="Sharpening makes the largest score larger still, whosever it is. Centring takes away what all share, and adds nothing. "
+    hint="Sharpening makes the largest score even larger, whichever prototype it belongs to. Centring takes away what all share, and adds nothing. "
     "What is the entropy of a choice that is certain, and of one that is even over K?",
     questions={
         "no_centring_in_use": _IN_USE,
@@ -159,8 +159,8 @@ SAME_VIEW = Exercise(
         Mistake(
             "unchanged",
             _every_pair,
-            "as it was given: each global view is compared with itself, too, and two of the pairs ask for nothing that views "
-            "have in common.",
+            "this is the code as it was given: each global view is also compared with itself, and two of the pairs ask for nothing that "
+            "views have in common.",
         ),
         Mistake(
             "divided by all pairs",
@@ -175,7 +175,7 @@ SAME_VIEW = Exercise(
         Mistake(
             "a sum",
             lambda teacher, student: dino_loss(teacher, student) * len(teacher) * (len(student) - 1),
-            "a sum over the pairs; with more local views the steps would grow. The mean.",
+            "this is a sum over the pairs, so with more local views the steps would grow. Take the mean.",
         ),
     ),
     praise="right: G · (G + L − 1) pairs.",
@@ -216,12 +216,12 @@ SINKHORN = Exercise(
         Mistake(
             "a softmax",
             lambda s, t, i: (s / t).softmax(1),
-            "that is a softmax of each row: rows sum to 1, but nothing asks of the columns that they are even.",
+            "that is a softmax of each row: rows sum to 1, but nothing makes the columns even.",
         ),
         Mistake(
             "rows first",
             lambda s, t, i: _sinkhorn(s, t, i, rows_first=True),
-            "columns come last, so rows do not sum to 1, and are no probabilities. Columns first, rows last.",
+            "columns come last here, so rows do not sum to 1 and are not probabilities. Columns first, rows last.",
         ),
         Mistake(
             "columns alone",
@@ -231,10 +231,10 @@ SINKHORN = Exercise(
         Mistake(
             "once",
             lambda s, t, i: _sinkhorn(s, t, 1),
-            "one turn, whatever `iterations` says: scaling the rows has spoilt the columns again, so it is repeated.",
+            "this is one turn, whatever `iterations` says. But scaling the rows spoils the columns again, so it must be repeated.",
         ),
     ),
-    praise="right. Rows sum to 1 exactly, columns to N/K the better, the more turns.",
+    praise="right. Rows sum to 1 exactly; columns get closer to N/K with each turn.",
 )
 
 
@@ -268,7 +268,7 @@ COUNT = Exercise(
         Mistake(
             "the number of local pairs",
             lambda G, L: (G * (G + L - 1), G * L),
-            "that is how many pairs have a local view; the share of them was asked for.",
+            "that is the number of pairs with a local view; the exercise asks for their share.",
         ),
     ),
     praise="right: with 2 and 8, 16 of the 18 comparisons are from a part to the whole.",

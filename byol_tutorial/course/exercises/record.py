@@ -1,8 +1,8 @@
-"""What an exercise is, and how an answer to it is judged. Lessons' own exercises: lesson03.py and so on.
+"""What an exercise is, and how an answer to it is checked. The exercises themselves are in lesson01.py and so on.
 
-An answer is anything: a function, a number, a word, a Config, a dict. A checker makes an *observation* of the
-answer (what the function gives on each case) and compares it with the observation of the reference. If they
-differ, it is compared with those of the mistakes that people usually make, and the learner is told which.
+An answer can be a function, a number, a word, a Config or a dict. A check makes an *observation* of the answer (what the
+function returns in each case) and compares it with the observation of the reference. If they differ, it compares it with
+those of the mistakes that people usually make, and names the one that fits.
 """
 
 import copy
@@ -22,13 +22,13 @@ UNFILLED = (None, NotImplemented, ...)
 
 @dataclass(frozen=True)
 class Mistake:
-    """A usual wrong answer, and what to say to it.
+    """A usual wrong answer, and the message that it gets.
 
     name      in a few words: "mean instead of sum"
     example   an answer that makes the mistake; tests check that it is recognised
     message   what is wrong and where to look; not the solution
-    when      recognises it by predicate(observation, reference's observation) instead of by equality with the
-              example's observation; an observation is a list, one entry a case
+    when      predicate(observation, reference's observation) that recognises the mistake, instead of equality with the
+              example's observation; an observation is a list with one entry for each case
     """
 
     name: str
@@ -39,22 +39,24 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise, in a file of its lesson.
+    """An exercise of a lesson.
 
     id          "03-loss": the lesson's number, then a word
     kind        implement, predict, find the bug or extend
-    difficulty  1 a few minutes' thought; 2 some; 3 hard
-    minutes     it takes most people
+    difficulty  1 (a few minutes' thought), 2 (some thought) or 3 (hard)
+    minutes     the time that most people need
     hint        one step further, not the solution
-    reference   an answer that is right
-    mistakes    usual wrong answers, the most particular first: the first that fits is named
-    cases       function giving a list of argument tuples for an answer that is a function; made anew each time
-    observe     function of the answer and one case's arguments, giving what is compared: numbers, tensors, words, or
-                lists, tuples, dicts of them. Default: the answer called with them, or itself if it is no function
-    accept      for an answer that need not equal the reference (extend): accept(answer) gives None, or what is wrong
-    questions   predict: name -> allowed words, or (low, high) for a number
-    praise      what to say when it is right: what it means, what to think of next
-    tolerance   relative, of numbers; absolute, 1/100 of it, times the largest number beside where that is above 1
+    reference   a right answer
+    mistakes    usual wrong answers, the most particular first; the first that fits is named
+    cases       function that makes a new list of argument tuples, for an answer that is a function
+    observe     function of the answer and one case's arguments that returns what is compared: numbers, tensors, words, or
+                lists, tuples, dicts of them. Default: the answer called with the arguments, or the answer itself if it
+                is not a function
+    accept      for an answer that need not equal the reference (extend): accept(answer) returns None, or what is wrong
+    questions   for a prediction: name -> allowed words, or (low, high) for a number
+    praise      the message for a right answer: what it means, and what to think of next
+    tolerance   the relative tolerance of numbers. The absolute one is 1/100 of it, times the largest number in the same
+                tensor where that is above 1
     """
 
     id: str
@@ -72,7 +74,7 @@ class Exercise:
     praise: str = ""
     tolerance: float = 1e-4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wrong = None
         if self.kind not in KINDS:
             wrong = f"kind={self.kind!r}: choose one of {', '.join(KINDS)}"
@@ -86,7 +88,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says. `bool(verdict)` is whether it passed; `mistake` is the name of the one recognised."""
+    """The result of a check. `bool(verdict)` says whether the answer passed; `mistake` names the mistake it recognised."""
 
     exercise: Exercise
     passed: bool
@@ -116,7 +118,7 @@ class Verdict:
 
 
 def verdict_on(exercise: Exercise, answer: Any) -> Verdict:
-    """Judge an answer. Torch's random state is left as it was, whatever the answer does."""
+    """Check an answer. Torch's random state stays as it was, whatever the answer does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return _verdict_on(exercise, answer)
@@ -130,7 +132,7 @@ def _verdict_on(exercise: Exercise, answer: Any) -> Verdict:
     if exercise.accept is not None and seen.error is None:
         try:
             problem = exercise.accept(answer)
-        except Exception as error:  # an answer of another kind than was asked for
+        except Exception as error:  # the answer is of another kind than the exercise asks for
             problem = f"your answer, {answer!r}, is not of the kind that is asked for ({type(error).__name__}: {error})"
         if problem is None:
             return Verdict(exercise, True, exercise.praise or "right.")
@@ -160,16 +162,18 @@ def _makes(exercise: Exercise, mistake: Mistake, seen: "Observed") -> bool:
 
 
 class Observed:
-    """An answer's observations, or the error in words; and whether it is an unfilled stub."""
+    """The observations of an answer, or its error in words, and whether it is an unfilled stub."""
 
-    def __init__(self, exercise: Exercise, answer: Any):
-        self.values, self.error, self.error_type = [], None, None
+    def __init__(self, exercise: Exercise, answer: Any) -> None:
+        self.values: list = []
+        self.error: str | None = None
+        self.error_type: type[Exception] | None = None
         self.unfilled = _empty(answer)
         if self.unfilled:
             return
         given: list = []
 
-        def recorded(*args, **kwargs):
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             given.append(answer(*args, **kwargs))
             return given[-1]
 
@@ -178,27 +182,27 @@ class Observed:
         except NotImplementedError:
             self.unfilled = True
             return
-        except Exception as error:  # a learner's code may raise anything; it is told to them
+        except Exception as error:  # a learner's code may raise anything; the message shows it
             self.error, self.error_type = _in_words(error, answer), type(error)
         if given and all(_empty(value) for value in given):
-            # It gave nothing. Unfilled, unless it did its work in place.
+            # It returned nothing, so it is an unfilled stub unless it did its work in place.
             self.unfilled = self.error is not None or _does_nothing(exercise, self.values)
             if not self.unfilled and all(value is NotImplemented or value is ... for value in given):
                 self.unfilled = True
 
 
-def _is_function(answer) -> bool:
+def _is_function(answer: Any) -> bool:
     return callable(answer) and not isinstance(answer, type)
 
 
-def _empty(answer) -> bool:
+def _empty(answer: Any) -> bool:
     if isinstance(answer, dict):
         return any(_empty(value) for value in answer.values())
     return any(answer is nothing for nothing in UNFILLED)
 
 
-def _observe(exercise: Exercise, answer) -> list:
-    def default(answer, *args):
+def _observe(exercise: Exercise, answer: Any) -> list:
+    def default(answer: Any, *args: Any) -> Any:
         return answer(*args) if _is_function(answer) else answer
 
     observe = exercise.observe or default
@@ -208,15 +212,15 @@ def _observe(exercise: Exercise, answer) -> list:
 def _does_nothing(exercise: Exercise, values: list) -> bool:
     try:
         return same(values, _observe(exercise, lambda *args, **kwargs: None), exercise.tolerance)
-    except Exception:  # nothing cannot be observed, so what was observed is not nothing
+    except Exception:  # a function that does nothing cannot be observed here, so the answer did something
         return False
 
 
 # --- comparing ----------------------------------------------------------------------------------
 
 
-def _plain(value):
-    """Tensors detached, so that they can be copied and compared."""
+def _plain(value: Any) -> Any:
+    """Detach the tensors in a value, so that they can be copied and compared."""
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, dict):
@@ -224,10 +228,10 @@ def _plain(value):
     return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
-def same(a, b, tolerance: float) -> bool:
-    """Equal, up to a relative tolerance of numbers; a tensor of one number is that number.
+def same(a: Any, b: Any, tolerance: float) -> bool:
+    """Return whether two observations are equal, numbers up to a relative tolerance. A tensor of one number is that number.
 
-    The larger the numbers of a tensor, the further from 0 may rounding leave those that are small among them.
+    The larger the largest number of a tensor, the further from 0 rounding may leave its small ones.
     """
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
@@ -244,7 +248,7 @@ def same(a, b, tolerance: float) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _number(value) -> Tensor | None:
+def _number(value: Any) -> Tensor | None:
     if isinstance(value, (bool, int, float)):
         return torch.tensor(value, dtype=torch.float64)
     if isinstance(value, Tensor):
@@ -253,7 +257,7 @@ def _number(value) -> Tensor | None:
 
 
 def difference(seen: list, wanted: list) -> str:
-    """The first difference between two observations, in words."""
+    """Describe the first difference between two observations."""
     for i, (a, b) in enumerate(zip(seen, wanted, strict=True)):
         if not same(a, b, 1e-4):
             where = f"in test {i + 1} of {len(wanted)} " if len(wanted) > 1 else ""
@@ -261,7 +265,7 @@ def difference(seen: list, wanted: list) -> str:
     return "not yet: close, but not within the tolerance; is something computed in a lower precision?"
 
 
-def _differs(a, b) -> str:
+def _differs(a: Any, b: Any) -> str:
     if type(a) is type(b) and isinstance(a, dict) and a.keys() == b.keys():
         name = next(k for k in a if not same(a[k], b[k], 1e-4))
         return f"“{name}”: {_differs(a[name], b[name])}"
@@ -272,16 +276,16 @@ def _differs(a, b) -> str:
     if y is None and b is not None and not isinstance(b, (list, tuple, dict)):
         return f"{a!r} is not the answer"
     if x is None or y is None:
-        return f"your answer is of type {type(a).__name__}; asked for is {_kind(b)}"
+        return f"your answer is of type {type(a).__name__}; the exercise asks for {_kind(b)}"
     if x.shape != y.shape:
-        return f"your answer is {_kind(a)}; asked for is {_kind(b)}"
+        return f"your answer is {_kind(a)}; the exercise asks for {_kind(b)}"
     if not x.isfinite().all():
         return "your answer is not finite (NaN or infinite)"
     at = (x - y).abs().argmax()
     return f"you have {float(x.flatten()[at]):.6g} where {float(y.flatten()[at]):.6g} is right"
 
 
-def _kind(value) -> str:
+def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}" if value.ndim else "one number (a tensor without dimensions)"
     if isinstance(value, (int, float)):
@@ -289,16 +293,16 @@ def _kind(value) -> str:
     return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, (list, tuple)) else "")
 
 
-def _in_words(error: Exception, answer) -> str:
-    """The learner's own line that failed, if there is one."""
+def _in_words(error: Exception, answer: Any) -> str:
+    """Describe an error, with the line of the learner's own code that failed where there is one."""
     code = getattr(answer, "__code__", None)
     lines = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
     where = f" in line {lines[-1].lineno}: {lines[-1].line}" if lines and lines[-1].line else ""
     return f"it fails{where}\n{type(error).__name__}: {error}"
 
 
-def fits(allowed: tuple, guess) -> bool:
-    """Whether a guess is one of the allowed words, or a number between the two allowed."""
+def fits(allowed: tuple, guess: Any) -> bool:
+    """Return whether a guess is one of the allowed words, or lies between the two allowed numbers."""
     if all(isinstance(x, (int, float)) for x in allowed):
         low, high = allowed
         is_number = isinstance(guess, (int, float)) and not isinstance(guess, bool)
@@ -307,10 +311,10 @@ def fits(allowed: tuple, guess) -> bool:
 
 
 def in_order(exercises: Iterable[Exercise]) -> dict[str, Exercise]:
-    """By id.
+    """Return id -> exercise, in the given order.
 
     Raises:
-        ValueError: the same id twice.
+        ValueError: two exercises have the same id.
     """
     found: dict[str, Exercise] = {}
     for exercise in exercises:

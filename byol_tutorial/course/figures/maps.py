@@ -1,4 +1,4 @@
-"""Maps as a lesson shows them: several side by side, in the colours of the embedding film."""
+"""Maps as a lesson shows them: several side by side, in the same colours as the embedding film."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from ...data.shapes import tint
 from ...figures import Picture, readable
 
-# As in the film. Ten colours cannot all be told apart by everybody: the film's legend switches classes off and on.
+# The film's colours. Not every reader can tell ten colours apart, so the film's legend switches classes off and on.
 CLASS_COLOURS = (
     "#0072B2",
     "#E69F00",
@@ -21,16 +21,16 @@ CLASS_COLOURS = (
     "#8C564B",
     "#7F7F7F",
 )
-PANEL = 1.85  # inches a side
+PANEL = 1.85  # inches, each side of a panel
 
 
 def by_class(labels: Tensor) -> list[str]:
-    """A colour for each label, int64 (N,)."""
+    """Return a colour for each label, int64 (N,)."""
     return [CLASS_COLOURS[c % len(CLASS_COLOURS)] for c in labels.tolist()]
 
 
 def by_hue(hue: Tensor) -> Tensor:
-    """The tint of each hue in [0, 1), float (N,), as "shapes" are drawn with: (N, 3) in [0, 1]."""
+    """Return the tint with which "shapes" draws each hue in [0, 1), float (N,): (N, 3) in [0, 1]."""
     return tint(hue, luma=0.5).clamp(0, 1)
 
 
@@ -43,17 +43,17 @@ def show_maps(
     alt: str = "",
     inches: float = PANEL,
 ) -> Picture:
-    """Maps in rows and columns.
+    """Draw maps in rows and columns.
 
     Args:
         rows: for each row, title -> points (N, 2).
-        colours: one entry for all rows, or one a row, each as by_class or by_hue gave it.
+        colours: one entry for all rows, or one for each row, as by_class or by_hue returns it.
         classes: names for a legend of CLASS_COLOURS.
-        headings: what to write left of each row.
+        headings: a text to the left of each row.
         same_unit: for each row, whether its panels share their unit of length, for maps that have one, as PCA's do.
             Default: each map fills its panel.
-        alt: what is to be seen.
-        inches: a side of a panel.
+        alt: a description of the picture for readers who cannot see it.
+        inches: the length of a panel's side.
     """
     per_row = colours if len(colours) == len(rows) else [colours[0]] * len(rows)
     columns = max(len(row) for row in rows)
@@ -91,16 +91,16 @@ def show_maps(
 
 
 def middle(points: Tensor) -> Tensor:
-    """Centre of the box around points (N, 2)."""
+    """Return the centre of the box around points (N, 2)."""
     return (points.amax(0) + points.amin(0)) / 2
 
 
 def class_centres(points: Tensor, labels: Tensor) -> Tensor:
-    """Mean of each class: (N, D), int64 (N,) -> (classes, D)."""
+    """Return the mean of each class: (N, D), int64 (N,) -> (classes, D)."""
     return torch.stack([points[labels == c].mean(0) for c in labels.unique()])
 
 
 def class_radius(points: Tensor, labels: Tensor, c: int) -> float:
-    """Median distance of the points of class c from their mean."""
+    """Return the median distance of the points of class c from their mean."""
     own = points[labels == c]
     return float((own - own.mean(0)).norm(dim=1).median())

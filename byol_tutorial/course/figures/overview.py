@@ -1,6 +1,6 @@
-"""BYOL on one page: what flows where, what the gradient reaches, what only follows.
+"""BYOL on one page: where the data flow, which network the gradient reaches, and which one follows by averaging.
 
-Figure 2 of Grill et al. 2020 in this course's symbols, with real views of a real image.
+The picture is figure 2 of Grill et al. 2020 in this course's symbols, with real views of a real image.
 """
 
 import torch
@@ -13,11 +13,11 @@ from ...data.loading import load
 from ...figures import BLUE, GREEN, INK, RED, Picture
 
 ONLINE, TARGET, GRADIENT = BLUE, GREEN, RED
-TOP, BOTTOM = 3.05, 0.95  # the two networks' heights
+TOP, BOTTOM = 3.05, 0.95  # the heights at which the two networks are drawn
 
 
 def overview(images: ImageSet | None = None, index: int = 8, config: Config | None = None, seed: int = 1) -> Picture:
-    """BYOL's data flow (black), gradient (orange) and moving average (dashed), for one image and two views of it."""
+    """Draw BYOL's data flow (black), gradient (orange) and moving average (dashed), for one image and two views of it."""
     images = images or load("shapes", limit=64)
     views = Views(config or preset("shapes"), (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(seed))
     v1, v2 = views(images.images[index : index + 1])

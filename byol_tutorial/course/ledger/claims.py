@@ -1,11 +1,11 @@
-"""The ledger: each claim of the paper and its successors, our experiment, what it measured, and the verdict.
+"""The ledger: each claim of the paper and its successors, with our experiment, its measurements and the verdict.
 
     ledger()                    the rows, with verdicts computed from the data files
-    ledger()["tau-zero"]        one row; shows itself in a notebook
-    page(ledger())              all of it as Markdown, as in notebooks/ledger.md
+    ledger()["tau-zero"]        one row; a notebook shows it as text
+    page()                      the whole ledger as Markdown, as in notebooks/ledger.md
     measure_rows(["tau-zero"])  measure what is missing; the command is byol-tutorial claims --run
 
-Claims and experiments are in claims.toml, measurements in measured/. A row that differs stays, and says why.
+Claims and experiments are in claims.toml, measurements in measured/. A row whose verdict is "differs" stays and says why.
 """
 
 import statistics
@@ -34,7 +34,12 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One row. `says` in our own words; `paper` its numbers; `shape` the inequality expected of measured means."""
+    """One row of the ledger.
+
+    says   the claim in our own words
+    paper  the paper's numbers
+    shape  the inequality that the measured means should satisfy
+    """
 
     id: str
     says: str
@@ -47,10 +52,12 @@ class Claim:
 
     @property
     def terms(self) -> list[tuple[str, str]]:
+        """The (measure, experiment) pairs of the inequality."""
         return terms(self.shape)
 
     @property
     def experiments(self) -> list[LedgerExperiment]:
+        """The experiments of the inequality, each once."""
         return [experiments()[name] for name in dict.fromkeys(name for _, name in self.terms)]
 
     @property
@@ -63,28 +70,29 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the inequality holds of the means over seeds."""
+        """Whether the means over seeds satisfy the inequality."""
         return holds(self.shape, lambda m, name: experiments()[name].mean(m))
 
     @property
     def seeds_that_hold(self) -> tuple[int, int]:
-        """(of how many seeds the inequality holds, how many there are)"""
+        """The number of seeds that satisfy the inequality, and the number of all seeds."""
         seeds = sorted(set.intersection(*(set(e.measured()) for e in self.experiments)))
         one = [holds(self.shape, lambda m, name, s=s: experiments()[name].measured()[s][m]) for s in seeds]
         return sum(one), len(one)
 
     @property
     def verdict(self) -> str:
+        """The verdict: REPRODUCED, DIFFERS or MISSING."""
         if not self.complete:
             return MISSING
         return REPRODUCED if self.holds else DIFFERS
 
     @property
     def measured(self) -> dict[str, tuple[float, float]]:
-        """term -> mean, and standard deviation over seeds.
+        """The mean and standard deviation over seeds of each term.
 
         Raises:
-            UserError: not all is measured.
+            UserError: a term is not measured over all seeds.
         """
         if not self.complete:
             raise UserError(f"claim {self.id!r} is {MISSING}: byol-tutorial claims --run {self.id}")
@@ -93,10 +101,11 @@ class Claim:
 
     @property
     def paper_name(self) -> str:
+        """The paper's name, and the place in it."""
         return f"{PAPERS[self.cite][0]}, {self.where}"
 
     def lines(self) -> list[tuple[str, str]]:
-        """The row as (heading, text)."""
+        """Return the row as pairs (heading, text)."""
         name, url = PAPERS[self.cite]
         rows = [("paper", f'[{name}]({url} "{self.cite}"), {self.where}: {self.paper}')]
         if not self.complete:
@@ -108,15 +117,15 @@ class Claim:
         return [
             *rows,
             ("measured", values + (f" ({self.note})" if self.note else "")),
-            ("expected", f"`{self.shape}`, that is {with_values}: holds of {yes} of {of} seeds"),
+            ("expected", f"`{self.shape}`, that is {with_values}: holds for {yes} of {of} seeds"),
             ("verdict", verdict),
         ]
 
     def _so_far(self) -> list[tuple[str, str]]:
-        """What is measured of an incomplete row: the means, and of how many seeds; no verdict follows from it."""
+        """Return the means of an incomplete row, and of how many seeds they are. No verdict follows from them."""
         known = {f"{m}({n})": [v[m] for v in experiments()[n].measured().values() if m in v] for m, n in self.terms}
-        told = [f"{term} {statistics.fmean(v):.3f} ({len(v)} of {len(SEEDS)} seeds)" for term, v in known.items() if v]
-        return [("so far", "; ".join(told))] if told else []
+        means = [f"{term} {statistics.fmean(v):.3f} ({len(v)} of {len(SEEDS)} seeds)" for term, v in known.items() if v]
+        return [("so far", "; ".join(means))] if means else []
 
     def _repr_markdown_(self) -> str:
         return f"**{self.says}**\n\n" + "\n".join(f"- {heading}: {text}" for heading, text in self.lines())
@@ -129,7 +138,7 @@ def _source() -> dict:
 
 @cache
 def experiments() -> dict[str, LedgerExperiment]:
-    """Name -> experiment, as in claims.toml."""
+    """Return name -> experiment, as in claims.toml."""
     found = {}
     for name, changes in _source()["experiments"].items():
         changes = dict(changes)
@@ -140,10 +149,10 @@ def experiments() -> dict[str, LedgerExperiment]:
 
 @cache
 def ledger() -> dict[str, Claim]:
-    """Id -> claim, in the order of claims.toml.
+    """Return id -> claim, in the order of claims.toml.
 
     Raises:
-        UserError: an inequality speaks of something that is not measured.
+        UserError: an inequality names a measure or an experiment that does not exist.
     """
     found = {row["id"]: Claim(**row) for row in _source()["claim"]}
     for claim in found.values():
@@ -154,10 +163,10 @@ def ledger() -> dict[str, Claim]:
 
 
 def choose(ids: Iterable[str]) -> list[Claim]:
-    """These claims, or all.
+    """Return the claims with these ids, or all claims where no id is given.
 
     Raises:
-        UserError: there is none of that id.
+        UserError: no claim has that id.
     """
     for id in ids:
         if id not in ledger():
@@ -166,8 +175,8 @@ def choose(ids: Iterable[str]) -> list[Claim]:
     return [ledger()[id] for id in ids] or list(ledger().values())
 
 
-def measure_rows(ids: Iterable[str] = (), seeds: Iterable[int] = SEEDS, say: Callable = print) -> None:
-    """Measure whatever these rows (default: all) still lack. Each value is kept as soon as it is known."""
+def measure_rows(ids: Iterable[str] = (), seeds: Iterable[int] = SEEDS, say: Callable[[str], object] = print) -> None:
+    """Measure what these rows (default: all) still lack, and keep each value as soon as it is measured."""
     claims = choose(ids)
     for seed in seeds:
         for name in dict.fromkeys(name for claim in claims for _, name in claim.terms):
@@ -181,7 +190,7 @@ def measure_rows(ids: Iterable[str] = (), seeds: Iterable[int] = SEEDS, say: Cal
 
 
 def counts() -> dict[str, int]:
-    """Verdict -> number of rows."""
+    """Return verdict -> number of rows."""
     verdicts = [claim.verdict for claim in ledger().values()]
     return {v: verdicts.count(v) for v in (REPRODUCED, DIFFERS, MISSING) if v in verdicts}
 
@@ -193,27 +202,28 @@ INTRODUCTION = """\
 
 # Ledger: what the papers say, and what we measured
 
-Each row is a claim of a paper, in our words, with its numbers: ImageNet top-1 in per cent, unless it says otherwise.
-Beside it stands what we measured on the drawn shapes: the mean over {seeds} seeds ± the standard deviation. A seed draws
-pictures, weights, batches and views anew. The inequality was written down as the claim's shape; the verdict is
-computed from it and the means. A row that differs stays.
+Each row is a claim of a paper, in our words, with the paper's numbers: ImageNet top-1 in per cent, unless the row says
+otherwise. Beside it stands what we measured on the drawn shapes: the mean over {seeds} seeds ± the standard deviation.
+A seed draws pictures, weights, batches and views anew. The claim's shape is written down as an inequality, and the
+verdict is computed from the inequality and the means. A row whose verdict is "differs" stays.
 
-Accuracies here are of ten classes and lie between 0 and 1: `linear` is a linear probe, `knn` a vote of neighbours, `hue`
-a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are spread out, 0 in a
-collapse. The experiments are settings of the preset `shapes`, or of a relative's, in `byol_tutorial/course/ledger/claims.toml`; each has a
-data file in `byol_tutorial/course/ledger/measured`, which names the command that made it: `byol-tutorial claims --run`.
+Accuracies lie between 0 and 1: `linear` is that of a linear probe and `knn` that of a vote of neighbours, both for ten
+classes; `hue` is that of a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are
+spread out, 0 in a collapse. The experiments are settings of the preset `shapes`, or of another method's preset, in
+`byol_tutorial/course/ledger/claims.toml`. Each has a data file in `byol_tutorial/course/ledger/measured`, which names
+the command that made it: `byol-tutorial claims --run`.
 
-Small pictures and short runs can show the shape of a claim, not its size. Where a row differs, read it as "not at
-this scale, with these settings".
+Small pictures and short runs can show the shape of a claim, not its size. Read "differs" as "not at this scale, with
+these settings".
 
 {counts}.
 """
 
 
 def page() -> str:
-    """The ledger as Markdown."""
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts().items())
-    parts = [INTRODUCTION.format(seeds=len(SEEDS), counts=f"**{len(ledger())} claims: {told}**")]
+    """Return the ledger as Markdown."""
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts().items())
+    parts = [INTRODUCTION.format(seeds=len(SEEDS), counts=f"**{len(ledger())} claims: {verdicts}**")]
     parts += ["| claim | paper | verdict |", "|---|---|---|"]
     for claim in ledger().values():
         cell = f"[{claim.says}](#{claim.id})"

@@ -1,7 +1,7 @@
-"""The experiments of the ledger, measured over seeds; one data file each, which says by which command.
+"""Measures the experiments of the ledger over seeds, and writes one data file for each, which names the command.
 
-A seed draws pictures, weights, batches and views. Files are written anew after each seed, so measuring can be
-interrupted and goes on where it was; what is measured already, of the same settings, is not measured again.
+A seed decides pictures, weights, batches and views. The file is written after each seed, so an interrupted measurement
+continues where it stopped. What was measured with the same settings is not measured again.
 """
 
 import copy
@@ -20,11 +20,13 @@ from ...augment.views import Views
 from ...config.config import Config
 from ...config.errors import DivergedError
 from ...config.presets import preset
+from ...data.image_set import ImageSet
 from ...data.loading import load
 from ...evaluate.comparison import accuracies
 from ...evaluate.diagnose import eigenspace_alignment
 from ...evaluate.features import features
 from ...evaluate.linear import factor_probe
+from ...methods.base import Objective
 from ...runtime.files import write_atomically
 from ...train.monitor import REPORTED
 from ..runs import FinishedRun, run
@@ -32,14 +34,14 @@ from ..runs import FinishedRun, run
 FOLDER = Path(__file__).parent / "measured"
 SEEDS = (0, 1, 2)
 ALWAYS = ("linear", "knn", "std", "rank")  # measured of every experiment
-EXTRA = ("hue", "alignment", "alignment_before")  # where a claim asks for it
+EXTRA = ("hue", "alignment", "alignment_before")  # measured where a claim needs it
 MEASURES = (*ALWAYS, *EXTRA)
-BINS = 8  # of the hue, of equal frequency: chance is 1/8
+BINS = 8  # bins of the hue, of equal frequency, so chance is 1/8
 
 
 @dataclass(frozen=True)
 class LedgerExperiment:
-    """A run of a preset with `changes`, stopped after `epochs_run` epochs; 0 is the encoder untrained."""
+    """A preset with `changes`, run with several seeds and stopped after `epochs_run` epochs; 0 leaves the encoder untrained."""
 
     name: str
     changes: dict
@@ -47,19 +49,21 @@ class LedgerExperiment:
     recipe: str = "shapes"
 
     def config(self, seed: int) -> Config:
+        """Return the Config of the run with this seed."""
         return preset(self.recipe, seed=seed, **self.changes)
 
     @property
     def settings(self) -> dict:
-        """What decides the outcome, besides the seed and the code."""
+        """The settings that decide what is measured, besides the seed and the code."""
         return {"preset": self.recipe, "changes": self.changes, "epochs_run": self.epochs_run}
 
     @property
     def path(self) -> Path:
+        """The data file."""
         return FOLDER / f"{self.name}.json"
 
     def measured(self) -> dict[int, dict[str, float]]:
-        """seed -> measure -> value, of these settings; empty where there are none yet."""
+        """Return seed -> measure -> value, as measured with these settings; empty where nothing is measured yet."""
         if not self.path.exists():
             return {}
         content = json.loads(self.path.read_text(encoding="utf-8"))
@@ -68,10 +72,15 @@ class LedgerExperiment:
         return {int(seed): values for seed, values in content["runs"].items()}
 
     def mean(self, measure: str) -> float:
+        """Return the mean of a measure over seeds."""
         return statistics.fmean(self.values(measure))
 
     def values(self, measure: str) -> list[float]:
-        """One value per seed. KeyError where one is missing."""
+        """Return a measure's value for each seed.
+
+        Raises:
+            KeyError: a seed lacks this measure.
+        """
         return [values[measure] for _, values in sorted(self.measured().items())]
 
     def keep(self, seed: int, values: dict[str, float], command: str) -> None:
@@ -94,11 +103,11 @@ class LedgerExperiment:
 
 
 def measure(experiment: LedgerExperiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
-    """Train, or take from the cache, and measure. A run that diverges has learned nothing: all its measures are 0.
+    """Train a run, or take it from the cache, and measure it. A run that diverges has learned nothing: its measures are 0.
 
     Args:
-        extra: of EXTRA, what to measure too.
-        epochs: instead of the experiment's own.
+        extra: the measures of EXTRA that are needed too.
+        epochs: how long to train. Default: as long as the experiment says.
     """
     train, test = load("shapes", seed=seed), load("shapes", "test", seed=seed)
     config = experiment.config(seed)
@@ -119,7 +128,7 @@ def measure(experiment: LedgerExperiment, seed: int, extra: set[str], epochs: fl
     return values
 
 
-def _untrained(config: Config, train, test, extra: set[str]) -> dict[str, float]:
+def _untrained(config: Config, train: ImageSet, test: ImageSet, extra: set[str]) -> dict[str, float]:
     from ...train.trainer import Trainer
 
     trainer = Trainer(config, train, test, device="cpu")
@@ -136,8 +145,8 @@ def _untrained(config: Config, train, test, extra: set[str]) -> dict[str, float]
 
 
 @torch.no_grad()
-def _alignment(network, config: Config, train) -> float:
-    """Eigenspace alignment of the predictor, on views of up to 512 train images."""
+def _alignment(network: Objective, config: Config, train: ImageSet) -> float:
+    """Return the eigenspace alignment of the predictor, on views of up to 512 train images."""
     network = copy.deepcopy(network).train()
     generator = torch.Generator().manual_seed(0)
     v1, _ = Views(config, *train.statistics(), generator)(train.sample(REPORTED).images)
@@ -145,8 +154,8 @@ def _alignment(network, config: Config, train) -> float:
     return eigenspace_alignment(z, network.predictor(z))
 
 
-def _before(result: FinishedRun):
-    """The run's network as it was before the first step."""
+def _before(result: FinishedRun) -> Objective:
+    """Return the run's network as it was before the first step."""
     from ...methods.registry import build_model
 
     f = result.encoder
@@ -156,6 +165,7 @@ def _before(result: FinishedRun):
 
 
 def processor() -> str:
+    """Return the name of this machine's processor."""
     names = [platform.processor() or platform.machine()]
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
