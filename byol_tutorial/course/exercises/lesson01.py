@@ -1,7 +1,11 @@
 """Exercises of lesson 01, from negatives to a target that moves."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...methods.byol import byol_loss
 from .record import Exercise, Mistake
@@ -9,20 +13,20 @@ from .record import Exercise, Mistake
 # --- contrast -----------------------------------------------------------------------------------
 
 
-def _two_batches():
+def _two_batches() -> list[tuple]:
     g = torch.Generator().manual_seed(1)
     return [(*(3 * torch.randn(2, n, d, generator=g) + 0.5), t) for n, d, t in ((8, 16, 0.5), (5, 4, 0.1))]
 
 
-def _cosines(z1, z2):
+def _cosines(z1: Tensor, z2: Tensor) -> Tensor:
     return F.normalize(z1, dim=-1) @ F.normalize(z2, dim=-1).T
 
 
-def _contrast(z1, z2, temperature):
+def _contrast(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(_cosines(z1, z2) / temperature, torch.arange(len(z1)))
 
 
-def _without_own_partner(z1, z2, temperature):
+def _without_own_partner(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     scores = _cosines(z1, z2) / temperature
     itself = torch.eye(len(z1), dtype=torch.bool)
     return (scores.masked_fill(itself, -torch.inf).logsumexp(1) - scores.diagonal()).mean()
@@ -139,35 +143,35 @@ RANDOM_TARGET = Exercise(
 # --- rounds -------------------------------------------------------------------------------------
 
 
-def _with_bug(train, first, rounds):
+def _with_bug(train: Callable, first: Any, rounds: int) -> list:
     networks, target = [first], first
     for k in range(rounds):
         networks.append(train(target, seed=k))
     return networks
 
 
-def _chain(train, first, rounds):
+def _chain(train: Callable, first: Any, rounds: int) -> list:
     networks = [first]
     for k in range(rounds):
         networks.append(train(networks[-1], seed=k))
     return networks
 
 
-def _one_seed(train, first, rounds):
+def _one_seed(train: Callable, first: Any, rounds: int) -> list:
     networks = [first]
     for _ in range(rounds):
         networks.append(train(networks[-1], seed=0))
     return networks
 
 
-def _one_late(train, first, rounds):
+def _one_late(train: Callable, first: Any, rounds: int) -> list:
     networks = [first]
     for k in range(rounds):
         networks.append(train(networks[max(len(networks) - 2, 0)], seed=k))
     return networks
 
 
-def _who_predicts_whom(chain, rounds):
+def _who_predicts_whom(chain: Callable, rounds: int) -> list[str]:
     """Return each network of the chain as the words that say how it was made."""
     return list(chain(lambda target, seed: f"(trained from seed {seed} to predict {target})", "the first", rounds))
 
@@ -245,7 +249,7 @@ ROUNDS = Exercise(
 # --- the average --------------------------------------------------------------------------------
 
 
-def _weights(tau, n):
+def _weights(tau: float, n: int) -> list[float]:
     return [tau**n] + [(1 - tau) * tau ** (n - k) for k in range(1, n + 1)]
 
 
@@ -296,7 +300,7 @@ WEIGHTS = Exercise(
 )
 
 
-def _same_lag(n):
+def _same_lag(n: int) -> float:
     return (n - 1) / (n + 1)
 
 

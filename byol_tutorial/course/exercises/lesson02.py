@@ -1,6 +1,10 @@
 """Exercises of lesson 02, views and what they share."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from ...augment.shared_cues import shares
 from ...config.config import Config
@@ -35,25 +39,25 @@ SOLARIZE = Exercise(
 # --- one draw per image -------------------------------------------------------------------------
 
 
-def _with_bug(x, strength):
+def _with_bug(x: Tensor, strength: float) -> Tensor:
     factor = 1 + strength * (2 * torch.rand(1) - 1)
     return (x * factor).clamp(0, 1)
 
 
-def _brightness(x, strength):
+def _brightness(x: Tensor, strength: float) -> Tensor:
     factor = 1 + strength * (2 * torch.rand(len(x), 1, 1, 1) - 1)
     return (x * factor).clamp(0, 1)
 
 
-def _per_pixel(x, strength):
+def _per_pixel(x: Tensor, strength: float) -> Tensor:
     return (x * (1 + strength * (2 * torch.rand_like(x) - 1))).clamp(0, 1)
 
 
-def _one_sided(x, strength):
+def _one_sided(x: Tensor, strength: float) -> Tensor:
     return (x * (1 + strength * torch.rand(len(x), 1, 1, 1))).clamp(0, 1)
 
 
-def _draws(jitter):
+def _draws(jitter: Callable) -> dict[str, bool]:
     x = torch.full((200, 3, 4, 4), 0.5)
     y = jitter(x, 0.4)
     factor = y / x
@@ -120,7 +124,7 @@ SHORTCUT = Exercise(
 # --- views for another question -----------------------------------------------------------------
 
 
-def _hue_not_shape(config) -> str | None:
+def _hue_not_shape(config: Any) -> str | None:
     if not isinstance(config, Config):
         return f"give a Config, not {type(config).__name__}"
     found = shares(load("shapes", limit=256), config)

@@ -2,10 +2,12 @@
 
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ...methods.byol import byol_loss, tau_at
 from .record import Exercise, Mistake
@@ -13,12 +15,12 @@ from .record import Exercise, Mistake
 # --- the loss -----------------------------------------------------------------------------------
 
 
-def _two_batches():
+def _two_batches() -> list[tuple]:
     g = torch.Generator().manual_seed(3)
     return [tuple(3 * torch.randn(2, n, d, generator=g) + 0.5) for n, d in ((8, 16), (5, 64))]
 
 
-def _unit(x):
+def _unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1)
 
 
@@ -84,7 +86,7 @@ LOSS = Exercise(
 # --- both directions, and where the gradient may go ---------------------------------------------
 
 
-def _tiny():
+def _tiny() -> list[tuple]:
     """(online, predictor, target, v1, v2): linear maps, and two batches (6, 5)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -92,7 +94,9 @@ def _tiny():
         return [(online, predictor, target, torch.randn(6, 5), torch.randn(6, 5))]
 
 
-def _loss_and_gradients(loss, online, predictor, target, v1, v2):
+def _loss_and_gradients(
+    loss: Callable, online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor
+) -> dict:
     value = loss(online, predictor, target, v1, v2)
     if isinstance(value, torch.Tensor) and value.requires_grad:
         value.backward()
@@ -105,42 +109,42 @@ def _loss_and_gradients(loss, online, predictor, target, v1, v2):
     }
 
 
-def _both(online, predictor, target, v1, v2):
+def _both(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     p1, p2 = predictor(online(v1)), predictor(online(v2))
     with torch.no_grad():
         t1, t2 = target(v1), target(v2)
     return byol_loss(p1, t2) + byol_loss(p2, t1)
 
 
-def _gradient_into_target(online, predictor, target, v1, v2):
+def _gradient_into_target(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     p1, p2 = predictor(online(v1)), predictor(online(v2))
     return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
 
 
-def _averaged(*nets_and_views):
+def _averaged(*nets_and_views: Any) -> list[tuple]:
     return _both(*nets_and_views) / 2
 
 
-def _one_direction(online, predictor, target, v1, v2):
+def _one_direction(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     return byol_loss(predictor(online(v1)), target(v2).detach())
 
 
-def _same_view(online, predictor, target, v1, v2):
+def _same_view(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     p1, p2 = predictor(online(v1)), predictor(online(v2))
     return byol_loss(p1, target(v1).detach()) + byol_loss(p2, target(v2).detach())
 
 
-def _no_predictor(online, predictor, target, v1, v2):
+def _no_predictor(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     return byol_loss(online(v1), target(v2).detach()) + byol_loss(online(v2), target(v1).detach())
 
 
-def _predictor_on_both(online, predictor, target, v1, v2):
+def _predictor_on_both(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     with torch.no_grad():
         t1, t2 = predictor(target(v1)), predictor(target(v2))
     return byol_loss(predictor(online(v1)), t2) + byol_loss(predictor(online(v2)), t1)
 
 
-def _prediction_stopped(online, predictor, target, v1, v2):
+def _prediction_stopped(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     p1, p2 = predictor(online(v1)).detach(), predictor(online(v2)).detach()
     return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
 
@@ -204,50 +208,50 @@ STOP_GRADIENT = Exercise(
 # --- the moving average -------------------------------------------------------------------------
 
 
-def _two_nets():
+def _two_nets() -> list[tuple]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         return [(nn.Linear(3, 2), nn.Linear(3, 2), tau) for tau in (0.9, 0.3)]
 
 
-def _after(update, target, online, tau):
+def _after(update: Callable, target: nn.Module, online: nn.Module, tau: float) -> dict[str, Tensor]:
     update(target, online, tau)
     flat = lambda net: torch.cat([w.detach().flatten() for w in net.parameters()])  # noqa: E731
     return {"target": flat(target), "online network": flat(online)}
 
 
 @torch.no_grad()
-def _ema(target, online, tau):
+def _ema(target: nn.Module, online: nn.Module, tau: float) -> None:
     for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
         xi.lerp_(theta, 1 - tau)
 
 
-def _wrong_way_round(target, online, tau):
+def _wrong_way_round(target: nn.Module, online: nn.Module, tau: float) -> None:
     _ema(target, online, 1 - tau)
 
 
-def _moves_online(target, online, tau):
+def _moves_online(target: nn.Module, online: nn.Module, tau: float) -> None:
     _ema(online, target, tau)
 
 
-def _copies(target, online, tau):
+def _copies(target: nn.Module, online: nn.Module, tau: float) -> None:
     _ema(target, online, 0.0)
 
 
-def _not_in_place(target, online, tau):
+def _not_in_place(target: nn.Module, online: nn.Module, tau: float) -> nn.Module:
     for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
         xi = tau * xi + (1 - tau) * theta
     return target
 
 
 @torch.no_grad()
-def _first_only(target, online, tau):
+def _first_only(target: nn.Module, online: nn.Module, tau: float) -> None:
     xi, theta = next(target.parameters()), next(online.parameters())
     xi.lerp_(theta, 1 - tau)
 
 
 @torch.no_grad()
-def _adds(target, online, tau):
+def _adds(target: nn.Module, online: nn.Module, tau: float) -> None:
     for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
         xi.add_((1 - tau) * theta)
 
@@ -382,14 +386,14 @@ LOSS_VALUES = Exercise(
 # --- find the bug -------------------------------------------------------------------------------
 
 
-def _with_bug(online):
+def _with_bug(online: nn.Module) -> nn.Module:
     target = online
     for w in target.parameters():
         w.requires_grad_(False)
     return target
 
 
-def _built(build, online):
+def _built(build: Callable, online: nn.Module) -> dict[str, bool]:
     target = build(online)
     inner, outer = list(target.parameters()), list(online.parameters())
     return {
@@ -400,7 +404,7 @@ def _built(build, online):
     }
 
 
-def _target_of(online):
+def _target_of(online: nn.Module) -> nn.Module:
     return copy.deepcopy(online).requires_grad_(False)
 
 
@@ -440,12 +444,12 @@ BUG = Exercise(
 # --- extend -------------------------------------------------------------------------------------
 
 
-def _batches_of_views():
+def _batches_of_views() -> list[tuple]:
     g = torch.Generator().manual_seed(11)
     return [(list(torch.randn(v, 6, 8, generator=g)), list(torch.randn(v, 6, 8, generator=g))) for v in (2, 4)]
 
 
-def _all_pairs(ps, ts, itself=False, scale=True):
+def _all_pairs(ps: list[Tensor], ts: list[Tensor], itself: bool = False, scale: bool = True) -> Tensor:
     n = len(ps)
     total = sum(byol_loss(ps[i], ts[j]) for i in range(n) for j in range(n) if itself or i != j)
     return total * 2 / (n * (n - 1)) if scale else total

@@ -1,10 +1,14 @@
 """Exercises of lesson 04, the predictor and the stop-gradient."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .record import Exercise, Mistake
 
+Number = float | Tensor
 LEARNS = ("learns", "learns nothing")
 
 # --- five predictors ----------------------------------------------------------------------------
@@ -39,8 +43,8 @@ PREDICTORS = Exercise(
 # --- an alignment -------------------------------------------------------------------------------
 
 
-def _alignment_by(direction, absolute=True):
-    def alignment(W, C, k):
+def _alignment_by(direction: Callable, absolute: bool = True) -> Callable:
+    def alignment(W: Tensor, C: Tensor, k: int) -> Tensor:
         _, u = torch.linalg.eigh(C)
         found = [F.cosine_similarity(W @ direction(u, j), direction(u, j), dim=0) for j in range(k)]
         return sum(c.abs() if absolute else c for c in found) / k
@@ -51,7 +55,7 @@ def _alignment_by(direction, absolute=True):
 _alignment = _alignment_by(lambda u, j: u[:, -1 - j])
 
 
-def _correlations():
+def _correlations() -> list[tuple]:
     """Return (W, C, k) three times: W with C's eigenvectors and one negative eigenvalue, then a random W for k = 2 and 4."""
     g = torch.Generator().manual_seed(4)
     u = torch.linalg.qr(torch.randn(6, 6, generator=g)).Q
@@ -100,7 +104,9 @@ ALIGNMENT = Exercise(
 # --- DirectPred ---------------------------------------------------------------------------------
 
 
-def _direct(C, epsilon, root=True, relative=True, inside=False, turned=False):
+def _direct(
+    C: Tensor, epsilon: float, root: bool = True, relative: bool = True, inside: bool = False, turned: bool = False
+) -> Tensor:
     s, u = torch.linalg.eigh(C)
     s = s.clamp(min=0)
     s = s / s.max() if relative else s
@@ -111,7 +117,7 @@ def _direct(C, epsilon, root=True, relative=True, inside=False, turned=False):
     return (u.T * p) @ u if turned else (u * p) @ u.T
 
 
-def _direct_cases():
+def _direct_cases() -> list[tuple]:
     g = torch.Generator().manual_seed(6)
     z = torch.randn(40, 5, generator=g) * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.1])
     z = z @ torch.linalg.qr(torch.randn(5, 5, generator=g)).Q
@@ -166,42 +172,42 @@ DIRECTPRED = Exercise(
 # --- the dynamics -------------------------------------------------------------------------------
 
 
-def _velocity(p, s, tau, eta, alpha, noise):
+def _velocity(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau - (1 + noise) * p
     return alpha * s * pull - eta * p, 2 * p * s * pull - 2 * eta * s
 
 
-def _with(change):
+def _with(change: Callable) -> Callable:
     """Return the velocity whose arguments were first changed by `change`."""
     return lambda *args: _velocity(*change(*args))
 
 
-def _no_two(p, s, tau, eta, alpha, noise):
+def _no_two(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau - (1 + noise) * p
     return alpha * s * pull - eta * p, p * s * pull - eta * s
 
 
-def _eta_once(p, s, tau, eta, alpha, noise):
+def _eta_once(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau - (1 + noise) * p
     return alpha * s * pull - eta * p, 2 * p * s * pull - eta * s
 
 
-def _no_p(p, s, tau, eta, alpha, noise):
+def _no_p(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau - (1 + noise) * p
     return alpha * s * pull - eta * p, 2 * s * pull - 2 * eta * s
 
 
-def _growing(p, s, tau, eta, alpha, noise):
+def _growing(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau - (1 + noise) * p
     return alpha * s * pull + eta * p, 2 * p * s * pull + 2 * eta * s
 
 
-def _noise_on_target(p, s, tau, eta, alpha, noise):
+def _noise_on_target(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     pull = tau * (1 + noise) - p
     return alpha * s * pull - eta * p, 2 * p * s * pull - 2 * eta * s
 
 
-def _alpha_on_both(p, s, tau, eta, alpha, noise):
+def _alpha_on_both(p: Number, s: Number, tau: float, eta: float, alpha: float, noise: float) -> tuple[Number, Number]:
     dp, _ = _velocity(p, s, tau, eta, alpha, noise)
     return dp, 2 * alpha * p * s * (tau - (1 + noise) * p) - 2 * eta * s
 
@@ -277,7 +283,7 @@ TABLE_21 = Exercise(
 # --- beyond the lesson --------------------------------------------------------------------------
 
 
-def _limit(tau, noise):
+def _limit(tau: float, noise: float) -> float:
     return tau**2 / (4 * (1 + noise))
 
 

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .record import Exercise, Mistake
 
@@ -119,7 +120,7 @@ CLOUDS = Exercise(
 # --- rank ---------------------------------------------------------------------------------------
 
 
-def _rank(z, power=1.0, centre=True, entropy=True):
+def _rank(z: Tensor, power: float = 1.0, centre: bool = True, entropy: bool = True) -> float:
     z = F.normalize(z.double(), dim=-1)
     z = z - z.mean(dim=0) if centre else z
     eigenvalues = torch.linalg.svdvals(z) ** 2 / len(z)
@@ -129,7 +130,7 @@ def _rank(z, power=1.0, centre=True, entropy=True):
     return float(count * v**power)
 
 
-def _clouds():
+def _clouds() -> list[tuple]:
     g = torch.Generator().manual_seed(3)
     basis = torch.linalg.qr(torch.randn(16, 16, generator=g)).Q
     noise = torch.randn(200, 16, generator=g)
@@ -219,12 +220,12 @@ LAG = Exercise(
 # --- beyond the lesson --------------------------------------------------------------------------
 
 
-def _round_spread(z):
+def _round_spread(z: Tensor) -> Tensor:
     z = F.normalize(z, dim=-1)
     return z.var(dim=0).sum().sqrt()
 
 
-def _of_clouds():
+def _of_clouds() -> list[tuple]:
     g = torch.Generator().manual_seed(8)
     z = torch.randn(60, 8, generator=g)
     flat = torch.cat((z[:, :2], torch.zeros(60, 6)), dim=1)

@@ -1,7 +1,10 @@
 """Exercises of lesson 06, from SimCLR to BYOL by three switches."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...methods.byol import byol_loss, negatives_term
 from .record import Exercise, Mistake
@@ -9,48 +12,50 @@ from .record import Exercise, Mistake
 # --- the negatives ------------------------------------------------------------------------------
 
 
-def _three_batches():
+def _three_batches() -> list[tuple]:
     g = torch.Generator().manual_seed(6)
     return [(*(3 * torch.randn(3, n, d, generator=g) + 0.3), t) for n, d, t in ((8, 16, 0.5), (5, 4, 0.1))]
 
 
-def _unit(x):
+def _unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1)
 
 
-def _scores(p, own, other, temperature, normalise=_unit):
+def _scores(
+    p: Tensor, own: Tensor, other: Tensor, temperature: float, normalise: Callable = _unit
+) -> tuple[Tensor, Tensor]:
     p, own, other = normalise(p), normalise(own), normalise(other)
     return p @ own.T / temperature, p @ other.T / temperature
 
 
-def _without_diagonal(scores):
+def _without_diagonal(scores: Tensor) -> Tensor:
     return scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
 
 
-def _negatives(p, own, other, temperature):
+def _negatives(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     to_own, to_other = _scores(p, own, other, temperature)
     return 2 * temperature * torch.cat((_without_diagonal(to_own), to_other), 1).logsumexp(1).mean()
 
 
-def _itself(p, own, other, temperature):
+def _itself(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     return 2 * temperature * torch.cat(_scores(p, own, other, temperature), 1).logsumexp(1).mean()
 
 
-def _no_partner(p, own, other, temperature):
+def _no_partner(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     to_own, to_other = _scores(p, own, other, temperature)
     return 2 * temperature * torch.cat((_without_diagonal(to_own), _without_diagonal(to_other)), 1).logsumexp(1).mean()
 
 
-def _partner_view_only(p, own, other, temperature):
+def _partner_view_only(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     return 2 * temperature * _scores(p, own, other, temperature)[1].logsumexp(1).mean()
 
 
-def _not_normalised(p, own, other, temperature):
+def _not_normalised(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     to_own, to_other = _scores(p, own, other, temperature, normalise=lambda x: x)
     return 2 * temperature * torch.cat((_without_diagonal(to_own), to_other), 1).logsumexp(1).mean()
 
 
-def _mean_of_exponentials(p, own, other, temperature):
+def _mean_of_exponentials(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     to_own, to_other = _scores(p, own, other, temperature)
     scores = torch.cat((_without_diagonal(to_own), to_other), 1)
     return 2 * temperature * (scores.logsumexp(1).exp() / (2 * len(p) - 1)).log().mean()
@@ -176,23 +181,23 @@ ROWS = Exercise(
 # --- a loss below zero --------------------------------------------------------------------------
 
 
-def _with_bug(z1, z2, temperature):
+def _with_bug(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     scores = _unit(z1) @ _unit(z2).T / temperature
     partner = scores.diagonal()
     others = scores.masked_fill(torch.eye(len(z1), dtype=torch.bool), -torch.inf)
     return (others.logsumexp(dim=1) - partner).mean()
 
 
-def _infonce(z1, z2, temperature):
+def _infonce(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     scores = _unit(z1) @ _unit(z2).T / temperature
     return (scores.logsumexp(dim=1) - scores.diagonal()).mean()
 
 
-def _clamped(z1, z2, temperature):
+def _clamped(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     return _with_bug(z1, z2, temperature).clamp(min=0)
 
 
-def _pairs():
+def _pairs() -> list[tuple]:
     """Return two sets of answers that have nothing to do with each other, and two that agree well."""
     g = torch.Generator().manual_seed(7)
     a, b = torch.randn(2, 6, 12, generator=g)
@@ -273,7 +278,7 @@ BATCH = Exercise(
 # --- a queue ------------------------------------------------------------------------------------
 
 
-def _queues():
+def _queues() -> list[tuple]:
     g = torch.Generator().manual_seed(8)
     return [
         (*(3 * torch.randn(2, n, d, generator=g) + 0.3), 2 * torch.randn(m, d, generator=g), t)
@@ -281,27 +286,27 @@ def _queues():
     ]
 
 
-def _queue_scores(p, z, queue, temperature):
+def _queue_scores(p: Tensor, z: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     p, z, queue = _unit(p), _unit(z), _unit(queue)
     return (p * z).sum(1, keepdim=True) / temperature, p @ queue.T / temperature
 
 
-def _queue(p, z, queue, temperature):
+def _queue(p: Tensor, z: Tensor, queue: Tensor, temperature: float) -> Tensor:
     scores = torch.cat(_queue_scores(p, z, queue, temperature), 1)  # (N, 1 + M)
     return byol_loss(p, z) + 2 * temperature * scores.logsumexp(1).mean()
 
 
-def _queue_without_partner(p, z, queue, temperature):
+def _queue_without_partner(p: Tensor, z: Tensor, queue: Tensor, temperature: float) -> Tensor:
     return byol_loss(p, z) + 2 * temperature * _queue_scores(p, z, queue, temperature)[1].logsumexp(1).mean()
 
 
-def _queue_not_normalised(p, z, queue, temperature):
+def _queue_not_normalised(p: Tensor, z: Tensor, queue: Tensor, temperature: float) -> Tensor:
     partner, _ = _queue_scores(p, z, queue, temperature)
     scores = torch.cat((partner, _unit(p) @ queue.T / temperature), 1)
     return byol_loss(p, z) + 2 * temperature * scores.logsumexp(1).mean()
 
 
-def _queue_and_batch(p, z, queue, temperature):
+def _queue_and_batch(p: Tensor, z: Tensor, queue: Tensor, temperature: float) -> Tensor:
     scores = _unit(p) @ _unit(torch.cat((z, queue))).T / temperature
     return byol_loss(p, z) + 2 * temperature * scores.logsumexp(1).mean()
 

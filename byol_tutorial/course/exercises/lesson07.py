@@ -1,9 +1,11 @@
 """Exercises of lesson 07, training for real."""
 
 import copy
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...config.config import Config
 from ...config.presets import preset
@@ -13,7 +15,7 @@ from .record import Exercise, Mistake
 # --- LARS ---------------------------------------------------------------------------------------
 
 
-def _layers():
+def _layers() -> list[tuple]:
     g = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
     return [
@@ -23,7 +25,19 @@ def _layers():
     ]
 
 
-def _lars(w, g, m, lr, momentum, weight_decay, eta, decay="inside", late=True, upside_down=False, all_alike=False):
+def _lars(
+    w: Tensor,
+    g: Tensor,
+    m: Tensor,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    eta: float,
+    decay: str = "inside",
+    late: bool = True,
+    upside_down: bool = False,
+    all_alike: bool = False,
+) -> tuple[Tensor, Tensor]:
     u = g
     if w.ndim > 1 or all_alike:
         u = g + weight_decay * w if decay == "inside" else g
@@ -78,8 +92,8 @@ LARS = Exercise(
 # --- a batch that shares its draw ---------------------------------------------------------------
 
 
-def _views_of(kind):
-    def views(images):
+def _views_of(kind: str) -> Callable:
+    def views(images: Tensor) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(0)
         n = len(images)
         draws = {"healthy": (n, n), "shared": (1, 1), "half": (n, 1)}[kind]
@@ -89,11 +103,11 @@ def _views_of(kind):
     return views
 
 
-def _image():
+def _image() -> Tensor:
     return torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def _differ(views, image):
+def _differ(views: Callable, image: Tensor) -> bool:
     batch = image.expand(8, -1, -1, -1)
     return all(len(v.flatten(1).unique(dim=0)) == len(v) for v in views(batch))
 
@@ -170,7 +184,7 @@ class TinyRun:
                 getattr(self, name).load_state_dict(value)
 
 
-def _resumed(my_state):
+def _resumed(my_state: Callable) -> Any:
     run = TinyRun()
     for _ in range(3):
         run.step()
@@ -190,7 +204,7 @@ def _resumed(my_state):
 PARTS = ("online", "predictor", "target", "optimizer")
 
 
-def _state(run, parts=PARTS, step=True, copied=True):
+def _state(run: TinyRun, parts: Iterable[str] = PARTS, step: bool = True, copied: bool = True) -> dict:
     state = {name: getattr(run, name).state_dict() for name in parts}
     state |= {"steps_done": run.steps_done} if step else {}
     return copy.deepcopy(state) if copied else state
@@ -275,7 +289,7 @@ BUGS = Exercise(
 # --- your own recipe ----------------------------------------------------------------------------
 
 
-def _recipe_wrong(config) -> str | None:
+def _recipe_wrong(config: Any) -> str | None:
     if not isinstance(config, Config):
         return f"give a Config, not {type(config).__name__}"
     if config.batch_size > 32:

@@ -1,16 +1,18 @@
 """Exercises of lesson 08, what a representation is worth, and how one can be wrong about it."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .record import Exercise, Mistake
 
 # --- kNN ----------------------------------------------------------------------------------------
 
 
-def _banks():
+def _banks() -> list[tuple]:
     g = torch.Generator().manual_seed(8)
     cases = []
     for n, q, d, k, t in ((40, 12, 3, 5, 0.1), (30, 10, 3, 9, 0.5)):
@@ -19,7 +21,17 @@ def _banks():
     return cases
 
 
-def _knn(bank, labels, query, k, temperature, classes, normalise=True, weigh=True, largest=True):
+def _knn(
+    bank: Tensor,
+    labels: Tensor,
+    query: Tensor,
+    k: int,
+    temperature: float,
+    classes: int,
+    normalise: bool = True,
+    weigh: bool = True,
+    largest: bool = True,
+) -> Tensor:
     if normalise:
         bank, query = F.normalize(bank, dim=1), F.normalize(query, dim=1)
     similarity, index = (query @ bank.T).topk(k, dim=1, largest=largest)
@@ -27,11 +39,11 @@ def _knn(bank, labels, query, k, temperature, classes, normalise=True, weigh=Tru
     return torch.zeros(len(query), classes).scatter_add_(1, labels[index], weight).argmax(1)
 
 
-def _times_temperature(bank, labels, query, k, temperature, classes):
+def _times_temperature(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
     return _knn(bank, labels, query, k, 1 / temperature, classes)
 
 
-def _nearest_only(bank, labels, query, k, temperature, classes):
+def _nearest_only(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
     return _knn(bank, labels, query, 1, temperature, classes)
 
 
@@ -118,31 +130,31 @@ BASELINE = Exercise(
 # --- leakage ------------------------------------------------------------------------------------
 
 
-def _with_bug(image_of, share, seed):
+def _with_bug(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     order = torch.randperm(len(image_of), generator=torch.Generator().manual_seed(seed))
     n = round(share * len(order))
     return order[n:], order[:n]
 
 
-def _by_image(image_of, share, seed):
+def _by_image(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     images = image_of.unique()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     held = torch.isin(image_of, images[order[: round(share * len(images))]])
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
-def _drops_shared(image_of, share, seed):
+def _drops_shared(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     train, test = _with_bug(image_of, share, seed)
     return train[~torch.isin(image_of[train], image_of[test])], test
 
 
-def _first_images(image_of, share, seed):
+def _first_images(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     last = image_of.unique()[-round(share * len(image_of.unique())) :]
     held = torch.isin(image_of, last)
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
-def _split(split, image_of, share):
+def _split(split: Callable, image_of: Tensor, share: float) -> dict[str, bool]:
     (train, test), (_, again), (_, other) = (split(image_of, share, seed) for seed in (0, 0, 1))
     n_test, n_images = len(image_of[test].unique()), len(image_of.unique())
     return {
@@ -190,7 +202,7 @@ LEAK = Exercise(
 # --- choosing -----------------------------------------------------------------------------------
 
 
-def _scores():
+def _scores() -> list[tuple]:
     g = torch.Generator().manual_seed(9)
     return [(torch.rand(12, generator=g), torch.rand(12, generator=g)) for _ in range(4)]
 
@@ -233,7 +245,7 @@ CHOOSE = Exercise(
 # --- is A better than B? ------------------------------------------------------------------------
 
 
-def _runs():
+def _runs() -> list[tuple]:
     g = torch.Generator().manual_seed(10)
     hard = torch.randn(6, generator=g) * 0.05  # a seed draws pictures too, and some are harder for both
     return [
@@ -242,12 +254,12 @@ def _runs():
     ]
 
 
-def _paired(a, b):
+def _paired(a: Tensor, b: Tensor) -> Tensor:
     d = b - a
     return torch.stack((d.mean(), d.std() / math.sqrt(len(d))))
 
 
-def _unpaired(a, b):
+def _unpaired(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack((b.mean() - a.mean(), ((a.var() + b.var()) / len(a)).sqrt()))
 
 

@@ -1,7 +1,11 @@
 """Exercises of lesson 09, maps."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ...evaluate.embed import pca_embedding
 from .record import Exercise, Mistake
@@ -9,14 +13,14 @@ from .record import Exercise, Mistake
 # --- PCA ----------------------------------------------------------------------------------------
 
 
-def _clouds():
+def _clouds() -> list[tuple]:
     g = torch.Generator().manual_seed(0)
     scale = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.2])
     mix = torch.linalg.qr(torch.randn(5, 5, generator=g))[0]
     return [((torch.randn(40, 5, generator=g) * scale) @ mix + shift,) for shift in (0.0, 3.0)]
 
 
-def _seen(pca, x):
+def _seen(pca: Callable, x: Tensor) -> Any:
     """Return what does not depend on the sign of an axis: lengths along both axes, and the points' scalar products."""
     m = pca(x)
     if not isinstance(m, torch.Tensor) or m.ndim != 2 or m.shape[1] != 2:
@@ -24,7 +28,7 @@ def _seen(pca, x):
     return {"products": m @ m.T, "spread along the axes": m.std(0), "mean": m.mean(0)}
 
 
-def _pca(x, centred=True, lengths=True, first=0):
+def _pca(x: Tensor, centred: bool = True, lengths: bool = True, first: int = 0) -> Tensor:
     x = x - x.mean(0) if centred else x
     u, s, _ = torch.linalg.svd(x, full_matrices=False)
     m = u * s if lengths else u
@@ -72,7 +76,7 @@ PCA = Exercise(
 # --- UMAP's weights -----------------------------------------------------------------------------
 
 
-def _distances():
+def _distances() -> list[tuple]:
     g = torch.Generator().manual_seed(1)
     d = torch.rand(6, 5, generator=g).sort(dim=1).values
     return [(d, torch.full((6,), 0.3)), (d + 2.0, 0.1 + torch.rand(6, generator=g))]
@@ -116,34 +120,34 @@ MEMBERSHIP = Exercise(
 # --- neighbours kept ----------------------------------------------------------------------------
 
 
-def _scattered():
+def _scattered() -> list[tuple]:
     g = torch.Generator().manual_seed(2)
     y = torch.randn(60, 8, generator=g)
     return [(y, y[:, :2].clone(), 5), (y, torch.randn(60, 2, generator=g), 5), (y, torch.randn(60, 2, generator=g), 10)]
 
 
-def _kept(y, points, k):
+def _kept(y: Tensor, points: Tensor, k: int) -> Tensor:
     y = F.normalize(y, dim=1)
     a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
     b = torch.cdist(points, points).fill_diagonal_(torch.inf).topk(k, largest=False).indices
     return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
 
 
-def _kept_with_bug(y, points, k):
+def _kept_with_bug(y: Tensor, points: Tensor, k: int) -> Tensor:
     y = F.normalize(y, dim=1)
     a = (y @ y.T).topk(k).indices
     b = torch.cdist(points, points).topk(k, largest=False).indices
     return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
 
 
-def _one_side(y, points, k):
+def _one_side(y: Tensor, points: Tensor, k: int) -> Tensor:
     y = F.normalize(y, dim=1)
     a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
     b = torch.cdist(points, points).topk(k, largest=False).indices
     return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
 
 
-def _farthest(y, points, k):
+def _farthest(y: Tensor, points: Tensor, k: int) -> Tensor:
     y = F.normalize(y, dim=1)
     a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
     b = torch.cdist(points, points).topk(k).indices
@@ -257,7 +261,7 @@ TIGHT = Exercise(
 # --- laying a map on another --------------------------------------------------------------------
 
 
-def _pairs_of_maps():
+def _pairs_of_maps() -> list[tuple]:
     g = torch.Generator().manual_seed(3)
     new = torch.randn(30, 2, generator=g) + 2
     turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
@@ -267,7 +271,15 @@ def _pairs_of_maps():
     return [(new, (new[:20] - 1) @ turn + noise, common), (new, 0.5 * new[:20] @ mirror + 1, common)]
 
 
-def _lay(new, old, common, mirror=True, scale=False, middle="common", all_points=False):
+def _lay(
+    new: Tensor,
+    old: Tensor,
+    common: Tensor,
+    mirror: bool = True,
+    scale: bool = False,
+    middle: str = "common",
+    all_points: bool = False,
+) -> Tensor:
     known = new[common]
     a, b = known - known.mean(0), old - old.mean(0)
     u, s, v = torch.linalg.svd(a.T @ b)

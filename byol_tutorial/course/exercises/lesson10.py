@@ -1,6 +1,7 @@
 """Exercises of lesson 10, DINO and its relatives."""
 
 import torch
+from torch import Tensor
 
 from ...methods.dino import dino_loss
 from .record import Exercise, Mistake
@@ -8,7 +9,7 @@ from .record import Exercise, Mistake
 # --- centring and sharpening --------------------------------------------------------------------
 
 
-def _teachers():
+def _teachers() -> list[tuple]:
     g = torch.Generator().manual_seed(10)
     return [
         (torch.randn(n, k, generator=g) / 3 + 0.2, torch.randn(k, generator=g) / 5, t, m)
@@ -16,7 +17,7 @@ def _teachers():
     ]
 
 
-def _sort(scores, center, temperature, momentum):
+def _sort(scores: Tensor, center: Tensor, temperature: float, momentum: float) -> tuple[Tensor, Tensor]:
     return ((scores - center) / temperature).softmax(1), momentum * center + (1 - momentum) * scores.mean(0)
 
 
@@ -126,7 +127,7 @@ COLLAPSE = Exercise(
 # --- pairs --------------------------------------------------------------------------------------
 
 
-def _views():
+def _views() -> list[tuple]:
     g = torch.Generator().manual_seed(11)
     return [
         ([torch.randn(n, k, generator=g).softmax(1) for _ in range(2)],
@@ -135,12 +136,12 @@ def _views():
     ]  # fmt: skip
 
 
-def _every_pair(teacher, log_student):
+def _every_pair(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     pairs = [(t, s) for t in teacher for s in log_student]
     return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
 
 
-def _local_only(teacher, log_student):
+def _local_only(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     pairs = [(t, s) for t in teacher for s in log_student[len(teacher) :]] or [(teacher[0], log_student[1])]
     return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
 
@@ -185,12 +186,20 @@ SAME_VIEW = Exercise(
 # --- Sinkhorn-Knopp -----------------------------------------------------------------------------
 
 
-def _scores():
+def _scores() -> list[tuple]:
     g = torch.Generator().manual_seed(12)
     return [(torch.randn(n, k, generator=g) / 4, t, i) for n, k, t, i in ((8, 4, 0.2, 3), (5, 6, 0.1, 2))]
 
 
-def _sinkhorn(scores, temperature, iterations, columns=True, rows=True, rows_first=False, share=True):
+def _sinkhorn(
+    scores: Tensor,
+    temperature: float,
+    iterations: int,
+    columns: bool = True,
+    rows: bool = True,
+    rows_first: bool = False,
+    share: bool = True,
+) -> Tensor:
     q = ((scores - scores.max()) / temperature).exp()
     n, k = q.shape
     for _ in range(iterations):
@@ -241,7 +250,7 @@ SINKHORN = Exercise(
 # --- counting -----------------------------------------------------------------------------------
 
 
-def _count(G, L):
+def _count(G: int, L: int) -> tuple[int, float]:
     return G * (G + L - 1), G * L / (G * (G + L - 1))
 
 
