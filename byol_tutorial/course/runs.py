@@ -168,8 +168,8 @@ def run_all(
     """Train and evaluate several runs, as `run` does each, with one progress bar. Kept runs are read.
 
     Where it pays (long runs, on CPU cores, images in memory) they train side by side in processes of their own, one
-    core each. These are new interpreters that get their work through files, so nothing of the notebook is imported
-    or executed in them. Ctrl-C ends them; runs that were finished are kept.
+    core each. These are new interpreters, in which nothing of the notebook is imported or executed. Ctrl-C ends them;
+    runs that were finished are kept.
     """
     for wanted in (track,) if isinstance(track, str) else track:
         if wanted not in TRACKS:
@@ -192,7 +192,7 @@ def run_all(
     states = {job.key: cache.kept(job.key) for job in jobs.values()}
     missing = {job.key: (name, job) for name, job in jobs.items() if states[job.key] is None}
     if missing:
-        carry_out(list(missing.values()), train, test, target, states, progress)
+        carry_out(list(missing.values()), train, test, target and target.network, states, progress)
     return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
 
 

@@ -324,23 +324,24 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
         check=True,
     )
     assert done.stdout == "once ['a', 'b']\n"
+    assert "16/16" in done.stderr  # also the steps after the last that is a multiple of SHOWN_EVERY
+    assert "leaked" not in done.stderr
     assert "2 of 2 runs" in done.stderr
 
 
 @pytest.mark.training
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupt_ends_the_workers_too(tmp_path, own_folder):
-    """As the stop button does: the notebook's process is interrupted while its workers train."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
+    """Its process is interrupted, as by the stop button, or killed, as for want of memory, while its workers train."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import subprocess, byol_tutorial as bt\n"
+        "import byol_tutorial as bt\n"
+        "from joblib.externals.loky.backend.process import LokyProcess\n"
         "from byol_tutorial.course import parallel, run_all\n"
         "parallel.WORTH, parallel.cores = 0, lambda: 2\n"
-        "class Told(subprocess.Popen):\n"
-        "    def __init__(self, *a, **k):\n"
-        "        super().__init__(*a, **k)\n"
-        "        print(self.pid, flush=True)\n"
-        "subprocess.Popen = Told\n"
+        "start = LokyProcess.start\n"
+        "LokyProcess.start = lambda self: (start(self), print(self.pid, flush=True))\n"
         f"c = bt.preset('shapes', **{SMALL | {'epochs': 100000}!r})\n"
         "try:\n"
         "    run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64))\n"
@@ -358,13 +359,36 @@ def test_an_interrupt_ends_the_workers_too(tmp_path, own_folder):
         seen = ""
         while not re.search(r"[1-9]\d*/\d+ \[", seen):  # the bar has moved, so the workers train
             seen += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.read() == "interrupted\n"
-        assert process.wait(60) == 0
+        process.send_signal(number)
+        said = process.stdout.read()  # the workers hold this pipe too, so it ends when all of them have ended
+        if number == signal.SIGKILL:
+            assert (said, process.wait(60)) == ("", -number)
+            return
+        assert (said, process.wait(60)) == ("interrupted\n", 0)
+        assert "leaked" not in process.stderr.read()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert not list(own_folder.glob("*"))
+
+
+def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, monkeypatch):
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "_work", lambda job: 1 / (job.config.seed - 1))
+    with pytest.raises(UserError, match=r"[ab]: ZeroDivisionError: division by zero"):
+        run_all({"b": config.replace(seed=1), "a": config.replace(seed=1, lr=0.1)}, *images, progress=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_is_killed_is_reported_with_what_is_not_finished(config, images, monkeypatch):
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    killing = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+    monkeypatch.setattr(parallel, "_work", killing)
+    with pytest.raises(UserError, match=r"process ended unexpectedly, .* not finished: a, b\. .* call again") as raised:
+        run_all({"a": config, "b": config.replace(seed=1)}, *images, progress=False)
+    assert "SIGKILL" in str(raised.value.__cause__)
 
 
 def test_the_same_config_twice_is_trained_once(config, images, monkeypatch):
