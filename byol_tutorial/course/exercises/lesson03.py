@@ -121,7 +121,7 @@ def _gradient_into_target(online: nn.Module, predictor: nn.Module, target: nn.Mo
     return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
 
 
-def _averaged(*nets_and_views: Any) -> list[tuple]:
+def _averaged(*nets_and_views: Any) -> Tensor:
     return _both(*nets_and_views) / 2
 
 
