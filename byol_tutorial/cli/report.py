@@ -9,7 +9,6 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from .. import figures
 from ..config.errors import UserError
 from ..evaluate.comparison import Comparison, compare
 from ..evaluate.diagnose import Diagnosis
@@ -91,6 +90,8 @@ def table_of(comparison: Comparison, title: str) -> Table:
 
 def write_figures(trainer: Trainer, test: Images | None, encoders: Mapping[str, nn.Module], out: Path) -> None:
     """Write pairs of views, the curves of the run, and nearest neighbours by pixels and by each encoder, as PNG."""
+    from .. import figures  # here, because loading matplotlib would make --help a fifth slower
+
     few = trainer.train[:10].sample(10).images
     v1, v2 = trainer.views(few.to(trainer.device))
     mean, std = (torch.tensor(s)[:, None, None] for s in (trainer.mean, trainer.std))

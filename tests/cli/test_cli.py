@@ -36,7 +36,6 @@ from byol_tutorial.train.encoder_file import load_encoder
 from byol_tutorial.train.trainer import Trainer
 
 COMMAND = [str(Path(sys.executable).parent / "byol-tutorial")]
-MODULE = [sys.executable, "-m", "byol_tutorial"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
 
 SMALL = {"warmup_epochs": 0.5, "width": 4, "hidden_dim": 8, "projection_dim": 4}
@@ -754,12 +753,20 @@ def test_bad_input_is_one_line_and_writes_nothing(bad, monkeypatch, capsys, comm
     assert content(bad) == before
 
 
-def test_bad_input_through_the_other_entry_point(bad):
+def test_bad_input_through_the_other_entry_point_which_loads_nothing_heavy(bad):
     """python -m byol_tutorial; the fixture `trained` starts byol-tutorial."""
     before = content(bad)
-    done = call(MODULE, "evaluate", "half", cwd=bad)
-    check_error(done.returncode, done.stdout.decode(), done.stderr.decode(), ["checkpoint.pt", "damaged"])
+    done = call([sys.executable, "-X", "importtime", "-m", "byol_tutorial"], "evaluate", "half", cwd=bad)
+    lines = done.stderr.decode().splitlines(keepends=True)
+    imports = [line for line in lines if line.startswith("import time:")]
+    printed = "".join(line for line in lines if line not in imports)
+    check_error(done.returncode, done.stdout.decode(), printed, ["checkpoint.pt", "damaged"])
     assert content(bad) == before
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in imports}
+    assert "byol_tutorial" in loaded
+    assert loaded.isdisjoint(
+        {"matplotlib", "sklearn", "umap", "pandas", "timm", "torchvision", "ipywidgets", "IPython"}
+    )
 
 
 def test_full_disk_while_training_is_one_line(world, monkeypatch, capsys):
