@@ -39,7 +39,8 @@ class DataSource:
         """
         source = cls(**content)
         if source.value_range is not None:
-            source = replace(source, value_range=tuple(source.value_range))  # JSON has lists only
+            pair: Any = tuple(source.value_range)  # JSON has lists only
+            source = replace(source, value_range=pair)
         if not isinstance(source.name, str):
             raise TypeError(f"name={source.name!r} is not a string")
         return source

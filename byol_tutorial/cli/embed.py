@@ -134,6 +134,7 @@ def of_files(
     for file, reason in found.unreadable.items():
         console.print(f"  left out, cannot be read: {file} ({reason})")
     above = [Path(file).relative_to(places[0]).parts[:-1] for file in found.files] if len(places) == 1 else [()]
+    classes: tuple[str, ...]
     if places[0] in found.files or not all(above):
         labels, classes = torch.full((len(found.files),), -1), ()
     else:
@@ -156,7 +157,8 @@ def of_run(encoder: nn.Module, source: DataSource, split: str | None, limit: int
     chosen = chosen if len(chosen) <= limit else chosen.sample(limit, seed)
     console.print(repr(chosen))
     labels = torch.full((len(chosen),), -1) if chosen.labels is None else chosen.labels
-    files = [] if getattr(chosen, "files", None) is None else [os.fsdecode(file) for file in chosen.files]
+    encoded = getattr(chosen, "files", None)
+    files = [] if encoded is None else [os.fsdecode(file) for file in encoded]
     return {"features": features(encoder, chosen), "labels": labels, "classes": chosen.classes, "files": files}
 
 

@@ -13,25 +13,23 @@ from ..config.fields import Pair
 from ..evaluate.pretrained import Guest, guest
 
 DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
-DEVICE = {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps [auto]"}
-WORKERS = {
+DEVICE: dict[str, Any] = {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps [auto]"}
+WORKERS: dict[str, Any] = {
     "type": click.IntRange(min=0),
     "help": "number of processes that decode a streamed folder; with 0, the command itself decodes "
     "[number of cores − 1, from 1 to 8]",
 }
-
-
-CORRUPT = {"help": "what is done about files that cannot be read: refuse or skip [that of the run]"}
+CORRUPT: dict[str, Any] = {"help": "what is done about files that cannot be read: refuse or skip [that of the run]"}
 
 
 class UserPath(click.Path):
-    """A path whose ~ is the home folder also where the shell leaves it, as in --out=~/run."""
+    """A path in which ~ is the home folder, even where the shell leaves it unchanged, as in --out=~/run."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = super().convert(value, param, ctx)
+        path: Any = super().convert(value, param, ctx)
         try:
             return path.expanduser()
         except RuntimeError:
@@ -87,7 +85,7 @@ def config_options(command: Callable) -> Callable:
         if metavar and len(metavar) > 30:
             metavar = metavar.replace("|", " | ")  # so that a line can break between two of them
         text = f"{meta['help']} [{_shown(field.default)}]"
-        kwargs = {} if field.type is bool else {"type": kind, "metavar": metavar}
+        kwargs: dict[str, Any] = {} if field.type is bool else {"type": kind, "metavar": metavar}
         if meta["alone"]:
             kwargs |= {"is_flag": False, "flag_value": meta["alone"]}
         command = click.option(names, name, default=None, help=text, panel=meta["group"], **kwargs)(command)

@@ -108,7 +108,12 @@ def write_figures(trainer: Trainer, test: Images | None, encoders: Mapping[str, 
         "neighbours": figures.neighbours(queries.images, {n: bank.images[i] for n, i in near.items()}),
     }
     for name, picture in pictures.items():
-        write_atomically(out / "figures" / f"{name}.png", lambda file, p=picture: file.write(p.png()))
+        _write_png(out / "figures" / f"{name}.png", picture.png())
+
+
+def _write_png(path: Path, png: bytes) -> None:
+    """Write a picture whole or not at all."""
+    write_atomically(path, lambda file: file.write(png))
 
 
 # --- protocols ----------------------------------------------------------------------------------

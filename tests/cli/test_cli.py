@@ -31,6 +31,7 @@ from byol_tutorial.evaluate.embed import pca_embedding
 from byol_tutorial.evaluate.features import features
 from byol_tutorial.evaluate.pretrained import guest
 from byol_tutorial.evaluate.protocols import PROTOCOLS
+from byol_tutorial.runtime.signals import ending_signals
 from byol_tutorial.train.checkpoint import load as load_checkpoint
 from byol_tutorial.train.encoder_file import load_encoder
 from byol_tutorial.train.trainer import Trainer
@@ -588,9 +589,13 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_was_learned(world, capsys, monkeypa
     monkeypatch.setattr(Trainer, "step", step)
     monkeypatch.chdir(world)
     arguments = ["train", "--data", "folder:images", "--out", "stopped", *TINY, "--epochs=1000000", "--batch-size=4"]
-    before = signal.getsignal(signal.SIGINT)
-    assert main(*arguments) == 130
-    assert signal.getsignal(signal.SIGINT) is before
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ending_signals())}
+    try:
+        assert main(*arguments) == 130
+        assert signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
+    finally:  # after its last message, the command ignores the others
+        for number, handler in before.items():
+            signal.signal(number, handler)
     out, err = capsys.readouterr()
     assert "Traceback" not in out + err
     assert "stopped at step 4 of 2000000; kept in stopped\n" in out
