@@ -9,6 +9,7 @@ from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..data.request import HOLDOUT
 from ..data.streaming import StreamedSet
+from ..data.value_range import Scale
 from ..runtime.distributed import main_first
 
 Images = ImageSet | StreamedSet
@@ -28,7 +29,7 @@ class DataSource:
     stream: bool | None = None
     labels: str = "auto"
     holdout: float = HOLDOUT
-    value_range: tuple[float, float] | None = None
+    value_range: Scale = None
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
@@ -38,9 +39,8 @@ class DataSource:
             TypeError: the content is not a dictionary, has no name, or has a field that does not exist.
         """
         source = cls(**content)
-        if source.value_range is not None:
-            pair: Any = tuple(source.value_range)  # JSON has lists only
-            source = replace(source, value_range=pair)
+        if isinstance(pair := content.get("value_range"), list):  # JSON has no tuples
+            source = replace(source, value_range=tuple(pair))
         if not isinstance(source.name, str):
             raise TypeError(f"name={source.name!r} is not a string")
         return source
@@ -72,9 +72,10 @@ class DataSource:
         Raises:
             DataError: as `data.load`.
         """
+        options: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         with main_first():
-            train = load(split="train", **asdict(self))
+            train = load(split="train", **options)
             try:
-                return train, load(split="test", **asdict(self))
+                return train, load(split="test", **options)
             except NoTestImages:
                 return train, None

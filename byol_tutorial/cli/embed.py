@@ -1,6 +1,7 @@
 """byol-tutorial embed: write the representations of images, and a map of them."""
 
 import csv
+import importlib.util
 import io
 import os
 import re
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from ..config.errors import UserError
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
+from ..data.streaming import StreamedSet
+from ..data.value_range import Scale, check_scale
 from ..evaluate.embed import KINDS, pca_embedding, umap_embedding
 from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, list_images
@@ -80,6 +83,14 @@ def embed(
         raise UserError(f"--out {out}: give a file that ends in {', '.join(ENDINGS)}")
     if out is not None and len(guests) > 1:
         raise UserError(f"--out {out}: it is for one encoder; leave it out, or name one guest")
+    if "" in data:
+        raise UserError("--data '': give image files or folders")
+    if value_range is not None:
+        check_scale(value_range)
+        if not data:
+            raise UserError("--value-range: it is for --data; the run's own images are scaled as in training")
+    if out is not None and out.suffix.lower() == ".parquet":
+        check_parquet(out)  # before the work, so that it is not lost
     if data and split is not None:
         raise UserError(f"--split {split}: --data takes all images; leave one of them out")
     place = resolve_device(device)
@@ -91,11 +102,11 @@ def embed(
         if named is not None:
             table, suffix = of_run(encoder, named, None, limit or LIMIT, seed), "-".join(filter(None, (data[0], name)))
         elif data:
-            size, scale = run_folder.image_size(run), value_range or run_folder.value_range(run)
+            size, scale = run_folder.image_size(run), value_range or run_folder.scale(run)
             table = of_files(encoder, data, size, scale, corrupt or source.corrupt, limit, seed)
             suffix = "-".join(filter(None, (run_folder.plain_name(Path(data[0]).name), name)))
         else:
-            source = replace(source, corrupt=corrupt or source.corrupt)
+            source = replace(source, corrupt=corrupt or source.corrupt, value_range=run_folder.scale(run))
             table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name
         if kind != "none" and len(table["features"]) > 1:
             table["map"] = map_of(table["features"], kind, seed).numpy()
@@ -117,7 +128,7 @@ def of_files(
     encoder: nn.Module,
     paths: tuple[str, ...],
     size: int | None,
-    value_range: tuple[float, float] | None,
+    value_range: Scale,
     corrupt: str,
     limit: int | None,
     seed: int,
@@ -154,7 +165,8 @@ def of_run(encoder: nn.Module, source: DataSource, split: str | None, limit: int
     if split == "test" and test is None:
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
     chosen = images if split == "train" or test is None else test
-    chosen = chosen if len(chosen) <= limit else chosen.sample(limit, seed)
+    if isinstance(chosen, StreamedSet) or len(chosen) > limit:  # a sample has no rows of files that cannot be read
+        chosen = chosen.sample(limit, seed)
     console.print(repr(chosen))
     labels = torch.full((len(chosen),), -1) if chosen.labels is None else chosen.labels
     encoded = getattr(chosen, "files", None)
@@ -192,11 +204,8 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
         return
     columns = _columns(table)
     if file.suffix.lower() == ".parquet":
-        try:
-            import pandas
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise UserError(f"--out {file}: .parquet needs pandas and pyarrow; install them, or choose .csv") from error
+        import pandas
+
         write_atomically(file, pandas.DataFrame(columns).to_parquet)
         return
     text = io.StringIO(newline="")
@@ -206,9 +215,16 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
     write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
 
 
+def check_parquet(file: Path) -> None:
+    """Raise UserError if pandas or pyarrow, which write .parquet, is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("pandas", "pyarrow")):
+        raise UserError(f"--out {file}: .parquet needs pandas and pyarrow; install them, or choose .csv")
+
+
 def _columns(table: dict[str, Any]) -> dict[str, list]:
     y, classes = table["features"], table["classes"]
-    columns: dict[str, list] = {"file": table["files"] or [""] * len(y)}
+    names = [name.encode("utf-8", "replace").decode() for name in table["files"]]
+    columns: dict[str, list] = {"file": names or [""] * len(y)}
     columns["label"] = [classes[k] if classes and k >= 0 else "" for k in table["labels"].tolist()]
     if "map" in table:
         columns |= {f"map_{axis}": table["map"][:, k].tolist() for k, axis in enumerate("xy")}

@@ -1,5 +1,6 @@
 """byol-tutorial evaluate: judge a run by its table or by protocols, beside guests if there are any."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
@@ -59,10 +60,15 @@ def evaluate(
     if not protocols:
         report.judge(trainer, test, run, trainer.diagnosis(), invited)
         return
+    own = True
     if data is not None:
-        images, test = DataSource(data, size=images.image_size[0], corrupt=corrupt or "refuse").load()
+        other = DataSource(data, size=images.image_size[0], corrupt=corrupt or "refuse")
+        if data.startswith("folder:"):
+            other = replace(other, value_range=run_folder.scale(run))
+        images, test = other.load()
         console.print(repr(images))
-    report.run_protocols(protocols, trainer, images, test, seed, run, invited)
+        own = other.absolute().name == run_folder.read_source(run).absolute().name
+    report.run_protocols(protocols, trainer, images, test, seed, run, invited, own)
 
 
 def open_with_images(

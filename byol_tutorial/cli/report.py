@@ -136,6 +136,7 @@ def run_protocols(
     seed: int,
     out: Path,
     guests: Mapping[str, Guest] = NO_GUESTS,
+    own: bool = True,
 ) -> None:
     """Run protocols on the trained and the random encoder, then on each guest beside one with random weights.
 
@@ -148,6 +149,7 @@ def run_protocols(
         seed: decides all that is random in a protocol.
         out: the run folder.
         guests: encoders by name.
+        own: whether these are the run's own images; results on others are kept under the name of their data.
 
     Raises:
         UserError: no test images.
@@ -158,7 +160,7 @@ def run_protocols(
     for name in names:
         result = PROTOCOLS[name](trainer.model.encoder, trainer.initial_encoder(), train, test, seed=seed)
         console.print(str(result))
-        key = name if train.name == trainer.train.name else f"{name} on {train.name}"
+        key = name if own else f"{name} on {train.name}"
         _write_results(out, {"protocols": {key: result.to_dict()}})
         for who, visitor in guests.items():
             untrained = guest(visitor.name, random=True, size=visitor.size[0], seed=seed).to(trainer.device)

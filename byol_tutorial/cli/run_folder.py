@@ -10,6 +10,8 @@ figures/              views, curves, nearest neighbours
 
 import json
 import math
+import os
+import platform
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -20,6 +22,7 @@ from .._version import __version__
 from ..config.config import Config
 from ..config.errors import DataError, RunError
 from ..data.tree import RESERVED
+from ..data.value_range import Scale, ValueRange
 from ..runtime.files import PART, write_atomically
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
@@ -42,6 +45,8 @@ def reserve(path: Path | None, name: str, parent: str = "runs") -> Path:
     try:
         if path is not None:
             created = _create(path)
+            if [entry.name for entry in path.iterdir()] == [RESERVED] and _is_abandoned(path):
+                (path / RESERVED).unlink()
             if any(path.iterdir()):
                 raise _taken(path)
             return _mark(path, created)
@@ -78,9 +83,33 @@ def _mark(path: Path, created: list[Path]) -> Path:
     Raises:
         FileExistsError: another run has written it.
     """
-    with (path / RESERVED).open("x", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n".join(str(folder.absolute()) for folder in created))
+    content = {"pid": os.getpid(), "host": platform.node(), "created": [str(folder.absolute()) for folder in created]}
+    with (path / RESERVED).open("x", encoding="ascii") as file:
+        json.dump(content, file)
     return path
+
+
+def _marker(path: Path) -> dict[str, Any]:
+    """Return what `_mark` wrote; an empty dict where it was cut off."""
+    try:
+        content = json.loads((path / RESERVED).read_text("ascii"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether the process that reserved a folder has ended, such as by a kill while it read its images."""
+    content = _marker(path)
+    if os.name != "posix" or content.get("host") != platform.node() or not isinstance(content.get("pid"), int):
+        return False
+    try:
+        os.kill(content["pid"], 0)  # sends nothing
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # another user's
+    return False
 
 
 def _taken(path: Path) -> RunError:
@@ -90,19 +119,24 @@ def _taken(path: Path) -> RunError:
 
 
 def release(path: Path) -> None:
-    """Give a reserved folder back, if the run has written nothing there, and remove what `reserve` created."""
-    marker = path / RESERVED
+    """Give a reserved folder back: remove what the run has written of its first state, and what `reserve` created."""
+    created = _marker(path).get("created", [])
     with suppress(OSError):
-        created = marker.read_text("utf-8", "surrogateescape").splitlines()
-        marker.unlink()
+        for name in ("settings.json", "history.json", "checkpoint.pt", "encoder.safetensors", RESERVED):
+            (path / name).unlink(missing_ok=True)  # of a state that could not be written completely
+        remove_parts(path)
+        (path / "figures").rmdir() if (path / "figures").exists() else None
         for folder in map(Path, created):
             folder.rmdir()  # raises where another run or the user has put something there
 
 
-def begin(path: Path, config: Config, source: DataSource, trainer: Trainer) -> None:
-    """Write settings and the state at step 0, so that a run that is killed before its first epoch ends can be resumed."""
+def begin(path: Path, config: Config, source: DataSource, trainer: Trainer, init: Path | None = None) -> None:
+    """Write settings and the state at step 0, so that a run that is killed before its first epoch ends can be resumed.
+
+    init: the weights that the run started from.
+    """
     (path / "figures").mkdir(exist_ok=True)
-    write_settings(path, config, source, trainer.train)
+    write_settings(path, config, source, trainer.train, init)
     save_state(path, trainer)
     (path / RESERVED).unlink(missing_ok=True)
 
@@ -120,11 +154,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, lambda file: file.write(encoded))
 
 
-def write_settings(path: Path, config: Config, source: DataSource, images: Images) -> None:
-    """Write settings.json: the version of the library, the images, what their folder holds, and the Config."""
+def write_settings(
+    path: Path, config: Config, source: DataSource, images: Images, init: str | Path | None = None
+) -> None:
+    """Write settings.json: version of the library, images, what their folder holds, Config, weights it started from."""
     content = {"version": __version__, "data": source.absolute().to_dict(), "config": config.to_dict()}
     if images.found is not None:
         content["found"] = images.found.to_dict()
+    if init is not None:
+        content["init"] = str(Path(init).absolute())
     write_json(path / "settings.json", content)
 
 
@@ -140,19 +178,38 @@ def read_source(path: Path) -> DataSource:
         raise _damaged(path, error) from error
 
 
+def initial_weights(path: Path) -> str | None:
+    """Return where the weights of a run are from; None for random ones."""
+    return _settings(path).get("init")
+
+
 def image_size(path: Path) -> int | None:
     """Return the side in pixels of the images that a run was trained on; None where its settings do not tell."""
     return read_source(path).size or _found(path).get("size")
 
 
-def value_range(path: Path) -> tuple[float, float] | None:
-    """Return the values that became 0 and 255 in the images that a run was trained on, if they were scaled."""
-    found = _found(path).get("value_range")
-    return None if found is None else (float(found[0]), float(found[1]))
+def scale(path: Path) -> Scale:
+    """Return how the images were scaled that a run was trained on, so that others are scaled in the same way.
+
+    Runs of versions that recorded nothing divided by what the files could hold: "depth".
+    """
+    source, settings = read_source(path), _settings(path)
+    if source.value_range is not None or not source.name.startswith("folder:"):
+        return source.value_range
+    if "found" not in settings:
+        return "depth"
+    try:
+        pair = _found(path).get("value_range")
+        return None if pair is None else ValueRange(float(pair[0]), float(pair[1]))
+    except (TypeError, ValueError, IndexError) as error:
+        raise _damaged(path, error) from error
 
 
 def _found(path: Path) -> dict[str, Any]:
-    return _settings(path).get("found") or {}
+    found = _settings(path).get("found") or {}
+    if not isinstance(found, dict):
+        raise _damaged(path, TypeError("found is not a JSON object"))
+    return found
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -226,7 +283,7 @@ def open_run(
             "leave it out, or start a new run"
         )
     try:
-        train, test = source.load()
+        train, test = replace(source, value_range=scale(path)).load()
     except DataError as error:
         if "name" in options or not source.name.startswith("folder:"):
             raise

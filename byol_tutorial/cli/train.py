@@ -19,7 +19,7 @@ from ..evaluate.features import kept_size
 from ..runtime import distributed
 from ..runtime.device import resolve_device
 from ..runtime.distributed import process
-from ..runtime.signals import ending_signals, ignored
+from ..runtime.signals import ending_signals, exit_on, ignored
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
@@ -107,7 +107,7 @@ def train(
     """Train BYOL, or another --method, and judge it.
 
     The command writes a run folder and ends with a table of accuracies, by kNN and by linear probe: of raw pixels, of
-    the encoder before training, and of the encoder after it. Ctrl-C, SIGTERM and SIGHUP stop the run after a whole
+    the encoder with random weights, and of the trained encoder. Ctrl-C, SIGTERM and SIGHUP stop the run after a whole
     step and keep what was learned; --resume goes on from there.
 
     Brackets give the default; where it depends on the recipe, that of "shapes". An option with two values, for T and
@@ -176,11 +176,12 @@ def start_run(
         return trainer, test, out or Path()
     out = run_folder.reserve(out, source.short_name)
     try:
-        trainer, test = build(source, config, changes, device, init)
+        with exit_on(*ending_signals()):
+            trainer, test = build(source, config, changes, device, init)
+            run_folder.begin(out, trainer.config, source, trainer, init)
     except BaseException:
         run_folder.release(out)
         raise
-    run_folder.begin(out, trainer.config, source, trainer)
     return trainer, test, out
 
 
@@ -284,7 +285,9 @@ def resume_run(
         run_folder.remove_parts(path)
     if "name" in data_options and process().is_main:  # the images have moved
         source = replace(run_folder.read_source(path), name=data_options["name"])
-        run_folder.write_settings(path, trainer.config, source, trainer.train)
+        if run_folder.scale(path) == "depth":
+            source = replace(source, value_range="depth")
+        run_folder.write_settings(path, trainer.config, source, trainer.train, run_folder.initial_weights(path))
     console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
     return trainer, test, path
 

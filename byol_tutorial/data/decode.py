@@ -79,16 +79,22 @@ class Header:
     size: tuple[int, int]
     mode: str
     pages: int
+    deep_colour: bool = False
 
 
 def read_header(file: str | os.PathLike[str]) -> Header | None:
-    """Read the header alone; return None for a file that cannot be read."""
+    """Read the header alone; return None for a file that cannot be read, for whatever reason Pillow gives."""
     try:
         with Image.open(file) as image:
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            return Header(file, image.size, image.mode, pages)
-    except UNREADABLE:
+            return Header(file, image.size, image.mode, pages, _deep_colour(image))
+    except Exception:  # damaged files lead Pillow to raise errors of many kinds
         return None
+
+
+def _deep_colour(image: Image.Image) -> bool:
+    """Return whether a colour image has 16 bits a channel in its file, of which Pillow keeps the upper eight."""
+    return image.mode.startswith("RGB") and any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()) or ())
 
 
 def reason_of(error: BaseException) -> str:

@@ -27,4 +27,6 @@ def _names(images: StreamedSet) -> bytes:
     """Return the names of the files relative to their common folder, because that folder may have moved."""
     files = [os.fsdecode(file) for file in images.files]
     top = os.path.commonpath(files) if len(files) > 1 else ""
-    return "\0".join(os.path.relpath(file, top) if top else os.path.basename(file) for file in files).encode()
+    return "\0".join(os.path.relpath(file, top) if top else os.path.basename(file) for file in files).encode(
+        "utf-8", "surrogateescape"
+    )

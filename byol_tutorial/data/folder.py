@@ -161,7 +161,8 @@ def find(path: Path, request: Request) -> Listing:
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
     folders, tree = subfolders(path)
-    _refuse_annotations(path, folders)
+    if request.labels != "folders":
+        _refuse_annotations(path, folders)
     trains, tests = _named(folders, TRAIN_FOLDERS), _named(folders, TEST_FOLDERS)
     # A train/ that lies among other folders, without a test/, is a class as they are: bus/, car/, train/.
     own_split = bool(trains) and bool(tests or len(folders) == 1)
@@ -182,7 +183,10 @@ def find(path: Path, request: Request) -> Listing:
         tree.add(test.tree)
         parted = {"train": train.files, "test": test.files}
         divided = f"the folder's own split, {_name(trains[0])}/" + (f" and {_name(tests[0])}/" if tests else "")
-        divided += "".join(f"; {_name(other)}/ is not used" for other in tests[1:])
+        used = {trains[0], *tests[:1]}
+        divided += "".join(f"; {_name(other)}/ is not used" for other in folders if other not in used)
+        if tests and train.classes and not test.classes:
+            divided += f"; {_name(tests[0])}/ has no sub-folders, so its images have no labels"
     else:
         parted = {split: _divide(train, split, request.holdout) for split in ("train", "test")}
         kept = f"{request.holdout:.0%} of " + ("each class" if train.classes else "them") + " kept for tests"
@@ -204,6 +208,8 @@ def find(path: Path, request: Request) -> Listing:
         deep=sum(is_deep(h.mode) for h in headers),
         value_range=None if value_range is None else (value_range.low, value_range.high),
         pages=sum(h.pages > 1 for h in headers),
+        deep_colour=sum(h.deep_colour for h in headers),
+        hidden=tree.hidden,
     )
     if request.split == "test" and not parted["test"]:
         remedy = "add one, or give the path of train/ itself" if own_split else "give a holdout above 0"
@@ -212,7 +218,8 @@ def find(path: Path, request: Request) -> Listing:
     files, labels = parted[request.split], train.labels if not own_split or request.split == "train" else test.labels
     if request.limit is not None and request.limit < len(files):
         files = [files[i] for i in draw_positions(len(files), request.limit, request.seed)]
-    chosen = [labels[file] for file in files] if train.classes else None
+    # test images may have no labels although those for training have, as in competitions
+    chosen = [labels[file] for file in files] if labels else None
     return Listing(files, chosen, train.classes, size, not own_split, value_range, found)
 
 
@@ -239,6 +246,8 @@ def _labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> _Labelled:
     known: the classes of the training images, so that a label means the same class in both splits.
     """
     folders, tree = subfolders(path)
+    if mode != "folders":
+        _refuse_annotations(path, folders)
     if mode == "none":
         tree = look(path)
         return _Labelled(_some(path, tree), {}, (), tree)
@@ -256,6 +265,7 @@ def _labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> _Labelled:
         if name not in classes:
             raise DataError(f"class {name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it")
         inside = look(folder, root=path)
+        inside.links += os.path.islink(folder)
         if not inside.images:
             raise DataError(
                 f"class {name!r} in {str(path)!r} has no images: add some, remove the folder, or choose "
@@ -288,7 +298,7 @@ def _refuse_annotations(path: Path, folders: Sequence[str]) -> None:
     if pictures and annotations:
         raise DataError(
             f"folder {str(path)!r} has {_name(pictures[0])}/ beside {_name(annotations[0])}/, as sets for detection and "
-            f"segmentation do: these are not two classes; give folder:{pictures[0]}"
+            f"segmentation do: these are not two classes; give folder:{pictures[0]}, or labels='folders' if they are classes"
         )
 
 
@@ -333,8 +343,12 @@ def _spread(files: list[str]) -> list[str]:
 
 def _value_range(request: Request, files: list[str], headers: list[Header]) -> ValueRange | None:
     """Return the range that the user gave, or that of the files deeper than 8 bits, of which a sample is decoded."""
-    if request.value_range is not None:
-        return ValueRange(*request.value_range, every=True)
+    if isinstance(given := request.value_range, ValueRange):
+        return given
+    if given == "depth":
+        return None
+    if given is not None:
+        return ValueRange(*given, every=True)
     deep = [h.file for h in headers if is_deep(h.mode)]
     return find_range(deep) if deep else None
 

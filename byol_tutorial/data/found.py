@@ -34,6 +34,8 @@ class Found:
     deep             number of those files that are deeper than 8 bits
     value_range      the values that become 0 and 255, if any image is scaled
     pages            number of those files that hold several pages, of which the first is used
+    deep_colour      number of those files with 16 bits a colour, of which the upper eight are used
+    hidden           number of hidden files, which are not used
     constant         names of training images that are constant or nearly so; of a streamed set, in a sample
     brightest        the brightest of their pixels, of 255
     unreadable       files that cannot be read, with the reason
@@ -55,6 +57,8 @@ class Found:
     deep: int = 0
     value_range: tuple[float, float] | None = None
     pages: int = 0
+    deep_colour: int = 0
+    hidden: int = 0
     constant: tuple[str, ...] = ()
     brightest: int = 255
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -88,6 +92,11 @@ class Found:
             lines.append(
                 f"  {self.pages} of {self.looked_at} files looked at hold several pages: only the first is used"
             )
+        if self.deep_colour:
+            lines.append(
+                f"  {self.deep_colour} of {self.looked_at} files looked at have 16 bits a colour, of which the upper 8 are "
+                "used: if these are dark, convert the files to 8 bits"
+            )
         if self.links:
             lines.append(f"  {_folders(self.links)} reached through links")
         if self.others:
@@ -106,8 +115,7 @@ class Found:
             lines.append(f"  constant or nearly so: {_names(self.constant, len(self.constant))}")
         if self.brightest < 64:
             lines.append(
-                f"  no pixel is brighter than {self.brightest} of 255: if the values use fewer bits than the files have, "
-                "give --value-range"
+                f"  no pixel is brighter than {self.brightest} of 255 (--value-range 0,{self.brightest} would make it white)"
             )
         return lines
 

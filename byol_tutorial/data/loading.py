@@ -24,6 +24,7 @@ from .image_set import ImageSet
 from .request import HOLDOUT, Request, Source, in_memory
 from .streaming import StreamedSet
 from .torchvision_sets import TORCHVISION, load_torchvision
+from .value_range import Scale
 
 # the name of a set, or a prefix that ends in ":" and is followed by a place
 SOURCES: dict[str, Source] = {
@@ -57,6 +58,9 @@ def load(
     corrupt: str = "refuse",
     root: str | Path | None = None,
     stream: bool | None = None,
+    labels: str = "auto",
+    holdout: float = HOLDOUT,
+    value_range: Scale = None,
 ) -> ImageSet | StreamedSet: ...
 
 
@@ -71,7 +75,7 @@ def load(
     stream: bool | None = None,
     labels: str = "auto",
     holdout: float = HOLDOUT,
-    value_range: tuple[float, float] | None = None,
+    value_range: Scale = None,
 ) -> ImageSet | StreamedSet:
     """Load images by name; see the module's docstring for the names.
 

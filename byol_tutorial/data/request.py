@@ -1,14 +1,13 @@
 """Request: what `load` was asked for, with every value checked."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..config.errors import DataError
 from .image_set import ImageSet
 from .streaming import StreamedSet
+from .value_range import Scale, check_scale
 
 SPLITS = ("train", "test")
 LABELS = ("auto", "folders", "none")
@@ -33,7 +32,7 @@ class Request:
     stream: bool | None
     labels: str = "auto"
     holdout: float = HOLDOUT
-    value_range: tuple[float, float] | None = None
+    value_range: Scale = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -51,8 +50,7 @@ class Request:
             raise DataError(f"labels={self.labels!r}: choose one of {', '.join(LABELS)}")
         if isinstance(self.holdout, bool) or not isinstance(self.holdout, int | float) or not 0 <= self.holdout < 1:
             raise DataError(f"holdout={self.holdout!r}: give the share of images kept for tests, from 0 to below 1")
-        if self.value_range is not None:
-            _check_range(self.value_range)
+        check_scale(self.value_range)
         for name, value, usual in (
             ("labels", self.labels, "auto"),
             ("holdout", self.holdout, HOLDOUT),
@@ -83,12 +81,3 @@ def in_memory(make: Callable[[Request], ImageSet]) -> Source:
 def _check_whole(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
         raise DataError(f"{name}={value!r}: give a whole number, at least {least}")
-
-
-def _check_range(value: Any) -> None:
-    try:
-        low, high = map(float, value)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise DataError(f"value_range={value!r}: give two numbers, the first below the second, such as (0, 4095)")

@@ -17,11 +17,15 @@ from ..config.errors import DataError
 # folders that other programs leave among a user's files, in lower case
 LITTER = frozenset({
     "@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information", "lost+found", ".trash",
-    ".trashes", ".spotlight-v100", ".fseventsd", "__macosx", "__pycache__", "thumbnails", ".thumbnails", "thumbs",
+    ".trashes", ".spotlight-v100", ".fseventsd", "__macosx", "__pycache__", "thumbnails", ".thumbnails",
 })  # fmt: skip
 RUN_FILES = ("settings.json", "checkpoint.pt")  # a folder with both is a run of this library
 RESERVED = ".byol-run"  # so is a folder with this file, which a run writes first
 RUN = "a run folder"
+# endings that Pillow lists although it shows a film's first frame at best, or needs another program
+NO_PICTURES = frozenset({
+    ".mpg", ".mpeg", ".h5", ".hdf", ".eps", ".ps", ".wmf", ".emf", ".grib", ".bufr", ".fli", ".flc",
+})  # fmt: skip
 LITTER_FILES = ("thumbs.db", "desktop.ini")
 
 
@@ -34,6 +38,7 @@ class Tree:
     left_out    folders that were not entered, with the reason
     links       number of links to folders that were followed
     dead_links  links that lead nowhere
+    hidden      number of hidden files, and of those that systems leave behind
     """
 
     images: list[str] = field(default_factory=list)
@@ -41,6 +46,7 @@ class Tree:
     left_out: dict[str, str] = field(default_factory=dict)
     links: int = 0
     dead_links: list[str] = field(default_factory=list)
+    hidden: int = 0
 
     def add(self, other: "Tree") -> None:
         """Take in what another part of the same folder holds."""
@@ -49,6 +55,7 @@ class Tree:
         self.left_out |= other.left_out
         self.links += other.links
         self.dead_links += other.dead_links
+        self.hidden += other.hidden
 
 
 def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathLike[str] | None = None) -> Tree:
@@ -80,7 +87,7 @@ def subfolders(folder: str | os.PathLike[str]) -> tuple[list[str], Tree]:
     """
     beside = look(folder, deep=False)
     with os.scandir(folder) as entries:
-        found = [entry.path for entry in entries if entry.is_dir()]
+        found = [entry.path for entry in entries if _is_folder(entry)]
     return sorted((path for path in found if path not in beside.left_out), key=parts), beside
 
 
@@ -105,7 +112,8 @@ def not_data(name: str, names: Iterable[str]) -> str:
 def extensions() -> frozenset[str]:
     """Return the endings of files that Pillow can read, in lower case, with the dot."""
     Image.init()
-    return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN)  # not PDF, for example
+    read = {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}  # not PDF, for example
+    return frozenset(read - NO_PICTURES)
 
 
 def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> None:
@@ -115,7 +123,7 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
         entries = sorted(opened, key=lambda entry: entry.name)
     for entry in entries:
         ending = os.path.splitext(entry.name)[1].lower()
-        if entry.is_dir():
+        if _is_folder(entry):
             if reason := _closed(entry, seen):
                 tree.left_out[entry.path] = reason
             elif deep:
@@ -124,11 +132,19 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
         elif entry.is_symlink() and not os.path.exists(entry.path):
             tree.dead_links.append(entry.path)
         elif entry.name.startswith(".") or entry.name.lower() in LITTER_FILES:
-            continue
+            tree.hidden += 1
         elif ending in extensions() and entry.is_file():
             tree.images.append(entry.path)
         else:
             tree.others[ending] += 1
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _closed(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> str:
@@ -138,10 +154,21 @@ def _closed(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> str:
     inside = os.listdir(entry.path)
     if reason := not_data(entry.name, inside):
         return reason
-    below = [os.path.join(entry.path, name) for name in inside if not name.startswith(".")]
-    if below and all(os.path.isdir(path) and not_data("", os.listdir(path)) == RUN for path in below):
+    if _only_runs(entry.path, inside):
         return "a folder of runs"
     return "used already, through a link" if _identity(entry.path) in seen else ""
+
+
+def _only_runs(folder: str, inside: Iterable[str], depth: int = 4) -> bool:
+    """Return whether a folder with these entries holds nothing but run folders, and folders of run folders."""
+    below = [os.path.join(folder, name) for name in inside if not name.startswith(".")]
+    if not below or depth == 0 or not all(map(os.path.isdir, below)):
+        return False
+    for path in below:
+        names = os.listdir(path)
+        if not_data("", names) != RUN and not _only_runs(path, names, depth - 1):
+            return False
+    return True
 
 
 def _identity(folder: str | os.PathLike[str]) -> tuple[int, int]:

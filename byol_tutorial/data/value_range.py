@@ -4,12 +4,16 @@ A microscope stores 12 bits in 16, a satellite reflectances from 0 to 10,000, a 
 the file could hold, such images turn black or white; scaled one by one, they lose the brightness that tells them apart.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
+
+from ..config.errors import DataError
 
 SAMPLE = 64  # files whose pixels decide the range
 FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # of a mask, and of 8, 10, 12, 14 and 16 bits
@@ -36,6 +40,24 @@ class ValueRange:
         return f"{self.low:g} to {self.high:g}"
 
 
+# How the pixels of a folder are scaled: two numbers for all images; a ValueRange; None: found from a sample of the files;
+# "depth": by what each file could hold, 65535 for integers, as versions before did that had no range for a folder
+Scale = tuple[float, float] | ValueRange | Literal["depth"] | None
+
+
+def check_scale(value: object) -> None:
+    """Raise DataError if this is no Scale."""
+    if value is None or value == "depth":
+        return
+    pair = (value.low, value.high) if isinstance(value, ValueRange) else value
+    try:
+        low, high = map(float, pair)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DataError(f"value_range={value!r}: give two numbers, the first below the second, such as (0, 4095)")
+
+
 def is_deep(mode: str) -> bool:
     """Return whether a Pillow mode holds integers of more than 8 bits, or floats."""
     return mode.startswith("I") or mode == "F"
@@ -45,8 +67,8 @@ def range_of(values: np.ndarray) -> ValueRange:
     """Choose the range for images with these values, of any shape.
 
     Integers of at least 0 get the full scale of the fewest bits that hold them: 3,900 gets 0 to 4,095. Floats within
-    [0, 1] or [0, 255] get that. Anything else gets its own least and greatest value. Values that are not finite, and
-    outliers such as dead pixels, do not count.
+    [0, 1] or [0, 255] get that. Anything else gets its own least and greatest value; outliers, such as dead pixels, do
+    not count there, nor do values that are not finite.
     """
     values = values[np.isfinite(values)]
     if not len(values):
@@ -58,6 +80,8 @@ def range_of(values: np.ndarray) -> ValueRange:
         low = low if inner_low - low <= reach else float(inner_low)
         high = high if high - inner_high <= reach else float(inner_high)
     integers = bool((values == np.round(values)).all())
+    if integers and low >= 0 and values.max() <= FULL_SCALES[-1]:
+        high = float(values.max())  # stars and cells are sparse, bright and no outliers
     if low >= 0 and integers and high <= FULL_SCALES[-1]:
         return ValueRange(0, next(scale for scale in FULL_SCALES if high <= scale))
     if low >= 0 and high <= 255:
@@ -72,7 +96,7 @@ def find_range(files: Sequence[str | os.PathLike[str]]) -> ValueRange | None:
         try:
             with Image.open(file) as image:
                 pixels = np.asarray(image).astype(np.float64).ravel()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except Exception:  # damaged files lead Pillow to raise errors of many kinds
             continue  # it is refused, or skipped, when it is loaded
         values.append(pixels[:: -(-pixels.size // 2**18) or 1])
     return range_of(np.concatenate(values)) if values else None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config.errors import DataError
 from ..data.decode import open_picture, read_header, stack
 from ..data.tree import extensions, look
-from ..data.value_range import ValueRange, find_range, is_deep
+from ..data.value_range import Scale, ValueRange, check_scale, find_range, is_deep
 from .features import features
 
 NAMED = 5  # so many files are named in an error
@@ -35,7 +35,7 @@ def embed_images(
     encoder: nn.Module,
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     size: int | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: Scale = None,
     corrupt: str = "refuse",
     batch_size: int = 256,
 ) -> ImageVectors:
@@ -46,7 +46,8 @@ def embed_images(
             (N, D).
         paths: a file, a folder (all images in it and below), or several of these.
         size: pixels a side to which images are brought, as in training. Default: the encoder's `view_size`, else 96.
-        value_range: the values (LOW, HIGH) that become 0 and 255. Default: as in `load`, found from these files.
+        value_range: the values (LOW, HIGH) that become 0 and 255. Default: as in `load`, found from these files. Give
+            that of the training, which `Found.value_range` and the settings.json of a run hold, if there is one.
         corrupt: "refuse" raises an error that names the files that cannot be read; "skip" leaves them out.
         batch_size: images that are decoded and encoded at a time.
 
@@ -55,9 +56,10 @@ def embed_images(
     """
     if corrupt not in ("refuse", "skip"):
         raise DataError(f"corrupt={corrupt!r}: choose refuse or skip")
+    check_scale(value_range)
     files = list_images(paths)
     size = size or int(getattr(encoder, "view_size", 0)) or 96
-    scale = ValueRange(*value_range, every=True) if value_range is not None else _found_range(files)
+    scale = _scale(value_range, files)
     rows, kept, unreadable = [], [], {}
     for first in range(0, len(files), batch_size):
         part = files[first : first + batch_size]
@@ -99,6 +101,10 @@ def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     return files
 
 
-def _found_range(files: list[str]) -> ValueRange | None:
+def _scale(value_range: Scale, files: list[str]) -> ValueRange | None:
+    if value_range == "depth" or isinstance(value_range, ValueRange):
+        return None if value_range == "depth" else value_range
+    if value_range is not None:
+        return ValueRange(*value_range, every=True)
     deep = [h.file for h in map(read_header, files[:: -(-len(files) // 2048)]) if h is not None and is_deep(h.mode)]
     return find_range(deep) if deep else None

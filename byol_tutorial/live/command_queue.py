@@ -64,17 +64,36 @@ class CommandQueue:
         return action() if threading.current_thread() is self._thread else self.submit(action).result()
 
     def finish(self, action: Callable[[], object]) -> None:
-        """Carry the action out as the last command, and return when the thread has ended. It starts no new thread."""
+        """Carry the action out as the last command, and return when the thread has ended. It starts no new thread.
+
+        On the thread itself the action is carried out at once, and the thread ends when it has nothing more to do.
+        """
         with self._lock:
             thread = self._thread
             if thread is None:
                 action()
                 return
-        self.submit(action).result()
-        if thread is not threading.current_thread():
+        if thread is threading.current_thread():
+            action()
+            return
+        try:
+            self.submit(action).result()
+        finally:
             thread.join()
 
     def _run(self) -> None:
+        try:
+            self._take_commands()
+        except BaseException as error:  # a fault in `work`: without this, later commands would wait for ever
+            with self._lock:
+                self._thread = None
+                while not self._commands.empty():
+                    future, _ = self._commands.get()
+                    if future is not None and future.set_running_or_notify_cancel():
+                        future.set_exception(error)
+            raise
+
+    def _take_commands(self) -> None:
         due = 0.0  # when work is called next, in the seconds of time.monotonic
         while True:
             left = due - time.monotonic()
@@ -94,6 +113,8 @@ class CommandQueue:
                 due = 0.0
 
     def _carry_out(self, future: Future | None, action: Callable[[], object]) -> None:
+        if future is not None and not future.set_running_or_notify_cancel():
+            return  # cancelled while it waited
         try:
             result = action()
         except Exception as error:

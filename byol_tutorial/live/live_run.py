@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..config.config import LIVE, Config
-from ..config.errors import SessionError
+from ..config.errors import DivergedError, SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..train.monitor import looked_at
@@ -111,11 +111,13 @@ class LiveRun:
 
     def end(self) -> None:
         """End the run and remove the subscribers. A run that is not running has been measured already."""
-        if self.state == "running":
-            self._halt("done")
-        elif self.state not in ("done", "failed"):
-            self._publish(state="done")
-        self.subscribers.clear()
+        try:
+            if self.state == "running":
+                self._halt("done")
+            elif self.state not in ("done", "failed"):
+                self._publish(state="done")
+        finally:
+            self.subscribers.clear()
 
     def change(self, fields: dict) -> None:
         """Change these fields of the config. If one of them is not live, the run begins anew."""
@@ -191,7 +193,11 @@ class LiveRun:
         """Stop advancing, measure the run a last time, and enter this state."""
         self.trainer.feed.close()
         if self.measuring and self.trainer.steps_done:
-            self._measure()
+            try:
+                self._measure()
+            except DivergedError as error:  # its weights have overflowed since the last step
+                self._fail(error)
+                return
         self._publish(state=state)
         self._report_stopped()
 

@@ -15,6 +15,7 @@ import atexit
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -37,7 +38,8 @@ def _end_all() -> None:
     """End all running sessions when Python ends: a thread that is cut off within a step makes torch abort Python."""
     for session in list(_sessions):
         if session._queue.thread is not None:
-            session.close()
+            with suppress(Exception):  # the others must be ended too
+                session.close()
 
 
 class Session:
@@ -203,6 +205,8 @@ class Session:
 
     @speed.setter
     def speed(self, value: float | None) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise SessionError(f"speed={value!r}: give steps a second, above 0, or None for no limit")
         self._run.speed = value
 
     @property

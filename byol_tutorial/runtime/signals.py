@@ -64,6 +64,23 @@ def _restore(handlers: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
+@contextmanager
+def exit_on(*numbers: int) -> Iterator[None]:
+    """Turn these signals into SystemExit within the context, so that what it has begun can be removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
 def ending_signals() -> tuple[int, ...]:
     """Return the signals that ask a process to end: SIGTERM, and SIGHUP, which a terminal sends when it is closed.
 

@@ -15,9 +15,10 @@ from ..config.errors import CheckpointError
 from ..methods.base import Objective
 from . import checkpoint
 from .encoder_file import load_encoder
+from .state import check
 
 OWN = ("pixel_mean", "pixel_std")  # buffers of the encoder that belong to the images, not to the weights
-ENCODER = ("encoder", "width", "patch_size", "norm")  # fields of Config that decide the encoder's shape
+ENCODER = ("encoder", "width", "patch_size", "norm", "view_size")  # fields of Config that decide the encoder's shape
 
 
 @torch.no_grad()
@@ -41,10 +42,8 @@ def take_weights(model: Objective, config: Config, path: str | Path) -> dict[str
         theirs = None
     else:
         state = checkpoint.load(file)
-        try:
-            weights, theirs = state["model"], Config.from_dict(state["config"])
-        except KeyError as error:
-            raise CheckpointError(f"{str(file)!r} is not the checkpoint of a run: it lacks {error}") from error
+        check(file, state)
+        weights, theirs = state["model"], Config.from_dict(state["config"])
     found = {"encoder": _fit(model.online.encoder, weights, "online.encoder.")}
     if found["encoder"]:
         shape = lambda c: ", ".join(f"{name}={getattr(c, name)!r}" for name in ENCODER)  # noqa: E731

@@ -164,7 +164,7 @@ class Trainer:
         return self.steps_done / self.steps_per_epoch
 
     def initial_encoder(self) -> nn.Module:
-        """Build the encoder as it was before the first step: the random baseline of this run."""
+        """Build the encoder with the random weights of this run's seed: its baseline, also where the run has `init`."""
         return self._build(self.config).encoder.to(self.device)
 
     # --- one step ---------------------------------------------------------------------------------

@@ -17,8 +17,10 @@ from PIL import Image
 
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report, run_folder
+from byol_tutorial.cli.data_source import DataSource
 from byol_tutorial.config.errors import RunError
 from byol_tutorial.data.tree import RESERVED
+from byol_tutorial.data.value_range import ValueRange
 from byol_tutorial.evaluate.features import features
 from byol_tutorial.evaluate.image_files import embed_images
 from byol_tutorial.train.encoder_file import load_encoder
@@ -136,6 +138,41 @@ def test_a_start_that_fails_leaves_the_users_empty_folder(here):
     (here / "mine").mkdir()
     assert main("train", "--data=folder:gone", "--out=mine", *SMALL) == 1
     assert list((here / "mine").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_a_start_that_is_ended_while_it_reads_gives_its_folder_back(here, monkeypatch):
+    load = DataSource.load
+
+    def ended(source):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return load(source)
+
+    monkeypatch.setattr(DataSource, "load", ended)
+    before = sorted(here.rglob("*"))
+    assert main("train", "--data=folder:images", "--out=a/b", *SMALL) == 128 + signal.SIGTERM
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_full_disk_at_the_first_state_gives_the_folder_back(here, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder, "save_state", full)
+    before = sorted(here.rglob("*"))
+    assert main("train", "--data=folder:images", "--out=new", *SMALL) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_folder_whose_start_was_killed_can_be_taken(here):
+    run_folder.reserve(here / "mine", "x")
+    marker = here / "mine" / RESERVED
+    content = json.loads(marker.read_text())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    marker.write_text(json.dumps(content | {"pid": gone.pid}))
+    assert main("train", "--data=folder:images", "--out=mine", "--epochs=1", *SMALL) == 0
 
 
 def test_a_folder_that_another_start_has_reserved_is_refused(here, capsys):
@@ -334,7 +371,7 @@ def test_embed_of_mixed_depth_uses_the_range_of_training(here):
     for i in range(8):
         Image.fromarray(rng.integers(0, 4000, (12, 12)).astype(np.uint16)).save(deep / f"{i}.png")
     assert main("train", "--data=folder:deep", "--out=deeprun", "--epochs=1", *SMALL) == 0
-    assert run_folder.value_range(here / "deeprun") == (0, 4095)
+    assert run_folder.scale(here / "deeprun") == ValueRange(0, 4095)
     dark = here / "dark.png"
     Image.fromarray(rng.integers(0, 200, (12, 12)).astype(np.uint16)).save(dark)
     assert main("embed", "deeprun", "--data=dark.png", "--out=dark.npz") == 0
@@ -343,12 +380,81 @@ def test_embed_of_mixed_depth_uses_the_range_of_training(here):
     np.testing.assert_allclose(np.load(here / "dark.npz")["features"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_embed_scales_each_file_as_training_did(here):
+    """Of a folder of 12-bit and of 8-bit files the latter are taken as they are, by both ways to embed them."""
+    rng = np.random.default_rng(1)
+    (here / "mix").mkdir()
+    for i in range(6):
+        Image.fromarray(rng.integers(0, 4000, (12, 12)).astype(np.uint16)).save(here / "mix" / f"deep{i}.png")
+        Image.fromarray(rng.integers(0, 256, (12, 12), dtype=np.uint8)).save(here / "mix" / f"flat{i}.png")
+    assert main("train", "--data=folder:mix", "--out=mixed", "--epochs=1", "--holdout=0", *SMALL) == 0
+    assert main("embed", "mixed", "--kind=none", "--out=own.npz") == 0
+    assert main("embed", "mixed", "--data=mix", "--kind=none", "--out=files.npz") == 0
+    own, files = np.load(here / "own.npz"), np.load(here / "files.npz")
+    by_name = {Path(name).name: y for name, y in zip(own["files"], own["features"], strict=True)}
+    for name, y in zip(files["files"], files["features"], strict=True):
+        np.testing.assert_allclose(y, by_name[Path(name).name], rtol=1e-4, atol=1e-5)
+    Image.fromarray(np.full((12, 12), 60_000, np.uint16)).save(here / "mix" / "bright.png")  # changes no other vector
+    assert main("embed", "mixed", "--kind=none", "--out=later.npz") == 0
+    later = np.load(here / "later.npz")
+    again = {Path(name).name: y for name, y in zip(later["files"], later["features"], strict=True)}
+    np.testing.assert_allclose(again["deep0.png"], by_name["deep0.png"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_from_before_ranges_were_found_keeps_its_scale(here):
+    rng = np.random.default_rng(1)
+    (here / "deep").mkdir()
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 4000, (12, 12)).astype(np.uint16)).save(here / "deep" / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:  # as versions before loaded them
+        patch.setattr("byol_tutorial.data.folder._value_range", lambda *_: None)
+        assert main("train", "--data=folder:deep", "--out=old", "--epochs=1", *SMALL) == 0
+    settings = json.loads((here / "old" / "settings.json").read_text())
+    del settings["found"]
+    for name in ("labels", "holdout", "value_range"):
+        del settings["data"][name]
+    (here / "old" / "settings.json").write_text(json.dumps(settings))
+    assert main("train", "--resume=old") == 0
+    (here / "deep").rename(here / "moved")
+    assert main("train", "--resume=old", "--data=folder:moved") == 0
+    assert main("train", "--resume=old") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--value-range=5,5", "--data=images"], "first below the second"),
+        (["--value-range=0,5"], "it is for --data"),
+        (["--data="], "give image files or folders"),
+        (["--out=x.parquet"], "needs pandas and pyarrow"),
+    ],
+)
+def test_embed_refuses_before_any_work(here, monkeypatch, capsys, options, words):
+    monkeypatch.setattr("byol_tutorial.cli.embed.load_encoder", lambda _: pytest.fail("work was begun"))
+    monkeypatch.setattr("byol_tutorial.cli.embed.importlib.util.find_spec", lambda _: None)
+    assert main("embed", "run", *options) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_results_on_other_data_never_replace_the_runs_own(here):
+    pictures(here / "other" / "cat", 6)
+    pictures(here / "other" / "horse", 6)
+    assert main("evaluate", "run", "--protocol=knn") == 0
+    own = json.loads((here / "run" / "results.json").read_text())["protocols"]["knn"]
+    (here / "images").rename(here / "gone")
+    assert main("evaluate", "run", "--protocol=knn", "--data=folder:other") == 0
+    found = json.loads((here / "run" / "results.json").read_text())["protocols"]
+    assert found["knn"] == own
+    assert set(found) == {"knn", "knn on folder:other"}
+
+
 # --- existing weights ---------------------------------------------------------------------------
 
 
 def test_a_run_starts_from_another(here, capsys):
     assert main("train", "--data=folder:images", "--init=run", "--out=longer", "--epochs=1", *SMALL) == 0
     assert "encoder from run: taken" in capsys.readouterr().out
+    assert json.loads((here / "longer" / "settings.json").read_text())["init"] == str(here / "run")
     assert main("train", "--data=folder:images", "--init=gone", "--out=none", "--epochs=1", *SMALL) == 1
     assert "does not exist" in capsys.readouterr().err
     assert not (here / "none").exists()

@@ -12,9 +12,12 @@ from PIL import Image
 
 from byol_tutorial.config.errors import DataError
 from byol_tutorial.data.decode import reason_of
+from byol_tutorial.data.fingerprint import fingerprint
 from byol_tutorial.data.folder import NoTestImages
+from byol_tutorial.data.found import SPECIAL
 from byol_tutorial.data.image_set import nearly_constant
 from byol_tutorial.data.loading import kept_folder, load
+from byol_tutorial.data.tree import extensions
 from byol_tutorial.data.value_range import range_of
 
 RNG = np.random.default_rng(0)
@@ -423,3 +426,81 @@ def test_a_user_without_a_home_folder_can_load(monkeypatch, tmp_path):
     fill(tmp_path / "images")
     assert len(folder(tmp_path / "images")) == 4
     assert str(kept_folder()).startswith(tempfile.gettempdir())
+
+
+# --- more folders of real users -----------------------------------------------------------------
+
+
+def test_test_images_without_labels_beside_training_classes(tmp_path):
+    """As competitions give them: train/cat, train/dog, and a flat test/."""
+    for c in "ab":
+        fill(tmp_path / "train" / c)
+    fill(tmp_path / "test", 4)
+    train, test = folder(tmp_path), folder(tmp_path, split="test")
+    assert train.labels is not None
+    assert test.labels is None
+    assert len(test) == 4
+    assert "its images have no labels" in train.found.divided
+
+
+def test_other_folders_beside_a_split_are_told(tmp_path):
+    for name in ("train", "test", "unlabeled"):
+        fill(tmp_path / name, 3)
+    assert "unlabeled/ is not used" in folder(tmp_path).found.divided
+
+
+def test_annotations_within_a_split_are_no_class(tmp_path):
+    for split in ("train", "valid"):
+        for kind in ("images", "masks"):
+            fill(tmp_path / split / kind, 3)
+    with pytest.raises(DataError, match="not two classes"):
+        folder(tmp_path)
+    assert folder(tmp_path, labels="folders").classes == ("images", "masks")
+
+
+def test_what_is_counted_as_special_is_never_an_image():
+    endings = {ending for some in SPECIAL.values() for ending in some}
+    assert not endings & extensions()
+    assert {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"} <= extensions()
+
+
+def test_a_link_to_itself_is_a_dead_link(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert [os.path.basename(path) for path in folder(tmp_path).found.dead_links] == ["loop"]
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])
+def test_a_damaged_tiff_of_several_pages_has_a_reason(tmp_path, cut):
+    fill(tmp_path / "train", 3)
+    pages = [Image.fromarray(RNG.integers(0, 256, (32, 32), dtype=np.uint8)) for _ in range(3)]
+    file = tmp_path / "train" / "cut.tif"
+    pages[0].save(file, save_all=True, append_images=pages[1:])
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(cut * len(whole))])
+    images = folder(tmp_path, corrupt="skip")
+    assert len(images) in (3, 4)
+
+
+def test_stars_are_no_outliers(tmp_path):
+    (tmp_path / "train").mkdir()
+    for i in range(3):
+        x = RNG.integers(100, 110, (64, 64)).astype(np.uint16)
+        x[i, :2] = 3000, 4000
+        Image.fromarray(x).save(tmp_path / "train" / f"{i}.png")
+    assert folder(tmp_path).found.value_range == (0, 4095)
+
+
+def test_a_streamed_folder_with_names_that_are_no_text_has_a_fingerprint(tmp_path):
+    if os.name != "posix":
+        pytest.skip("other systems refuse such names")
+    fill(tmp_path / "train", 3)
+    os.rename(tmp_path / "train" / "0.png", os.fsencode(tmp_path / "train") + b"/\xe4.png")
+    assert fingerprint(folder(tmp_path, stream=True))["images"] == 3
+
+
+def test_depth_scales_by_what_a_file_could_hold(tmp_path):
+    (tmp_path / "train").mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((8, 8), 4112, np.uint16)).save(tmp_path / "train" / f"{i}.png")
+    assert folder(tmp_path, value_range="depth").images.unique().tolist() == [16]

@@ -328,7 +328,7 @@ def test_a_guest_in_every_tool(sets, resnet_file):
     visitor, floor = bt.guest("resnet18", resnet_file, size=32), bt.guest("resnet18", random=True, size=32)
     table = bt.compare({VIT: visitor}, train, test)
     assert list(table.rows) == ["raw pixels", VIT]
-    assert len({len(line) for line in str(table).splitlines()}) == 1  # a long name keeps the columns
+    assert len({len(line) for line in str(table).splitlines()[:-1]}) == 1  # a long name keeps the columns
     a, b = bt.features(visitor, train), bt.features(visitor, test)
     assert table.rows[VIT] == (
         bt.knn_accuracy(a, train.labels, b, test.labels),

@@ -158,3 +158,43 @@ def test_subscribers_are_called_until_they_are_removed_or_raise():
     subscribers.notify("c")
     assert seen == ["a", "b"]
     assert [type(error) for error in subscribers.errors] == [ZeroDivisionError]
+
+
+def test_a_command_that_was_cancelled_is_left_out_and_the_thread_goes_on():
+    queue, go, seen = CommandQueue("q"), threading.Event(), []
+    queue.submit(lambda: go.wait(WAIT))
+    cancelled = queue.submit(lambda: seen.append("cancelled"))
+    after = queue.submit(lambda: seen.append("after"))
+    assert cancelled.cancel()
+    go.set()
+    after.result(WAIT)
+    assert seen == ["after"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_the_work_reaches_those_who_wait_and_the_next_command_gets_a_thread():
+    broken, entered, go = [True], threading.Event(), threading.Event()
+
+    def work():
+        if broken[0]:
+            entered.set()
+            go.wait(WAIT)
+            raise ZeroDivisionError
+        return
+
+    queue = CommandQueue("q", work)
+    queue.submit(lambda: None)
+    assert entered.wait(WAIT)
+    waiting = queue.submit(lambda: None)
+    go.set()
+    with pytest.raises(ZeroDivisionError):
+        waiting.result(WAIT)
+    broken[0] = False
+    assert queue.submit(lambda: "again").result(WAIT) == "again"
+
+
+def test_finish_on_the_thread_itself_does_not_wait_for_itself():
+    queue, log = CommandQueue("q"), []
+    queue.submit(lambda: queue.finish(lambda: log.append("done"))).result(WAIT)
+    assert log == ["done"]
+    ended(queue)

@@ -341,6 +341,40 @@ def test_the_first_measure_of_a_run_does_not_report_a_collapse(predictor):
     assert abs(trainer.report().std - trainer.history.std[-1]) < 0.05
 
 
+def test_a_subscriber_may_close_the_session(session):
+    session.subscribe(lambda snapshot: session.close() if snapshot.step == 3 else None)
+    session.start()
+    until_ended = session._queue.thread
+    until_ended.join(WAIT)
+    assert not until_ended.is_alive()
+    assert (session.state, session.snapshot().step) == ("done", 3)
+
+
+@pytest.mark.parametrize("command", ["pause", "stop", "close"])
+def test_a_run_whose_weights_have_overflowed_can_be_stopped(session, command):
+    hold = Blocker(session)
+    session.start()
+    assert hold.entered.wait(WAIT)
+    asked = threading.Thread(target=lambda: getattr(session, command)())
+    with torch.no_grad():
+        next(session.trainer.model.encoder.parameters()).fill_(torch.inf)
+    session.trainer.step = lambda: None  # the steps after it change nothing
+    asked.start()
+    hold.go.set()
+    asked.join(WAIT)
+    assert not asked.is_alive()
+    thread = session._queue.thread
+    if thread is not None:
+        thread.join(WAIT)
+    assert session.state == "failed"
+
+
+@pytest.mark.parametrize("speed", ["fast", 0, -1, True, float("nan")])
+def test_a_speed_that_cannot_be_is_refused(session, speed):
+    with pytest.raises(SessionError, match="speed="):
+        session.speed = speed
+
+
 def test_a_subscriber_that_raises_is_called_no_more_and_the_run_goes_on(session):
     calls = []
 
