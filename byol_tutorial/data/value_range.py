@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -49,9 +49,9 @@ def check_scale(value: object) -> None:
     """Raise DataError if this is no Scale."""
     if value is None or value == "depth":
         return
-    pair = (value.low, value.high) if isinstance(value, ValueRange) else value
+    pair: Any = (value.low, value.high) if isinstance(value, ValueRange) else value
     try:
-        low, high = map(float, pair)  # type: ignore[call-overload]
+        low, high = map(float, pair)
     except (TypeError, ValueError):
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -54,7 +54,7 @@ class Accuracies:
 
     @property
     def largest(self) -> float:
-        """The share of the largest class of the test images: the accuracy of always naming it."""
+        """The share of the largest class of the test images, which is the accuracy of always naming it."""
         return largest_share(self.test_labels)
 
     @property
@@ -64,7 +64,7 @@ class Accuracies:
 
     @cached_property
     def probe(self) -> ProbeResult:
-        """The linear probe's whole result: its accuracy, the chosen penalty, and the number of classes for chance."""
+        """The linear probe's whole result, with its accuracies, the chosen penalty, and the number of classes for chance."""
         return linear_probe(self.train_features, self.train_labels, self.test_features, self.test_labels)
 
     @property

@@ -172,7 +172,7 @@ class Laboratory:
 
     @property
     def state(self) -> str:
-        """The state of the chosen runs together: "idle", "starting", "running", "paused" or "done"."""
+        """The state of the chosen runs together, one of "idle", "starting", "running", "paused" and "done"."""
         states = {self.cells[name].state for name in self.chosen}
         if states <= OVER:
             return "done"

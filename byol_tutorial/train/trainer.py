@@ -361,7 +361,7 @@ class Trainer:
 
     @property
     def has_labels(self) -> bool:
-        """The condition for knn(): there are test images, and labels for both sets."""
+        """Whether knn() is possible, which takes test images and labels for both sets."""
         return self.test is not None and self.test.labels is not None and self.train.labels is not None
 
     def _status(self) -> str:

@@ -1,5 +1,6 @@
 """What the project promises about itself: packages, imports, notebooks, links."""
 
+import ast
 import json
 import re
 import shutil
@@ -238,3 +239,15 @@ def test_readme_and_map_give_the_minutes_that_the_lessons_give():
         assert re.search(rf"\({re.escape(f'notebooks/{path.name}')}\)[^\n]*\| {reading} \|", readme), path.name
         row = re.search(rf"\(\.\./notebooks/{re.escape(path.name)}\)[^\n]*\| (\d+) \+ (\d+) \|", course_map)
         assert row.groups() == (reading, words[computing]), path.name
+
+
+def test_no_property_begins_with_what_sphinx_takes_for_a_type():
+    """Napoleon reads "x: y" in the first line of a property's docstring as type and text, and the strict book fails."""
+    for file in sorted((ROOT / "byol_tutorial").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            names = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if names & {"property", "cached_property", "functools.cached_property"}:
+                first = (ast.get_docstring(node) or "").split("\n")[0]
+                assert ": " not in first, f"{file.name}: {node.name}: {first}"

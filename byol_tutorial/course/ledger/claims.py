@@ -82,7 +82,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """The verdict: REPRODUCED, DIFFERS or MISSING."""
+        """The verdict, one of REPRODUCED, DIFFERS and MISSING."""
         if not self.complete:
             return MISSING
         return REPRODUCED if self.holds else DIFFERS

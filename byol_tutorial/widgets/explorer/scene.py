@@ -64,7 +64,7 @@ class Scene:
 
     @cached_property
     def drawn(self) -> Draw:
-        """The random numbers of all views, sixteen rows: eight from T, then eight from T′."""
+        """The random numbers of all views, in sixteen rows, eight from T and then eight from T′."""
         return self.views.draw(SHOWN, *self.images.image_size)
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
