@@ -155,8 +155,8 @@ class Comparison:
             f"<tr><th>{escape(name)}</th>{''.join(f'<td>{value:.3f}</td>' for value in self.values(name))}</tr>"
             for name in self.rows
         )
-        caption = f"<caption>{self.floor}</caption>"
-        return f"<table>{caption}<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+        foot = f'<tfoot><tr><td colspan="{len(self.columns) + 1}">{self.floor}</td></tr></tfoot>'
+        return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>{foot}</table>"
 
 
 def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Comparison:
