@@ -68,7 +68,7 @@ class Found:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return the record as lines to print, what is usual first, what is wrong last; without the unreadable files."""
+        """Return the record as lines to print, what is usual first, what is wrong last."""
         total = sum(self.files.values())
         lines = [f"{self.folder}: {self.layout}"]
         lines.append(f"  {total:,} image files: {_counts(self.files)}")
@@ -111,6 +111,8 @@ class Found:
                 lines.append(f"  not entered, {reason}: {_names(names, n)}")
         if self.dead_links:
             lines.append(f"  links that lead nowhere: {_names(self.dead_links, len(self.dead_links))}")
+        if self.unreadable:
+            lines.append(f"  cannot be read: {_names(list(self.unreadable), len(self.unreadable))}")
         if self.constant:
             lines.append(f"  constant or nearly so: {_names(self.constant, len(self.constant))}")
         if self.brightest < 64:
