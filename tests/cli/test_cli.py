@@ -251,6 +251,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("title", "arguments"), METHODS, ids=["simclr", "simsiam", "dino", "dinov2"])
 def test_each_method_is_trained_resumed_judged_and_mapped(tmp_path, monkeypatch, capsys, title, arguments):
     monkeypatch.chdir(tmp_path)

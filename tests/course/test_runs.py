@@ -295,6 +295,7 @@ def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, o
     assert [r.from_cache for r in again.values()] == [False, True, True, True]
 
 
+@pytest.mark.training
 def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
     monkeypatch.setattr(parallel, "cores", lambda: 2)

@@ -32,6 +32,7 @@ def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
     assert {p: p.stat().st_mtime_ns for p in (BENCH / "results").rglob("*")} == before
 
 
+@pytest.mark.training
 def test_results_go_where_out_names_and_commands_share_a_file(tmp_path):
     """Some machines allow copying only one folder, and several commands write parts of one result."""
     code = (

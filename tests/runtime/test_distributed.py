@@ -33,6 +33,7 @@ def two(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("case", [c for c in script.CASES if c != "batchnorm"])
 def test_two_processes_with_half_the_batch_equal_one_with_all_of_it(two, case):
     """Weights after three steps, to float tolerance; BatchNorm apart, which on a CPU sees its own half only."""
