@@ -13,8 +13,8 @@ from ..config.config import FIELDS, Config
 from ..config.errors import DivergedError, RunError, UserError
 from ..config.presets import PRESETS, preset
 from ..data import streaming
-from ..data.decode import LARGEST_DEFAULT
 from ..data.embedded import EMBEDDED
+from ..data.headers import LARGEST_DEFAULT
 from ..evaluate.features import kept_size
 from ..runtime import distributed
 from ..runtime.device import resolve_device

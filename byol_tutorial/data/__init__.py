@@ -1,19 +1,10 @@
 """Images: drawn shapes, known data sets and folders, in memory or streamed from disk."""
 
-from .decode import (
-    LARGEST_DEFAULT,
-    UNREADABLE,
-    Header,
-    common_size,
-    open_picture,
-    read_header,
-    stack,
-    to_rgb,
-    to_tensor,
-)
+from .decode import UNREADABLE, open_picture, stack, to_rgb, to_tensor
 from .embedded import EMBEDDED, SHAPES_SIZES
 from .folder import STREAM_ABOVE
 from .found import Found
+from .headers import LARGEST_DEFAULT, Header, common_size, read_header
 from .image_set import STATISTICS_IMAGES, ImageSet, draw_positions, statistics, statistics_rows
 from .loading import SOURCES, default_root, load
 from .request import SPLITS, Request

@@ -1,9 +1,8 @@
 """Decode pictures: any file that Pillow can open becomes 8-bit RGB of one size."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -11,11 +10,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..config.errors import DataError
 from .value_range import ValueRange, is_deep
 
 T = TypeVar("T")  # what a source is: a file name, a position
-
-LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
+NAMED = 5  # so many files are named in an error; the others are counted
 
 # what Pillow raises for a file that it cannot decode; RuntimeError comes from its AVIF reader
 UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.DecompressionBombError)
@@ -71,32 +70,6 @@ def open_picture(file: str | os.PathLike[str], least: int | None = None) -> Imag
         return image
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the header of a file says: width and height, Pillow's mode, number of pages."""
-
-    file: str | os.PathLike[str]
-    size: tuple[int, int]
-    mode: str
-    pages: int
-    deep_colour: bool = False
-
-
-def read_header(file: str | os.PathLike[str]) -> Header | None:
-    """Read the header alone; return None for a file that cannot be read, for whatever reason Pillow gives."""
-    try:
-        with Image.open(file) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            return Header(file, image.size, image.mode, pages, _deep_colour(image))
-    except Exception:  # damaged files lead Pillow to raise errors of many kinds
-        return None
-
-
-def _deep_colour(image: Image.Image) -> bool:
-    """Return whether a colour image has 16 bits a channel in its file, of which Pillow keeps the upper eight."""
-    return image.mode.startswith("RGB") and any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()) or ())
-
-
 def reason_of(error: BaseException) -> str:
     """Return why a file cannot be read, in a few words."""
     if isinstance(error, PermissionError):
@@ -108,6 +81,15 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "no format that can be read: it is damaged, empty, or has bands or a depth that Pillow does not know"
     return getattr(error, "strerror", None) or str(error).split("\n")[0] or repr(error)
+
+
+def refusal(unreadable: Mapping[str, str], total: int) -> DataError:
+    """Return the error that names files that cannot be read, out of so many, each with its reason."""
+    names = ", ".join(f"{file} ({reason})" for file, reason in list(unreadable.items())[:NAMED])
+    names += f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
+    return DataError(
+        f"{len(unreadable)} of {total} image files cannot be read: {names}; replace or remove them, or choose corrupt='skip'"
+    )
 
 
 # --- many pictures ------------------------------------------------------------------------------
@@ -132,16 +114,3 @@ def stack(
 
     with ThreadPoolExecutor() as pool:
         return images, {i: reason for i, reason in enumerate(pool.map(failure, range(len(sources)))) if reason}
-
-
-def common_size(sizes: Iterable[tuple[int, int]]) -> int:
-    """Return the side of pictures that are all square, equal and at most LARGEST_DEFAULT; else LARGEST_DEFAULT.
-
-    It stops at the first size that decides this.
-    """
-    first = None
-    for width, height in sizes:
-        first = first or (width, height)
-        if (width, height) != first or width != height or width > LARGEST_DEFAULT:
-            return LARGEST_DEFAULT
-    return first[0] if first else LARGEST_DEFAULT

@@ -6,8 +6,8 @@ from PIL import Image
 
 from . import shapes
 from .decode import to_tensor
-from .folder import part_of_split
 from .image_set import ImageSet
+from .layout import part_of_split
 from .request import SPLITS, Request
 
 EMBEDDED = ("shapes", "digits")

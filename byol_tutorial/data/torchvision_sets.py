@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from ..config.errors import DataError
-from .decode import common_size, stack
+from .decode import stack
 from .embedded import EMBEDDED
-from .folder import part_of_split
+from .headers import common_size
 from .image_set import ImageSet
+from .layout import part_of_split
 from .request import Request
 
 # name: (class in torchvision.datasets, arguments for train, arguments for test).

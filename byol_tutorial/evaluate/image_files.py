@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import DataError
-from ..data.decode import open_picture, read_header, stack
+from ..data.decode import NAMED, open_picture, refusal, stack
+from ..data.headers import choose_range, sample_headers
 from ..data.tree import extensions, look
-from ..data.value_range import Scale, ValueRange, check_scale, find_range, is_deep
+from ..data.value_range import Scale, check_scale
 from .features import features
-
-NAMED = 5  # so many files are named in an error
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def embed_images(
     check_scale(value_range)
     files = list_images(paths)
     size = size or int(getattr(encoder, "view_size", 0)) or 96
-    scale = _scale(value_range, files)
+    scale = choose_range(value_range, sample_headers(files))
     rows, kept, unreadable = [], [], {}
     for first in range(0, len(files), batch_size):
         part = files[first : first + batch_size]
@@ -70,12 +69,7 @@ def embed_images(
         if good:
             rows.append(features(encoder, pixels[good], batch_size))
     if unreadable and (corrupt == "refuse" or not kept):
-        names = ", ".join(f"{file} ({reason})" for file, reason in list(unreadable.items())[:NAMED])
-        names += f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
-        raise DataError(
-            f"{len(unreadable)} of {len(files)} image files cannot be read: {names}; replace or remove them, or choose "
-            "corrupt='skip'"
-        )
+        raise refusal(unreadable, len(files))
     return ImageVectors(kept, torch.cat(rows), unreadable)
 
 
@@ -99,12 +93,3 @@ def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     if not files:
         raise DataError(f"there is no image in {', '.join(map(str, several[:NAMED])) or 'an empty list'}: name some")
     return files
-
-
-def _scale(value_range: Scale, files: list[str]) -> ValueRange | None:
-    if value_range == "depth" or isinstance(value_range, ValueRange):
-        return None if value_range == "depth" else value_range
-    if value_range is not None:
-        return ValueRange(*value_range, every=True)
-    deep = [h.file for h in map(read_header, files[:: -(-len(files) // 2048)]) if h is not None and is_deep(h.mode)]
-    return find_range(deep) if deep else None
