@@ -21,6 +21,7 @@ from .live.session import Session
 from .methods.byol import BYOL, byol_loss, tau_at
 from .train import Trainer, optim
 from .train.encoder_file import load_encoder
+from .train.onnx_file import export_onnx
 from .train.optim import LARS
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "embed",
     "embed_images",
     "evaluate",
+    "export_onnx",
     "factor_probe",
     "features",
     "guest",

@@ -13,6 +13,7 @@ from ..runtime import distributed
 from .course import claims, course
 from .embed import embed
 from .evaluate import evaluate
+from .export import export
 from .train import train
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit status that shells give after Ctrl-C
@@ -27,7 +28,7 @@ def app() -> None:
     """Train and judge BYOL (Grill et al. 2020), or a related method, on drawn shapes, known data sets or your own images."""
 
 
-for command in (train, evaluate, embed, claims, course):
+for command in (train, evaluate, embed, export, claims, course):
     app.add_command(command)
 
 

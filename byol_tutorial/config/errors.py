@@ -29,6 +29,10 @@ class EmbedError(UserError):
     """Features that cannot be mapped, or a run that cannot be recorded."""
 
 
+class ExportError(UserError):
+    """An encoder that cannot be written in the format of another library."""
+
+
 class GuestError(UserError):
     """A pretrained encoder that is unknown or cannot be loaded."""
 

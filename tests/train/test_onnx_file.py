@@ -1,0 +1,175 @@
+"""An encoder as an ONNX file: onnxruntime computes what bt.features computes, or nothing is written."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import byol_tutorial as bt
+from byol_tutorial.cli import main as cli
+from byol_tutorial.config.errors import CheckpointError, ExportError
+from byol_tutorial.networks.encoders import build_encoder
+from byol_tutorial.train import onnx_file
+from byol_tutorial.train.encoder_file import save_encoder
+
+for name in (*onnx_file.WRITERS, onnx_file.CHECKER):
+    pytest.importorskip(name, reason=f"{name}, which writes or runs ONNX files, is not installed")
+
+MEAN, STD = (0.2, 0.5, 0.7), (0.1, 0.25, 0.4)
+KINDS = [{}, {"norm": "gn_ws"}, {"encoder": "vit_nano"}, {"encoder": "resnet18"}]
+
+
+def encoder_of(size: int = 32, **fields) -> torch.nn.Module:
+    """An encoder whose BatchNorm averages are not those of its construction."""
+    encoder = build_encoder(bt.Config(**{"width": 4, **fields}), size, MEAN, STD)
+    encoder.train()
+    with torch.no_grad():
+        encoder(torch.randn(8, 3, size, size, generator=torch.Generator().manual_seed(1)) + 1)
+    return encoder
+
+
+def pictures(n: int, size: int = 32) -> torch.Tensor:
+    return torch.randint(0, 256, (n, 3, size, size), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+
+
+def run(file, images: torch.Tensor) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return session.run(["y"], {"images": (images.float() / 255).numpy()})[0]
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=lambda f: "-".join(f.values()) or "small")
+def test_onnxruntime_computes_the_features_of_any_number_of_images(tmp_path, fields):
+    encoder = encoder_of(**fields)
+    difference = bt.export_onnx(tmp_path / "f.onnx", encoder)
+    assert encoder.training  # it is not changed
+    assert 0 <= difference < 1e-4
+    for n in (1, 7):
+        wanted = bt.features(encoder, pictures(n)).numpy()
+        np.testing.assert_allclose(run(tmp_path / "f.onnx", pictures(n)), wanted, rtol=1e-3, atol=1e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["f.onnx"]  # the weights are inside
+
+
+def test_the_file_says_how_it_is_used(tmp_path):
+    import onnx
+
+    bt.export_onnx(tmp_path / "f.onnx", encoder_of(16))
+    model = onnx.load(tmp_path / "f.onnx")
+    onnx.checker.check_model(model)
+    (images,) = model.graph.input
+    shape = [axis.dim_value or axis.dim_param for axis in images.type.tensor_type.shape.dim]
+    assert (images.name, shape) == ("images", ["batch", 3, 16, 16])
+    about = {p.key: p.value for p in model.metadata_props}
+    assert (
+        about
+        | {
+            "view_size": "16",
+            "pixel_mean": "[0.2, 0.5, 0.7]",
+            "pixel_std": "[0.1, 0.25, 0.4]",
+        }
+        == about
+    )
+
+
+@pytest.mark.parametrize("wrong", [0.1, float("nan")])
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch, wrong):
+    import onnxruntime
+
+    whole = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda *given: [whole(*given)[0] + wrong])
+    (tmp_path / "f.onnx").write_bytes(b"before")
+    with pytest.raises(ExportError, match="computes another y"):
+        bt.export_onnx(tmp_path / "f.onnx", encoder_of())
+    assert (tmp_path / "f.onnx").read_bytes() == b"before"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "f.onnx").write_bytes(b"before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        bt.export_onnx(tmp_path / "f.onnx", encoder_of())
+    assert (tmp_path / "f.onnx").read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+class Counting(torch.nn.Module):
+    """An encoder of which a graph cannot be made, because Python decides by the values of a picture."""
+
+    view_size, pixel_mean, pixel_std = 8, torch.tensor(MEAN), torch.tensor(STD)
+
+    def forward(self, x):
+        return x.mean((2, 3)) if float(x.sum()) > 0 else x.amax((2, 3))
+
+
+def test_an_encoder_that_cannot_be_exported_is_an_error_in_words(tmp_path):
+    with pytest.raises(ExportError, match="PyTorch cannot export this encoder"):
+        bt.export_onnx(tmp_path / "f.onnx", Counting())
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    config = bt.Config(width=4)
+    save_encoder(tmp_path / "run" / "encoder.safetensors", encoder_of(), config, 32)
+    return tmp_path / "run"
+
+
+def main(*arguments: object) -> int:
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize("source", [".", "encoder.safetensors"])
+def test_export_writes_the_encoder_of_a_run(run_folder, tmp_path, capsys, source):
+    out = tmp_path / "new" / "f.onnx"
+    assert main("export", run_folder / source, "--out", out) == 0
+    wanted = bt.features(bt.load_encoder(run_folder / "encoder.safetensors"), pictures(3)).numpy()
+    np.testing.assert_allclose(run(out, pictures(3)), wanted, rtol=1e-3, atol=1e-4)
+    said = capsys.readouterr().out
+    assert "images float32 (batch, 3, 32, 32) in [0, 1] -> y float32 (batch, 16)" in said
+    assert "checked: onnxruntime computes the same y" in said
+
+
+def test_export_says_what_is_missing(run_folder, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    for missing in onnx_file.WRITERS:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, gone=missing: None if name == gone else find(name)
+        )
+        assert main("export", run_folder) == 1
+        assert capsys.readouterr().err == f"error: ONNX files need {missing}, not installed here: {onnx_file.INSTALL}\n"
+    assert [file.name for file in run_folder.iterdir()] == ["encoder.safetensors"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import of it would fail
+    assert main("export", run_folder) == 0
+    assert "not checked, because onnxruntime is not installed" in capsys.readouterr().out
+    assert (run_folder / "encoder.onnx").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere",), "does not exist"),
+        ((".", "--out", "f.pt"), "ends in .onnx"),
+        (("damaged.safetensors",), "is damaged"),
+    ],
+)
+def test_export_names_what_cannot_be_read_or_written(run_folder, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(run_folder)
+    (run_folder / "damaged.safetensors").write_bytes(b"no encoder")
+    assert main("export", *arguments) == 1
+    assert words in capsys.readouterr().err
