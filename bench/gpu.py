@@ -96,7 +96,7 @@ def steps(config: dict, least: float, details: bool = False) -> dict:
     ms = milliseconds(trainer.step, least)
     found = {
         "ms": round(ms, 3), "images_per_second": round(1e3 * trainer.config.batch_size / ms),
-        "five_steps_s": round(first, 1), "recorded": trainer._graph.recorded, "triton_views": Views.triton,
+        "five_steps_s": round(first, 1), "recorded": trainer.computation.graph.recorded, "triton_views": Views.triton,
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
     }  # fmt: skip
     torch.cuda.reset_peak_memory_stats()
@@ -124,7 +124,7 @@ def methods(least: float) -> dict[str, Callable]:
         said = Counter(str(w.message)[:120] for w in waits)
         return {
             "losses": [round(x, 4) for x in losses],
-            "recorded": trainer._graph.recorded,
+            "recorded": trainer.computation.graph.recorded,
             "waits_of_two_steps": said,
         }
 
@@ -144,8 +144,8 @@ def ceilings(least: float) -> dict[str, Callable]:
 
     def flop(config: dict) -> dict:
         trainer = trainer_of(config | EAGER)
-        views = trainer._next_views(0)
-        trainer._make_views = lambda *drawn: views
+        views = trainer.computation.views_of(0)
+        trainer.computation.make_views = lambda *drawn: views
         trainer.step()
         with FlopCounterMode(display=False) as counter:
             trainer.step()
@@ -229,8 +229,8 @@ def graph(least: float) -> dict[str, Callable]:
             trainer.step()
         work = {
             "optimiser": trainer.optimizer.step, "moving average": lambda: trainer.model.update_target(0.99),
-            "replay": trainer._graph._graph.replay, "batch": lambda: trainer.feed.batch(3),
-            "keeping buffers": trainer._kept.take,
+            "replay": trainer.computation.graph._graph.replay, "batch": lambda: trainer.feed.batch(3),
+            "keeping buffers": trainer.computation.kept.take,
         }  # fmt: skip
         return {f"{name}_ms": round(milliseconds(w, least / 2), 3) for name, w in work.items()}
 

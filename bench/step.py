@@ -31,7 +31,7 @@ def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
     """Return for each part of a step a function that carries it out, on the same batch each time."""
     model, optimizer = trainer.model.train(), trainer.optimizer
     half = torch.autocast(trainer.device.type, trainer.precision, enabled=trainer.precision != torch.float32)
-    (v1, v2), _ = trainer._next_views(0)
+    (v1, v2), _ = trainer.computation.views_of(0)
 
     def online():
         with half:
@@ -51,7 +51,7 @@ def parts_of(trainer: bt.Trainer) -> dict[str, Callable[[], object]]:
 
     forward_and_backward()  # the optimiser needs gradients
     return {
-        "augmentation": lambda: trainer._next_views(0),
+        "augmentation": lambda: trainer.computation.views_of(0),
         "online forward": online,
         "target forward": target,
         "forward and backward": forward_and_backward,
@@ -90,8 +90,8 @@ def measure(changes: dict, least: float, rounds: int) -> dict:
         trainer.step()
     parts = parts_of(trainer)
     bare = bt.Trainer(trainer.config, images, device="cpu")  # its views are made beforehand
-    views = bare._next_views(0)
-    bare._make_views = lambda *drawn: views
+    views = bare.computation.views_of(0)
+    bare.computation.make_views = lambda *drawn: views
     with FlopCounterMode(display=False) as counter:
         bare.step()
     parts["whole step, views made beforehand"] = bare.step

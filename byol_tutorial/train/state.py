@@ -24,7 +24,7 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
         "data": trainer.fingerprint,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
-        "scaler": trainer.scaler.state_dict(),
+        "scaler": trainer.computation.scaler.state_dict(),
         "steps_done": trainer.steps_done,
         "history": trainer.history.to_dict(),
         "random": random_states(),
@@ -62,7 +62,7 @@ def restore(path: str | Path, trainer: "Trainer", state: dict[str, Any]) -> None
             saved.update({name: here[name] for name in ("fused", "foreach") if name in here})
         trainer.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty if the run was on a device where its precision needs no loss scaling
-            trainer.scaler.load_state_dict(state["scaler"])
+            trainer.computation.scaler.load_state_dict(state["scaler"])
         trainer.steps_done = state["steps_done"]
         trainer.history = History(**state["history"])
         encoder = trainer.model.encoder

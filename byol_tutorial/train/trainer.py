@@ -1,32 +1,31 @@
 """The Trainer: one step of a run, whole runs, and changes to a run while it trains.
 
-A step is views, loss, gradient, optimiser, moving average. The method defines loss and target (methods/base.py), batches.py
-the images and views of a step, and monitor.py what is measured between steps.
+A step is views, loss, gradient, optimiser, moving average. The method defines loss and target (methods/base.py),
+step_computation.py computes the gradient and moves the weights, batches.py yields a step's images and views, and monitor.py
+measures between steps.
 """
 
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from ..augment.operations import Draw
 from ..augment.views import Views
 from ..config.config import FIELDS, LIVE, Config, refuse_unknown
 from ..config.errors import ConfigError, DivergedError
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..evaluate.diagnose import CollapseReport, Diagnosis, cosines, spread
+from ..evaluate.diagnose import CollapseReport, Diagnosis
 from ..evaluate.features import representations
-from ..methods.base import Objective, Output
+from ..methods.base import Objective
 from ..methods.registry import OBJECTIVES, build_model
 from ..networks.vit import synchronise_batchnorm
 from ..runtime.device import memory_errors, resolve_compile, resolve_device, resolve_precision
@@ -35,13 +34,13 @@ from ..runtime.progress import hidden
 from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
 from . import checkpoint, encoder_file, monitor
-from .batches import Feed, StepViews
-from .buffers import Buffers
-from .cuda_graph import OUTSIDE, StepGraph
+from .batches import Feed
+from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
+from .step_computation import StepComputation
 
 
 class Trainer:
@@ -91,7 +90,6 @@ class Trainer:
         self.fingerprint = fingerprint(train)  # taken now, because a file that disappears later must not prevent a save
         self.precision = resolve_precision(config.precision, self.device)
         self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
-        self.scaler = self._scaler()
         with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
             model = self._build(config)
             self.taken = {} if init is None else take_weights(model, config, init)
@@ -99,18 +97,16 @@ class Trainer:
             self.model = model.to(self.device, **layout)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)
-        self._kept = Buffers(self.model)
-        fused = self.device.type == "cuda" and not self.scaler.is_enabled()
+        fused = self.device.type == "cuda" and self.precision != torch.float16
         self.optimizer = build_optimizer(self.model, config, fused)
-        self._parallel: DistributedDataParallel | None = None
-        self._forward = self._wrap()
+        self.computation = StepComputation(
+            self.model, self.feed, self.optimizer, self.process, self.precision, self.compiled
+        )
         self.steps_done = 0
         self.interrupted = False  # whether a signal ended the last call of `run`
         self.stop_signal: int | None = None  # the signal that did
         self._stop: threading.Event | None = None
         self.history = History()
-        self._generator = torch.Generator(self.device)  # the source of a step's random numbers
-        self._graph = StepGraph(self._generator, [*self.model.parameters()])
         self._set_config(config)
 
     def _build(self, config: Config) -> Objective:
@@ -118,35 +114,16 @@ class Trainer:
         with OwnGenerator(config.seed):
             return build_model(config, self.view_size, self.mean, self.std)
 
-    def _scaler(self, state: dict[str, Any] | None = None) -> torch.amp.GradScaler:
-        """Build the scaler of float16's loss, in this state; for other precisions it does nothing."""
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
-        if state:
-            scaler.load_state_dict(state)
-        return scaler
-
-    def _wrap(self) -> Callable[..., Output]:
-        """Return what the step calls for its forward pass: the model, shared among processes and compiled where asked."""
-        forward: nn.Module = self.model
-        if self.process.world_size > 1:
-            # a part that is not in use has no gradient, and which parts are in use can change while training
-            forward = self._parallel = DistributedDataParallel(forward, find_unused_parameters=True)
-        return torch.compile(forward) if self.compiled else forward
-
     def _set_config(self, config: Config, recording_holds: bool = False) -> None:
         """Make this the run's config; unless a CUDA graph that was recorded before it still holds, drop that graph."""
         self.config = self.model.config = config
-        if recording_holds:  # the views must stay too, because the graph reads their tensors
-            return
-        self._graph.drop()
-        self._views = StepViews(
-            config, self.model, self.feed, self._generator, self.view_size, self.mean, self.std, self.compiled
-        )
+        if not recording_holds:  # otherwise the views must stay too, because the graph reads their tensors
+            self.computation.set_config(config, self.view_size, self.mean, self.std)
 
     @property
     def views(self) -> Views:
         """The maker of the two views v and v′, by the run's present config."""
-        return self._views.kinds[0]
+        return self.computation.views.kinds[0]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -186,61 +163,18 @@ class Trainer:
         start, k = time.perf_counter(), self.steps_done
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
         with self._memory():
-            with self._undone_if_it_fails():
-                loss, std, positive, negative, norm, stop = self._agree(self._views_loss_gradient(k))
+            with self.computation.undone_if_it_fails():
+                self.model.epoch.fill_(self.epoch)
+                loss, std, positive, negative, norm, stop = self._agree(self.computation.gradient(k))
                 self._refuse_divergence(loss, norm, lr)
             tau = self.model.tau(k + 1, self.total_steps)
-            if self._move_weights():  # the optimiser
+            if self.computation.move_weights():  # the optimiser
                 self.model.update_target(tau)  # the moving average
         self.steps_done += 1
         self.interrupted = stop > 0
         self.history.add(loss, std, positive, negative, norm, lr, tau)
         self.history.seconds += time.perf_counter() - start
         return loss
-
-    def _views_loss_gradient(self, k: int) -> Tensor:
-        """Make step k's views, and compute its loss and gradient, on CUDA as one recorded graph; see `_gradient`."""
-        self.model.epoch.fill_(self.epoch)
-        self._views.seed(k)
-        images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
-        if self._can_be_recorded():
-            return self._graph(lambda batch: self._gradient([batch]), next(images))
-        return self._gradient(images)
-
-    def _gradient(self, images: Iterable[Tensor]) -> Tensor:
-        """Run views, forward and backward pass for each batch of images, and average their gradients.
-
-        Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm.
-        """
-        self.model.train()
-        self.model.begin_step()
-        self.optimizer.zero_grad()
-        drawn, passes = None, []
-        for m, batch in enumerate(images):
-            drawn = drawn or self._views.draw(*batch.shape[2:])
-            passes.append(self._accumulate(m, *self._make_views(batch, m, *drawn)))
-        self.scaler.unscale_(self.optimizer)
-        groups = self.optimizer.param_groups
-        norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
-        return torch.cat((torch.stack(passes).mean(0), norm[None]))
-
-    def _make_views(
-        self, images: Tensor, m: int, drawn: list[Draw], more: Tensor | None
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Make the views of forward pass m, and add what else the method has drawn."""
-        dtype = self.precision if self.device.type == "cuda" else torch.float32
-        return self._views.carry_out(images, m, drawn, more, dtype)
-
-    def _accumulate(self, m: int, views: list[Tensor], extra: dict[str, Tensor]) -> Tensor:
-        """Run forward and backward pass m. Return loss, √d·std, positive and negative cosine: float32 (4,), on the device."""
-        passes = self.config.accumulation_steps
-        # gradients are exchanged between processes once, with the last pass
-        waiting = self._parallel if m < passes - 1 else None
-        with nullcontext() if waiting is None else waiting.no_sync():
-            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                output: Output = self._forward(*views, **extra)
-            self.scaler.scale(output.loss / passes).backward()
-        return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
     def _agree(self, numbers: Tensor) -> list[float]:
         """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.
@@ -251,13 +185,6 @@ class Trainer:
         if self.process.world_size == 1:
             return [*numbers.tolist(), stop]
         return mean_over_processes(torch.cat((numbers, torch.full_like(numbers[:1], stop)))).tolist()
-
-    def _move_weights(self) -> bool:
-        """Let the optimiser step, and return whether it did: loss scaling leaves out a step whose gradient overflows."""
-        scale = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return self.scaler.get_scale() >= scale  # a step that is left out lowers the scale
 
     def _lr_factor(self, k: int) -> float:
         """Return the schedule's factor of the learning rate at step k, in [0, 1]."""
@@ -270,44 +197,13 @@ class Trainer:
         remedy = "lower batch_size and raise accumulation_steps as much, or give precision='mixed'"
         return memory_errors(f"{where}{self.view_size} px", remedy)
 
-    @contextmanager
-    def _undone_if_it_fails(self) -> Iterator[None]:
-        """Restore what forward passes change if anything raises in this context."""
-        self._kept.take()
-        try:
-            yield
-        except BaseException:
-            self._kept.put_back()
-            self.scaler = self._scaler(self.scaler.state_dict())  # one that has begun a step cannot begin another
-            raise
-
-    def _can_be_recorded(self) -> bool:
-        """Return whether a step's gradient is always the same sequence of kernels, and Python never waits for a number.
-
-        Python waits for float16's loss scale, and for other processes. A step of several passes is not recorded either,
-        because starting the kernels is a small part of its work.
-        """
-        return (
-            self.config.cuda_graph
-            and self.device.type == "cuda"
-            and self.process.world_size == self.config.accumulation_steps == 1
-            and self.precision != torch.float16
-            and self.model.can_be_recorded
-        )
-
     def _refuse_divergence(self, loss: float, norm: float, lr: float) -> None:
         """Raise DivergedError if loss or gradient is not finite. Loss scaling deals with an infinite gradient itself."""
         what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient's norm", norm)
-        if not math.isfinite(value) and not (what != "loss" and self.scaler.is_enabled()):
+        if not math.isfinite(value) and not (what != "loss" and self.precision == torch.float16):
             raise DivergedError(
                 f"the {what} is {value} at step {self.steps_done}, with lr {lr:.3g}: lower lr, or lengthen warmup_epochs"
             )
-
-    def _next_views(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Make the views of forward pass m of step k, without the step."""
-        self._views.seed(k)
-        images = self.feed.batch(k, m)
-        return self._make_views(images, m, *self._views.draw(*images.shape[2:]))
 
     # --- whole runs -------------------------------------------------------------------------------
 

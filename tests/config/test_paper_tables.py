@@ -179,9 +179,9 @@ def test_a_device_is_that_of_what_lies_there(name, index):
 
 def test_float16_scales_its_loss_and_the_gradient_is_that_of_the_loss(train):
     full, half = tiny(train, batch_size=32), tiny(train, batch_size=32, precision="float16")
-    assert half.scaler.is_enabled()
-    assert not full.scaler.is_enabled()
-    half.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+    assert half.computation.scaler.is_enabled()
+    assert not full.computation.scaler.is_enabled()
+    half.computation.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
     full.step()
     half.step()
     assert half.history.gradient_norm[0] == pytest.approx(full.history.gradient_norm[0], rel=0.05)
@@ -189,11 +189,11 @@ def test_float16_scales_its_loss_and_the_gradient_is_that_of_the_loss(train):
 
 def test_a_float16_gradient_that_overflows_is_skipped_and_the_scale_lowered(train):
     trainer = tiny(train, precision="float16")
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    trainer.computation.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     before = [p.clone() for p in trainer.model.online.parameters()]
     trainer.step()
     assert same(before, trainer.model.online.parameters())
-    assert trainer.scaler.get_scale() == 2.0**39
+    assert trainer.computation.scaler.get_scale() == 2.0**39
 
 
 # --- resuming -----------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_the_centre_is_a_moving_average_of_the_mean_score(train):
         torch.testing.assert_close(model.center, expected)
     model.eval()
     with torch.no_grad():
-        model(*trainer._next_views(0)[0])
+        model(*trainer.computation.views_of(0)[0])
     torch.testing.assert_close(model.center, expected)  # looking at it moves nothing
 
 
@@ -411,7 +411,7 @@ def test_local_crops_are_small_parts_drawn_each_anew():
 
 def test_local_crops_leave_the_global_views_as_they_were(train):
     with_, without = (bt.Trainer(bt.Config(**TINY_DINO, local_crops=n), train, device="cpu") for n in (2, 0))
-    (a, _), (b, _) = with_._next_views(3), without._next_views(3)
+    (a, _), (b, _) = with_.computation.views_of(3), without.computation.views_of(3)
     assert (len(a), len(b)) == (4, 2)
     for x, y in zip(a[:2], b, strict=True):
         assert torch.equal(x, y)
@@ -524,14 +524,14 @@ def test_synchronised_batchnorm_leaves_the_vits_stem_its_relu():
 
 def test_a_step_that_is_not_carried_out_leaves_the_centre_alone(train):
     trainer = trained(train, **TINY_DINO)
-    center, sound = trainer.model.center.clone(), trainer._make_views
+    center, sound = trainer.model.center.clone(), trainer.computation.make_views
 
     def damaged(*drawn):
         (v1, v2), extra = sound(*drawn)
         v1[0, 0, 0, 0] = float("nan")
         return [v1, v2], extra
 
-    trainer._make_views = damaged
+    trainer.computation.make_views = damaged
     with pytest.raises(bt.train.DivergedError):
         trainer.step()
     assert torch.equal(trainer.model.center, center)
@@ -539,15 +539,15 @@ def test_a_step_that_is_not_carried_out_leaves_the_centre_alone(train):
 
 def test_a_look_at_the_model_between_passes_and_update_does_not_move_the_centre(train):
     looked, plain = (bt.Trainer(bt.Config(**TINY_DINO), train, device="cpu") for _ in range(2))
-    accumulate = looked._accumulate
+    accumulate = looked.computation.accumulate
 
     def and_look(*args):
         measures = accumulate(*args)
         with torch.no_grad():
-            looked.model(*looked._next_views(7)[0])  # notes scores that are not of this step
+            looked.model(*looked.computation.views_of(7)[0])  # notes scores that are not of this step
         return measures
 
-    looked._accumulate = and_look
+    looked.computation.accumulate = and_look
     for t in (looked, plain):
         t.step()
     torch.testing.assert_close(looked.model.center, plain.model.center)

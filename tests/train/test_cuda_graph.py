@@ -173,7 +173,7 @@ def test_each_live_field_is_either_outside_of_the_recording_or_drops_it():
             bt.Config(method=field.metadata["of"][0], batch_size=8, prototypes=12), images, device="cpu"
         )
         drops = []
-        trainer._graph.drop = lambda drops=drops: drops.append(1)
+        trainer.computation.graph.drop = lambda drops=drops: drops.append(1)
         trainer.change(**{name: getattr(trainer.config, name)})
         dropped += [name] * bool(drops)
     assert set(bt.config.LIVE) - set(dropped) == set(cuda_graph.OUTSIDE)

@@ -321,7 +321,7 @@ def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     trainer.step()
     hook.remove()
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
-    assert (trainer.steps_done, trainer.scaler.get_scale()) == (1, 2.0**15)
+    assert (trainer.steps_done, trainer.computation.scaler.get_scale()) == (1, 2.0**15)
     run_folder.save_state(tmp_path, trainer)
     strict = json.loads((tmp_path / "history.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert strict["gradient_norm"] == [None]
@@ -341,7 +341,7 @@ def test_a_float16_step_that_failed_can_be_tried_again(train, monkeypatch):
     hook.remove()
     twin = tiny(train, encoder="vit_nano", patch_size=8, norm="none")
     assert trainer.step() == twin.step()
-    assert trainer.scaler.state_dict() == twin.scaler.state_dict()
+    assert trainer.computation.scaler.state_dict() == twin.computation.scaler.state_dict()
 
 
 def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch):
@@ -349,7 +349,7 @@ def test_a_run_without_loss_scaling_goes_on_with_it(train, tmp_path, monkeypatch
     tiny(train, precision="mixed").save(tmp_path / "c.pt")
     monkeypatch.setattr("byol_tutorial.train.trainer.resolve_precision", lambda name, device: torch.float16)
     resumed = bt.Trainer.resume(tmp_path / "c.pt", train, device="cpu")
-    assert resumed.scaler.get_scale() == 2.0**16
+    assert resumed.computation.scaler.get_scale() == 2.0**16
 
 
 @pytest.mark.parametrize("part", ["running_mean", "momentum_buffer"])
@@ -410,7 +410,7 @@ def test_out_of_memory_says_which_knob(train, monkeypatch, error):
     def forward(*_):
         raise error
 
-    monkeypatch.setattr(trainer, "_forward", forward)
+    monkeypatch.setattr(trainer.computation, "forward", forward)
     with pytest.raises(
         TrainingError, match=r"out of memory on cpu at step 0, with batch_size=8 .* lower batch_size and"
     ):
@@ -432,7 +432,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(train, monkeypatch):
         raise RuntimeError("shapes do not match")
 
     trainer = tiny(train)
-    monkeypatch.setattr(trainer, "_forward", forward)
+    monkeypatch.setattr(trainer.computation, "forward", forward)
     with pytest.raises(RuntimeError, match=r"^shapes do not match"):
         trainer.step()
 

@@ -139,9 +139,9 @@ def test_a_step_is_that_on_the_cpu(train, method, optimizer, monkeypatch):
     """Loss, measures, gradient norm and weights; views on CUDA are drawn by another generator, so they are handed over."""
     changes = {"method": method, "prototypes": 12, "local_crops": 2, "optimizer": optimizer, "warmup_epochs": 0.0}
     here, there = trainer(train, "cpu", **changes), trainer(train, **changes)
-    views, extra = here._next_views(0)
+    views, extra = here.computation.views_of(0)
     for t in (here, there):
-        monkeypatch.setattr(t, "_make_views", lambda *_, t=t: ([v.to(t.device) for v in views], extra))
+        monkeypatch.setattr(t.computation, "make_views", lambda *_, t=t: ([v.to(t.device) for v in views], extra))
         t.step()
     for name in ("loss", "std", "positive", "negative", "gradient_norm", "lr", "tau"):
         a, b = (getattr(t.history, name)[0] for t in (there, here))
@@ -266,8 +266,8 @@ def test_a_replayed_step_is_the_step(train, changes, precision, tmp_path):
         plain = bt.Trainer.resume(tmp_path / "c.pt", train, device=GPU)
         for t in (plain, recorded):
             t.step()
-        assert recorded._graph.recorded
-        assert not plain._graph.recorded
+        assert recorded.computation.graph.recorded
+        assert not plain.computation.graph.recorded
         near = 2e-2 if precision == "bfloat16" else 1e-3
         for name in ("loss", "std", "positive", "negative", "gradient_norm"):
             a, b = (getattr(t.history, name)[-1] for t in (recorded, plain))
@@ -285,10 +285,10 @@ def test_sliders_of_the_optimiser_keep_the_recording_and_others_renew_it(train):
     ):  # fmt: skip
         for t in (plain, recorded):
             losses(t, MANY)
-        assert recorded._graph.recorded
+        assert recorded.computation.graph.recorded
         for t in (plain, recorded):
             t.change(**change)
-        assert recorded._graph.recorded == kept
+        assert recorded.computation.graph.recorded == kept
     assert losses(recorded, MANY) == pytest.approx(losses(plain, MANY), rel=2e-2, abs=2e-3)
 
 
@@ -309,7 +309,7 @@ def test_a_replayed_step_that_diverges_leaves_no_trace(train):
     with torch.no_grad():
         weight.copy_(sound)
     assert torch.isfinite(torch.tensor(losses(t, 2))).all()
-    assert t._graph.recorded
+    assert t.computation.graph.recorded
 
 
 def test_weights_that_move_to_other_memory_are_recorded_anew(train):
@@ -325,14 +325,14 @@ def test_weights_that_move_to_other_memory_are_recorded_anew(train):
 
 def test_a_step_that_cannot_be_recorded_is_run(train, monkeypatch):
     t, plain = (trainer(train, cuda_graph=g) for g in (True, False))
-    gradient = t._gradient
+    gradient = t.computation.passes
 
     def waits(images):
         numbers = gradient(images)
         numbers.sum().item()
         return numbers
 
-    monkeypatch.setattr(t, "_gradient", waits)
+    monkeypatch.setattr(t.computation, "passes", waits)
     with pytest.warns(UserWarning, match="cannot be recorded"):
         found = losses(t, MANY)
     assert found == pytest.approx(losses(plain, MANY), rel=1e-3)
@@ -406,7 +406,7 @@ def test_a_session_trains_on_the_card_and_takes_changes(train):
     session.run()
     assert session.trainer.steps_done == session.trainer.total_steps == 50
     assert [fields for _, fields in session.trainer.history.changes] == [{"lr": 0.1}, {"jitter_p": (0.3, 0.3)}]
-    assert session.trainer._graph.recorded
+    assert session.trainer.computation.graph.recorded
 
 
 # --- several processes on one card --------------------------------------------------------------

@@ -390,7 +390,7 @@ def test_images_without_labels_train(train):
 
 def test_views_of_another_size_than_the_images(train):
     trainer = tiny(train, view_size=24)
-    assert trainer._next_views(0)[0][0].shape == (8, 3, 24, 24)
+    assert trainer.computation.views_of(0)[0][0].shape == (8, 3, 24, 24)
     assert math.isfinite(trainer.step())
 
 
@@ -400,7 +400,7 @@ def test_a_compiled_run_is_the_plain_one_through_live_changes_and_a_checkpoint(t
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(hardware.shutil, "which", lambda name: f"/usr/bin/{name}")
     plain, compiled = tiny(train), tiny(train, compile=True)
-    assert isinstance(compiled._forward, torch._dynamo.OptimizedModule)
+    assert isinstance(compiled.computation.forward, torch._dynamo.OptimizedModule)
     for predictor in ("mlp", "identity", "optimal"):
         for trainer in (plain, compiled):
             trainer.change(predictor=predictor)
@@ -590,13 +590,13 @@ def test_buffers_of_a_moved_module_are_put_back_too(train):
     trainer.step()
     trainer.model.encoder.double().float()  # new tensors in place of the old ones
     before = {name: b.clone() for name, b in trainer.model.named_buffers() if name != "epoch"}
-    sound = trainer._accumulate
+    sound = trainer.computation.accumulate
 
     def damaged(*args):
         sound(*args)
         raise RuntimeError("lost")
 
-    trainer._accumulate = damaged
+    trainer.computation.accumulate = damaged
     with pytest.raises(RuntimeError, match="lost"):
         trainer.step()
     assert all(torch.equal(before[name], b) for name, b in trainer.model.named_buffers() if name != "epoch")
