@@ -13,7 +13,8 @@ from .operations import COLOUR_OPERATIONS, Draw, apply, as_float
 class Stage:
     """One operation of the chain and the picture after it.
 
-    name     "image", then crop, flip, the four colour operations in the order drawn, grayscale, blur, solarize
+    name     "image", then crop, flip (with vertical flips and turns, where there are any), the four colour operations in the
+             order drawn, grayscale, blur, solarize
     words    what was drawn for it: "62 % of the area, at (3, 8)", "+0.31 of a circle", "skipped (p = 0.3)"
     done     whether it was carried out
     picture  the picture after it: float (3, s, s) in [0, 1]; for "image" (3, H, W)
@@ -46,13 +47,15 @@ def in_words(name: str, drawn: Draw, config: Config, side: int, source: tuple[in
         area = height * width / (source[0] * source[1])
         return f"{area * 100:.0f} % of the area, at ({left:.0f}, {top:.0f})", area < 1
 
+    if name == "flip":
+        return _flips_in_words(drawn, config, side)
     switch = "jitter" if name in COLOUR_OPERATIONS else name
     p = getattr(config, f"{switch}_p")[side]
     label = "jitter p" if switch == "jitter" else "p"
     if p == 0:
         return f"off ({label} = 0)", False
     if not getattr(drawn, switch):
-        return f"{'not flipped' if name == 'flip' else 'skipped'} ({label} = {p:g})", False
+        return f"skipped ({label} = {p:g})", False
     if switch == "jitter":
         if getattr(config, name)[side] == 0:
             return "no change (strength 0)", False
@@ -63,12 +66,28 @@ def in_words(name: str, drawn: Draw, config: Config, side: int, source: tuple[in
             return signed(factor - 1), True
         return f"× {factor:.2f}", True
     done = {
-        "flip": "flipped",
         "grayscale": "grey",
         "blur": f"σ = {float(drawn.sigma):.2f} px",
         "solarize": "1 − x where x ≥ 0.5",
     }
     return done[name], True
+
+
+def _flips_in_words(drawn: Draw, config: Config, side: int) -> tuple[str, bool]:
+    """Say which flips and turns were drawn, and whether they change the picture."""
+    chances = {"p": config.flip_p, "vertical": config.vertical_flip_p, "turn": config.quarter_turn_p}
+    used = {name: pair[side] for name, pair in chances.items() if pair[side] > 0 or name == "p"}
+    turns = int(drawn.quarter_turns)
+    done = [
+        *(["flipped"] if drawn.flip else []),
+        *(["flipped vertically"] if drawn.vertical_flip else []),
+        *([f"turned by {90 * turns}°"] if turns else []),
+    ]
+    if not done:
+        off = max(used.values()) == 0
+        return f"{'off' if off else 'not flipped'} ({', '.join(f'{name} = {p:g}' for name, p in used.items())})", False
+    same = bool(drawn.flip) and bool(drawn.vertical_flip) and turns == 2  # together they are no change
+    return ", ".join(done), not same
 
 
 def signed(x: float) -> str:
@@ -97,4 +116,5 @@ def stages(image: Tensor, drawn: Draw, size: int, colour_form: str = "torchvisio
     part.jitter = part.jitter & coloured.any(1)
     for name in ("flip", "grayscale", "blur", "solarize"):
         setattr(part, name, getattr(part, name) & done(name))
+    part.vertical_flip, part.quarter_turns = part.vertical_flip & done("flip"), part.quarter_turns * done("flip")
     return list(zip(names, apply(image.expand(n, -1, -1, -1), part, size, colour_form), strict=True))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime.omp_threads import run_on_threads
-from .operations import BRIGHTNESS, CONTRAST, SATURATION, Draw, Statistics
+from .operations import BRIGHTNESS, CONTRAST, SATURATION, Draw, Statistics, orientation
 
 f32 = np.float32
 Floats = NDArray[np.float32]
@@ -29,13 +29,15 @@ LEAST = 20_000  # numbers in the views of one thread; with fewer, waking the thr
 
 
 class Numbers(NamedTuple):
-    """A Draw as NumPy arrays, which compiled code can read; see Draw for shapes and units."""
+    """A Draw as NumPy arrays, which compiled code can read; see Draw for shapes and units, `orientation` for the flips."""
 
     top: Floats
     left: Floats
     height: Floats
     width: Floats
-    flip: NDArray[np.bool_]
+    across: NDArray[np.bool_]
+    down: NDArray[np.bool_]
+    exchanged: NDArray[np.bool_]
     jitter: NDArray[np.bool_]
     factors: Floats
     order: NDArray[np.int64]
@@ -92,7 +94,8 @@ def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statis
         raise ValueError(f"images of {images.dtype}: give uint8, or float in [0, 1]")
     pixels = (images if whole else images.float()).contiguous()
     out = torch.empty(n, 3, size, size, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
-    numbers = Numbers(*(getattr(drawn, name).numpy() for name in Numbers._fields))
+    parts_of = vars(drawn) | dict(zip(("across", "down", "exchanged"), orientation(drawn), strict=True))
+    numbers = Numbers(*(parts_of[name].numpy() for name in Numbers._fields))
     means, stds = (tuple(np.broadcast_to(np.asarray(s, f32), 3)) for s in (mean, std))
     unit = f32(1 / 255 if whole else 1)
     settings = Settings(size, colour_form == "authors", unit, means, tuple(1 / s for s in stds))
@@ -118,10 +121,13 @@ def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, 
             drawn.left[row],
             drawn.height[row],
             drawn.width[row],
-            drawn.flip[row],
+            drawn.across[row],
+            drawn.down[row],
             settings.unit,
             x,
         )
+        if drawn.exchanged[row]:
+            exchange(x)
         if drawn.jitter[row]:
             for turn in range(4):
                 operation = drawn.order[row, turn]
@@ -139,11 +145,13 @@ def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, 
 
 
 @compiled
-def crop(image: NDArray[Any], top: f32, left: f32, height: f32, width: f32, flip: bool, unit: f32, x: Floats) -> None:
+def crop(
+    image: NDArray[Any], top: f32, left: f32, height: f32, width: f32, across: bool, down: bool, unit: f32, x: Floats
+) -> None:
     """Write rows · image · columnsᵀ · unit to x, as augment.crop, but only with the weights that are not 0."""
     size = x.shape[1]
-    rows, by_row = resize_weights(top, height, image.shape[1], size, False)
-    columns, by_column = resize_weights(left, width, image.shape[2], size, flip)
+    rows, by_row = resize_weights(top, height, image.shape[1], size, down)
+    columns, by_column = resize_weights(left, width, image.shape[2], size, across)
     between = np.empty((image.shape[2], size), f32)
     for channel in range(3):
         weighted_rows(image[channel], rows, by_row, between)
@@ -151,6 +159,15 @@ def crop(image: NDArray[Any], top: f32, left: f32, height: f32, width: f32, flip
         for i in range(size):
             for j in range(size):
                 x[channel, i, j] = clamp(unit * x[channel, i, j])
+
+
+@compiled
+def exchange(x: Floats) -> None:
+    """Exchange the rows and columns of each channel of x, in place."""
+    for channel in range(len(x)):
+        for i in range(x.shape[1]):
+            for j in range(i):
+                x[channel, i, j], x[channel, j, i] = x[channel, j, i], x[channel, i, j]
 
 
 @compiled

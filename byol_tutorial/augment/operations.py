@@ -4,7 +4,8 @@ Views (views.py) draws the numbers, a row of its own for each view. `apply` carr
 same numbers give the same picture on any device. It runs on the images' device.
 
 The operations come in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter, grayscale,
-Gaussian blur, solarize; then normalisation by channel.
+Gaussian blur, solarize; then normalisation by channel. After the horizontal flip there may be two that the paper does
+not have, for images from above: a vertical flip and a turn by a multiple of 90°.
 """
 
 import functools
@@ -34,7 +35,8 @@ class Draw:
     """The random numbers of N views, one row for each. Lengths are in pixels of the source image.
 
     top, left, height, width   float32 (N,), the crop
-    flip                       bool (N,)
+    flip, vertical_flip        bool (N,)
+    quarter_turns              int64 (N,): 0 to 3 turns of the view by 90°, counter-clockwise as torch.rot90, after the flips
     jitter                     bool (N,), whether the four colour operations apply
     factors                    float32 (N, 4): factors of brightness, contrast and saturation, turn of the hue
     order                      int64 (N, 4): which of the four comes first, second, ...
@@ -47,6 +49,8 @@ class Draw:
     height: Tensor
     width: Tensor
     flip: Tensor
+    vertical_flip: Tensor
+    quarter_turns: Tensor
     jitter: Tensor
     factors: Tensor
     order: Tensor
@@ -87,16 +91,29 @@ def where(
 
 
 def crop(x: Tensor, drawn: Draw, size: int) -> Tensor:
-    """Cut each image's rectangle out, resize it to size × size, flip it where drawn.
+    """Cut each image's rectangle out, resize it to size × size, flip and turn it where drawn.
 
     A resize is linear and separable, so it is two matrix products per image, rows · x · columnsᵀ. The matrices hold
     the bicubic weights (a = −0.5, wider where the picture shrinks, so that nothing aliases), as in PIL and in
-    torchvision's antialiased resize. A flip turns the column matrix upside down.
+    torchvision's antialiased resize. A flip turns the column matrix upside down, a vertical flip the row matrix.
     """
+    across, down, exchanged = orientation(drawn)
     rows = resize_weights(drawn.top, drawn.height, x.shape[2], size)
     columns = resize_weights(drawn.left, drawn.width, x.shape[3], size)
-    columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
-    return separable(x, rows, columns).clamp_(0, 1)
+    rows = torch.where(down[:, None, None], rows.flip(1), rows)
+    columns = torch.where(across[:, None, None], columns.flip(1), columns)
+    x = separable(x, rows, columns).clamp_(0, 1)
+    return torch.where(exchanged[:, None, None, None], x.transpose(2, 3), x).contiguous()
+
+
+def orientation(drawn: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how flips and turns are done together, bool (N,) each.
+
+    The columns of a view are mirrored, its rows are mirrored, and then rows and columns are exchanged. A turn by 90°
+    mirrors the columns and exchanges; by 180° it mirrors both; by 270° it mirrors the rows and exchanges.
+    """
+    k = drawn.quarter_turns
+    return drawn.flip ^ ((k == 1) | (k == 2)), drawn.vertical_flip ^ (k >= 2), k % 2 == 1
 
 
 def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

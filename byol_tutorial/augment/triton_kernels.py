@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .operations import Draw, Statistics
+from .operations import Draw, Statistics, orientation
 
 LARGEST = 64
 WARPS = {16: 4, 32: 4, 64: 16}  # pixels a side of a view's tile: warps of 32 threads that share the view
@@ -71,7 +71,8 @@ def views(
         )
     n, _, height, width = images.shape
     place = torch.stack((drawn.top, drawn.left, drawn.height, drawn.width, drawn.sigma), 1)  # (rows, 5)
-    flags = torch.stack((drawn.flip, drawn.jitter, drawn.grayscale, drawn.blur, drawn.solarize), 1).view(torch.uint8)
+    switches = (*orientation(drawn), drawn.jitter, drawn.grayscale, drawn.blur, drawn.solarize)
+    flags = torch.stack(switches, 1).view(torch.uint8)  # (rows, 7)
     out = torch.empty(rows, size, size, 3, dtype=dtype, device=images.device)
     with torch.cuda.device_of(images):  # Triton launches on the current device
         _view[(rows,)](
@@ -102,15 +103,16 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
           HP: tl.constexpr, WP: tl.constexpr, P: tl.constexpr):  # fmt: skip
     """Make view `row` of the batch. Capitals are constants of the compiled kernel; HP, WP, P are powers of two."""
     row = tl.program_id(0)
-    flip, jitter = tl.load(flags + row * 5) != 0, tl.load(flags + row * 5 + 1) != 0
-    gray, blur, solarize = (
-        tl.load(flags + row * 5 + 2) != 0, tl.load(flags + row * 5 + 3) != 0, tl.load(flags + row * 5 + 4) != 0
-    )  # fmt: skip
+    flags += row * 7
+    mirror_columns, mirror_rows, exchanged = tl.load(flags) != 0, tl.load(flags + 1) != 0, tl.load(flags + 2) != 0
+    jitter, gray = tl.load(flags + 3) != 0, tl.load(flags + 4) != 0
+    blur, solarize = tl.load(flags + 5) != 0, tl.load(flags + 6) != 0
     y, x = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
     inside = (y < S) & (x < S)
 
-    rows = _resize_weights(tl.load(place + row * 5), tl.load(place + row * 5 + 2), False, H, S, P, HP)
-    columns = tl.trans(_resize_weights(tl.load(place + row * 5 + 1), tl.load(place + row * 5 + 3), flip, W, S, P, WP))
+    rows = _resize_weights(tl.load(place + row * 5), tl.load(place + row * 5 + 2), mirror_rows, H, S, P, HP)
+    left, width = tl.load(place + row * 5 + 1), tl.load(place + row * 5 + 3)
+    columns = tl.trans(_resize_weights(left, width, mirror_columns, W, S, P, WP))
     image = images + (row % n).to(tl.int64) * (3 * H * W)
     r = _crop(image, rows, columns, UNIT, H, W, HP, WP)
     g = _crop(image + H * W, rows, columns, UNIT, H, W, HP, WP)
@@ -130,7 +132,8 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
     if solarize:
         r, g, b = tl.where(r >= 0.5, 1 - r, r), tl.where(g >= 0.5, 1 - g, g), tl.where(b >= 0.5, 1 - b, b)
 
-    to = out + row.to(tl.int64) * (3 * S * S) + (y * S + x) * 3
+    # all operations treat rows and columns alike, so these are exchanged last, where they are written
+    to = out + row.to(tl.int64) * (3 * S * S) + tl.where(exchanged, x * S + y, y * S + x) * 3
     kind = out.dtype.element_ty
     tl.store(to, ((r - tl.load(statistics)) * tl.load(statistics + 3)).to(kind), mask=inside)
     tl.store(to + 1, ((g - tl.load(statistics + 1)) * tl.load(statistics + 4)).to(kind), mask=inside)

@@ -32,7 +32,7 @@ class Column(IntEnum):
     HUE = 8
     ORDER = 9
     SIGMA = 10
-    UNUSED = 11  # decides nothing; without it all later numbers, and so all measured runs of a seed, would be different
+    VERTICAL_FLIP = 11
 
 
 SWITCHES = slice(Column.FLIP, Column.SOLARIZE + 1)
@@ -66,6 +66,7 @@ class Views:
         c = config  # below, a row for each column of SWITCHES or FACTORS; in it one number for T and one for T′
         device = generator.device if generator else None
         self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p], device=device)
+        self._orientation = torch.tensor([c.vertical_flip_p, c.quarter_turn_p], device=device)
         self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue], device=device)
         # compiled, because its hundreds of small operations take a GPU longer to start than to do
         self._apply = torch.compile(apply) if compiled else apply
@@ -142,7 +143,20 @@ class Views:
         low, high = self.config.blur_sigma
         sigma = low + u[:, Column.SIGMA] * (high - low)
         crop = self._draw_crop(views, height, width, device)
-        return Draw(*crop, flip, jitter, factors, order, grayscale, blur, sigma, solarize)
+        vertical_p, turn_p = self._orientation.to(device).T.repeat_interleave(n, 0).unbind(1)
+        vertical = u[:, Column.VERTICAL_FLIP] < vertical_p
+        turns = self._draw_turns(turn_p)
+        return Draw(*crop, flip, vertical, turns, jitter, factors, order, grayscale, blur, sigma, solarize)
+
+    def _draw_turns(self, chance: Tensor) -> Tensor:
+        """Draw 1, 2 or 3 quarter turns with this chance, else 0: float (n,) -> int64 (n,).
+
+        Without any chance nothing is drawn, so that runs without turns have the numbers that they had before turns existed.
+        """
+        if max(self.config.quarter_turn_p) == 0:
+            return torch.zeros_like(chance, dtype=torch.int64)
+        u = torch.rand(len(chance), generator=self.generator, device=chance.device)
+        return torch.where(u < chance, 1 + (3 * u / chance).long().clamp(max=2), 0)
 
     def _draw_crop(self, n: int, height: int, width: int, device: Device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw top, left, height and width of n crops, (n,) each, in pixels.
@@ -185,3 +199,4 @@ class LocalCrops(Views):
         super().__init__(local, mean, std, generator, compiled)
         kinds = torch.arange(config.local_crops) % 2
         self._chances, self._strengths = self._chances[:, kinds], self._strengths[:, kinds]
+        self._orientation = self._orientation[:, kinds]

@@ -254,6 +254,17 @@ class Config:
     )
     crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
     flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
+    vertical_flip_p: Pair = option(
+        (0.0, 0.0), VIEWS, "P(vertical flip), for images from above", low=0, high=1, live=True
+    )
+    quarter_turn_p: Pair = option(
+        (0.0, 0.0),
+        VIEWS,
+        "P(turn by 90°, 180° or 270°, each as likely), for images from above; 0.75 makes all four directions as likely",
+        low=0,
+        high=1,
+        live=True,
+    )
     jitter_p: Pair = option((1.0, 1.0), VIEWS, "P(colour jitter)", low=0, high=1, live=True)
     colour_form: str = option(
         "torchvision",

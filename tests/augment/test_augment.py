@@ -1,6 +1,7 @@
 """Each operation against torchvision's own, and the draws against their probabilities."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def drawn(n=N, **changes) -> A.Draw:
     no = torch.zeros(n, dtype=torch.bool)
     full = {
         "top": torch.zeros(n), "left": torch.zeros(n), "height": torch.full((n,), 32.0), "width": torch.full((n,), 32.0),
-        "flip": no, "jitter": no, "factors": torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(n, 1),
+        "flip": no, "vertical_flip": no, "quarter_turns": torch.zeros(n, dtype=torch.long), "jitter": no, "factors": torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(n, 1),
         "order": torch.arange(4).repeat(n, 1), "grayscale": no, "blur": no, "sigma": torch.ones(n), "solarize": no,
     }  # fmt: skip
     return A.Draw(**(full | changes))
@@ -63,6 +64,39 @@ def test_flip_is_torchvisions(images):
     for i in range(N):
         expected = TF.horizontal_flip(images[i]) if flip[i] else images[i]
         torch.testing.assert_close(ours[i], expected, rtol=0, atol=2e-6)
+
+
+def turned(x: torch.Tensor, flip: bool, vertical: bool, turns: int) -> torch.Tensor:
+    """What torch makes of one picture (3, s, s): flips, then quarter turns counter-clockwise."""
+    x = x.flip(2) if flip else x
+    return torch.rot90(x.flip(1) if vertical else x, turns, (1, 2))
+
+
+@pytest.mark.parametrize("size", [32, 17])
+def test_flips_and_turns_together_are_torchs(images, size):
+    """All sixteen combinations, on a crop that is not square."""
+    flip, vertical, turns = torch.cartesian_prod(torch.arange(2), torch.arange(2), torch.arange(4)).T
+    pictures = images[:1].expand(16, -1, -1, -1)
+    place = {"top": torch.full((16,), 3.0), "height": torch.full((16,), 20.5), "width": torch.full((16,), 30.0)}
+    plain = A.apply(pictures, drawn(16, **place), size)
+    ours = A.apply(pictures, drawn(16, **place, flip=flip > 0, vertical_flip=vertical > 0, quarter_turns=turns), size)
+    for i in range(16):
+        expected = turned(plain[i], bool(flip[i]), bool(vertical[i]), int(turns[i]))
+        torch.testing.assert_close(ours[i], expected, rtol=0, atol=1e-6)
+    assert len({tuple(x.flatten().tolist()) for x in ours.mul(1e4).round()}) == 8  # the symmetries of a square
+
+
+def test_a_whole_view_that_is_turned_is_the_view_turned(images):
+    """Colours, blur and solarize treat all directions alike."""
+    turns = torch.arange(N) % 4
+    full = {
+        "jitter": YES, "factors": torch.tensor([1.2, 0.7, 1.4, 0.2]).repeat(N, 1), "grayscale": turns == 1, "blur": YES,
+        "sigma": torch.full((N,), 0.8), "width": torch.full((N,), 22.0),
+    }  # fmt: skip
+    plain = A.apply(images, drawn(**full), 32)
+    ours = A.apply(images, drawn(**full, quarter_turns=turns, vertical_flip=YES), 32)
+    for i in range(N):
+        torch.testing.assert_close(ours[i], turned(plain[i], False, True, int(turns[i])), rtol=0, atol=1e-5)
 
 
 THEIRS = [TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue]
@@ -155,17 +189,34 @@ def draw(**changes) -> A.Draw:
     return A.Views(config, generator=torch.Generator().manual_seed(0)).draw(DRAWS, 32, 32)
 
 
-@pytest.mark.parametrize("name", ["flip", "jitter", "grayscale", "blur", "solarize"])
+@pytest.mark.parametrize("name", ["flip", "vertical_flip", "jitter", "grayscale", "blur", "solarize"])
 def test_frequencies_are_the_probabilities_of_each_view(name):
     d = draw(**{f"{name}_p": (0.7, 0.2)})
     for p, chosen in zip((0.7, 0.2), getattr(d, name).split(DRAWS), strict=True):
         assert abs(chosen.float().mean().item() - p) < Z * math.sqrt(p * (1 - p) / DRAWS)
 
 
-@pytest.mark.parametrize("name", ["flip", "jitter", "grayscale", "blur", "solarize"])
+@pytest.mark.parametrize("name", ["flip", "vertical_flip", "jitter", "grayscale", "blur", "solarize"])
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_probabilities_zero_and_one_are_exact(name, p):
     assert (getattr(draw(**{f"{name}_p": p}), name) == bool(p)).all()
+
+
+def test_turns_are_as_frequent_as_their_probability_and_each_as_likely():
+    d = draw(quarter_turn_p=(0.6, 0.0))
+    of_t, of_t_prime = d.quarter_turns.split(DRAWS)
+    for turns, p in ((0, 0.4), (1, 0.2), (2, 0.2), (3, 0.2)):
+        assert abs((of_t == turns).float().mean().item() - p) < Z * math.sqrt(p * (1 - p) / DRAWS)
+    assert (of_t_prime == 0).all()
+    always = draw(quarter_turn_p=1.0).quarter_turns
+    assert always.unique().tolist() == [1, 2, 3]
+
+
+def test_turns_and_vertical_flips_leave_all_other_numbers_as_they_are():
+    plain, other = draw(quarter_turn_p=0.0), draw(quarter_turn_p=0.75, vertical_flip_p=0.5)
+    for f in fields(plain):
+        same = torch.equal(getattr(plain, f.name), getattr(other, f.name))
+        assert same == (f.name not in ("vertical_flip", "quarter_turns")), f.name
 
 
 def test_the_papers_defaults_differ_only_in_blur_and_solarize():
@@ -175,7 +226,7 @@ def test_the_papers_defaults_differ_only_in_blur_and_solarize():
 
 
 def test_the_stream_of_random_numbers_stays():
-    """Measured runs depend on it: twelve numbers a view, one of them unused; the tries of the crop; its place."""
+    """Measured runs depend on it: twelve numbers a view, the last for vertical flips; the tries of the crop; its place."""
     config = bt.Config(flip_p=(0.7, 0.2), blur_sigma=(0.5, 1.5), brightness=(0.4, 0.1), hue=(0.5, 0.2), crop_ratio=1.0)
     d = A.Views(config, generator=torch.Generator().manual_seed(0)).draw(N, 32, 32)
     g = torch.Generator().manual_seed(0)
@@ -203,9 +254,21 @@ def test_no_draw_is_shared_by_the_batch_or_by_the_two_views():
 
 def test_draws_of_the_two_views_and_of_different_parameters_are_independent():
     """Correlations within 4.5 standard errors of 0."""
-    d = draw(crop_area=(0.2, 0.8), jitter_p=0.5, flip_p=0.5, grayscale_p=0.5, blur_p=0.5, solarize_p=0.5)
+    d = draw(
+        vertical_flip_p=0.5,
+        quarter_turn_p=0.5,
+        crop_area=(0.2, 0.8),
+        jitter_p=0.5,
+        flip_p=0.5,
+        grayscale_p=0.5,
+        blur_p=0.5,
+        solarize_p=0.5,
+    )
     columns = [*d.factors.T, d.sigma, d.top / (32 - d.height), d.left / (32 - d.width)]
-    columns += [getattr(d, n).float() for n in ("flip", "jitter", "grayscale", "blur", "solarize")]
+    columns += [
+        getattr(d, n).float()
+        for n in ("flip", "vertical_flip", "quarter_turns", "jitter", "grayscale", "blur", "solarize")
+    ]
     first, second = zip(*(c.split(DRAWS) for c in columns), strict=True)
     correlation = torch.corrcoef(torch.stack(first + second))
     correlation.fill_diagonal_(0)

@@ -118,7 +118,7 @@ def one(**changes) -> A.Draw:
     no, yes = torch.tensor([False]), torch.tensor([True])
     full = {
         "top": torch.tensor([8.0]), "left": torch.tensor([3.0]), "height": torch.tensor([16.0]), "width": torch.tensor([24.0]),
-        "flip": no, "jitter": yes, "factors": torch.tensor([[1.1, 0.87, 1.5, 0.31]]), "order": torch.arange(4)[None],
+        "flip": no, "vertical_flip": no, "quarter_turns": torch.tensor([0]), "jitter": yes, "factors": torch.tensor([[1.1, 0.87, 1.5, 0.31]]), "order": torch.arange(4)[None],
         "grayscale": no, "blur": no, "sigma": torch.tensor([1.234]), "solarize": no,
     }  # fmt: skip
     return A.Draw(**full | {name: torch.tensor([value]) for name, value in changes.items()})
@@ -132,6 +132,23 @@ def one(**changes) -> A.Draw:
         ("flip", {"flip": True}, {}, "flipped", True),
         ("flip", {}, {}, "not flipped (p = 0.5)", False),
         ("flip", {}, {"flip_p": 0.0}, "off (p = 0)", False),
+        (
+            "flip",
+            {},
+            {"vertical_flip_p": 0.5, "quarter_turn_p": 0.75},
+            "not flipped (p = 0.5, vertical = 0.5, turn = 0.75)",
+            False,
+        ),
+        ("flip", {}, {"flip_p": 0.0, "vertical_flip_p": (0.0, 0.5)}, "off (p = 0)", False),
+        ("flip", {"vertical_flip": True}, {"flip_p": 0.0}, "flipped vertically", True),
+        ("flip", {"flip": True, "quarter_turns": 3}, {}, "flipped, turned by 270°", True),
+        (
+            "flip",
+            {"flip": True, "vertical_flip": True, "quarter_turns": 2},
+            {},
+            "flipped, flipped vertically, turned by 180°",
+            False,
+        ),
         ("brightness", {}, {}, "× 1.10", True),
         ("brightness", {}, {"colour_form": "authors"}, "+0.10", True),
         ("contrast", {}, {}, "× 0.87", True),

@@ -30,6 +30,8 @@ ALONE = {
     "nothing": {},
     "crop": {"crop_area": (0.08, 1.0), "crop_ratio": (3 / 4, 4 / 3)},
     "flip": {"flip_p": 1.0},
+    "vertical flip": {"vertical_flip_p": 1.0},
+    "quarter turn": {"quarter_turn_p": 1.0},
     "brightness": COLOUR | {"brightness": 0.8},
     "contrast": COLOUR | {"contrast": 0.8},
     "saturation": COLOUR | {"saturation": 0.8},
@@ -40,7 +42,7 @@ ALONE = {
 }
 ALL = {
     "crop_area": (0.08, 1.0), "jitter_p": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2,
-    "grayscale_p": 0.3, "blur_p": 0.5, "solarize_p": 0.3,
+    "grayscale_p": 0.3, "blur_p": 0.5, "solarize_p": 0.3, "vertical_flip_p": 0.5, "quarter_turn_p": 0.75,
 }  # fmt: skip
 
 

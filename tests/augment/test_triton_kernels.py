@@ -35,7 +35,7 @@ found = []
 for source, size, form in json.loads(sys.argv[1]):
     images = bt.load("shapes", limit=8, size=source).images
     config = bt.Config(view_size=size, colour_form=form, crop_area=(0.08, 1.0), jitter_p=0.8, hue=0.5, grayscale_p=0.3,
-                       blur_p=0.5, solarize_p=0.5)
+                       blur_p=0.5, solarize_p=0.5, vertical_flip_p=0.5, quarter_turn_p=0.75)
     views = augment.Views(config, (0.1, 0.2, 0.3), (0.3, 0.25, 0.2), torch.Generator().manual_seed(0))
     drawn = views.draw(len(images), source, source)
     drawn.top[0], drawn.left[0], drawn.height[0], drawn.width[0] = 0, 0, 1.5, 1.5  # a crop of hardly a pixel

@@ -245,7 +245,7 @@ def test_every_control_and_every_picture_has_a_name(page, show):
     names = page.evaluate(
         "[...document.querySelectorAll('.bt input[type=range]')].map((e) => e.getAttribute('aria-label'))"
     )
-    assert len(names) == len(set(names)) == 24
+    assert len(names) == len(set(names)) == 28
 
 
 def test_every_control_can_be_reached_and_keeps_its_keys(page, show):

@@ -157,7 +157,7 @@ def test_every_live_setting_of_the_views_has_a_control():
     assert set(SETTINGS) == {n for n, f in FIELDS.items() if f.metadata["group"] == VIEWS} & LIVE
     assert len(SETTINGS) == len(set(SETTINGS))
     assert set(PAIRED) == {
-        "flip_p", "jitter_p", "brightness", "contrast", "saturation", "hue", "grayscale_p", "blur_p", "solarize_p",
+        "flip_p", "vertical_flip_p", "quarter_turn_p", "jitter_p", "brightness", "contrast", "saturation", "hue", "grayscale_p", "blur_p", "solarize_p",
     }  # fmt: skip
 
 

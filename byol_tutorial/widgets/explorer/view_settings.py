@@ -4,7 +4,7 @@ from ...config.config import FIELDS, RANGES, Config
 from ...config.presets import PAPER_VIEWS, preset
 
 GROUPS = {
-    "Crop and flip": ("crop_area", "crop_ratio", "flip_p"),
+    "Crop and flip": ("crop_area", "crop_ratio", "flip_p", "vertical_flip_p", "quarter_turn_p"),
     "Colour": ("jitter_p", "brightness", "contrast", "saturation", "hue", "colour_form"),
     "Grayscale, blur, solarize": ("grayscale_p", "blur_p", "blur_sigma", "solarize_p"),
 }
