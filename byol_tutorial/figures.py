@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor
 
+from .runtime.markup import encodable, escaped
+
 # the palette of Okabe and Ito, whose colours colour-blind readers can tell apart too
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
@@ -55,23 +57,16 @@ class Picture(Figure):
 
     def _repr_html_(self) -> str:
         width = int(self.get_size_inches()[0] * 100)
-        alt = (
-            self.alt.encode("utf-8", "backslashreplace")
-            .decode()
-            .replace("&", "&amp;")
-            .replace('"', "&quot;")
-            .replace("<", "&lt;")
-        )
         # WebP has the same pixels in three fifths of the bytes, and a page of the book has many pictures.
         kind = "webp" if os.environ.get("BYOL_STATIC") else "png"
         data = base64.b64encode(self._as(kind, dpi=160)).decode()
         style = f"width:{width}px;max-width:100%;height:auto;border-radius:6px"
-        return f'<img alt="{alt}" style="{style}" src="data:image/{kind};base64,{data}">'
+        return f'<img alt="{escaped(self.alt)}" style="{style}" src="data:image/{kind};base64,{data}">'
 
 
 def readable(text: str, longest: int = LONGEST) -> str:
     """Return a text that the fonts here can show: long lines shortened in the middle, other characters as their codes."""
-    lines = text.encode("utf-8", "backslashreplace").decode().split("\n")
+    lines = encodable(text).split("\n")
     half = longest // 2
     lines = [line if len(line) <= longest else f"{line[:half]}…{line[-half:]}" for line in lines]
     return "\n".join("".join(c if _has_glyph(c) else f"\\u{ord(c):04x}" for c in line) for line in lines)

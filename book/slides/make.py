@@ -76,7 +76,8 @@ def slide(heading: str, text: str, outputs: list[dict], code: str, first: bool) 
     body += equations[:2] or tables[:1]
     picture = next(filter(None, map(shown, outputs)), None)
     if picture and len(equations) < 2:
-        body.append(f"```{{raw}} html\n{picture}\n```")
+        fence = "`" * (3 + max(map(len, re.findall("`+", picture)), default=0))  # longer than any within
+        body.append(f"{fence}{{raw}} html\n{picture}\n{fence}")
     elif code and not equations and not tables:
         body.append(f"```python\n{code}\n```")
     notes = re.sub(r"(?m)^#+ ", "", re.sub(r"(?s)```.*?```|^\$\$.*?^\$\$", "", text, flags=re.M)).strip()

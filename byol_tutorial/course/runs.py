@@ -25,6 +25,7 @@ from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..methods.registry import build_model
 from ..runtime.device import resolve_device
+from ..runtime.markup import html_table
 from ..train.history import History
 from . import cache
 from .jobs import Job
@@ -100,13 +101,7 @@ class Results(dict[str, FinishedRun]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "".join(f"<th>{cell}</th>" for cell in self.HEAD)
-        body = "".join(
-            f"<tr><th>{escape(r[0])}</th>{''.join(f'<td>{c}</td>' for c in r[1:])}</tr>" for r in self.rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self.HEAD, self.rows())
 
     def curves(self) -> "Picture":
         """Draw loss, spread and kNN accuracy over training, by figures.curves."""

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 
 from torch import Tensor, nn
 
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..runtime.markup import html_table
 from .balance import accuracy, balanced_accuracy, largest_share
 from .features import features, small_pixels
 from .knn import knn_predictions
@@ -150,13 +150,8 @@ class Comparison:
         return "\n".join([*lines, self.floor])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in self.columns)
-        body = "".join(
-            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{value:.3f}</td>' for value in self.values(name))}</tr>"
-            for name in self.rows
-        )
-        foot = f'<tfoot><tr><td colspan="{len(self.columns) + 1}">{self.floor}</td></tr></tfoot>'
-        return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>{foot}</table>"
+        rows = [(name, *(f"{value:.3f}" for value in self.values(name))) for name in self.rows]
+        return html_table(("", *self.columns), rows, foot=self.floor)
 
 
 def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Comparison:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..runtime.markup import html_table
 from .balance import accuracy, balanced_accuracy, largest_share
 from .features import features
 from .linear import HELD_OUT
@@ -56,9 +57,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = self.table or {self.protocol: (self.accuracy, self.baseline, self.chance)}
-        body = "".join(f"<tr><th>{n}</th>{''.join(f'<td>{v:.3f}</td>' for v in row)}</tr>" for n, row in rows.items())
-        head = "<tr><th></th><th>accuracy</th><th>random encoder</th><th>chance</th></tr>"
-        return f"<table><caption>{self!r}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+        cells = [(name, *(f"{value:.3f}" for value in row)) for name, row in rows.items()]
+        return html_table(("", "accuracy", "random encoder", "chance"), cells, caption=repr(self))
 
     def to_dict(self) -> dict:
         """Return all fields in a form that json.dumps accepts."""

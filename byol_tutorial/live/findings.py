@@ -1,10 +1,10 @@
 """Findings: the results of a laboratory's runs, and how they compare with each other and with the paper."""
 
 from dataclasses import asdict, dataclass
-from html import escape
 
 from ..config.errors import UserError
 from ..config.paper_tables import PAPER_BEST, PAPER_RANDOM, Row
+from ..runtime.markup import escaped, html_table
 
 # An accuracy's place between the untrained encoder's (0) and the best run's (1) decides its level.
 SOMETHING, AS_WELL = 0.1, 0.8  # least places of the second and of the third level
@@ -112,18 +112,8 @@ class Findings(dict):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{escape(c)}</th>' for c in self.HEAD)
-        body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(r[0])}</th>'
-            + "".join(f"<td>{escape(c)}</td>" for c in r[1:])
-            + "</tr>"
-            for r in self.rows()
-        )
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes())
-        caption = f'<caption style="text-align:left">{escape(self.caption)}</caption>' if self.caption else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + (
-            f"<ul>{notes}</ul>" if notes else ""
-        )
+        notes = "".join(f"<li>{escaped(note)}</li>" for note in self.notes())
+        return html_table(self.HEAD, self.rows(), self.caption) + (f"<ul>{notes}</ul>" if notes else "")
 
     def to_dict(self) -> dict:
         """Return the findings as nested dicts of numbers and strings, ready for json.dumps and torch.save."""

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
 import ipywidgets
@@ -30,6 +29,7 @@ from ..live.curves import shortened
 from ..live.findings import Findings, remark
 from ..live.laboratory import Laboratory
 from ..live.laboratory_runs import Cell
+from ..runtime.markup import escaped
 from .assets import source
 from .cockpit import Cockpit, cockpit
 from .panel import Panel
@@ -130,7 +130,7 @@ class LaboratoryBox(ipywidgets.VBox):
             self.close_cockpit()
             step = opened.session.snapshot().step
             words = ipywidgets.HTML(
-                f"<b>{escape(cell)}</b>, from step {step}. This is a copy: the laboratory's run is not changed."
+                f"<b>{escaped(cell)}</b>, from step {step}. This is a copy: the laboratory's run is not changed."
             )
             close = ipywidgets.Button(description="close cockpit", tooltip=f"Close the cockpit of {cell}")
             close.on_click(lambda _: self.close_cockpit())

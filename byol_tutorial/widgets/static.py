@@ -8,7 +8,6 @@ cells brought twice. Equal traits give equal fragments, so a book that is built 
 
 import base64
 import hashlib
-import html
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from ipywidgets import Widget
 
 from ..config.errors import CheckpointError, UserError
 from ..runtime.files import write_atomically
+from ..runtime.markup import encodable, escaped
 from .assets import script
 
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits that every widget has and no panel reads
@@ -90,7 +90,7 @@ def save_html(panels: Widget | Iterable[Widget], path: str | Path, title: str = 
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>{html.escape(title)}</title>
+<title>{escaped(title)}</title>
 <style>body {{ margin: 12px auto; padding: 0 8px; max-width: 1280px; }} .bt-static {{ margin-bottom: 16px; }}</style>
 </head>
 <body>
@@ -124,8 +124,8 @@ def _traits(panel: AnyWidget) -> dict:
 
 
 def _json(value: object) -> str:
-    """Return JSON for a script element: it contains no "<"."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    """Return JSON for a script element: it contains no "<", and can be encoded as UTF-8."""
+    return encodable(json.dumps(value, ensure_ascii=False, allow_nan=False)).replace("<", "\\u003c")
 
 
 def _source(value: object, sources: dict[str, str]) -> str:

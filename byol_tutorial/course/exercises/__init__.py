@@ -19,10 +19,10 @@ import importlib
 import pkgutil
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from html import escape
 from typing import Any
 
 from ...config.errors import UserError
+from ...runtime.markup import escaped, html_table
 from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, same, verdict_on
 
 __all__ = [
@@ -114,7 +114,7 @@ class Note:
     def _repr_html_(self) -> str:
         return (
             '<div style="border-left:4px solid #56B4E9;padding:0.3em 0.8em;margin:0.3em 0">'
-            f"<b>{escape(self.title)}</b><br>{escape(self.text)}</div>"
+            f"<b>{escaped(self.title)}</b><br>{escaped(self.text)}</div>"
         )
 
 
@@ -161,10 +161,8 @@ class PredictionOutcome:
         return "\n".join([self.title, *lines, *self.remarks])
 
     def _repr_html_(self) -> str:
-        cells = lambda row, tag: "".join(f"<{tag}>{escape(c)}</{tag}>" for c in row)  # noqa: E731
-        rows = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows)
-        remarks = "".join(f"<p>{escape(r)}</p>" for r in self.remarks)
-        return f"<p><b>{escape(self.title)}</b></p><table><tr>{cells(self.HEAD, 'th')}</tr>{rows}</table>{remarks}"
+        remarks = "".join(f"<p>{escaped(remark)}</p>" for remark in self.remarks)
+        return f"<p><b>{escaped(self.title)}</b></p>{html_table(self.HEAD, self.rows)}{remarks}"
 
 
 def outcome(id: str, **measured: Any) -> PredictionOutcome:
@@ -226,9 +224,7 @@ class Overview(list[Exercise]):
         return "\n".join(f"{r[0]:<24}{r[1]:<48}{r[2]:<14}{r[3]:<12}{r[4]:>7}" for r in (self.HEAD, *self.rows()))
 
     def _repr_html_(self) -> str:
-        cells = lambda row, tag: "".join(f"<{tag}>{escape(c)}</{tag}>" for c in row)  # noqa: E731
-        body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in self.rows())
-        return f"<table><thead><tr>{cells(self.HEAD, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self.HEAD, self.rows())
 
 
 def overview(lesson: str) -> Overview:

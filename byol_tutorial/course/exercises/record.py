@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...runtime.markup import escaped
+
 KINDS = ("implement", "predict", "find the bug", "extend")
 UNFILLED = (None, NotImplemented, ...)
 
@@ -107,13 +109,11 @@ class Verdict:
         return f"{self._mark} {self.exercise.id}, {self.exercise.title}: {self.message}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         colour = "#009E73" if self.passed else ("#D55E00" if self.attempted else "#888888")
-        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(self.message)).replace("\n", "<br>")
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(self.message)).replace("\n", "<br>")
         return (
             f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0">'
-            f"<b>{self._mark} {escape(self.exercise.title)}</b> <code>{self.exercise.id}</code><br>{text}</div>"
+            f"<b>{self._mark} {escaped(self.exercise.title)}</b> <code>{escaped(self.exercise.id)}</code><br>{text}</div>"
         )
 
 

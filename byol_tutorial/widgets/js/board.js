@@ -32,13 +32,14 @@ function render({model, el}) {
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const numbers = h("p", {class: "bt-quiet bt-numbers"});
 
+  const problem = btProblem(model);
   const root = h("div", {class: "bt bt-board", role: "region", "aria-label": "Hyperparameter board"},
     h("div", {class: "bt-row bt-spread"}, h("strong", {}, "Choose a run"), reset),
     h("div", {class: "bt-choose"}, tau.element, predictor.element, stop.element, colour.element),
     verdict, numbers,
     h("div", {class: "bt-views"}, h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
       h("div", {}, colouring.element, map.element, legend)),
-    h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`));
+    h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`), problem.element);
   el.append(root);
   show();
 
@@ -79,7 +80,7 @@ function render({model, el}) {
     context.font = theme.font;
     context.fillText("circle: the unit sphere’s size", 4, height - 4);
   }
-  return () => { map.close(); for (const plot of Object.values(plots)) plot.close(); };
+  return () => { problem.close(); map.close(); for (const plot of Object.values(plots)) plot.close(); };
 }
 
 export default {render};

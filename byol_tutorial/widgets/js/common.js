@@ -82,6 +82,15 @@ function btButton(text, onclick, attributes = {}) {
   return h("button", {type: "button", onclick, ...attributes}, text);
 }
 
+/** Make the line in which a panel shows why it refused a command. */
+function btProblem(model) {
+  const element = h("p", {class: "bt-problem", role: "alert"});
+  const fill = () => { element.textContent = model.get("problem") ?? ""; element.hidden = !element.textContent; };
+  model.on("change:problem", fill);
+  fill();
+  return {element, close: () => model.off("change:problem", fill)};
+}
+
 /** Copy text, and show "copied" on the button for a moment. It also works on http pages without navigator.clipboard. */
 async function btCopy(button, text) {
   try {

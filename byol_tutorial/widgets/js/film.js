@@ -65,12 +65,13 @@ function render({model, el}) {
   strip.element.addEventListener("pointermove", (event) => { if (strip.element.hasPointerCapture(event.pointerId)) scrubTo(event); });
   const side = h("div", {class: "bt-look", "aria-live": "polite"});
 
+  const problem = btProblem(model);
   const root = h("div", {class: "bt bt-film", role: "region", "aria-label": `Embedding film of ${about.name}, ${about.kind}`},
     h("div", {class: "bt-row"}, play, scrub.element, tempo.element, options.length ? colouring.element : null),
     h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
     h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`
       + `; each map is aligned with the one before. ${about.kind === "PCA" ? "The scale is the same at all epochs: a map that shrinks is a collapse."
-        : "Near points are similar; lengths and sizes have no meaning."} The dotted line is a point's path through all epochs.${about.note ? ` The run ${about.note}.` : ""}`));
+        : "Near points are similar; lengths and sizes have no meaning."} The dotted line is a point's path through all epochs.${about.note ? ` The run ${about.note}.` : ""}`), problem.element);
   el.append(root);
 
   // --- time -----------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ function render({model, el}) {
     const values = factors[colourBy];
     const from = dark ? 0.3 : 0, to = dark ? 1 : 0.82; // the part of viridis that is visible on this ground
     palette = !values ? (about.classes.length ? BT_COLOURS : [BT_COLOURS[0]])
-      : about.circles[colourBy] ?? Array.from({length: BINS}, (_, b) => viridis(from + (b + 0.5) / BINS * (to - from)));
+      : Object.hasOwn(about.circles, colourBy) ? about.circles[colourBy] : Array.from({length: BINS}, (_, b) => viridis(from + (b + 0.5) / BINS * (to - from)));
     for (let i = 0; i < n; i++) bins[i] = values ? Math.min(BINS - 1, values[i] / FULL * BINS) : labels[i] < 0 ? 0 : labels[i] % palette.length;
     legend.classList.toggle("bt-plain", Boolean(values));
     legend.hidden = !about.classes.length;
@@ -327,6 +328,7 @@ function render({model, el}) {
     URL.revokeObjectURL(address);
     map.close();
     strip.close();
+    problem.close();
   };
 }
 

@@ -48,6 +48,7 @@ function render({model, el}) {
   const clear = btButton("clear", () => { kept = []; clear.disabled = true; redraw(); },
                          {disabled: true, "aria-label": "clear the kept trajectories"});
   const key = (mark, text) => h("li", {}, h("i", {class: `bt-phase-key bt-phase-${mark}`, "aria-hidden": "true"}), text);
+  const problem = btProblem(model);
   const root = h("section", {class: "bt bt-phase", "aria-label": "Phase plane of BYOL's predictor"},
     h("div", {class: "bt-row", role: "group", "aria-label": "presets"}, ...presets), preset,
     h("div", {class: "bt-phase-columns"},
@@ -62,7 +63,7 @@ function render({model, el}) {
         ...PHASE_SLIDERS.map(([name]) => sliders[name].element),
         describe, limit,
         plot.element, clock.element,
-        h("div", {class: "bt-row"}, keep, clear))));
+        h("div", {class: "bt-row"}, keep, clear), problem.element)));
   el.append(root);
 
   // the box of the plane in pixels, and the pixels of p and s
@@ -266,7 +267,7 @@ function render({model, el}) {
   }
 
   changed();
-  return () => { plane.close(); plot.close(); };
+  return () => { plane.close(); plot.close(); problem.close(); };
 }
 
 export default {render};

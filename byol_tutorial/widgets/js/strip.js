@@ -14,10 +14,12 @@ function render({model, el}) {
     const words = ["image", "v", "v′"];
     return {canvases, element: h("div", {class: "bt-views", role: "img"}, ...canvases.map((c, i) => h("figure", {}, c, h("figcaption", {}, words[i]))))};
   });
+  const problem = btProblem(model);
   el.append(h("div", {class: "bt bt-strip", role: "region", "aria-label": "Augmentation strip"},
     h("div", {class: "bt-choose"}, choice.element, strength.element),
     h("div", {class: "bt-row bt-pictures"}, ...cells.map((c) => c.element)),
-    h("p", {class: "bt-quiet"}, "Two views of each image under this operation alone. The draw stays the same while the strength changes.")));
+    h("p", {class: "bt-quiet"}, "Two views of each image under this operation alone. The draw stays the same while the strength changes."),
+    problem.element));
 
   function show() {
     strength.set(level); // its text depends on the operation
@@ -33,7 +35,7 @@ function render({model, el}) {
   sheet.onload = show;
   sheet.src = url;
   show();
-  return () => URL.revokeObjectURL(url);
+  return () => { URL.revokeObjectURL(url); problem.close(); };
 }
 
 export default {render};
