@@ -15,13 +15,14 @@ from typing import Any
 from .errors import ConfigError
 from .fields import METHODS, Pair, checked, option
 
-__all__ = ["FIELDS", "LIVE", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Changes", "Config", "refuse_unknown"]
+__all__ = ["FIELDS", "LIVE", "OWN", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Changes", "Config", "refuse_unknown"]
 
 Changes = dict[str, Any]  # a field of Config: its value
 
 # pairs that are a smallest and a largest value, the same for T and T′
 RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
 TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # methods with a target network; with a predictor
+OWN = "own"  # the encoder of a run that trains a module of the user's
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
 HARDWARE, VIEWS, DINO = "Hardware", "Views T and T′", "DINO"
@@ -209,8 +210,20 @@ class Config:
     encoder: str = option(
         "small",
         NETWORK,
-        "encoder f: four convolutions, a torchvision ResNet (3×3 stem for views up to 64 px), or a vision transformer",
-        choices=("small", "resnet18", "resnet34", "resnet50", "vit_nano", "vit_tiny", "vit_small"),
+        "encoder f: four convolutions, a torchvision ResNet (3×3 stem for views up to 64 px), a vision transformer, a "
+        "network that timm or torchvision builds by its name, or own: the module that Trainer gets as encoder=",
+        choices=(
+            "small",
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "vit_nano",
+            "vit_tiny",
+            "vit_small",
+            "timm:NAME",
+            "torchvision:NAME",
+            OWN,
+        ),
     )
     patch_size: int = option(4, NETWORK, "pixels a side of a vision transformer's patch", low=1, high=256)
     width: int = option(16, NETWORK, "channels of the small encoder's first layer; y has 4 × width", low=4, high=1024)
@@ -316,7 +329,8 @@ class Config:
             )
         if self.ibot_weight > 0 and not self.encoder.startswith("vit"):
             raise ConfigError(
-                f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; give a vit, or 0"
+                f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; "
+                "give vit_nano, vit_tiny or vit_small, or 0"
             )
 
     def replace(self, **changes: Any) -> "Config":

@@ -31,7 +31,7 @@ def option(
     Args:
         low, high: inclusive bounds of a number.
         above: exclusive lower bound of a number.
-        choices: the values that a text may have.
+        choices: the values that a text may have. "timm:NAME" stands for every name after the colon.
         live: whether a running Trainer can change it.
         of: the methods in which it has an effect.
         alone: the value that the option of the command line means where no value follows it.
@@ -48,7 +48,8 @@ def checked(f: dataclasses.Field[Any], value: object) -> Value:
     """
     meta = f.metadata
     if meta["choices"]:
-        if not isinstance(value, str) or value not in meta["choices"]:
+        open_ended = [choice.removesuffix("NAME") for choice in meta["choices"] if choice.endswith(":NAME")]
+        if not isinstance(value, str) or (value not in meta["choices"] and not _begins(value, open_ended)):
             raise ConfigError(f"{f.name}={value!r}: choose one of {', '.join(meta['choices'])}")
         return value
     if f.type is bool:
@@ -61,6 +62,11 @@ def checked(f: dataclasses.Field[Any], value: object) -> Value:
             raise ConfigError(f"{f.name}={value!r}: give one number, or two: for T and for T′")
         return _number(f, both[0]), _number(f, both[1])
     return _number(f, value)
+
+
+def _begins(value: str, starts: Sequence[str]) -> bool:
+    """Return whether a text begins with one of these, and goes on."""
+    return any(value.startswith(start) and value != start for start in starts)
 
 
 def _number(f: dataclasses.Field[Any], value: object) -> int | float:

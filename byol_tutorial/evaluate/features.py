@@ -98,12 +98,22 @@ def _batchnorms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 def _start_share(layer: nn.modules.batchnorm._BatchNorm) -> float:
-    """Return the weight (1 − ρ)^t that mean 0 and variance 1 still have in a layer's running averages."""
+    """Return the weight (1 − ρ)^t that mean 0 and variance 1 still have in a layer's running averages.
+
+    Without a momentum ρ they are the plain means of all batches, in which the initial values have no part.
+    """
+    if layer.momentum is None:
+        return float(int(layer.num_batches_tracked) == 0)
     return (1 - layer.momentum) ** int(layer.num_batches_tracked)
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Normalise float images (N, 3, H, W) in [0, 1] as the encoder's training images were."""
+    """Normalise float images (N, 3, H, W) in [0, 1] as the encoder's training images were.
+
+    An encoder that takes one size alone gets its images resized to that.
+    """
+    if getattr(encoder, "fixed_size", False) and set(x.shape[2:]) != {encoder.view_size}:
+        x = F.interpolate(x, (encoder.view_size,) * 2, mode="bilinear", antialias=True)
     mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
     return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)
 

@@ -9,7 +9,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config.errors import GuestError, UserError
+from ..networks.backbones import find, torchvision_body
 from ..runtime.seeding import OwnGenerator
 from .weight_files import load_complete, other_network, read_weights, refuse_incomplete, unwrap, watch_loading
 
 State = dict[str, Tensor]  # name -> value
 
 AT_ONCE = 32 * 224 * 224  # pixels of a batch that are computed together where no gradient is needed
-PORTED = {
-    "transform_input": True,
-    "aux_logits": False,
-    "init_weights": True,
-}  # how torchvision loads weights of TensorFlow
 
 
 class Guest(nn.Module):
@@ -104,17 +99,11 @@ def guest(
 
 def _find(name: str) -> tuple[Callable[..., Guest], str]:
     """Return the function that builds the guest, and its name in its library; or raise GuestError with similar names."""
-    import timm
-    from torchvision import models
-
-    library, _, model = name.rpartition(":")
-    known = {"torchvision": models.list_models(module=models), "timm": timm.list_models() + timm.list_pretrained()}
-    if model in known.get(library or "torchvision", ()):
-        return (_timm if library == "timm" else _torchvision), model
-    everywhere = [*known["torchvision"], *(f"timm:{each}" for each in known["timm"])]
-    near = [f"timm:{model}"] if model in known["timm"] else get_close_matches(name, everywhere)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models('*vit*') lists some"
-    raise GuestError(f"unknown guest {name!r}: give a name of torchvision, or 'timm:NAME'; {hint}")
+    try:
+        library, model = find(name, "torchvision")
+    except LookupError as error:
+        raise GuestError(f"unknown guest {name!r}: give a name of torchvision, or 'timm:NAME'; {error}") from error
+    return (_timm if library == "timm" else _torchvision), model
 
 
 def _torchvision(
@@ -126,12 +115,9 @@ def _torchvision(
     published = models.get_model_weights(model).DEFAULT
     usual = published.transforms()
     side = size or usual.crop_size[0]
-    options = PORTED if model in ("googlenet", "inception_v3") else {}
-    options = {"image_size": side} if model.startswith("vit_") else options
-    options = {"input_size": (side, side)} if model.startswith("maxvit") else options
-    body = models.get_model(model, weights=None, **options)
-    classifier = [n for n, m in body.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))][-1]
-    body.set_submodule(classifier, nn.Identity())
+    # this is how torchvision loads weights of TensorFlow
+    options = {"transform_input": True} if model in ("googlenet", "inception_v3") else {}
+    body = torchvision_body(model, side, **options)
     if download:
         file = published.url
         with _fetching(name):

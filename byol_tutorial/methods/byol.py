@@ -112,12 +112,13 @@ class BYOL(Objective):
         view_size: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.25, 0.25, 0.25),
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__(config)
-        self.online = Branch(config, view_size, mean, std)
+        self.online = Branch(config, view_size, mean, std, own)
         self.predictors = build_predictor(config)
         random = config.target == "random"
-        self.target = Branch(config, view_size, mean, std) if random else copy.deepcopy(self.online)
+        self.target = Branch(config, view_size, mean, std, own) if random else copy.deepcopy(self.online)
         self.target.requires_grad_(False)
 
     @property

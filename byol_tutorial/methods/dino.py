@@ -23,7 +23,8 @@ from ..config.config import Config
 from ..config.errors import ConfigError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..networks.encoders import Branch
+from ..networks.backbones import takes
+from ..networks.encoders import Branch, Encoder
 from ..networks.vit import check_patches, tokens
 from ..runtime.distributed import mean_over_processes
 from .base import Objective, Output
@@ -52,8 +53,8 @@ def dino_loss(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     return cast(Tensor, sum(-(t * s).sum(1).mean() for t, s in pairs)) / len(pairs)
 
 
-def check_local_size(config: Config, view_size: int) -> None:
-    """Raise ConfigError for local crops larger than the views, or for patches that do not tile them."""
+def check_local_size(config: Config, view_size: int, encoder: Encoder) -> None:
+    """Raise ConfigError for local crops larger than the views, or of a size that the encoder cannot take."""
     local = config.local_size(view_size)
     if local > view_size:
         raise ConfigError(
@@ -62,13 +63,25 @@ def check_local_size(config: Config, view_size: int) -> None:
         )
     if config.encoder.startswith("vit"):
         check_patches(local, config.patch_size)
+    elif encoder.fixed_size and (reason := takes(encoder, local, len(encoder.pixel_mean))):
+        raise ConfigError(
+            f"local_crops={config.local_crops}: encoder={config.encoder!r} takes views of one size ({reason}); give "
+            "local_crops=0, another local_view_size, or another encoder"
+        )
 
 
 class SortingBranch(Branch):
     """Encoder, projector, and prototypes: x → y → z → s."""
 
-    def __init__(self, config: Config, view_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__(config, view_size, mean, std)
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        own: nn.Module | None = None,
+    ) -> None:
+        super().__init__(config, view_size, mean, std, own)
         self.prototypes = nn.Linear(config.projection_dim, config.prototypes, bias=False)
         if config.encoder.startswith("vit"):
             self.mask_token = nn.Parameter(torch.zeros(self.encoder.feature_dim))
@@ -110,11 +123,12 @@ class DINO(Objective):
         view_size: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.25, 0.25, 0.25),
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__(config)
+        self.online = SortingBranch(config, view_size, mean, std, own)
         if config.local_crops > 0:
-            check_local_size(config, view_size)
-        self.online = SortingBranch(config, view_size, mean, std)
+            check_local_size(config, view_size, self.online.encoder)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.register_buffer("center", torch.zeros(config.prototypes))
         self.register_buffer("patch_center", torch.zeros(config.prototypes))

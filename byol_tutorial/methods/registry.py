@@ -6,6 +6,8 @@ of Config that only this method uses name it in their `of`.
 
 from collections.abc import Callable, Sequence
 
+from torch import nn
+
 from ..config.config import Config
 from ..config.fields import METHODS
 from .base import Objective
@@ -24,13 +26,16 @@ def build_model(
     view_size: int,
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.25, 0.25, 0.25),
+    own: nn.Module | None = None,
 ) -> Objective:
     """Build the model of config.method for views of `view_size` pixels a side.
 
     mean, std: statistics of each channel, by which the views are normalised; the encoder keeps them.
+    own: the module of which the encoder is a copy if config.encoder is "own".
 
     Raises:
-        ConfigError: views that the method cannot use, such as views too small for its local crops.
+        ConfigError: views that the method cannot use, such as views too small for its local crops; a network that cannot
+            be the encoder.
     """
-    method: Callable[[Config, int, Sequence[float], Sequence[float]], Objective] = OBJECTIVES[config.method]
-    return method(config, view_size, mean, std)
+    method: Callable[..., Objective] = OBJECTIVES[config.method]
+    return method(config, view_size, mean, std, *([] if own is None else [own]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config.config import Config
 from ..networks.encoders import Branch
@@ -55,9 +55,10 @@ class SimCLR(Objective):
         view_size: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.25, 0.25, 0.25),
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__(config)
-        self.online = Branch(config, view_size, mean, std)
+        self.online = Branch(config, view_size, mean, std, own)
 
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
         """Compute the loss of a batch of view pairs, each (N, 3, H, W): below ln(2N − 1) + 2/α."""

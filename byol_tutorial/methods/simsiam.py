@@ -41,9 +41,10 @@ class SimSiam(Objective):
         view_size: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.25, 0.25, 0.25),
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__(config)
-        self.online = Branch(config, view_size, mean, std)
+        self.online = Branch(config, view_size, mean, std, own)
         self.predictors = build_predictor(config)
 
     @property

@@ -1,16 +1,20 @@
 """The encoders f, and Branch: encoder and projector in a row, the part that online and target networks share."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ..config.config import Config
+from ..config.config import OWN, Config
+from ..config.errors import ConfigError
+from .backbones import library_encoder, own_encoder
 from .heads import MLP
 from .normalization import StandardisedConv2d, build_norm
 from .vit import vit
 
+NEEDS_MODULE = "a module of your own must be given as encoder=, to Trainer, Trainer.resume, Session or load_encoder"
 SMALL_STEM_UP_TO = 64  # views up to this many pixels a side get the 3×3 stem
 
 
@@ -25,6 +29,7 @@ class Encoder(nn.Module):
 
     feature_dim: int
     view_size: int
+    fixed_size: bool  # whether it takes images of view_size alone
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -54,7 +59,8 @@ def resnet(name: str, view_size: int, norm: str = "bn") -> Encoder:
     """
     from torchvision.models import get_model  # here, because it takes longer to import than torch itself
 
-    net: Any = get_model(name, weights=None, norm_layer=lambda channels: build_norm(norm, channels))
+    # the network keeps norm_layer; unlike a lambda, a partial can be pickled with it
+    net: Any = get_model(name, weights=None, norm_layer=partial(build_norm, norm))
     net.feature_dim = net.fc.in_features
     net.fc = nn.Identity()
     if view_size <= SMALL_STEM_UP_TO:
@@ -72,14 +78,30 @@ def build_encoder(
     view_size: int,
     mean: Sequence[float] = (0.5, 0.5, 0.5),
     std: Sequence[float] = (0.25, 0.25, 0.25),
+    own: nn.Module | None = None,
 ) -> Encoder:
     """Build the encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
 
     It has `view_size`, and the statistics by which its input is normalised as buffers `pixel_mean` and `pixel_std`. So
     it can be used later without the data that it was trained on.
+
+    own: the module of which the encoder is a copy if config.encoder is "own".
+
+    Raises:
+        ConfigError: a network that timm or torchvision do not have, or a module that cannot be an encoder.
     """
     encoder: nn.Module
-    if config.encoder == "small":
+    if (own is None) == (config.encoder == OWN):
+        raise ConfigError(
+            f"encoder={config.encoder!r}: {NEEDS_MODULE}"
+            if own is None
+            else f"encoder={config.encoder!r} in the config, and a module too: leave one of them out"
+        )
+    if own is not None:
+        encoder = own_encoder(own, view_size, len(mean))
+    elif ":" in config.encoder:  # its layers are those of the library, whatever config.norm is
+        encoder = library_encoder(config.encoder, view_size, len(mean))
+    elif config.encoder == "small":
         encoder = SmallEncoder(config.width, config.norm)
     elif config.encoder.startswith("vit"):
         encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm is
@@ -87,6 +109,7 @@ def build_encoder(
         encoder = resnet(config.encoder, view_size, config.norm)
     encoder = cast(Encoder, encoder)
     encoder.view_size = view_size
+    encoder.fixed_size = getattr(encoder, "fixed_size", False)
     encoder.register_buffer("pixel_mean", torch.tensor(mean, dtype=torch.float32))
     encoder.register_buffer("pixel_std", torch.tensor(std, dtype=torch.float32))
     return encoder
@@ -95,10 +118,17 @@ def build_encoder(
 class Branch(nn.Module):
     """Encoder f and projector g in a row, x → y → z: the part that online and target networks share."""
 
-    def __init__(self, config: Config, view_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        view_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        own: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         c = config
-        self.encoder = build_encoder(c, view_size, mean, std)
+        self.encoder = build_encoder(c, view_size, mean, std, own)
         self.projector = MLP(
             self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm
         )

@@ -66,7 +66,7 @@ def test_bounds_are_inclusive_and_what_is_beyond_is_refused(name, field):
         ),
         (
             {"method": "dino", "ibot_weight": 1.0},
-            "ibot_weight=1: encoder='small' has no patches to hide; give a vit, or 0",
+            "ibot_weight=1: encoder='small' has no patches to hide; give vit_nano, vit_tiny or vit_small, or 0",
         ),
         ({"student_temperature": 0}, "student_temperature=0: give a number at least 0.001 and at most 10"),
         ({"method": "moco"}, "method='moco': choose one of byol, simclr, simsiam, dino"),
