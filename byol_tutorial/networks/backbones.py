@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..config.errors import ConfigError
 
@@ -140,7 +140,9 @@ def own_encoder(module: object, view_size: int, channels: int) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ConfigError(f"encoder={module!r}: give a torch.nn.Module, as in Trainer(config, images, encoder=Net())")
     who = f"encoder={type(module).__name__}"
-    if any(isinstance(p, UninitializedTensorMixin) for p in [*module.parameters(), *module.buffers()]):
+    if any(
+        isinstance(p, (UninitializedBuffer, UninitializedParameter)) for p in [*module.parameters(), *module.buffers()]
+    ):
         raise ConfigError(f"{who} has lazy layers without a shape yet: call it once on images, then give it")
     if not any(p.requires_grad for p in module.parameters()):
         raise ConfigError(f"{who} has no parameter with requires_grad=True, so it cannot learn: give one that has")
