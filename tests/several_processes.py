@@ -28,6 +28,7 @@ CASES = {
     "dino by sinkhorn": {"norm": "gn_ws", "method": "dino", "prototypes": 12, "centering": "sinkhorn"},
     "optimal": {"norm": "gn_ws", "predictor": "optimal"},
     "lars in two passes": {"norm": "gn_ws", "optimizer": "lars", "accumulation_steps": 2, "trust_coefficient": 0.02},
+    "clipped": {"norm": "gn_ws", "clip_grad_norm": 0.1, "accumulation_steps": 2},
     "batchnorm": {},
 }
 STEPS = 3

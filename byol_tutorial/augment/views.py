@@ -63,10 +63,12 @@ class Views:
         compiled: bool = False,
     ) -> None:
         self.config, self.mean, self.std, self.generator = config, mean, std, generator
-        c = config  # below, a row for each column of SWITCHES or FACTORS; in it one number for T and one for T′
+        # below, a row for each column of SWITCHES, then for vertical flips and turns, or for each column of FACTORS; in it one
+        # number for T and one for T′
+        c = config
         device = generator.device if generator else None
-        self._chances = torch.tensor([c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p], device=device)
-        self._orientation = torch.tensor([c.vertical_flip_p, c.quarter_turn_p], device=device)
+        switches = [c.flip_p, c.jitter_p, c.grayscale_p, c.blur_p, c.solarize_p]
+        self._chances = torch.tensor([*switches, c.vertical_flip_p, c.quarter_turn_p], device=device)
         self._strengths = torch.tensor([c.brightness, c.contrast, c.saturation, c.hue], device=device)
         # compiled, because its hundreds of small operations take a GPU longer to start than to do
         self._apply = torch.compile(apply) if compiled else apply
@@ -136,16 +138,15 @@ class Views:
         u = torch.rand(views, len(Column), generator=self.generator, device=device)
         chances = self._chances.to(device).T.repeat_interleave(n, 0)
         strengths = self._strengths.to(device).T.repeat_interleave(n, 0)
-        flip, jitter, grayscale, blur, solarize = (u[:, SWITCHES] < chances).unbind(1)
+        flip, jitter, grayscale, blur, solarize = (u[:, SWITCHES] < chances[:, :-2]).unbind(1)
         factors = (2 * u[:, FACTORS] - 1) * strengths
         factors[:, :HUE] += 1
         order = constant(ORDERS, device)[(u[:, Column.ORDER] * len(ORDERS)).long()]
         low, high = self.config.blur_sigma
         sigma = low + u[:, Column.SIGMA] * (high - low)
         crop = self._draw_crop(views, height, width, device)
-        vertical_p, turn_p = self._orientation.to(device).T.repeat_interleave(n, 0).unbind(1)
-        vertical = u[:, Column.VERTICAL_FLIP] < vertical_p
-        turns = self._draw_turns(turn_p)
+        vertical = u[:, Column.VERTICAL_FLIP] < chances[:, -2]
+        turns = self._draw_turns(chances[:, -1])
         return Draw(*crop, flip, vertical, turns, jitter, factors, order, grayscale, blur, sigma, solarize)
 
     def _draw_turns(self, chance: Tensor) -> Tensor:
@@ -199,4 +200,3 @@ class LocalCrops(Views):
         super().__init__(local, mean, std, generator, compiled)
         kinds = torch.arange(config.local_crops) % 2
         self._chances, self._strengths = self._chances[:, kinds], self._strengths[:, kinds]
-        self._orientation = self._orientation[:, kinds]

@@ -203,6 +203,13 @@ class Config:
     weight_decay: float = option(
         4e-4, OPTIMISER, "weight decay; none on biases and normalisation", low=0, high=1, live=True
     )
+    clip_grad_norm: float = option(
+        0.0,
+        OPTIMISER,
+        "largest L2 norm of the gradient of all parameters together; a longer gradient is shortened to it; 0: none",
+        low=0,
+        live=True,
+    )
     predictor_lr_multiplier: float = option(
         1.0, OPTIMISER, "predictor's learning rate, times the others'", low=0, high=1000, live=True, of=PREDICTING
     )

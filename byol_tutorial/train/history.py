@@ -12,6 +12,8 @@ class History:
     gradient_norm   of all parameters together, L2    positive   mean cosine of p with z′ of the same image
     negative        mean cosine of z′ of different images
 
+    gradient_norm is the one before clipping, so it shows how often config.clip_grad_norm shortens a gradient.
+
     knn   [(step, accuracy)], measured while training      changes   [(step, {field: value})], made by Trainer.change
     """
 

@@ -89,7 +89,8 @@ class StepComputation:
     def passes(self, images: Iterable[Tensor]) -> Tensor:
         """Run views, forward and backward pass for each batch of images, and average their gradients.
 
-        Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm.
+        Returns float32 (5,), on the device: loss, √d·std, positive and negative cosine, the gradient's norm before it is
+        clipped. With config.clip_grad_norm c > 0 the gradient g that is left becomes g · min(1, c / ‖g‖).
         """
         self.model.train()
         self.model.begin_step()
@@ -100,7 +101,10 @@ class StepComputation:
             passes.append(self.accumulate(m, *self.make_views(batch, m, *drawn)))
         self.scaler.unscale_(self.optimizer)
         groups = self.optimizer.param_groups
-        norm = torch.nn.utils.get_total_norm([p.grad for g in groups for p in g["params"] if p.grad is not None])
+        learned = [p for group in groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in learned if p.grad is not None])
+        if self.config.clip_grad_norm > 0:
+            torch.nn.utils.clip_grads_with_norm_(learned, self.config.clip_grad_norm, norm)
         return torch.cat((torch.stack(passes).mean(0), norm[None]))
 
     def make_views(
