@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.image_set import CONSTANT, nearly_constant
+from .directions import directions
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def spread(z: Tensor) -> Tensor:
     It is near 1 if directions are spread evenly over the sphere, and 0 if all are the same (SimSiam, Chen & He 2021,
     section 4.1). z: (N, d), N at least 2.
     """
-    z = F.normalize(z.float(), dim=-1)
+    z = directions(z.float())
     return z.std(dim=0).mean() * z.shape[1] ** 0.5
 
 
@@ -81,7 +82,7 @@ def effective_rank(z: Tensor) -> float:
     directions (Roy & Vetterli 2007). But the λ_j of a collapsed z are rounding errors of equal size, which would count as
     full rank; the factor v makes the count go to 0 with the variance.
     """
-    z = F.normalize(z.double(), dim=-1)
+    z = directions(z.double())
     centred = z - z.mean(dim=0)
     eigenvalues = torch.linalg.svdvals(centred) ** 2 / len(z)
     v = eigenvalues.sum()
@@ -97,7 +98,7 @@ def cosines(p: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
     In a collapse both go to 1: all images look the same to the network. p, z: (N, d), N at least 2.
     """
-    p, z = F.normalize(p.float(), dim=-1), F.normalize(z.float(), dim=-1)
+    p, z = directions(p.float()), directions(z.float())
     n = len(z)
     negative = (z.sum(0).square().sum() - n) / (n * (n - 1))  # ‖Σz‖² = n + Σ_{i≠j} z_i·z_j
     return (p * z).sum(1).mean(), negative

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..config.errors import EmbedError
+from .directions import directions
 
 KINDS = ("pca", "umap")
 PAIRS = 2**24  # pairs of points whose distances are in memory at a time
@@ -106,14 +106,16 @@ def umap_embedding(
         with warnings.catch_warnings():
             # UMAP warns of separate parts, which a good map has, and of adding points later, which is not done here
             warnings.simplefilter("ignore", UserWarning)
-            points = torch.from_numpy(np.asarray(mapper.fit_transform(_directions(features).numpy()), dtype=np.float32))
+            points = torch.from_numpy(
+                np.asarray(mapper.fit_transform(directions(features.double()).float().numpy()), dtype=np.float32)
+            )
     points = points - points.mean(0)
     return points if init is None else align(points * (size(init) / size(points)), init)
 
 
 def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Find each point's k nearest by cosine, itself first, with distances 1 − cosine: int64 and float32 (N, k)."""
-    x = _directions(features)
+    x = directions(features.double()).float()
     indices, distances = [], []
     for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
         distance = 1 - x[rows] @ x.T
@@ -122,11 +124,6 @@ def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
         indices.append(nearest.indices)
         distances.append(nearest.values.clamp(min=0))
     return torch.cat(indices).numpy(), torch.cat(distances).numpy()
-
-
-def _directions(features: Tensor) -> Tensor:
-    """Scale each row to length 1, as float32; computed in float64, which can hold the square of any float32."""
-    return F.normalize(features.double(), eps=1e-300).float()
 
 
 @contextmanager
@@ -185,7 +182,7 @@ def successive_maps(frames: Sequence[Tensor], kind: str = "pca", seed: int = 0) 
         raise EmbedError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
     maps: list[Tensor] = []
     for frame in frames:
-        x, before = _directions(frame), maps[-1] if maps else None
+        x, before = directions(frame.double()).float(), maps[-1] if maps else None
         maps.append(pca_embedding(x, like=before) if kind == "pca" else umap_embedding(x, seed, init=before))
     return torch.stack(maps)
 

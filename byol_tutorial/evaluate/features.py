@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augment.operations import as_float, normalise
+from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..runtime.device import memory_errors
@@ -18,20 +19,31 @@ PIXEL_GRID = 32  # largest side, in pixels, of images that are used as features 
 
 
 @torch.no_grad()
-def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int = 512) -> Tensor:
+def features(
+    encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int = 512, of: str = "y"
+) -> Tensor:
     """Compute y = f(x) in evaluation mode, without gradient and without augmentation: float32 (N, D), on the CPU.
 
-    Images are normalised with the encoder's own `pixel_mean` and `pixel_std` if it has them, else with 0.5 and 0.25. Of
-    images 8/7 as large as the views of its training the centre is used (see `kept_size`); images of any other size are
-    used whole. The encoder's mode is restored.
+    Images are normalised with the encoder's own `pixel_mean` and `pixel_std`, or those of the one part of it that has
+    them, as the encoder in nn.Sequential(encoder, projector); if there is none, with 0.5 and 0.25. Of images 8/7 as large
+    as the views of its training the centre is used (see `kept_size`); images of any other size are used whole. The
+    encoder's mode is restored.
+
+    >>> bt.features(trainer.model.encoder, test)       # y
+    >>> bt.features(trainer.model, test, of="z")       # z = g(y); of="p" gives p = q(z)
 
     Args:
+        encoder: f; or a run's whole model, which "z" and "p" need.
         images: uint8 (N, 3, H, W), or a set of images.
         batch_size: how many are computed together.
+        of: "y", "z" or "p". For z and p, BatchNorm's averages are freed of their initial values, see `representations`.
 
     Raises:
         TrainingError: memory does not suffice for a batch.
+        DataError: another `of`, a model without that part, or one whose parts were trained on different images.
     """
+    if of != "y" or hasattr(encoder, "online"):
+        return _of_model(encoder, images, batch_size, of)
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
@@ -42,6 +54,20 @@ def features(encoder: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_
             rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     encoder.train(was_training)
     return torch.cat(rows)
+
+
+def _of_model(model: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int, of: str) -> Tensor:
+    """Return y, z or p of a run's whole model, as `features` does."""
+    if of not in ("y", "z", "p"):
+        raise DataError(f'of={of!r}: give "y", "z" or "p"')
+    online, predictor = getattr(model, "online", None), getattr(model, "predictor", None)
+    missing = "projector" if online is None else "predictor" if of == "p" and predictor is None else ""
+    if missing:
+        raise DataError(f"of={of!r}: {type(model).__name__} has no {missing}; give the model of a run, trainer.model")
+    if of == "y":
+        return features(online.encoder, images, batch_size)
+    z = representations(online, images)[1]
+    return z if of == "z" else _in_evaluation(predictor, z)
 
 
 @torch.no_grad()
@@ -62,12 +88,17 @@ def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) 
         network, seen = online, y
     else:
         seen = features(network.encoder, images)
-    g, training = network.projector, network.projector.training
-    device = next(g.parameters(), seen).device
-    g.eval()
-    z = torch.cat([g(part.to(device)).float().cpu() for part in seen.split(4096)])
-    g.train(training)
-    return y, z
+    return y, _in_evaluation(network.projector, seen)
+
+
+@torch.no_grad()
+def _in_evaluation(head: nn.Module, x: Tensor) -> Tensor:
+    """Apply a projector or predictor in evaluation mode to float (N, D): float32 (N, d), on the CPU. Its mode is restored."""
+    device, training = next(head.parameters(), x).device, head.training
+    head.eval()
+    result = torch.cat([head(part.to(device)).float().cpu() for part in x.split(4096)])
+    head.train(training)
+    return result
 
 
 def settled(network: nn.Module) -> nn.Module | None:
@@ -112,10 +143,33 @@ def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
 
     An encoder that takes one size alone gets its images resized to that.
     """
-    if getattr(encoder, "fixed_size", False) and set(x.shape[2:]) != {encoder.view_size}:
-        x = F.interpolate(x, (encoder.view_size,) * 2, mode="bilinear", antialias=True)
-    mean, std = getattr(encoder, "pixel_mean", (0.5,) * 3), getattr(encoder, "pixel_std", (0.25,) * 3)
+    trained = trained_part(encoder)
+    if getattr(trained, "fixed_size", False) and set(x.shape[2:]) != {trained.view_size}:
+        x = F.interpolate(x, (trained.view_size,) * 2, mode="bilinear", antialias=True)
+    mean, std = getattr(trained, "pixel_mean", (0.5,) * 3), getattr(trained, "pixel_std", (0.25,) * 3)
     return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)
+
+
+def trained_part(encoder: nn.Module) -> nn.Module:
+    """Return the encoder, or the part of it that has the pixel statistics of its training.
+
+    Raises:
+        DataError: several parts have statistics, and not the same.
+    """
+    if hasattr(encoder, "pixel_mean"):
+        return encoder
+    parts = [module for module in encoder.modules() if hasattr(module, "pixel_mean") and hasattr(module, "pixel_std")]
+    if not parts:
+        return encoder
+    for other in parts[1:]:
+        if not (
+            torch.equal(other.pixel_mean, parts[0].pixel_mean) and torch.equal(other.pixel_std, parts[0].pixel_std)
+        ):
+            raise DataError(
+                f"{type(encoder).__name__} has {len(parts)} parts that were trained on different images, so it is not "
+                "known how to normalise: give one of them at a time"
+            )
+    return parts[0]
 
 
 def kept_size(view_size: int) -> int:
@@ -125,7 +179,7 @@ def kept_size(view_size: int) -> int:
 
 def seen_size(encoder: nn.Module, size: int) -> int:
     """Return the side, in pixels, of the part of images that an encoder sees: its views' size if `size` is `kept_size` of it."""
-    view_size = getattr(encoder, "view_size", size)
+    view_size = getattr(trained_part(encoder), "view_size", size)
     return view_size if size == kept_size(view_size) else size
 
 

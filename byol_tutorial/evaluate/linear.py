@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from .balance import accuracy, balanced_accuracy
+from .directions import check_features
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of C, the inverse L2 strength, among which the probe chooses
 ITERATIONS = 100  # of L-BFGS for each C, twice as many for the chosen one
@@ -50,10 +51,13 @@ def linear_probe(
     the classifier is fitted on the CPU.
 
     Raises:
-        DataError: fewer than two classes among the train labels.
+        DataError: fewer than two classes among the train labels, features that are not finite or do not fit, or a label
+            below 0 or none for some row.
     """
     from sklearn.linear_model import LogisticRegression
 
+    check_features("train", train_features, train_labels)
+    check_features("test", test_features, test_labels, columns=train_features.shape[1])
     train_features, train_labels, test_features, test_labels = (
         t.detach().cpu() for t in (train_features, train_labels, test_features, test_labels)
     )

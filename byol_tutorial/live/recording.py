@@ -17,7 +17,9 @@ from ..config.errors import CheckpointError, DivergedError, EmbedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import spread
+from ..evaluate.directions import directions
 from ..evaluate.embed import KINDS, successive_maps
+from ..evaluate.knn import vote
 from ..runtime.files import write_atomically
 from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
@@ -234,7 +236,7 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
     Args:
         x: float (N, D). labels: int64 (N,), or None.
     """
-    x = F.normalize(x.float(), dim=1)
+    x = directions(x.float())
     index, right = [], 0
     for first in range(0, len(x), 1024):
         rows = torch.arange(first, min(first + 1024, len(x)))
@@ -243,9 +245,8 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
         value, at = similarity.topk(min(VOTERS, len(x) - 1), dim=1)
         index.append(at[:, :NEIGHBOURS].to(torch.int16))
         if labels is not None:
-            votes = torch.zeros(len(rows), int(labels.max()) + 1)
-            votes.scatter_add_(1, labels[at], torch.exp((value - 1) / 0.07))
-            right += int((votes.argmax(1) == labels[rows]).sum())
+            voted = vote(value, labels[at], int(labels.max()) + 1, temperature=0.07)
+            right += int((voted == labels[rows]).sum())
     return torch.cat(index), float("nan") if labels is None else right / len(x)
 
 

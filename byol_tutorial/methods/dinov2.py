@@ -23,14 +23,13 @@ def sinkhorn(scores: Tensor, temperature: float | Tensor, iterations: int = ITER
     done over the rows of all processes, and those of this process are returned.
     """
     rows = len(scores)
-    q = all_rows(scores.float()) / temperature
-    q = (q - q.max()).double().exp()  # in double, because a temperature of 0.01 spans e^200
-    n, k = q.shape
+    q = all_rows(scores.float()).double() / temperature
+    # in logarithms, because at a temperature of 0.001 cosines span e^2000, and whole rows of exp(q) would be 0
     for _ in range(iterations):
-        q = q * (n / k) / q.sum(0).clamp(min=1e-300)
-        q = q / q.sum(1, keepdim=True).clamp(min=1e-300)
+        q = q - q.logsumexp(0)  # N/K, to which the columns should sum, cancels in the next line
+        q = q - q.logsumexp(1, keepdim=True)
     start = process().rank * rows
-    return q[start : start + rows].float()
+    return q[start : start + rows].exp().float()
 
 
 def koleo(y: Tensor) -> Tensor:

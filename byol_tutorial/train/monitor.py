@@ -27,10 +27,14 @@ def knn(trainer: "Trainer") -> float:
 
     Raises:
         DataError: no test images, or train or test images without labels.
+        DivergedError: the representations are not finite.
     """
     if trainer.test is None:
         raise DataError("knn: the trainer has no test images; give them to Trainer as test=")
-    return accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES)).knn
+    found = accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES))
+    if not found.finite:
+        raise _not_finite(trainer, "representations")
+    return found.knn
 
 
 def looked_at(trainer: "Trainer") -> ImageSet:
@@ -48,11 +52,16 @@ def represent_or_refuse(trainer: "Trainer", images: Tensor | ImageSet | Streamed
     y, z = trainer.represent(images)
     for name, values in (("representations", y), ("projections", z)):
         if not torch.isfinite(values).all():
-            raise DivergedError(
-                f"the {name} are not finite after step {trainer.steps_done}, with lr {trainer.config.step_lr:.3g}: "
-                "lower lr, or lengthen warmup_epochs"
-            )
+            raise _not_finite(trainer, name)
     return y, z
+
+
+def _not_finite(trainer: "Trainer", name: str) -> DivergedError:
+    """Return the error that says that the run's representations or projections are not finite."""
+    return DivergedError(
+        f"the {name} are not finite after step {trainer.steps_done}, with lr {trainer.config.step_lr:.3g}: "
+        "lower lr, or lengthen warmup_epochs"
+    )
 
 
 def report(trainer: "Trainer") -> CollapseReport:

@@ -31,6 +31,17 @@ def test_spread_ignores_lengths():
     torch.testing.assert_close(spread(z), spread(z * torch.rand(500, 1)))
 
 
+@pytest.mark.parametrize("length", [1e-38, 1e-20, 1e19, 1e30, 1e38])
+def test_measures_do_not_depend_on_lengths_near_the_ends_of_float32(length):
+    z = torch.randn(64, 16, generator=torch.Generator().manual_seed(0)).clamp(-3, 3) / 3
+    p = z.roll(1, 0) + z
+    scaled, scaled_p = z * length, p / p.abs().max() * length
+    assert float(spread(scaled)) == pytest.approx(float(spread(z)), rel=1e-5)
+    assert effective_rank(scaled) == pytest.approx(effective_rank(z), rel=1e-4)
+    assert [float(c) for c in cosines(scaled_p, scaled)] == pytest.approx([float(c) for c in cosines(p, z)], abs=1e-5)
+    assert bt.diagnose.collapse_report(scaled).verdict == bt.diagnose.collapse_report(z).verdict == "healthy"
+
+
 def test_collapsed_projections_have_no_spread_and_no_rank():
     """The noise around one direction is full rank by its entropy: the measure must not fall for that."""
     z = torch.ones(500, D) + 1e-4 * normal(500)

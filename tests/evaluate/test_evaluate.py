@@ -10,10 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
-from byol_tutorial.config.errors import TrainingError
+from byol_tutorial.config.errors import DataError, TrainingError
 from byol_tutorial.evaluate import balance, comparison
 from byol_tutorial.evaluate.features import pixels, representations, settled
-from byol_tutorial.evaluate.knn import nearest
+from byol_tutorial.evaluate.knn import nearest, vote
+from byol_tutorial.methods.registry import build_model
 from byol_tutorial.networks.encoders import build_encoder
 from byol_tutorial.networks.heads import MLP
 from byol_tutorial.runtime.device import is_lack_of_memory
@@ -28,10 +29,10 @@ def blobs(n=600, d=12, classes=5, noise=1.6, seed=0):
     return x[: n // 2], y[: n // 2], x[n // 2 :], y[n // 2 :]
 
 
-@pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (20, 0.07), (20, 0.5), (150, 0.1)])
+@pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (20, 0.07), (20, 0.5), (150, 0.1), (20, 0.005)])
 def test_knn_is_scikit_learns(k, temperature):
     x, y, xt, yt = blobs()
-    weigh = lambda distance: np.exp((1 - distance) / temperature)  # noqa: E731
+    weigh = lambda distance: np.exp((distance.min(1, keepdims=True) - distance) / temperature)  # noqa: E731
     theirs = KNeighborsClassifier(k, metric="cosine", algorithm="brute", weights=weigh).fit(x.double(), y)
     ours = bt.knn_accuracy(x, y, xt, yt, k=k, temperature=temperature)
     assert 0.3 < ours < 0.99  # the comparison means something
@@ -41,6 +42,64 @@ def test_knn_is_scikit_learns(k, temperature):
 def test_knn_takes_fewer_neighbours_where_there_are_fewer_images():
     x, y, xt, yt = blobs(60)
     assert bt.knn_accuracy(x, y, xt, yt, k=1000) == bt.knn_accuracy(x, y, xt, yt, k=30)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-30, 1e-8])
+def test_knn_at_a_low_temperature_is_the_nearest_neighbours_class(temperature):
+    """The sum of the weights is then that of the nearest alone, although exp(−1 / T) is 0 in float32 and float64."""
+    x, y, xt, yt = blobs()
+    theirs = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(x.double(), y).score(xt.double(), yt)
+    assert 0.3 < theirs < 0.99
+    assert bt.knn_accuracy(x.double(), y, xt.double(), yt, k=20, temperature=temperature) == theirs
+
+
+@pytest.mark.parametrize("length", [1e-37, 1e-20, 1e-7, 1e20, 1e37])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_knn_does_not_depend_on_the_length_of_features(length, dtype):
+    x, y, xt, yt = blobs()
+    expected = bt.knn_accuracy(x, y, xt, yt)
+    scaled = [(z.double() * length).to(dtype) for z in (x, xt)]
+    assert bt.knn_accuracy(scaled[0], y, scaled[1], yt) == pytest.approx(expected, abs=1.01 / len(yt))
+    assert torch.equal(nearest(scaled[1], scaled[0], 1), nearest(xt.to(dtype), x.to(dtype), 1))
+
+
+def test_knn_weighs_each_query_alone():
+    """Votes of a query depend on differences of its own cosines, so one that is far from all is judged like another."""
+    cosine = torch.tensor([[0.9, 0.85, 0.84], [-0.1, -0.15, -0.16]])
+    labels = torch.tensor([[0, 1, 1], [0, 1, 1]])
+    assert vote(cosine, labels, 2, 0.01).tolist() == [0, 0]  # e^0 against e^−5 + e^−6
+    assert vote(cosine, labels, 2, 0.2).tolist() == [1, 1]  # 1 against e^−0.25 + e^−0.3 = 1.52
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": 0}, "k=0: give a whole number"), ({"k": -3}, "k=-3"), ({"k": 2.5}, "k=2.5"), ({"k": True}, "k=True"),
+        ({"temperature": 0}, "temperature=0: give a number above 0"), ({"temperature": -0.1}, "temperature=-0.1"),
+        ({"temperature": float("nan")}, "temperature=nan"), ({"temperature": float("inf")}, "temperature=inf"),
+        ({"train_features": torch.full((4, 2), torch.nan)}, "train features are not finite"),
+        ({"test_features": torch.tensor([[1.0, torch.inf]])}, "test features are not finite"),
+        ({"test_features": torch.ones(1, 3)}, "test features have 3 columns: give 2"),
+        ({"test_features": torch.ones(0, 2)}, r"test features have shape \(0, 2\)"),
+        ({"train_features": torch.ones(4)}, r"train features have shape \(4,\)"),
+        ({"train_features": torch.ones(4, 2, dtype=torch.int64)}, "train features are torch.int64"),
+        ({"train_labels": torch.tensor([0, 1])}, "one for each of 4 rows"),
+        ({"train_labels": torch.tensor([0, 1, -1, 0])}, "whole numbers from 0"),
+        ({"test_labels": torch.tensor([0.5])}, "test labels are torch.float32"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_is_refused_in_words(changes, message):
+    given = {
+        "train_features": torch.eye(2).repeat(2, 1),
+        "train_labels": torch.tensor([0, 1, 0, 1]),
+        "test_features": torch.ones(1, 2),
+        "test_labels": torch.tensor([0]),
+    }
+    with pytest.raises(DataError, match=message):
+        bt.knn_accuracy(**given | changes)
+    if not changes.keys() & {"k", "temperature"}:
+        with pytest.raises(DataError, match=message):
+            bt.linear_probe(**given | changes)
 
 
 def test_nearest_is_scikit_learns():
@@ -346,6 +405,58 @@ def test_a_network_of_many_steps_is_taken_as_it_is():
     y, z = representations(network, pictures(9))
     with torch.no_grad():
         torch.testing.assert_close(z, network.projector.eval()(y))
+
+
+def small_run(**changes):
+    """A BYOL model on images whose statistics are far from 0.5 and 0.25, after three forward passes in training."""
+    torch.manual_seed(0)
+    config = bt.Config(width=4, hidden_dim=16, projection_dim=8, **changes)
+    model = build_model(config, 16, mean=(0.1, 0.2, 0.3), std=(0.05, 0.06, 0.07)).train()
+    for _ in range(3):
+        model(torch.randn(8, 3, 16, 16), torch.randn(8, 3, 16, 16))
+    return model
+
+
+def test_a_part_with_its_projector_is_normalised_as_the_encoder_is():
+    model = small_run().eval()
+    images = pictures(9)
+    y = bt.features(model.encoder, images)
+    with torch.no_grad():
+        by_hand = model.projector(y)
+    for part in (torch.nn.Sequential(model.encoder, model.projector), model.online):
+        torch.testing.assert_close(bt.features(part, images), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_trained_on_different_images_are_refused():
+    a, b = (build_encoder(bt.Config(width=4), 16, mean, (0.2,) * 3) for mean in ((0.5,) * 3, (0.1,) * 3))
+    with pytest.raises(DataError, match="2 parts that were trained on different images"):
+        bt.features(torch.nn.ModuleList([a, b]), pictures(3))
+    same = torch.nn.Sequential(a, torch.nn.Identity())
+    torch.testing.assert_close(bt.features(same, pictures(3)), bt.features(a, pictures(3)))
+
+
+def test_features_of_z_and_p_are_those_of_the_run():
+    model, images = small_run(), pictures(9)
+    y, z = representations(model.online, images)
+    assert torch.equal(bt.features(model, images), y)
+    assert torch.equal(bt.features(model, images, of="z"), z)
+    head = copy.deepcopy(model.predictor).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(bt.features(model, images, of="p"), head(z), rtol=1e-5, atol=1e-6)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("build", "of", "message"),
+    [
+        (small_run, "x", 'give "y", "z" or "p"'),
+        (lambda: small_run().encoder, "z", "SmallEncoder has no projector; give the model of a run"),
+        (lambda: small_run(method="simclr"), "p", "SimCLR has no predictor"),
+    ],
+)
+def test_a_part_that_a_model_lacks_is_named(build, of, message):
+    with pytest.raises(DataError, match=message):
+        bt.features(build(), pictures(3), of=of)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,6 +1,7 @@
 """SimCLR, SimSiam, DINO and what DINOv2 adds: losses against references written apart and against lightly's, equal
 runs by BYOL's switches, what must sum to one, what is drawn, what is refused."""
 
+import decimal
 import math
 from functools import partial
 
@@ -271,7 +272,22 @@ def test_sinkhorn_gives_no_prototype_everything_and_bears_a_low_temperature():
     assert (scores / 0.05).softmax(1).argmax(1).unique().tolist() == [3]
     q = dinov2.sinkhorn(scores, 0.05, iterations=50)
     assert q.sum(0).max() < 1.5 * 32 / 8
-    assert torch.isfinite(dinov2.sinkhorn(randn(8, 4), 0.001)).all()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.01, 0.001, 1e-5])
+def test_sinkhorn_is_the_alternating_scaling_of_exact_arithmetic(temperature):
+    """The same in decimals of 60 digits whose exponents have no bound, so that no row rounds to 0."""
+    scores = randn(7, 4).clamp(-1, 1).float()
+    with decimal.localcontext(prec=60):
+        q = [[(decimal.Decimal(s) / decimal.Decimal(temperature)).exp() for s in row] for row in scores.tolist()]
+        for _ in range(3):
+            columns = [sum(column) for column in zip(*q, strict=True)]
+            q = [[x / total for x, total in zip(row, columns, strict=True)] for row in q]
+            q = [[x / sum(row) for x in row] for row in q]
+    expected = torch.tensor([[float(x) for x in row] for row in q])
+    found = dinov2.sinkhorn(scores, temperature)
+    torch.testing.assert_close(found.sum(1), torch.ones(7))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_koleo_is_lightlys_and_least_where_points_are_apart(lightly_loss):
