@@ -107,7 +107,9 @@ def test_views_are_made_on_the_gpu_without_waiting_for_it(form, monkeypatch):
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.empty(N, 3, 40, 40, dtype=torch.uint8, device=CUDA)
         for kind in (A.Views(config, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)), A.LocalCrops(config, 32)):
-            kind._chances, kind._strengths = kind._chances.to(CUDA), kind._strengths.to(CUDA)  # as with its generator
+            for name, value in vars(kind).items():
+                if isinstance(value, torch.Tensor):
+                    setattr(kind, name, value.to(CUDA))  # as with a generator on the GPU
             A.constant.cache_clear()
             kind(images)
             with Copies() as copies:
