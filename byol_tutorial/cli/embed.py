@@ -29,6 +29,7 @@ from . import run_folder
 from .console import console
 from .data_source import DataSource
 from .options import CORRUPT, DEVICE, RangeType, UserPath, guest_options, load_guests
+from .run_lock import own_until_the_end, plain_name
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
 LIMIT = 5000  # images of the run's own data, unless a limit is given
@@ -96,6 +97,8 @@ def embed(
     place = resolve_device(device)
     encoders: dict[str, nn.Module] = dict(load_guests(guests, guest_size, place))
     source = run_folder.read_source(run)
+    if out is None or kind != "none":  # otherwise nothing is written there
+        own_until_the_end(run)
     encoders = encoders or {"": load_encoder(run / "encoder.safetensors").to(place)}
     named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
     for name, encoder in encoders.items():
@@ -104,7 +107,7 @@ def embed(
         elif data:
             size, scale = run_folder.image_size(run), value_range or run_folder.scale(run)
             table = of_files(encoder, data, size, scale, corrupt or source.corrupt, limit, seed)
-            suffix = "-".join(filter(None, (run_folder.plain_name(Path(data[0]).name), name)))
+            suffix = "-".join(filter(None, (plain_name(Path(data[0]).name), name)))
         else:
             source = replace(source, corrupt=corrupt or source.corrupt, value_range=run_folder.scale(run))
             table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name

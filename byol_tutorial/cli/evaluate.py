@@ -14,6 +14,7 @@ from . import report, run_folder
 from .console import console
 from .data_source import DataSource, Images
 from .options import CORRUPT, DEVICE, WORKERS, UserPath, guest_options, load_guests
+from .run_lock import own_until_the_end
 
 
 @click.command()
@@ -55,6 +56,7 @@ def evaluate(
     report.check_protocols(protocols, data)
     invited = load_guests(guests, guest_size, resolve_device(device))
     options = {} if corrupt is None else {"corrupt": corrupt}
+    own_until_the_end(run)
     trainer, images, test = open_with_images(run, device, options, data, bool(protocols))
     console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:

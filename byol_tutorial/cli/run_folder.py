@@ -6,128 +6,23 @@ checkpoint.pt         all that Trainer.resume needs
 encoder.safetensors   the weights of f alone, for load_encoder or a plain torchvision ResNet
 results.json          verdict; accuracies of raw pixels, random encoder and trained encoder; results of protocols
 figures/              views, curves, nearest neighbours
+
+One process at a time works in it, see run_lock.py.
 """
 
 import json
 import math
-import os
-import platform
-from contextlib import suppress
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..config.config import Config
 from ..config.errors import DataError, RunError
-from ..data.tree import RESERVED
 from ..data.value_range import Scale, ValueRange
-from ..runtime.files import PART, write_atomically
+from ..runtime.files import write_atomically
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
-
-
-def reserve(path: Path | None, name: str, parent: str = "runs") -> Path:
-    """Create the folder of a new run, before anything that takes long, for this run alone, and return it.
-
-    Two runs that start at the same moment never get the same folder. The folder holds the empty file RESERVED until the
-    run has written its state; `release` gives it back.
-
-    Args:
-        path: the folder, which must not exist or be empty. Default: the first of PARENT/NAME-001, PARENT/NAME-002, ...
-            that does not exist.
-        name: see `plain_name`.
-
-    Raises:
-        RunError: the folder exists and is not empty, is another run's, or cannot be written.
-    """
-    try:
-        if path is not None:
-            created = _create(path)
-            if [entry.name for entry in path.iterdir()] == [RESERVED] and _is_abandoned(path):
-                (path / RESERVED).unlink()
-            if any(path.iterdir()):
-                raise _taken(path)
-            return _mark(path, created)
-        above = _create(Path(parent))
-        for k in count(1):
-            path = Path(parent) / f"{plain_name(name)}-{k:03d}"
-            with suppress(FileExistsError):  # another run has it, perhaps since a moment ago
-                path.mkdir()
-                return _mark(path, [path, *above])
-    except FileExistsError as error:
-        raise _taken(path or Path(parent)) from error
-    except OSError as error:
-        raise RunError(
-            f"run folder {str(path or parent)!r} cannot be written ({error.strerror}): choose another --out"
-        ) from error
-    raise AssertionError("count never ends")
-
-
-def _create(path: Path) -> list[Path]:
-    """Create a folder and those above it; return those that were not there, the deepest first."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def plain_name(name: str) -> str:
-    """Return a name for files: characters other than letters, digits, - and _ become -, and it is cut after 80."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:80].strip("-") or "run"
-
-
-def _mark(path: Path, created: list[Path]) -> Path:
-    """Write the file that says that the folder is a run's, with the folders to remove if it is given back.
-
-    Raises:
-        FileExistsError: another run has written it.
-    """
-    content = {"pid": os.getpid(), "host": platform.node(), "created": [str(folder.absolute()) for folder in created]}
-    with (path / RESERVED).open("x", encoding="ascii") as file:
-        json.dump(content, file)
-    return path
-
-
-def _marker(path: Path) -> dict[str, Any]:
-    """Return what `_mark` wrote; an empty dict where it was cut off."""
-    try:
-        content = json.loads((path / RESERVED).read_text("ascii"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _is_abandoned(path: Path) -> bool:
-    """Return whether the process that reserved a folder has ended, such as by a kill while it read its images."""
-    content = _marker(path)
-    if os.name != "posix" or content.get("host") != platform.node() or not isinstance(content.get("pid"), int):
-        return False
-    try:
-        os.kill(content["pid"], 0)  # sends nothing
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass  # another user's
-    return False
-
-
-def _taken(path: Path) -> RunError:
-    begun = (path / RESERVED).exists()
-    what = "was reserved by a run that has not written anything yet" if begun else "exists"
-    return RunError(f"run folder {str(path)!r} {what}: choose another --out, or remove it")
-
-
-def release(path: Path) -> None:
-    """Give a reserved folder back: remove what the run has written of its first state, and what `reserve` created."""
-    created = _marker(path).get("created", [])
-    with suppress(OSError):
-        for name in ("settings.json", "history.json", "checkpoint.pt", "encoder.safetensors", RESERVED):
-            (path / name).unlink(missing_ok=True)  # of a state that could not be written completely
-        remove_parts(path)
-        (path / "figures").rmdir() if (path / "figures").exists() else None
-        for folder in map(Path, created):
-            folder.rmdir()  # raises where another run or the user has put something there
 
 
 def begin(path: Path, config: Config, source: DataSource, trainer: Trainer, init: Path | None = None) -> None:
@@ -138,7 +33,6 @@ def begin(path: Path, config: Config, source: DataSource, trainer: Trainer, init
     (path / "figures").mkdir(exist_ok=True)
     write_settings(path, config, source, trainer.train, init)
     save_state(path, trainer)
-    (path / RESERVED).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -245,12 +139,6 @@ def _strict(values: Any) -> Any:
     if not isinstance(values, list):
         return values
     return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
-
-
-def remove_parts(path: Path) -> None:
-    """Remove the half-written files of a run that was killed."""
-    for file in path.rglob(f".*{PART}"):
-        file.unlink(missing_ok=True)
 
 
 def open_run(

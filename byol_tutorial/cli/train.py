@@ -21,7 +21,7 @@ from ..runtime.device import resolve_device
 from ..runtime.distributed import process
 from ..runtime.signals import ending_signals, exit_on, ignored
 from ..train.trainer import Trainer
-from . import report, run_folder
+from . import report, run_folder, run_lock
 from .console import console
 from .data_source import DataSource, Images
 from .options import DATA_HELP, DEVICE, WORKERS, RangeType, UserPath, config_options
@@ -174,15 +174,16 @@ def start_run(
     if not process().is_main:
         trainer, test = build(source, config, changes, device, init)
         return trainer, test, out or Path()
-    out = run_folder.reserve(out, source.short_name)
+    claim = run_lock.reserve(out, source.short_name)
     try:
         with exit_on(*ending_signals()):
             trainer, test = build(source, config, changes, device, init)
-            run_folder.begin(out, trainer.config, source, trainer, init)
+            run_folder.begin(claim.path, trainer.config, source, trainer, init)
     except BaseException:
-        run_folder.release(out)
+        claim.undo()
         raise
-    return trainer, test, out
+    claim.keep_until_the_end()
+    return trainer, test, claim.path
 
 
 def build(
@@ -275,14 +276,14 @@ def resume_run(
         trainer, test images, run folder
 
     Raises:
-        UserError: an option that is not that of the run, or a run folder that cannot be read.
+        UserError: an option that is not that of the run, or a run folder that cannot be read or is in use.
     """
     for option, value in (("--out", out), ("--preset", preset_name), ("--init", init)):
         if value is not None:
             raise RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
-    trainer, _, test = run_folder.open_run(path, device, data_options, changes)
     if process().is_main:
-        run_folder.remove_parts(path)
+        run_lock.own_until_the_end(path)
+    trainer, _, test = run_folder.open_run(path, device, data_options, changes)
     if "name" in data_options and process().is_main:  # the images have moved
         source = replace(run_folder.read_source(path), name=data_options["name"])
         if run_folder.scale(path) == "depth":

@@ -32,6 +32,7 @@ from .errors import (
     TrainingError,
     UserError,
     WeightsError,
+    WriteError,
 )
 from .fields import METHODS, Pair, checked, option
 from .presets import (
@@ -100,6 +101,7 @@ __all__ = [
     "TrainingError",
     "UserError",
     "WeightsError",
+    "WriteError",
     "byol_imagenet_40",
     "byol_imagenet_100",
     "byol_imagenet_300",

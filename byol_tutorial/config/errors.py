@@ -59,3 +59,7 @@ class LaboratoryError(UserError):
 
 class RunError(UserError):
     """A run folder that cannot be written or read."""
+
+
+class WriteError(UserError):
+    """A file that cannot be written."""

@@ -20,7 +20,7 @@ from ..evaluate.diagnose import spread
 from ..evaluate.directions import directions
 from ..evaluate.embed import KINDS, successive_maps
 from ..evaluate.knn import vote
-from ..runtime.files import write_atomically
+from ..train.checkpoint import write_or_explain
 from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 
@@ -87,13 +87,7 @@ class Recording:
         arrays = {name: getattr(self, name).numpy() for name in TENSORS}
         arrays |= {f"factor_{name}": values.numpy() for name, values in self.factors.items()}
         arrays |= {} if self.labels is None else {"labels": self.labels.numpy()}
-        try:
-            write_atomically(path, lambda file: np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays))
-        except OSError as error:
-            raise CheckpointError(
-                f"{str(path)!r} could not be written ({error.strerror}): what was there before is untouched; "
-                "make room, or choose another place"
-            ) from error
+        write_or_explain(path, lambda file: np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays))
 
     @classmethod
     def load(cls, path: str | Path) -> "Recording":

@@ -1,29 +1,127 @@
 """Files that are written whole or not at all, and the names of this project's formats."""
 
+import errno
+import io
 import os
 import secrets
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from ..config.errors import WriteError
+from .locks import NoLocksError, try_lock
 
 FORMAT, VERSION = "byol_tutorial checkpoint", 2
 ENCODER_FORMAT = "byol_tutorial encoder"
 PART = ".part"  # the end of a file's name while it is written
 
 
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: str | Path, write: Callable[[Any], object]) -> None:
     """Call write(file) with a temporary binary file beside `path`, fsync it, then rename it to `path`.
 
-    At every moment `path` has either its old content or all of the new content.
+    At every moment `path` has either its old content or all of the new content. The temporary file is locked while it is
+    written, so that `remove_dead_parts` leaves it alone.
+
+    Raises:
+        WriteError: the disk is full, the folder is gone, or the place cannot be written; the message says how much is
+            needed and what to do. A file that was there is as before.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART}")
+    path, temporary = Path(path), None
     try:
-        with temporary.open("xb") as file:
+        temporary, file = _temporary_beside(path)
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+            if os.name != "nt":  # Windows renames no file that is open
+                os.replace(temporary, path)
+        if os.name == "nt":
+            os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        # torch's writer raises RuntimeError on a full disk
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, OSError) or isinstance(error, RuntimeError):
+            raise WriteError(_explained(path, cause if isinstance(cause, OSError) else error, write)) from error
         raise
+
+
+def remove_dead_parts(folder: Path) -> None:
+    """Remove the half-written files, below this folder, of processes that were killed; leave those of living ones."""
+    for file in folder.rglob(f".*{PART}"):
+        with suppress(OSError):  # also where the file system has no locks, so that nobody knows who lives
+            if os.name == "nt":
+                file.unlink()  # which fails while another process has it open
+                continue
+            with file.open("r+b") as opened:
+                if try_lock(opened):
+                    file.unlink()
+
+
+def _temporary_beside(path: Path) -> tuple[Path, BinaryIO]:
+    """Create a file beside `path`, and lock it."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART}")
+        file = temporary.open("xb")
+        with suppress(NoLocksError):
+            if os.name != "nt" and not (try_lock(file) and os.fstat(file.fileno()).st_nlink):
+                file.close()  # between its creation and its lock, another process took it for a leftover
+                continue
+        return temporary, file
+
+
+# --- what to do about a file that cannot be written -----------------------------------------------
+
+
+class _Counter(io.RawIOBase):
+    """A file that only counts the bytes that are written to it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        n = memoryview(data).nbytes
+        self.size += n
+        return n
+
+
+def _size_of(write: Callable[[Any], object]) -> int | None:
+    """Return how many bytes are written in all, or None if that cannot be found out."""
+    counter = _Counter()
+    try:
+        write(counter)
+    except Exception:
+        return None
+    return counter.size
+
+
+def _explained(path: Path, error: BaseException, write: Callable[[Any], object]) -> str:
+    """Return in words which file could not be written, why, how much is needed, and what to do."""
+    number = getattr(error, "errno", None)
+    folder = path.parent
+    start = f"{str(path)!r} could not be written ({getattr(error, 'strerror', None) or error}): "
+    untouched = "what was there before is untouched; "
+    if number in (errno.ENOENT, errno.ENOTDIR) or not folder.is_dir():
+        return f"{start}there is no folder {str(folder)!r} (any more): put it back where it was moved, or create it"
+    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG):
+        needed = _size_of(write)
+        facts = [] if needed is None else [f"it needs {megabytes(needed)}"]
+        if number == errno.EFBIG:
+            facts.append("and files may not be so large here (ulimit -f)")
+        else:
+            with suppress(OSError):
+                facts.append(f"and {megabytes(shutil.disk_usage(folder).free)} are free there")
+        return f"{start}{' '.join(facts).removeprefix('and ')}; {untouched}make room, or choose another place"
+    return f"{start}{untouched}give yourself the permission to write there, or choose another place"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in words, in MB with three digits."""
+    return f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e6:,.0f} MB"

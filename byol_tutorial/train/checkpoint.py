@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import torch
 
-from ..config.errors import CheckpointError
+from ..config.errors import CheckpointError, WriteError
 from ..runtime.files import FORMAT, VERSION, write_atomically
 
 
@@ -29,13 +29,8 @@ def write_or_explain(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     """Call write(binary file) so that `path` holds all of it or is unchanged; raise CheckpointError where that fails."""
     try:
         write_atomically(path, write)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-        cause = error if isinstance(error, OSError) else error.__context__
-        reason = getattr(cause, "strerror", None) or str(error)
-        raise CheckpointError(
-            f"{str(path)!r} could not be written ({reason}): what was there before is untouched; "
-            "make room, or choose another place"
-        ) from error
+    except WriteError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def load(path: str | Path) -> dict:

@@ -17,9 +17,9 @@ from pathlib import Path
 from anywidget import AnyWidget
 from ipywidgets import Widget
 
-from ..config.errors import CheckpointError, UserError
-from ..runtime.files import write_atomically
+from ..config.errors import UserError
 from ..runtime.markup import encodable, escaped
+from ..train.checkpoint import write_or_explain
 from .assets import script
 
 OTHERS = {"layout", "tabbable", "tooltip"}  # traits that every widget has and no panel reads
@@ -98,12 +98,7 @@ def save_html(panels: Widget | Iterable[Widget], path: str | Path, title: str = 
 </body>
 </html>
 """
-    try:
-        write_atomically(path, lambda file: file.write(page.encode()))
-    except OSError as error:
-        raise CheckpointError(
-            f"{str(path)!r} could not be written ({error.strerror}): make room, or choose another place"
-        ) from error
+    write_or_explain(path, lambda file: file.write(page.encode()))
 
 
 def _panels(widget: Widget) -> list[AnyWidget]:

@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> Path:
     train, test = source.load()
     trainer = Trainer(config, train, test, device="cpu")
     trainer.step()
-    run_folder.reserve(path, "run")
+    path.mkdir()
     run_folder.begin(path, config, source, trainer)
     return path
 

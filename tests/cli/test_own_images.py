@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from PIL import Image
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report, run_folder
 from byol_tutorial.cli.data_source import DataSource
-from byol_tutorial.config.errors import RunError
 from byol_tutorial.data.tree import RESERVED
 from byol_tutorial.data.value_range import ValueRange
 from byol_tutorial.evaluate.features import features
@@ -71,41 +69,6 @@ def here(world, tmp_path, monkeypatch):
 
 
 # --- run folders --------------------------------------------------------------------------------
-
-
-def test_eight_that_start_at_once_get_eight_folders(tmp_path):
-    start, got = threading.Barrier(8), []
-
-    def begin():
-        start.wait(60)
-        got.append(run_folder.reserve(None, "photos", str(tmp_path / "runs")))
-
-    threads = [threading.Thread(target=begin) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sorted(path.name for path in got) == [f"photos-{k:03d}" for k in range(1, 9)]
-
-
-def test_of_eight_that_want_the_same_folder_one_gets_it(tmp_path):
-    start, got, refused = threading.Barrier(8), [], []
-
-    def begin():
-        start.wait(60)
-        try:
-            got.append(run_folder.reserve(tmp_path / "mine", "x"))
-        except RunError as error:
-            refused.append(str(error))
-
-    threads = [threading.Thread(target=begin) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(got) == 1
-    assert len(refused) == 7
-    assert all("choose another --out" in words for words in refused)
 
 
 @pytest.mark.training
@@ -163,22 +126,6 @@ def test_a_full_disk_at_the_first_state_gives_the_folder_back(here, monkeypatch,
     assert main("train", "--data=folder:images", "--out=new", *SMALL) == 1
     assert "No space left" in capsys.readouterr().err
     assert sorted(here.rglob("*")) == before
-
-
-def test_a_folder_whose_start_was_killed_can_be_taken(here):
-    run_folder.reserve(here / "mine", "x")
-    marker = here / "mine" / RESERVED
-    content = json.loads(marker.read_text())
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    marker.write_text(json.dumps(content | {"pid": gone.pid}))
-    assert main("train", "--data=folder:images", "--out=mine", "--epochs=1", *SMALL) == 0
-
-
-def test_a_folder_that_another_start_has_reserved_is_refused(here, capsys):
-    run_folder.reserve(here / "mine", "x")
-    assert main("train", "--data=folder:images", "--out=mine", *SMALL) == 1
-    assert "'mine' was reserved by a run that has not written anything yet" in capsys.readouterr().err
 
 
 def test_runs_beside_their_own_images_stay_apart(here, monkeypatch, capsys):

@@ -1,0 +1,171 @@
+"""Locks on files that the system gives back by itself when their process ends, however it ends: also after kill -9.
+
+A process that works in a folder locks a file there, which holds who it is. The file disappears when the lock is given
+back; one that a killed process has left is not locked, so the next process takes it over.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+BEYOND = 1 << 30  # on Windows a lock hides the bytes it covers, so it covers one that is never written
+PATIENCE = 1.0  # seconds until a holder has certainly written who it is
+
+
+class NoLocksError(OSError):
+    """The file system has no locks, as some network file systems."""
+
+
+class HeldError(Exception):
+    """Another process has the lock; the message says which."""
+
+
+def try_lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed, and return whether that succeeded: not where another process has the lock.
+
+    Another `open` of the same file in this process counts as another process does.
+
+    Raises:
+        NoLocksError: the file system has no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(BEYOND)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        raise NoLocksError(*error.args) from error
+    return True
+
+
+@dataclass
+class Lock:
+    """A file that this process has locked, with its name in it.
+
+    path     the file
+    warning  why the file is not locked in truth, in words; "" where it is
+    """
+
+    path: Path
+    file: BinaryIO
+    warning: str = ""
+
+    @classmethod
+    def take(cls, path: Path) -> Self:
+        """Create and lock the file, and write into it who has it; take it over from a process that was killed.
+
+        Where the file system has no locks, the process that is named in the file counts as its holder until it is known
+        to have ended, and `warning` says so.
+
+        Raises:
+            HeldError: another process has it.
+            OSError: the file cannot be written.
+        """
+        while True:
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            try:
+                warning = _own(path, file)
+                if warning is None:
+                    file.close()  # the holder has removed the file meanwhile
+                    continue
+                file.seek(0)
+                file.truncate()
+                me = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+                file.write(json.dumps(me).encode())
+                file.flush()
+            except BaseException:
+                file.close()
+                raise
+            return cls(path, file, warning)
+
+    def give_back(self) -> None:
+        """Remove the file and with it the lock, unless that is done already."""
+        if self.file.closed:
+            return
+        with suppress(OSError):  # its folder may have been moved; Windows removes no file that is open
+            if _is_at(self.path, self.file):
+                self.path.unlink()
+        self.file.close()
+        if os.name == "nt":
+            with suppress(OSError):
+                self.path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+
+def _own(path: Path, file: BinaryIO) -> str | None:
+    """Lock the file at `path`; return the warning to give, or None if the file is not there any more.
+
+    Raises:
+        HeldError: another process has it.
+    """
+    warning = ""
+    try:
+        if not try_lock(file):
+            raise HeldError(_holder_in_words(path))
+    except NoLocksError:
+        holder = read_holder(path)
+        if holder and not _has_ended(holder):
+            raise HeldError(f"{_words(holder)}, which may have ended: if so, remove {str(path)!r}") from None
+        warning = f"the file system of {str(path.parent)!r} has no locks: see to it that one process alone works there"
+    return warning if _is_at(path, file) else None
+
+
+def read_holder(path: Path) -> dict[str, Any]:
+    """Return pid, host and since of the process that is named in a lock's file; an empty dict where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _holder_in_words(path: Path) -> str:
+    """Return who has the lock. A holder writes its name right after it has locked, so this waits a moment for it."""
+    until = time.monotonic() + PATIENCE
+    while not (holder := read_holder(path)) and path.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return _words(holder) if holder else "another process"
+
+
+def _words(holder: dict[str, Any]) -> str:
+    return f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+
+
+def _has_ended(holder: dict[str, Any]) -> bool:
+    """Return whether the process is known to have ended, which only its own machine can tell."""
+    if os.name != "posix" or holder.get("host") != platform.node() or not isinstance(holder.get("pid"), int):
+        return False
+    try:
+        os.kill(holder["pid"], 0)  # sends nothing
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # another user's
+    return False
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Return whether this open file is the one at `path`, and no other of the same name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,186 @@
+"""One owner a run: of several processes that want one folder, one gets it, and the others are told which."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from byol_tutorial.cli import main as cli
+from byol_tutorial.cli import report, run_lock
+from byol_tutorial.config.errors import RunError
+from byol_tutorial.data.tree import RESERVED
+from byol_tutorial.train import checkpoint
+from byol_tutorial.train.trainer import Trainer
+
+SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
+         "--limit=8", "--size=12", "--knn-every=0"]  # fmt: skip
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def main(*arguments) -> int:
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def start(here: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "byol_tutorial", *arguments]
+    return subprocess.Popen(command, cwd=here, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory) -> Path:
+    """A run that was cut after its first step of very many."""
+    path = tmp_path_factory.mktemp("cut") / "run"
+    run = Trainer.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "judge", lambda *_: None)
+        patch.setattr(Trainer, "run", lambda self, **options: run(self, epochs=0.5, **options))
+        assert main("train", f"--out={path}", "--epochs=100000", *SMALL) == 0
+    return path
+
+
+@pytest.fixture
+def here(cut, tmp_path, monkeypatch) -> Path:
+    """A folder with a copy of that run, as the current folder."""
+    shutil.copytree(cut, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "judge", lambda *_: None)
+    return tmp_path
+
+
+def together(count: int, work) -> None:
+    barrier = threading.Barrier(count)
+
+    def begin():
+        barrier.wait(60)
+        work()
+
+    threads = [threading.Thread(target=begin) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+# --- new runs -----------------------------------------------------------------------------------
+
+
+def test_eight_that_start_at_once_get_eight_folders(tmp_path):
+    got = []
+    together(8, lambda: got.append(run_lock.reserve(None, "photos", str(tmp_path / "runs"))))
+    assert sorted(claim.path.name for claim in got) == [f"photos-{k:03d}" for k in range(1, 9)]
+
+
+def test_of_eight_that_want_the_same_folder_one_gets_it(tmp_path):
+    got, refused = [], []
+
+    def begin():
+        try:
+            got.append(run_lock.reserve(tmp_path / "mine", "x"))
+        except RunError as error:
+            refused.append(str(error))
+
+    together(8, begin)
+    assert (len(got), len(refused)) == (1, 7)
+    who = f"is in use by process {os.getpid()} on {platform.node()} since "
+    assert all(who in words and "choose another --out" in words for words in refused)
+
+
+def test_a_folder_whose_start_was_killed_can_be_taken(here):
+    """As a kill leaves it between the settings and the first checkpoint."""
+    (here / "mine" / "figures").mkdir(parents=True)
+    for name in (RESERVED, "settings.json", ".checkpoint.pt.12.part"):
+        (here / "mine" / name).write_text("{")
+    assert main("train", "--out=mine", "--epochs=1", *SMALL) == 0
+    assert sorted(p.name for p in (here / "mine").iterdir()) == [
+        "checkpoint.pt", "encoder.safetensors", "figures", "history.json", "settings.json"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", ["checkpoint.pt", "notes.txt", "figures/mine.png"])
+def test_a_folder_with_anything_to_lose_is_not_taken(here, capsys, more):
+    (here / "mine" / "figures").mkdir(parents=True)
+    for name in (RESERVED, "settings.json", more):
+        (here / "mine" / name).write_text("{")
+    assert main("train", "--out=mine", "--epochs=1", *SMALL) == 1
+    assert "'mine' exists: choose another --out" in capsys.readouterr().err
+    assert (here / "mine" / more).exists()
+    assert (here / "mine" / "settings.json").exists()
+
+
+# --- runs that go on ----------------------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_of_eight_that_resume_one_run_at_once_one_trains(here, capsys):
+    runs = [start(here, "train", "--resume", "run") for _ in range(8)]
+    try:
+        ended = {}
+        while len(ended) < 7:  # the eighth would train for hours
+            for run in runs:
+                if run.poll() is not None and run not in ended:
+                    ended[run] = run.communicate(timeout=60)[1].decode()
+        (trains,) = (run for run in runs if run not in ended)
+        assert trains.poll() is None
+        who = f"run folder 'run' is in use by process {trains.pid} on {platform.node()} since "
+        for run, said in ended.items():
+            assert run.returncode == 1
+            assert said.startswith(f"error: {who}"), said
+            assert said.count("\n") == 1
+        for command in (["evaluate", "run"], ["embed", "run"]):  # in this process
+            assert main(*command) == 1
+            assert capsys.readouterr().err.startswith(f"error: {who}")
+    finally:
+        for run in runs:
+            run.kill()
+            run.wait()
+    # the lock of a killed process is free, and what it left half-written is removed
+    assert (here / "run" / RESERVED).exists()
+    (here / "run" / ".history.json.0.part").write_text("half")
+    whole = checkpoint.load(here / "run" / "checkpoint.pt")["steps_done"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "run", lambda self, **_: self)
+        assert main("train", "--resume=run") == 0
+    assert checkpoint.load(here / "run" / "checkpoint.pt")["steps_done"] == whole
+    assert not [*(here / "run").rglob(".*")]
+
+
+@pytest.mark.parametrize("command", ["train --resume run", "evaluate run", "embed run", "embed run --out v.npz"])
+def test_every_command_that_writes_into_a_run_needs_it_for_itself(here, capsys, command):
+    with run_lock.owned(here / "run"):
+        assert main(*command.split()) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: run folder 'run' is in use by process {os.getpid()} on {platform.node()} since ")
+    assert "wait until it ends, or copy the folder and use the copy" in said
+
+
+def test_embedding_elsewhere_needs_no_folder_for_itself(here):
+    with run_lock.owned(here / "run"):
+        assert main("embed", "run", "--out=v.npz", "--kind=none") == 0
+    assert (here / "v.npz").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
+def test_a_run_that_cannot_be_written_is_said_before_the_work(here, capsys):
+    (here / "run").chmod(0o555)
+    try:
+        assert main("evaluate", "run") == 1
+    finally:
+        (here / "run").chmod(0o755)
+    assert "cannot be written (Permission denied): make it writable, or use a copy" in capsys.readouterr().err
+
+
+def test_no_lock_is_made_in_a_folder_that_is_no_run(here, capsys):
+    (here / "photos").mkdir()
+    for command in ("train --resume photos", "evaluate photos", "embed photos"):
+        assert main(*command.split()) == 1
+        assert "is not a run folder" in capsys.readouterr().err
+    assert not [*(here / "photos").iterdir()]
