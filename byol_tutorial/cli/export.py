@@ -10,6 +10,7 @@ from ..train.encoder_file import load_encoder
 from ..train.onnx_file import CHECKER, export_onnx, require_writers
 from .console import console
 from .options import UserPath
+from .run_lock import own_until_the_end
 
 
 @click.command()
@@ -28,6 +29,8 @@ def export(run: Path, out: Path | None) -> None:
     if out is not None and out.suffix.lower() != ".onnx":
         raise UserError(f"--out {out}: give a file that ends in .onnx")
     require_writers()
+    if out is None and (run / "settings.json").is_file():
+        own_until_the_end(run)
     file = run if run.is_file() else run / "encoder.safetensors"
     out = out or file.with_suffix(".onnx")
     encoder: Any = load_encoder(file)

@@ -3,6 +3,10 @@
 An entry is one file, KEY.pt, in the folder $BYOL_CACHE (default ~/.cache/byol_tutorial/runs): a checksum, then
 tensors, numbers, strings, lists and dicts as torch.save writes them. Nothing in the file is executed. A damaged file
 counts as missing, and the result is computed again. Deleting the folder is always safe.
+
+Several processes and users may share the folder, and need no lock: an entry appears whole under a name that its content
+decides, so whichever of two that compute the same thing comes last replaces it by its equal. Who may only read the
+folder gets the entries of others and keeps none.
 """
 
 import ast
@@ -12,6 +16,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -23,16 +28,18 @@ import torch
 
 from .._version import __version__
 from ..config.config import Config
+from ..config.errors import WriteError
 from ..data.image_set import ImageSet
 from ..data.loading import kept_folder
 from ..data.streaming import StreamedSet
-from ..runtime.files import write_atomically
+from ..runtime.files import remove_dead_parts, write_atomically
 from .scale import scale
 
 PACKAGE = Path(__file__).parents[1]
 # Code that only shows results, asks about them or writes about them. All other code can decide a result.
 SHOWS = ("widgets", "cli", "figures.py", "__main__.py", "course/exercises", "course/editions.py",
          "course/board.py", "course/figures", "course/ledger/claims.py", "course/ledger/inequality.py")  # fmt: skip
+_told: set[Path] = set()  # folders of which was said that nothing can be kept there
 
 
 def folder() -> Path:
@@ -118,17 +125,19 @@ def _path(key: str) -> Path:
 
 
 def keep(name: str, key: str, state: dict) -> None:
-    """Write an entry, whole or not at all. Where the folder cannot be written, warn: the next run is computed again."""
+    """Write an entry, whole or not at all. Where the folder cannot be written, warn once, and go on."""
     buffer = io.BytesIO()
     torch.save(state | {"key": key}, buffer)
     content = buffer.getvalue()
     try:
         folder().mkdir(parents=True, exist_ok=True)
+        remove_dead_parts(folder())
         write_atomically(_path(key), lambda f: f.write(hashlib.sha256(content).digest() + content))
-    except OSError as error:
-        import warnings
-
-        warnings.warn(f"{name!r} could not be kept in {folder()} ({error}); set BYOL_CACHE to another", stacklevel=3)
+    except (OSError, WriteError) as error:
+        if folder() not in _told:  # once, not for every run
+            _told.add(folder())
+            text = f"results are not kept in {folder()} ({name!r}: {error}); set BYOL_CACHE to a folder of yours"
+            warnings.warn(text, stacklevel=3)
 
 
 def kept(key: str) -> dict | None:

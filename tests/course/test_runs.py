@@ -6,6 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -215,6 +218,66 @@ def test_a_folder_that_cannot_be_written_costs_time_only(config, images, tmp_pat
     monkeypatch.setenv("BYOL_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="set BYOL_CACHE"):
         assert run(config, *images, progress=False).history.loss
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once, not for every run
+        assert run(config.replace(seed=1), *images, progress=False).history.loss
+
+
+# Keeps ever other content under one key, until its input ends.
+KEEPER = """
+import sys, threading, torch
+from byol_tutorial.course import cache
+threading.Thread(target=sys.stdin.read, daemon=True).start()
+for k in range(300):
+    cache.keep("x", "a" * 64, {"k": k, "big": torch.full((50_000,), float(k))})
+"""
+
+
+def test_two_processes_that_keep_the_same_entry_never_show_half_of_it(own_folder):
+    keepers = [subprocess.Popen([sys.executable, "-c", KEEPER], stdin=subprocess.PIPE) for _ in range(2)]
+    seen = set()
+    try:
+        while any(keeper.poll() is None for keeper in keepers):
+            entry = cache.kept("a" * 64)
+            if entry is not None:
+                assert torch.equal(entry["big"], torch.full((50_000,), float(entry["k"])))
+            seen.add(None if entry is None else entry["k"])
+            assert not (seen - {None} and entry is None)  # once it is there it is always there
+    finally:
+        for keeper in keepers:
+            keeper.kill()
+            keeper.communicate()
+    assert len(seen) > 5
+    assert [file.suffix for file in own_folder.iterdir()] == [".pt"]
+
+
+# Another user, who may read the folder: gets what is kept there, and goes on with one warning without keeping its own.
+OTHER_USER = """
+import os, sys, warnings
+from byol_tutorial.course import cache
+shared, os.environ["BYOL_CACHE"] = os.environ["BYOL_CACHE"], sys.argv[1]
+cache.cached("w", lambda: {"v": 2})  # loads what the other user may not be able to read
+assert cache.kept(cache.key_of(name="w", source="", depends_on={})) is not None
+os.environ["BYOL_CACHE"] = shared
+os.setgid(65534), os.setuid(65534)
+warnings.simplefilter("always")
+assert cache.kept("a" * 64)["k"] == 1
+for name in ("x", "y"):
+    assert cache.cached(name, lambda: {"v": 2}) == {"v": 2}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become another user")
+def test_another_user_reads_what_is_kept_and_may_not_write(monkeypatch, tmp_path):
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        monkeypatch.setenv("BYOL_CACHE", name)
+        cache.keep("x", "a" * 64, {"k": 1})
+        done = subprocess.run([sys.executable, "-c", OTHER_USER, tmp_path / "own"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("UserWarning: results are not kept in") == 1
+        assert "Permission denied" in done.stderr
+        assert len([*Path(name).iterdir()]) == 1
 
 
 def test_images_without_labels_have_no_accuracies(config, images):
