@@ -109,7 +109,7 @@ def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
 
     Let F = E[z zᵀ] have the unit eigenvectors u_j. The alignment is the mean of |cos(W u_j, u_j)| over the `directions` of
     largest eigenvalue, weighted by that eigenvalue. It is 1 if W and F share their eigenspace; gradient descent leads
-    there for a linear predictor (Tian et al. 2021, section 4). For any other predictor W is its best linear
+    there for a linear predictor (Tian et al. 2021, theorem 3). For any other predictor W is its best linear
     approximation, p ≈ W z by least squares.
 
     Args:

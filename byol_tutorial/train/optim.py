@@ -32,8 +32,10 @@ class LARS(torch.optim.Optimizer):
     Parameters of one dimension, which are biases and those of normalisation, have neither weight decay nor trust ratio:
     for them LARS is SGD with momentum.
 
+    This is the form of BYOL's code. You et al. write the ratio η ‖w‖ / (‖∇L‖ + λ ‖w‖) and let lr multiply before momentum.
+
     With `clip`, the ratio is divided by lr and is at most 1, so that a layer's update is never multiplied by more than lr
-    (LARC, as in NVIDIA's apex; solo-learn's clip_lr):
+    (for λ = 0 this is LARC of NVIDIA's apex and solo-learn's clip_lr; for λ > 0 these have ‖∇L‖ + λ ‖w‖ in place of ‖u‖):
 
         u ← u · min(η ‖w‖ / (lr ‖u‖), 1)
 

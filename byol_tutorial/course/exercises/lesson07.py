@@ -40,8 +40,9 @@ def _lars(
 ) -> tuple[Tensor, Tensor]:
     u = g
     if w.ndim > 1 or all_alike:
-        u = g + weight_decay * w if decay == "inside" else g
-        ratio = eta * u.norm() / w.norm() if upside_down else eta * w.norm() / u.norm()
+        u = g + weight_decay * w if decay in ("inside", "sum of lengths") else g
+        length = g.norm() + weight_decay * w.norm() if decay == "sum of lengths" else u.norm()
+        ratio = eta * length / w.norm() if upside_down else eta * w.norm() / length
         u = u * ratio + (weight_decay * w if decay == "after" else 0)
     m = momentum * m + (u if late else lr * u)
     return w - (lr * m if late else m), m
@@ -66,6 +67,18 @@ LARS = Exercise(
             "no weight decay",
             lambda *a: _lars(*a, decay="none"),
             "where is the weight decay? λw belongs to u, before its length is measured.",
+        ),
+        Mistake(
+            "the ratio of You et al.",
+            lambda *a: _lars(*a, decay="sum of lengths"),
+            "this is the ratio as You et al. 2017 write it, η‖w‖/(‖g‖ + λ‖w‖). BYOL's code, which we follow here, divides by "
+            "‖g + λw‖.",
+        ),
+        Mistake(
+            "LARS as You et al. write it",
+            lambda *a: _lars(*a, decay="sum of lengths", late=False),
+            "this is LARS as You et al. 2017 write it, with η‖w‖/(‖g‖ + λ‖w‖) and the learning rate inside the momentum. "
+            "BYOL's code, which we follow here, divides by ‖g + λw‖, and its learning rate multiplies after the momentum.",
         ),
         Mistake(
             "biases like weights",
