@@ -162,8 +162,9 @@ class Views:
     def _draw_crop(self, n: int, height: int, width: int, device: Device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw top, left, height and width of n crops, (n,) each, in pixels.
 
-        The area is uniform and the aspect ratio log-uniform. The first of ten tries that fits is taken; if none does,
-        the whole image.
+        The area is uniform and the aspect ratio log-uniform. The first of ten tries that fits is taken. If none does, it is
+        the largest part around the centre whose aspect ratio is allowed, as in torchvision: the whole of an image that is
+        not too long.
         """
         area, ratio = torch.rand(2, n, CROP_TRIES, generator=self.generator, device=device)
         down, across = torch.rand(2, n, generator=self.generator, device=device)
@@ -173,10 +174,11 @@ class Views:
         stretch = torch.exp(low + ratio * (high - low))
         heights, widths = side / stretch, side * stretch
         fits = (widths <= width) & (heights <= height)
-        first = fits.to(torch.uint8).argmax(1, keepdim=True)
-        h = torch.where(fits.any(1), heights.gather(1, first)[:, 0], height)
-        w = torch.where(fits.any(1), widths.gather(1, first)[:, 0], width)
-        return (height - h) * down, (width - w) * across, h, w
+        first, fit = fits.to(torch.uint8).argmax(1, keepdim=True), fits.any(1)
+        narrowest, widest = self.config.crop_ratio
+        h = torch.where(fit, heights.gather(1, first)[:, 0], min(height, width / narrowest))
+        w = torch.where(fit, widths.gather(1, first)[:, 0], min(width, height * widest))
+        return (height - h) * torch.where(fit, down, 0.5), (width - w) * torch.where(fit, across, 0.5), h, w
 
 
 class LocalCrops(Views):

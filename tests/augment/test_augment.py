@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from torchvision.transforms import v2
+from torchvision.transforms import RandomResizedCrop, v2
 from torchvision.transforms.v2 import functional as TF
 
 import byol_tutorial as bt
@@ -330,6 +330,23 @@ def test_every_real_picture_gets_its_own_view(images):
     everything = torch.cat((v1, v2)).flatten(1)
     distance = torch.cdist(everything, everything) + 1e9 * torch.eye(32)
     assert distance.min() > 0.1
+
+
+@pytest.mark.parametrize("size", [(60, 500), (500, 60), (40, 44), (37, 37), (30, 40), (300, 101)])
+@pytest.mark.parametrize("ratio", [(3 / 4, 4 / 3), (1.0, 1.0), (0.5, 0.9), (1.2, 3.0)])
+def test_a_picture_too_long_for_any_try_gives_its_centre_as_torchvisions_does(size, ratio):
+    """Crops of the whole area and more fit nowhere but in pictures of an allowed ratio, so what is left if none fits shows."""
+    height, width = size
+    config = bt.Config(crop_area=(1.0, 1.0), crop_ratio=ratio)
+    drawn = A.Views(config, generator=torch.Generator().manual_seed(0)).draw(20, height, width)
+    picture = torch.zeros(3, height, width)
+    top, left, h, w = RandomResizedCrop.get_params(picture, scale=[1.0001, 1.0001], ratio=list(ratio))
+    far = (drawn.height - h).abs() > 1
+    assert not far.any() or (drawn.height * drawn.width)[far].allclose(torch.tensor(float(height * width)), rtol=1e-4)
+    near = ~far
+    assert near.any()
+    for ours, theirs in ((drawn.height, h), (drawn.width, w), (drawn.top, top), (drawn.left, left)):
+        assert (ours[near] - theirs).abs().max() <= 1  # torchvision rounds to whole pixels
 
 
 def test_same_generator_same_views(images):
