@@ -264,6 +264,9 @@ def _verdict_on_run(loss: Sequence[float], gradient_norm: Sequence[float], repor
             return "divergence", f"the loss has risen from {first.mean():.2f} to {last.mean():.2f}; lower lr"
         if max(gradient_norm[-window:], default=1.0) == 0:
             return "frozen loss", "no gradient arrives; is something detached, or the learning rate 0?"
-        if abs(change) < max(3 * noise, 0.005 * size):
+        # A loss that fell and rose again to where it began was not frozen. The largest of m changes is larger by chance.
+        means = torch.tensor(loss).double().unfold(0, window, window).mean(1)
+        moved = max(abs(change), float((means - first.mean()).abs().max()))
+        if moved < max((3 + math.sqrt(2 * math.log(len(means)))) * noise, 0.005 * size):
             return "frozen loss", f"the loss stands at {last.mean():.2f}, where it began; raise lr"
     return report.verdict, VERDICTS[report.verdict]
