@@ -1,8 +1,46 @@
-"""byol-tutorial claims, and byol-tutorial course student | teacher | board."""
+"""byol-tutorial lessons, claims, and course student | teacher | board."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import rich_click as click
+
+from ..config.errors import UserError
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--open", "show", is_flag=True, help="then open JupyterLab on the first lesson")
+def lessons(folder: Path, show: bool) -> None:
+    """Write the lessons into FOLDER, to run and to change there.
+
+    A folder that has the lessons already is left as it is, and with --open it is opened.
+    """
+    from ..course.editions import FIRST, write_edition
+
+    if (folder / FIRST).is_file():
+        click.echo(f"the lessons are in {folder} already, and stay as they are; for fresh ones name a new folder")
+    else:
+        written = write_edition("lessons", folder)
+        click.echo(f"{len(written)} notebooks in {folder}")
+    if show:
+        open_lab(folder / FIRST)
+
+
+def open_lab(notebook: Path) -> None:
+    """Open JupyterLab on a notebook, until it is stopped.
+
+    Raises:
+        UserError: JupyterLab is not installed.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise UserError(
+            "JupyterLab is not installed: pip install 'byol-tutorial[notebooks]', or open the notebooks elsewhere"
+        )
+    subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False)
 
 
 @click.command()

@@ -10,7 +10,7 @@ import rich_click as click
 from .._version import __version__
 from ..config.errors import UserError
 from ..runtime import distributed
-from .course import claims, course
+from .course import claims, course, lessons
 from .embed import embed
 from .evaluate import evaluate
 from .export import export
@@ -28,7 +28,7 @@ def app() -> None:
     """Train and judge BYOL (Grill et al. 2020), or a related method, on drawn shapes, known data sets or your own images."""
 
 
-for command in (train, evaluate, embed, export, claims, course):
+for command in (train, evaluate, embed, export, lessons, claims, course):
     app.add_command(command)
 
 

@@ -1,9 +1,10 @@
-"""Student and teacher editions of the notebooks.
+"""Editions of the notebooks: as they are, for students, for teachers.
 
-The student edition leaves out the cells tagged `solution`. No other cell needs them, so it still runs from top to bottom.
-The teacher edition shows the solutions unfolded.
+The lessons as they are have the solutions folded. The student edition leaves out the cells tagged `solution`; no other cell
+needs them, so it still runs from top to bottom. The teacher edition shows the solutions unfolded.
 """
 
+import importlib.metadata
 import json
 import re
 from collections.abc import Collection
@@ -12,23 +13,24 @@ from pathlib import Path
 from ..config.errors import UserError
 from ..runtime.files import write_atomically
 
-EDITIONS = ("student", "teacher")
+EDITIONS = ("lessons", "student", "teacher")
+FIRST = "00_start_here.ipynb"
 
 
 def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = None) -> list[Path]:
     """Write the edition's notebooks, and the ledger they refer to, into the new folder `out`.
 
     Args:
-        edition: "student" or "teacher".
+        edition: "lessons", "student" or "teacher".
         out: the folder to write into; it may exist only if it is empty.
-        notebooks: the folder of the course's .ipynb files. Default: the one beside the library's source.
+        notebooks: the folder of the course's .ipynb files. Default: the one that came with the library.
 
     Raises:
         UserError: the edition is unknown, the folder has no notebooks, or `out` already holds something.
     """
     if edition not in EDITIONS:
         raise UserError(f"edition {edition!r}: choose one of {', '.join(EDITIONS)}")
-    source = Path(notebooks or Path(__file__).parents[2] / "notebooks")
+    source = Path(notebooks) if notebooks else installed_notebooks()
     files = sorted(source.glob("*.ipynb"))
     if not files:
         raise UserError(f"no notebooks in {str(source)!r}: name the folder of the course's notebooks with --notebooks")
@@ -49,10 +51,32 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     return written
 
 
+def installed_notebooks() -> Path:
+    """Return the folder of the notebooks that came with the library: beside its source, or where its wheel put them.
+
+    Raises:
+        UserError: neither is there.
+    """
+    beside = Path(__file__).parents[2] / "notebooks"
+    if (beside / FIRST).is_file():
+        return beside
+    try:
+        files = importlib.metadata.files("byol-tutorial") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == FIRST and (place := Path(str(file.locate()))).is_file():
+            return place.parent
+    raise UserError(
+        "this installation has no notebooks: install byol-tutorial again, or name their folder with --notebooks"
+    )
+
+
 def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dict:
     """Return a notebook, as JSON, in this edition, without outputs.
 
     An edition has no .md texts, so a link to the text of one of `notebooks` (names) becomes a link to the notebook itself.
+    It has nothing beside its folder either, so of a link out of the folder the words stay.
     """
     cells = []
     for cell in notebook["cells"]:
@@ -64,7 +88,8 @@ def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dic
             cell |= {"outputs": [], "execution_count": None}
         else:
             to_notebook = lambda m: m[0] if m[1] not in notebooks else f"]({m[1]}.ipynb"  # noqa: E731
-            cell["source"] = re.sub(r"\]\((\w+)\.md", to_notebook, "".join(cell["source"])).splitlines(True)
+            text = re.sub(r"\]\((\w+)\.md", to_notebook, "".join(cell["source"]))
+            cell["source"] = re.sub(r"\[([^][]+)\]\(\.\./[^)]*\)", r"\1", text).splitlines(True)
         if "solution" in tags:
             cell["metadata"]["tags"] = [tag for tag in tags if tag != "hide-cell"]
             cell["metadata"].pop("jupyter", None)

@@ -12,6 +12,13 @@ Every function returns a widget that also works without a front end. The panels 
 `pip install 'byol-tutorial[notebooks]'`.
 """
 
+try:
+    import anywidget  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"the panels need {error.name}, which is not installed: pip install 'byol-tutorial[notebooks]'", name=error.name
+    ) from error
+
 from .board import Board, board
 from .cockpit import Cockpit, cockpit
 from .explorer import Explorer, explorer

@@ -110,5 +110,5 @@ def test_nothing_is_overwritten_and_errors_say_what_to_do(tmp_path, capsys):
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
     with pytest.raises(UserError, match="no notebooks in"):
         write_edition("student", tmp_path / "new", notebooks=tmp_path)
-    with pytest.raises(UserError, match="choose one of student, teacher"):
+    with pytest.raises(UserError, match="choose one of lessons, student, teacher"):
         write_edition("pupil", tmp_path / "new")

@@ -2,10 +2,12 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -35,6 +37,51 @@ def test_environment_yml_names_the_packages_and_ranges_of_pyproject():
     assert listed == wanted
 
 
+def test_binder_gets_the_library_and_the_notebooks_without_cuda_by_a_python_of_two_numbers():
+    """repo2docker reads binder/ first, and takes Python 3.10 for a range such as `python>=3.11`."""
+    listed = dict(
+        requirement(line)
+        for line in re.findall(r"^ +- ([a-z].*)$", (ROOT / "binder/environment.yml").read_text(), re.M)
+    )
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    wanted = dict(map(requirement, PYPROJECT["project"]["dependencies"] + extras["notebooks"]))
+    wanted["pytorch-cpu"] = wanted.pop("torch")
+    python = listed.pop("python")
+    assert re.fullmatch(r"=3\.\d+", python)
+    assert float(python[3:]) >= 11
+    assert listed == wanted | {"pip": "", "conda-forge": ""}
+    install = ROOT / "binder/postBuild"
+    assert os.access(install, os.X_OK)
+    assert "pip install --no-deps --editable ." in install.read_text()
+
+
+def test_the_container_of_vs_code_is_set_up_by_the_makefile():
+    text = (ROOT / ".devcontainer/devcontainer.json").read_text()
+    settings = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M))
+    make, target, variable = settings["postCreateCommand"].split()
+    makefile = (ROOT / "Makefile").read_text()
+    assert (make, variable) == ("make", "TORCH=cpu")
+    assert re.search(rf"^{re.escape(target)}:", makefile, re.M)
+    base = (ROOT / ".devcontainer" / settings["build"]["dockerfile"]).read_text()
+    assert re.fullmatch(r"FROM python:3\.1[1-9]\n", base)
+
+
+def test_python_has_one_lower_bound():
+    bound = PYPROJECT["project"]["requires-python"].removeprefix(">=")
+    assert f"You need Python {bound} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"You need Python {bound} or newer" in (ROOT / "book/index.md").read_text(encoding="utf-8")
+    assert f"v < ({bound.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
+
+
+def test_without_the_notebooks_extra_panels_name_it():
+    code = "import sys; sys.modules['anywidget'] = None\nimport byol_tutorial as bt\nbt.widgets"
+    end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = end.stderr.strip().splitlines()[-1]
+    assert last == (
+        "ModuleNotFoundError: the panels need anywidget, which is not installed: pip install 'byol-tutorial[notebooks]'"
+    )
+
+
 def test_constraints_are_plain_pins_of_every_direct_requirement():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.lower().split("==") for line in lines)
@@ -45,15 +92,61 @@ def test_constraints_are_plain_pins_of_every_direct_requirement():
             assert name in pins
 
 
-def test_the_wheel_holds_every_file_of_the_package(tmp_path):
-    """It also holds `py.typed`, which tells type checkers that the library's annotations count."""
-    apart = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "byol_tutorial", tmp_path / "byol_tutorial", ignore=apart)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy of the source, as `pip install` builds it."""
+    source = tmp_path_factory.mktemp("source")
+    for folder in ("byol_tutorial", "notebooks"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", "."]
-    subprocess.run(build, cwd=tmp_path, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run(build, cwd=source, check=True)
+    (made,) = source.glob("*.whl")
+    return made
+
+
+def test_an_installed_wheel_writes_the_lessons_and_their_editions(wheel, tmp_path):
+    """In an environment and a folder of their own, where nothing of the source can be found."""
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet", wheel]
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run(install, check=True, env=clean)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(
+        sysconfig.get_path("purelib")
+    )  # after the wheel; what it links to is not read
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def run(*arguments):
+        end = subprocess.run(
+            [environment / "bin" / "byol-tutorial", *arguments], cwd=empty, env=clean, capture_output=True, text=True
+        )
+        assert end.returncode == 0, end.stderr
+        return end.stdout
+
+    count = len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert run("lessons", "mine") == f"{count} notebooks in mine\n"
+    first = empty / "mine" / "00_start_here.ipynb"
+    text = first.read_text(encoding="utf-8")
+    assert "](02_augmentations.ipynb)" in text
+    assert "solution" in (empty / "mine" / "02_augmentations.ipynb").read_text(encoding="utf-8")
+    first.write_text(text.replace("Start here", "My notes"), encoding="utf-8")
+    assert "stay as they are" in run("lessons", "mine")
+    assert "My notes" in first.read_text(encoding="utf-8")
+    assert run("course", "student", "pupils") == f"{count} notebooks in pupils\n"
+    for notebook in (empty / "mine").glob("*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        prose = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        for name in re.findall(r"\]\(([\w./-]+\.(?:md|ipynb))", prose):
+            assert (empty / "mine" / name).is_file(), f"{notebook.name}: {name}"
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    """It also holds `py.typed`, which tells type checkers that the library's annotations count."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("byol_tutorial/")}
     files = (p for p in (ROOT / "byol_tutorial").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     assert held == {p.relative_to(ROOT).as_posix() for p in files}
