@@ -37,7 +37,7 @@ NAMES = (
     "constructor",
 )
 ALL = " ".join(NAMES)
-TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 1, "warmup_epochs": 0.5}
+TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 99, "warmup_epochs": 0.5}
 
 
 def shown_as_html() -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
@@ -82,6 +83,8 @@ def _number(f: dataclasses.Field[Any], value: object) -> int | float:
     allowed = f"give {expected} {' and '.join(bounds)}".rstrip()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"{f.name}={value!r}: {allowed}")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ConfigError(f"{f.name}: a whole number of more than 308 digits; {allowed}")
     out_of_range = (
         not math.isfinite(value)
         or (whole and value % 1)

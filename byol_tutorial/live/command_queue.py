@@ -4,7 +4,6 @@ Session, Laboratory and the explorer are steered through it from any thread. Wha
 lock, and no command interrupts a piece of work.
 """
 
-import math
 import queue
 import threading
 import time
@@ -98,7 +97,7 @@ class CommandQueue:
         while True:
             left = due - time.monotonic()
             try:
-                future, action = self._commands.get(left > 0, None if left == math.inf else left)
+                future, action = self._commands.get(left > 0, None if left > threading.TIMEOUT_MAX else left)
             except queue.Empty:
                 wait = self.work()
                 if wait is None:

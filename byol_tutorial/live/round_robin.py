@@ -19,6 +19,7 @@ It sends these reports of a run:
 
 import contextlib
 import queue
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,7 @@ class RoundRobin:
     def take_commands(self, until: float | None = 0.0) -> None:
         """Carry out the waiting commands. Then wait for more: until this time, or, with None, for at least one."""
         while not self.quitting:
-            left = None if until is None else until - time.perf_counter()
+            left = None if until is None else min(until - time.perf_counter(), threading.TIMEOUT_MAX)
             try:
                 command = self.commands.get(left is None or left > 0, left)
             except queue.Empty:

@@ -191,7 +191,7 @@ class LaboratoryPanel(Panel):
 
     def do_speed(self, rate: float | None = None) -> None:
         """Limit the steps a second of each run; None removes the limit."""
-        self._show_error_of(self.lab.limit(None if rate is None else float(rate)))
+        self._show_error_of(self.lab.limit(rate))
 
     def do_choose(self, tables: list[str]) -> None:
         """Let only the runs of these tables take part."""
@@ -209,7 +209,7 @@ class LaboratoryPanel(Panel):
         def done(command: Future) -> None:
             error = command.exception()
             if error is not None:
-                self.show(problem=f"{error}" or type(error).__name__)
+                self.refuse(error)
 
         command.add_done_callback(done)
 

@@ -1,8 +1,8 @@
 """Panel: the base class of all live panels. Each panel is one anywidget that receives commands and sends pictures.
 
-From the browser to Python: custom messages {"do": NAME, ...}, carried out by the method do_NAME. Traits are not used
-in this direction, because JupyterLab delivers messages on a separate thread, and two threads that set traits of one
-widget disturb each other.
+From the browser to Python: custom messages {"do": NAME, ...}, carried out by the method do_NAME, whose annotations say
+what the arguments may be; everything else is refused (messages.py). Traits are not used in this direction, because
+JupyterLab delivers messages on a separate thread, and two threads that set traits of one widget disturb each other.
 From Python to the browser: traits, set only by `show`, which has a lock.
 
 A panel's code in the browser is common.js followed by the panel's file: one ES module with a `render` function. Pages
@@ -17,7 +17,9 @@ from typing import Any
 import anywidget
 import traitlets
 
+from ..config.errors import UserError
 from . import lifecycle
+from .messages import command_of, shown_problem
 from .static import as_page, bundle
 
 AWAY = 180.0  # seconds without a "ping" after which no page shows the panel; hidden tabs send one a minute
@@ -43,7 +45,6 @@ class Panel(anywidget.AnyWidget):
         # thread sends from the main shell, where messages would wait until a running cell ends. So the page chooses.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda _data, asked: asked
-        self.on_msg(lambda _widget, content, _buffers: self.command(content))
         lifecycle.register(self)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -56,25 +57,39 @@ class Panel(anywidget.AnyWidget):
             for name, value in traits.items():
                 setattr(self, name, value)
 
-    def command(self, content: dict) -> None:
+    def _handle_msg(self, msg: dict) -> None:
+        """Take what a page sends: commands, and the request for the traits. A page does not set traits.
+
+        It takes the place of the method of ipywidgets, which prints a traceback into the notebook for anything else.
+        """
+        data = msg["content"].get("data")
+        match data:
+            case {"method": "custom", "content": content}:
+                self.command(content)
+            case {"method": "request_state"}:
+                self.send_state()
+            case _:
+                self.refuse(UserError("a page sent something that is not a command; load the page again"))
+
+    def command(self, content: object) -> None:
         """Carry out a message from the browser. An error is shown in the panel and not raised."""
-        arguments = dict(content)
-        name = arguments.pop("do", None)
-        if name == "ping":  # the page asks whether the kernel answers
+        if content == {"do": "ping"}:  # the page asks whether the kernel answers
             self._away_at = time.monotonic() + AWAY
             self.send({"pong": True})
             return
-        if name == "left":
+        if content == {"do": "left"}:
             self._away_at = time.monotonic() + LEFT
             return
-        method = getattr(self, f"do_{name}", None)
         try:
-            if method is None:
-                raise ValueError(f"{name!r} is not a command of this panel")
+            carry_out, arguments = command_of(self, content)
             self.show(problem="")
-            method(**arguments)
+            carry_out(**arguments)
         except Exception as error:
-            self.show(problem=f"{error}" or type(error).__name__)
+            self.refuse(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """Show in the panel why a command was not carried out."""
+        self.show(problem=shown_problem(error))
 
     @property
     def abandoned(self) -> bool:

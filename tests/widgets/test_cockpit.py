@@ -116,7 +116,10 @@ def test_the_crop_slider_moves_the_smallest_area_alone(panel):
     ("message", "words"),
     [
         ({"do": "change", "name": "tau_base", "value": 3}, "tau_base=3: give a number at least 0 and at most 1"),
-        ({"do": "change", "name": "batch_size", "value": 999}, "the set has 44 images"),
+        ({"do": "change", "name": "batch_size", "value": 128}, "the set has 44 images"),
+        ({"do": "change", "name": "width", "value": 1024}, "choose one of 4, 8, 16"),
+        ({"do": "change", "name": "lr", "value": 11}, "lr=11: the slider goes from 0.001 to 10"),
+        ({"do": "change", "name": "method", "value": "dino"}, "'method' has no control here"),
         ({"do": "change", "name": "no_such", "value": 1}, "not a field of Config"),
         ({"do": "fly"}, "'fly' is not a command"),
         ({"do": "preset", "name": "fastest"}, "choose one of healthy"),

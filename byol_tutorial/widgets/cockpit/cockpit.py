@@ -10,14 +10,15 @@ happens on the session's thread and drawing in the browser. Python only sends th
 """
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 import torch
 import traitlets
 
 from ...config.config import Config
+from ...config.errors import UserError
 from ...config.presets import preset
 from ...data.fingerprint import fingerprint
 from ...data.image_set import ImageSet
@@ -103,7 +104,7 @@ class Cockpit(Panel):
 
     def do_step(self, n: int = 1) -> None:
         """Make n steps, then pause."""
-        self._show_error_of(self.session.step(int(n)))
+        self._show_error_of(self.session.step(n))
 
     def do_reset(self) -> None:
         """Begin anew at step 0."""
@@ -116,33 +117,45 @@ class Cockpit(Panel):
 
     def do_speed(self, value: float | None) -> None:
         """Limit the steps a second; None removes the limit."""
-        self.session.speed = None if value is None else float(value)
+        self.session.speed = value
 
-    def do_change(self, name: str, value: Any) -> None:
+    def do_change(self, name: str, value: float | bool | str) -> None:
         """Change the field whose control was moved. A structural field begins a new run; see Session.change."""
-        value = changed_value(self.session.config, name, value)
-        if self.name in self.presets and name != "seed":
-            self.name = f"{self.name}, changed"
-        self._show_error_of(self.session.change(**{name: value}))
+        changed = changed_value(self.controls, self.session.config, name, value)
 
-    def do_preset(self, name: str, prediction: dict | None = None) -> None:
+        def rename() -> None:
+            if self.name in self.presets and name != "seed":
+                self.name = f"{self.name}, changed"
+                self._show_frame(self.session.snapshot())
+
+        self._show_error_of(self.session.change(**{name: changed}), rename)
+
+    def do_preset(self, name: str, prediction: dict[str, str] | None = None) -> None:
         """Begin a new run with the first config, changed as the preset says, and play it."""
         if name not in self.presets:
-            raise ValueError(f"preset {name!r}: choose one of {', '.join(self.presets)}")
+            raise UserError(f"preset {name!r}: choose one of {', '.join(self.presets)}")
+        guesses = {key: guess for key, guess in (prediction or {}).items() if key in self.questions and guess}
+        for key, guess in guesses.items():
+            if guess not in self.questions[key][1]:
+                raise UserError(f"{key}={guess!r}: choose one of {', '.join(self.questions[key][1])}")
         changes = self.presets[name] | {"seed": self.session.config.seed}
-        begun = self.session.reset(self.start, **changes)
-        begun.add_done_callback(lambda _: setattr(self, "name", name))
-        self._show_error_of(begun)
-        self.prediction = {k: v for k, v in (prediction or {}).items() if k in self.questions and v} or None
-        self._show_error_of(self.session.start())
 
-    def _show_error_of(self, command: Future) -> None:
-        """Show the command's error in the panel when it is done, or clear the last error if it has none."""
+        def play() -> None:
+            self.name, self.prediction = name, guesses or None
+            self._show_error_of(self.session.start())
+
+        self._show_error_of(self.session.reset(self.start, **changes), play)
+
+    def _show_error_of(self, command: Future, then: Callable[[], None] = lambda: None) -> None:
+        """Show the command's error in the panel when it is done. If it has none, clear the last error and call `then`."""
 
         def done(command: Future) -> None:
             error = command.exception()
-            self.show(problem="" if error is None else f"{error}" or type(error).__name__)
-            if error is not None:
+            if error is None:
+                self.show(problem="")
+                then()
+            else:
+                self.refuse(error)
                 self._show_frame(self.session.snapshot())  # sets the control back to the value of the config
 
         command.add_done_callback(done)

@@ -3,8 +3,9 @@
 Bounds, choices and help are those of the fields, unless CONTROLS gives others.
 """
 
-from ...config.config import FIELDS, LIVE, Config
-from ...config.fields import Pair
+from ...config.config import FIELDS, LIVE, Config, refuse_unknown
+from ...config.errors import ConfigError
+from ...config.fields import Pair, checked
 from ...config.paper_tables import NO_SHARPENING
 
 # group, field, label, and what differs from the field: the slider's ends and scale, or the options of a choice
@@ -93,10 +94,23 @@ def shown_value(config: Config, name: str) -> object:
     return value[0] if FIELDS[name].type is Pair else value
 
 
-def changed_value(config: Config, name: str, value: float | int | bool | str) -> object:
-    """Return the value of the field for a control's value. Unknown names and wrong values are returned unchanged."""
-    if name in FIELDS and isinstance(getattr(config, name), int) and not isinstance(value, bool):
-        value = int(value) if isinstance(value, str) or float(value).is_integer() else value
+def changed_value(controls: list[dict], config: Config, name: str, value: float | bool | str) -> object:
+    """Return the value of the field for the value of its control, or of the number field of the seed.
+
+    Raises:
+        ConfigError: there is no such field or no control for it, or its control cannot have this value.
+    """
+    refuse_unknown([name])
+    control = next((c for c in controls if c["name"] == name), None)
+    if control is None and name != "seed":
+        raise ConfigError(f"{name!r} has no control here: change it with session.change({name}=...)")
+    checked(FIELDS[name], value)
+    if control is not None and control["kind"] == "choice" and value not in control["options"]:
+        raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(str, control['options']))}")
+    if control is not None and control["kind"] == "slider":
+        low, high = 0 if control["zero"] else control["low"], control["high"]
+        if isinstance(value, bool | str) or not low <= value <= high:
+            raise ConfigError(f"{name}={value:g}: the slider goes from {low:g} to {high:g}")
     if name in LOWER_ONLY:
         return (value, max(value, getattr(config, name)[1]))
     return value

@@ -23,7 +23,7 @@ from ...live.command_queue import CommandQueue
 from ..assets import source
 from ..panel import Panel
 from .scene import SMALLEST, THUMBS, Scene, fitting
-from .view_settings import PAIRED, SETTINGS, controls, equal, recipes
+from .view_settings import PAIRED, SETTINGS, controls, equal, recipes, refuse_impossible
 
 
 def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "Explorer":
@@ -158,7 +158,7 @@ class Explorer(Panel):
 
     # --- from the browser: the same commands, which do not wait for the pictures -----------------
 
-    def command(self, content: dict) -> None:
+    def command(self, content: object) -> None:
         """Carry out a message from the browser; see Panel.command."""
         super().command(content)
         if self._refused and not self.problem:  # the controls still have values that Config does not accept
@@ -166,6 +166,7 @@ class Explorer(Panel):
 
     def do_set(self, stamp: str | None = None, **settings: object) -> None:
         """Change settings. `stamp` is sent back with them, so that the browser recognises the answer."""
+        refuse_impossible(settings)
         with self._lock:
             self._stamp = stamp
             settings = self._refused | settings
@@ -177,9 +178,11 @@ class Explorer(Panel):
                 raise
         self._draw_soon()
 
-    def do_go(self, **where: Any) -> None:
+    def do_go(
+        self, index: int | None = None, seed: int | None = None, pair: int | None = None, many: bool | None = None
+    ) -> None:
         """Show another image, draw or pair; see Scene.turned."""
-        self._turn(**where)
+        self._turn(index=index, seed=seed, pair=pair, many=many)
         self._draw_soon()
 
     def do_another(self) -> None:
@@ -273,7 +276,7 @@ class Explorer(Panel):
                 if self._show_if_newest(scene, pictures=pictures, chain=words):
                     self._show_if_newest(scene, bars=self._bars(scene.config))
             except Exception as error:
-                self.show(problem=f"{error}" or type(error).__name__)
+                self.refuse(error)
             self._drawn = scene
 
     def end(self) -> None:

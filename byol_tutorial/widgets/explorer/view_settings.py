@@ -1,6 +1,10 @@
 """The fields of Config that decide T and T′, their groups, and recipes for them. Config gives their bounds and help."""
 
+import reprlib
+
 from ...config.config import FIELDS, RANGES, Config
+from ...config.errors import ConfigError
+from ...config.fields import checked
 from ...config.presets import PAPER_VIEWS, preset
 
 GROUPS = {
@@ -36,6 +40,22 @@ def controls(names: dict) -> dict:
     """Return what the browser needs to build the controls, and a button for each of these recipes."""
     groups = [{"title": title, "fields": [_field(name) for name in fields]} for title, fields in GROUPS.items()]
     return {"groups": groups, "recipes": list(names), "views": ["v", "v′"]}
+
+
+def refuse_impossible(settings: dict[str, object]) -> None:
+    """Refuse names that have no control, and values that their control cannot have.
+
+    A control sends a choice, or two numbers within the bounds of its field.
+
+    Raises:
+        ConfigError: the first such name or value.
+    """
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            raise ConfigError(f"{reprlib.repr(name)} has no control here: choose one of {', '.join(SETTINGS)}")
+        if not FIELDS[name].metadata["choices"] and not isinstance(value, list | tuple):
+            raise ConfigError(f"{name}={reprlib.repr(value)}: give two numbers")
+        checked(FIELDS[name], value)
 
 
 def _field(name: str) -> dict:
