@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 ARGS ?=
+UV := uv==0.13.9
 
 # Python keeps the byte code that it compiles. Otherwise each of the many processes that tests, notebooks and the book
 # start would compile the sources of torch again, which takes 6 s of the 10 s until the first step of a run.
@@ -14,7 +15,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 .PHONY: lab lint check test test-book test-others verify book slides serve-book notebooks student teacher constraints bench bench-peers clean
 
 lab: .venv/installed
-	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --config=byol_tutorial/course/lab/jupyter_lab_config.py $(ARGS) notebooks/00_start_here.ipynb
 
 # Checks what can be seen without running the code.
 lint: .venv/installed
@@ -34,9 +35,15 @@ test: lint
 	$(PYTEST) --nbmake notebooks
 	$(MAKE) -j 2 test-book test-others
 
-# Builds the book strictly and from an empty folder, then tests it.
+# Builds the book strictly and from an empty folder, then tests it. The user, the home and the temporary folder have a
+# name that no page may contain, because a page must not tell who built it. The runs that notebooks keep stay where they
+# are.
+CANARY = zz-canary
 test-book: .venv/installed
-	rm -rf build/test && OMP_NUM_THREADS=1 $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
+	rm -rf build/test && mkdir -p build/test/$(CANARY)/home build/test/$(CANARY)/tmp
+	BYOL_CACHE=$${BYOL_CACHE:-$$HOME/.cache/byol_tutorial/runs} HOME=$(CURDIR)/build/test/$(CANARY)/home \
+	    TMPDIR=$(CURDIR)/build/test/$(CANARY)/tmp USER=$(CANARY) LOGNAME=$(CANARY) OMP_NUM_THREADS=1 \
+	    $(MAKE) book BYOL_SCALE=smoke WORK=build/test/work SITE=build/test/html
 	BYOL_BOOK=build/test/html $(PYTEST) tests/browser/test_book.py
 
 test-others: .venv/installed
@@ -92,13 +99,13 @@ bench-peers: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11, 5) and f"Python 3.11.5 or newer is needed; {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --quiet --python .venv $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
 
 # Writes constraints.txt again from the installed packages, after an upgrade.
 constraints:
-	$(BIN)/uv pip freeze --exclude-editable | grep -v '^uv==' > constraints.txt
+	$(BIN)/uv pip freeze --exclude-editable | grep -vE '^(pip|uv)==' > constraints.txt
 
 clean:
 	rm -rf .venv build

@@ -8,6 +8,8 @@ import rich_click as click
 
 from ..config.errors import UserError
 
+LAB = Path(__file__).parents[1] / "course" / "lab" / "jupyter_lab_config.py"  # how JupyterLab is started
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -29,7 +31,7 @@ def lessons(folder: Path, show: bool) -> None:
 
 
 def open_lab(notebook: Path) -> None:
-    """Open JupyterLab on a notebook, until it is stopped.
+    """Open JupyterLab on a notebook, until it is stopped. It asks no other host for anything; see course/lab.
 
     Raises:
         UserError: JupyterLab is not installed.
@@ -40,7 +42,7 @@ def open_lab(notebook: Path) -> None:
         raise UserError(
             "JupyterLab is not installed: pip install 'byol-tutorial[notebooks]', or open the notebooks elsewhere"
         )
-    subprocess.run([sys.executable, "-m", "jupyterlab", str(notebook)], check=False)
+    subprocess.run([sys.executable, "-m", "jupyterlab", f"--config={LAB}", str(notebook)], check=False)
 
 
 @click.command()

@@ -19,6 +19,7 @@ from ..data.embedded import EMBEDDED
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.loading import load
+from ..data.names import short_name
 from ..data.streaming import StreamedSet
 from .session import Session
 from .snapshot import Snapshot
@@ -30,7 +31,7 @@ FORMAT = 1
 class Experiment:
     """A record of everything that is needed to make a run again.
 
-    data      fingerprint of the training images: name, number, pixels, checksum of some
+    data      fingerprint of the training images: name, number, pixels, checksum of some; the text has a short name
     config    the run's config at step 0
     changes   ((step, {field: value}), ...), the live changes in order
     steps     number of steps made
@@ -52,7 +53,7 @@ class Experiment:
     def __str__(self) -> str:
         defaults = Config()
         config = {name: v for name, v in self.config.to_dict().items() if v != getattr(defaults, name)}
-        parts = {"byol": FORMAT, "version": self.version, "data": self.data, "config": config,
+        parts = {"byol": FORMAT, "version": self.version, "data": _without_place(self.data), "config": config,
                  "changes": self.changes, "steps": self.steps}  # fmt: skip
         return json.dumps(parts, ensure_ascii=False)
 
@@ -119,6 +120,13 @@ def rebuild(
     return session
 
 
+def _without_place(data: dict) -> dict:
+    """Return the fingerprint with the short name of its set: the text is made to be sent, and a folder may move."""
+    return {
+        key: short_name(value) if key == "name" and isinstance(value, str) else value for key, value in data.items()
+    }
+
+
 def _embedded_images(experiment: Experiment) -> ImageSet | StreamedSet:
     """Return the embedded training images of the experiment's name, as many as it was made with."""
     name, count = experiment.data.get("name"), experiment.data.get("images")
@@ -129,7 +137,7 @@ def _embedded_images(experiment: Experiment) -> ImageSet | StreamedSet:
 
 
 def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) -> None:
-    here, there = fingerprint(train), experiment.data
+    here, there = _without_place(fingerprint(train)), _without_place(experiment.data)
     if here != there:
         wrong = ", ".join(f"{k} {there.get(k)!r} (here {here[k]!r})" for k in here if here[k] != there.get(k))
         raise DataError(f"the experiment was made with other images: {wrong}; give the same ones as train=")

@@ -22,6 +22,7 @@ from ..config.errors import LaboratoryError
 from ..config.paper_tables import Row
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
+from ..data.names import short_name
 from ..runtime.device import cores
 from ..runtime.progress import hidden
 from ..runtime.seeding import random_states
@@ -197,7 +198,7 @@ class Laboratory:
         for name in self.chosen:
             cell = self.cells[name]
             found[name] = cell.finding or Finding(cell.row, cell.snapshot.verdict, steps=cell.snapshot.step)
-        images, c = f"{len(self.train):,} images of {self.train.name!r}", self.base
+        images, c = f"{len(self.train):,} images of {short_name(self.train.name)!r}", self.base
         found.caption = (
             "Linear probe here, linear evaluation on ImageNet in the paper; "
             f"{images}, {c.epochs} epochs, seed {c.seed}"

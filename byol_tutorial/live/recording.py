@@ -15,6 +15,7 @@ from torch import Tensor
 from ..augment.views import Views
 from ..config.errors import CheckpointError, DivergedError, EmbedError
 from ..data.image_set import ImageSet
+from ..data.names import short_name
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import spread
 from ..evaluate.directions import directions
@@ -178,7 +179,7 @@ def record(
     factors = {} if images.factors is None else {n: v for n, v in vars(images.factors).items() if n != "shape"}
     thumbnails, views = _thumbnails(trainer, images.images, seed)
     return Recording(
-        name=f"{images.name}, {images.split}",
+        name=f"{short_name(images.name)}, {images.split}",
         kind=kind,
         space=space,
         note=note,

@@ -24,6 +24,7 @@ from ..config.presets import preset
 from ..course.scale import pick
 from ..data.image_set import ImageSet
 from ..data.loading import load
+from ..data.names import short_name
 from ..evaluate.diagnose import THRESHOLDS
 from ..live.curves import shortened
 from ..live.findings import Findings, remark
@@ -225,7 +226,7 @@ class LaboratoryPanel(Panel):
     def _setup(self) -> dict:
         lab = self.lab
         first = next(iter(lab.cells.values())).snapshot
-        data = f"{len(lab.train):,} images of {lab.train.name!r}"
+        data = f"{len(lab.train):,} images of {short_name(lab.train.name)!r}"
         classes = "" if not lab.train.classes else f", {len(lab.train.classes)} classes"
         in_tables = [table for table in TABLES if any(row.table == table for row in lab.rows.values())]
         same, other = differences(lab.base, data + classes, first.total_steps, in_tables[0] if in_tables else "")

@@ -54,7 +54,8 @@ def page(page):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """Return a JupyterLab server, one for all tests of a process."""
+    """Return a JupyterLab server, one for all tests of a process. It fails if it ever called another host."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.close()
+    assert lab.calls() == []

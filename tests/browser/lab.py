@@ -12,10 +12,11 @@ from pathlib import Path
 
 import nbformat
 
-SETTINGS = {  # start the kernel without a question, and fetch no news
-    "notebook-extension/tracker": {"autoStartDefaultKernel": True},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-}
+SETTINGS = {"notebook-extension/tracker": {"autoStartDefaultKernel": True}}  # start the kernel without a question
+CONFIG = (
+    Path(__file__).parents[2] / "byol_tutorial" / "course" / "lab" / "jupyter_lab_config.py"
+)  # as `make lab` starts it
+OFFLINE = Path(__file__).parent / "offline"
 KERNEL_IS_READY = """() => {
   const session = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
   return session?.isReady && session.session?.kernel?.status === "idle";
@@ -30,9 +31,12 @@ def free_port() -> int:
 
 
 class Lab:
-    """A JupyterLab server in its own folder, which neither reads nor writes settings of the user."""
+    """A JupyterLab server in its own folder, which neither reads nor writes settings of the user.
 
-    def __init__(self, folder: Path, scale: str = "smoke", threads: int | None = 1):
+    The server and its kernels cannot connect to other hosts; `calls` returns what they tried.
+    """
+
+    def __init__(self, folder: Path, scale: str = "smoke", threads: int | None = 1, config: Path | None = CONFIG):
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         home = folder / ".home"
@@ -43,6 +47,8 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
             "IPYTHONDIR": str(home / "ipython"),
             "BYOL_SCALE": scale,
+            "BYOL_CALLS": str(folder / "calls.txt"),
+            "PYTHONPATH": os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         environment.pop("OMP_NUM_THREADS", None)
         if threads is not None:
@@ -56,7 +62,8 @@ class Lab:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}",
              "--ServerApp.port_retries=0", "--ServerApp.disable_check_xsrf=True", "--IdentityProvider.token=", "--ServerApp.password=",
-             "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder / 'work'}"],
+             "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder / 'work'}",
+             *([] if config is None else [f"--config={config}"])],
             env=environment, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
         end = time.monotonic() + START
@@ -85,6 +92,16 @@ class Lab:
         page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
         command(page, "application:toggle-left-area")
         page.wait_for_function(KERNEL_IS_READY, timeout=120_000)
+
+    def calls(self) -> list[str]:
+        """Return the connections to other hosts that the server and its kernels tried to make."""
+        file = self.folder / "calls.txt"
+        return file.read_text("utf-8").splitlines() if file.exists() else []
+
+    def ask(self, path: str) -> object:
+        """Return what the server answers to a request, as JSON."""
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=60) as answer:
+            return json.load(answer)
 
     def kernels(self) -> list[dict]:
         with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=10) as answer:

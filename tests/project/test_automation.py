@@ -4,10 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from byol_tutorial.cli.course import LAB, open_lab
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -37,10 +42,58 @@ def test_workflows_call_targets_that_the_makefile_has():
     assert {"check", "test"} <= set(called) <= TARGETS
 
 
-def test_actions_are_pinned_by_their_major_version():
-    actions = [step["uses"] for step in steps() if "uses" in step]
-    assert actions
-    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in actions)
+def test_actions_are_pinned_by_commit_and_say_which_version_that_is():
+    """A tag can be moved to other code; a commit cannot. The same action has the same commit everywhere."""
+    lines = [line for path in WORKFLOWS for line in path.read_text("utf-8").splitlines() if "uses:" in line]
+    assert len(lines) == sum("uses" in step for step in steps()) > 3
+    pins = {
+        re.fullmatch(r"\s*- uses: (actions/[a-z-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line).groups() for line in lines
+    }
+    assert len(pins) == len({action for action, _, _ in pins})
+
+
+def test_workflows_may_only_read():
+    for path in WORKFLOWS:
+        assert read(path)["permissions"] == {"contents": "read"}
+        assert all("permissions" not in job for job in read(path)["jobs"].values())
+
+
+def test_advisories_are_looked_up_every_week_for_the_newest_and_the_oldest_versions():
+    path = ROOT / ".github/workflows/audit.yml"
+    assert [len(when["cron"].split()) for when in read(path)[True]["schedule"]] == [5]  # YAML reads "on" as true
+    commands = "\n".join(step.get("run", "") for step in read(path)["jobs"]["audit"]["steps"])
+    assert "pip-audit --requirement constraints.txt" in commands
+    assert "--resolution lowest-direct" in commands
+    assert "pip-audit --requirement oldest.txt" in commands
+
+
+def test_tools_that_are_installed_by_name_have_a_version():
+    """uv is the same everywhere: in the Makefile and in the workflows."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    installs = re.findall(r"pip install (?:--quiet )?(.*)", makefile + "\n".join(s.get("run", "") for s in steps()))
+    named = [word for line in installs for word in line.split() if re.match(r"[a-z$]", word) and word != "--python"]
+    versions = {re.search(r"uv==([\d.]+)", makefile)[1], *re.findall(r"uv==([\d.]+)", "\n".join(map(str, steps())))}
+    assert len(versions) == 1
+    assert "$(UV)" in named
+    assert all("==" in word for word in named if not word.startswith(("$", ".venv", "constraints", "peers")))
+
+
+ADVISORIES = {  # package: the oldest version without a known advisory that concerns it
+    "pillow": "12.3", "jupyterlab": "4.6.2", "tqdm": "4.66.3", "scikit-learn": "1.5", "fonttools": "4.60.2",
+    "pytest": "9.0.3", "onnx": "1.21", "setuptools": "78.1.1",
+}  # fmt: skip
+
+
+def test_lower_bounds_are_above_known_advisories():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    lines = [*project["project"]["dependencies"], *project["build-system"]["requires"], *(r for e in extras for r in e)]
+    bounds = {}
+    for requirement in map(Requirement, lines):
+        bounds[requirement.name] = [Version(s.version) for s in requirement.specifier if s.operator == ">="]
+    for name, least in ADVISORIES.items():
+        assert bounds[name], name
+        assert min(bounds[name]) >= Version(least), name
 
 
 def test_the_quick_check_runs_on_three_systems_and_every_python():
@@ -89,3 +142,23 @@ def test_every_issue_form_asks_something():
         assert len(set(asked)) == len(asked)
         assert all(part["attributes"]["label"] for part in form["body"])
         assert any(part.get("validations", {}).get("required") for part in form["body"])
+
+
+def test_jupyterlab_is_started_with_the_configuration_that_calls_no_other_host():
+    """browser/test_quiet_lab.py starts a server with the same file, and watches it."""
+    command = ["make", "--dry-run", "--assume-old=.venv/installed", "lab", "ARGS=--no-browser"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    option = "--config=byol_tutorial/course/lab/jupyter_lab_config.py"
+    assert f"jupyter lab {option} --no-browser" in said
+    starts = re.findall(r"^jupyter lab .*$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert starts
+    assert all(option in start for start in starts)
+
+
+def test_the_command_that_opens_the_lessons_uses_the_same_configuration(monkeypatch):
+    started = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: started.append(command))
+    open_lab(Path("lesson.ipynb"))
+    assert started == [[sys.executable, "-m", "jupyterlab", f"--config={LAB}", "lesson.ipynb"]]
+    assert LAB == ROOT / "byol_tutorial/course/lab/jupyter_lab_config.py"
+    assert LAB.is_file()

@@ -23,6 +23,7 @@ from ...config.presets import preset
 from ...data.fingerprint import fingerprint
 from ...data.image_set import ImageSet
 from ...data.loading import load
+from ...data.names import described
 from ...data.streaming import StreamedSet
 from ...live.curves import shortened
 from ...live.experiment import Experiment
@@ -206,7 +207,7 @@ class Cockpit(Panel):
             "labels": labels.tobytes(),
             "factors": factors,
             "circle": hue_circle(HUES),
-            "data": f"{self.session.train!r}",
+            "data": described(self.session.train),
         }
 
     def _frame(self, s: Snapshot) -> dict:
