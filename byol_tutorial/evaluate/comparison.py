@@ -10,12 +10,10 @@ from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..runtime.markup import html_table
-from .balance import accuracy, balanced_accuracy, largest_share
+from .balance import UNEVEN, accuracy, balanced_accuracy, largest_share
 from .features import features, small_pixels
 from .knn import knn_predictions
 from .linear import ProbeResult, linear_probe
-
-UNEVEN = 1.5  # times the share of equal classes from which the largest one makes accuracies hard to read
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..config.errors import UserError
 from ..data.shapes import tint
+from ..evaluate.balance import floor_if_uneven
 from ..live.recording import Recording
 from .assets import script, source
 from .panel import Panel
@@ -71,7 +72,7 @@ class Film(Panel):
         about = {
             "name": r.name, "kind": {"pca": "PCA", "umap": "UMAP"}[r.kind], "space": r.space, "note": r.note,
             "frames": frames, "points": n, "neighbours": r.neighbours.shape[2], "size": r.images.shape[2],
-            "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn),
+            "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn), "floor": floor_if_uneven(r.labels),
             "classes": list(r.classes) if r.labels is not None else [], "factors": ranges,
         }  # fmt: skip
         circle = hue_circle(BINS)

@@ -25,6 +25,7 @@ from ..course.scale import pick
 from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..data.names import short_name
+from ..evaluate.balance import floor_if_uneven
 from ..evaluate.diagnose import THRESHOLDS
 from ..live.curves import shortened
 from ..live.findings import Findings, remark
@@ -236,6 +237,7 @@ class LaboratoryPanel(Panel):
             "same": same if in_tables else [],
             "other": other if in_tables else [],
             "data": data + classes,
+            "floor": floor_if_uneven(None if lab.test is None else lab.test.labels),
             "processes": lab.workers,
             "rates": list(RATES),
             "thresholds": asdict(THRESHOLDS),

@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 import byol_tutorial as bt
 from byol_tutorial.config.errors import DataError, TrainingError
 from byol_tutorial.evaluate import balance, comparison
+from byol_tutorial.evaluate.balance import floor_if_uneven
 from byol_tutorial.evaluate.features import pixels, representations, settled
 from byol_tutorial.evaluate.knn import nearest, vote
 from byol_tutorial.methods.registry import build_model
@@ -515,3 +516,10 @@ def test_a_table_of_unequal_classes_has_balanced_columns(encoder):
     assert "bal." in str(uneven)
     assert uneven._repr_html_().count("balanced") == 2
     assert set(uneven.balanced) == set(uneven.rows)
+
+
+def test_the_floor_of_accuracies_is_said_only_where_classes_are_uneven():
+    even, uneven = torch.arange(30) % 3, torch.tensor([0] * 20 + [1] * 5 + [2] * 5)
+    assert floor_if_uneven(even) == floor_if_uneven(None) == floor_if_uneven(even[:0]) == ""
+    assert floor_if_uneven(uneven) == "chance 0.333, largest class 0.667"
+    assert floor_if_uneven(torch.tensor([0] * 15 + [1] * 15 + [2])) == ""  # 0.484 is less than 1.5 times a third

@@ -25,6 +25,7 @@ from ...data.image_set import ImageSet
 from ...data.loading import load
 from ...data.names import described
 from ...data.streaming import StreamedSet
+from ...evaluate.balance import floor_if_uneven
 from ...live.curves import shortened
 from ...live.experiment import Experiment
 from ...live.session import Session
@@ -208,6 +209,7 @@ class Cockpit(Panel):
             "factors": factors,
             "circle": hue_circle(HUES),
             "data": described(self.session.train),
+            "floor": floor_if_uneven(source.labels),
         }
 
     def _frame(self, s: Snapshot) -> dict:

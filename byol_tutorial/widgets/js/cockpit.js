@@ -186,7 +186,8 @@ function render({model, el}) {
   };
   const plotWords = (name, f) => {
     const last = {loss: arrays.loss?.at(-1), std: arrays.std?.at(-1), rank: f.ranks.at(-1)?.[1], knn: f.knn.at(-1)?.[1]}[name];
-    return last === undefined ? "nothing yet" : `now ${btNumber(last)}`;
+    const beside = name === "knn" && setup.floor ? ` (${setup.floor})` : "";
+    return (last === undefined ? "nothing yet" : `now ${btNumber(last)}`) + beside;
   };
   const onProblem = () => { problem.textContent = model.get("problem"); };
 

@@ -71,7 +71,7 @@ function render({model, el}) {
     h("div", {class: "bt-stage"}, h("div", {}, map.element, legend, ramp, strip.element), side),
     h("div", {class: "bt-quiet"}, `${about.kind} of ${about.space === "z" ? "the projections z" : "the representations y"} of ${n.toLocaleString("en")} images of ${about.name}`
       + `; each map is aligned with the one before. ${about.kind === "PCA" ? "The scale is the same at all epochs: a map that shrinks is a collapse."
-        : "Near points are similar; lengths and sizes have no meaning."} The dotted line is a point's path through all epochs.${about.note ? ` The run ${about.note}.` : ""}`), problem.element);
+        : "Near points are similar; lengths and sizes have no meaning."} The dotted line is a point's path through all epochs.${about.floor && about.knn ? ` The classes are not equally frequent: ${about.floor}.` : ""}${about.note ? ` The run ${about.note}.` : ""}`), problem.element);
   el.append(root);
 
   // --- time -----------------------------------------------------------------------------------------

@@ -120,7 +120,8 @@ function render({model, el}) {
     line, notice, problem,
     ...Object.values(groups).map((g) => g.section),
     h("p", {class: "bt-quiet bt-foot"}, "Bars from 0 to 100 %: ", labMark("paper"), " paper, linear evaluation on ImageNet; ", labMark("here"),
-      ` here, linear probe on ${setup.data}; `, labMark("untrained"), " here, the untrained encoder."),
+      ` here, linear probe on ${setup.data}; `, labMark("untrained"), " here, the untrained encoder."
+      + (setup.floor ? ` The classes are not equally frequent: ${setup.floor}.` : "")),
     ...[notes, table].filter(Boolean));
   el.append(root);
 
