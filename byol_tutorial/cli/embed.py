@@ -5,6 +5,8 @@ import importlib.util
 import io
 import os
 import re
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
 from ..data.streaming import StreamedSet
 from ..data.value_range import Scale, check_scale
-from ..evaluate.embed import KINDS, pca_embedding, umap_embedding
+from ..evaluate.embed import KINDS, pca_embedding, place_on, umap_embedding
 from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, list_images
 from ..runtime.device import resolve_device
@@ -32,6 +34,7 @@ from .options import CORRUPT, DEVICE, RangeType, UserPath, guest_options, load_g
 from .run_lock import own_until_the_end, plain_name
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
+KNOWN = "#d0d0d0"  # colour of the points of an earlier map
 LIMIT = 5000  # images of the run's own data, unless a limit is given
 ENDINGS = (".npz", ".csv", ".parquet")
 
@@ -44,6 +47,9 @@ ENDINGS = (".npz", ".csv", ".parquet")
 @click.option("--out", type=UserPath(), help="file to write, .npz, .csv or .parquet [RUN/embeddings.npz]")
 @click.option(
     "--kind", type=click.Choice([*KINDS, "none"]), default="umap", help="how the map is made; or no map [umap]"
+)
+@click.option(
+    "--onto", type=UserPath(), metavar="FILE", help="place the images on the map in this .npz of an earlier embed"
 )
 @click.option(
     "--split", type=click.Choice(["train", "test"]), help="which of the run's images [test, if there are any]"
@@ -59,6 +65,7 @@ def embed(
     data: tuple[str, ...],
     out: Path | None,
     kind: str,
+    onto: Path | None,
     split: str | None,
     limit: int | None,
     corrupt: str | None,
@@ -76,7 +83,8 @@ def embed(
 
     An .npz file, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1 where
     unknown; the names of the classes; and the file of each image. A .csv or .parquet file has a row per image: file,
-    label, map and features. RUN/figures/map.png shows the map.
+    label, map and features. RUN/figures/map.png shows the map. With --onto the images do not get a map of their own: each
+    is placed among its nearest neighbours on the map of an earlier call, which the picture shows in grey.
 
     With guests, their representations are written instead: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
@@ -94,10 +102,11 @@ def embed(
         check_parquet(out)  # before the work, so that it is not lost
     if data and split is not None:
         raise UserError(f"--split {split}: --data takes all images; leave one of them out")
+    below = None if onto is None else read_map(onto)
     place = resolve_device(device)
     encoders: dict[str, nn.Module] = dict(load_guests(guests, guest_size, place))
     source = run_folder.read_source(run)
-    if out is None or kind != "none":  # otherwise nothing is written there
+    if out is None or kind != "none" or onto is not None:  # otherwise nothing is written there
         own_until_the_end(run)
     encoders = encoders or {"": load_encoder(run / "encoder.safetensors").to(place)}
     named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
@@ -111,14 +120,17 @@ def embed(
         else:
             source = replace(source, corrupt=corrupt or source.corrupt, value_range=run_folder.scale(run))
             table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name
-        if kind != "none" and len(table["features"]) > 1:
+        if below is not None:
+            table["map"] = place_on(table["features"], *below).numpy()
+        elif kind != "none" and len(table["features"]) > 1:
             table["map"] = map_of(table["features"], kind, seed).numpy()
         file = out or run / f"embeddings{_suffix(suffix)}.npz"
         write_table(file, table)
         words = f"{name or run}: features {tuple(table['features'].shape)} of {len(table['features']):,} images"
         if "map" in table:
-            words += f" and their map ({TITLES[kind]})"
-            write_map(run, suffix, kind, table)
+            title = TITLES.get(kind, "") if onto is None else f"map of {onto.name}"
+            words += f" and their map ({title})" if onto is None else f" and their places on the {title}"
+            write_map(run, suffix, title, table, None if below is None else below[1])
         console.print(f"{words} in {file}")
 
 
@@ -218,6 +230,24 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
     write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
 
 
+def read_map(file: Path) -> tuple[Tensor, Tensor]:
+    """Return the features (M, D) and the map (M, 2) that an earlier embed has written, float32.
+
+    Raises:
+        UserError: the file cannot be read, or has no map.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            known, points = (torch.from_numpy(arrays[name].astype(np.float32)) for name in ("features", "map"))
+    except OSError as error:
+        raise UserError(
+            f"--onto {file}: cannot be read ({error.strerror or error}); name an .npz file that embed wrote"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"--onto {file}: no .npz file of embed with features and a map ({error}); name one") from error
+    return known, points
+
+
 def check_parquet(file: Path) -> None:
     """Raise UserError if pandas or pyarrow, which write .parquet, is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("pandas", "pyarrow")):
@@ -234,14 +264,16 @@ def _columns(table: dict[str, Any]) -> dict[str, list]:
     return columns | {f"y{k}": y[:, k].tolist() for k in range(y.shape[1])}
 
 
-def write_map(run: Path, suffix: str, kind: str, table: dict[str, Any]) -> None:
-    """Draw the map into the figures of the run."""
+def write_map(run: Path, suffix: str, title: str, table: dict[str, Any], below: Tensor | None = None) -> None:
+    """Draw the map into the figures of the run, on top of the points (M, 2) `below` in grey."""
     from ..course.figures.maps import by_class, show_maps
 
     n, points = len(table["features"]), torch.as_tensor(table["map"])
-    title = f"{TITLES[kind]} of {n:,} images"
-    alt = f"{TITLES[kind]} of the representations of {n:,} images" + (f", {suffix}" if suffix else "")
+    alt = f"{title}: the representations of {n:,} images" + (f", {suffix}" if suffix else "")
+    title = f"{title}, {n:,} images"
     colours = by_class(table["labels"].clamp(min=0))
+    if below is not None:
+        points, colours = torch.cat((below, points)), [KNOWN] * len(below) + colours
     picture = show_maps([{title: points}], [colours], tuple(table["classes"])[:10], inches=5.0, alt=alt)
     (run / "figures").mkdir(exist_ok=True)
     write_atomically(run / "figures" / f"map{_suffix(suffix)}.png", lambda opened: opened.write(picture.png()))

@@ -140,6 +140,36 @@ def _threads_kept() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def place_on(features: Tensor, known: Tensor, points: Tensor, neighbours: int = 15) -> Tensor:
+    """Place new features (N, D) on an existing map: float32 (N, 2), in the unit of the map.
+
+    A new point is at the mean of the places of its nearest known features by cosine, each weighted by 1 / (1 − cosine). So
+    a known feature is placed where it is, and the map itself does not change. UMAP begins its own search for the place of
+    new points with such a mean.
+
+    Args:
+        known: features of the map's points, (M, D).
+        points: the map, (M, 2).
+        neighbours: how many known features decide, at most M.
+
+    Raises:
+        EmbedError: features that are not finite or of another width, or a map of other points.
+    """
+    from sklearn.neighbors import KNeighborsRegressor
+
+    _check(features, rows=1)
+    _check(known, rows=1)
+    if features.shape[1] != known.shape[1]:
+        raise EmbedError(
+            f"the new features have {features.shape[1]} columns, those of the map {known.shape[1]}: take the same encoder"
+        )
+    if points.shape != (len(known), 2) or not torch.isfinite(points).all():
+        raise EmbedError(f"the map has shape {tuple(points.shape)}: give {len(known)} finite points, (N, 2)")
+    x, new = (directions(y.detach().cpu().double()).numpy() for y in (known, features))
+    mean = KNeighborsRegressor(min(neighbours, len(known)), weights="distance", metric="cosine", algorithm="brute")
+    return torch.from_numpy(mean.fit(x, points.detach().cpu().double().numpy()).predict(new)).float()
+
+
 def align(points: Tensor, like: Tensor) -> Tensor:
     """Rotate or mirror points (N, d) about their mean, to be as near to `like` (N, d) as possible: float32, centred.
 

@@ -299,6 +299,44 @@ def test_embed_takes_as_few_as_one_image(here, n):
     assert ("map" in kept) == (n > 1)
 
 
+def test_new_images_are_placed_on_an_earlier_map(here, capsys):
+    """Those that the map has are placed where it has them; the earlier file and its map stay as they are."""
+    assert main("embed", "run", "--data=images", "--kind=pca", "--out=known.npz") == 0
+    before = (here / "known.npz").read_bytes()
+    assert main("embed", "run", "--data=images/cat", "--onto=known.npz", "--out=new.npz") == 0
+    assert "their places on the map of known.npz in new.npz" in " ".join(capsys.readouterr().out.split())
+    known, new = np.load(here / "known.npz"), np.load(here / "new.npz")
+    places = dict(zip(known["files"], known["map"], strict=True))
+    for file, place in zip(new["files"], new["map"], strict=True):
+        np.testing.assert_allclose(place, places[file], atol=1e-4)
+    assert (here / "known.npz").read_bytes() == before
+    assert main("embed", "run", "--data=images/cat/00.png", "--onto=known.npz", "--out=one.csv") == 0
+    assert len((here / "one.csv").read_text().splitlines()) == 2  # a heading, and the only image
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read (No such file"),
+        (b"", "no .npz file of embed"),
+        (b"PK\x03\x04 damaged", "no .npz file of embed"),
+        ({"features": np.ones((3, 16))}, "map"),
+        ({"features": np.ones((3, 5)), "map": np.ones((3, 2))}, "those of the map 5"),
+        ({"features": np.ones((3, 16)), "map": np.ones((2, 2))}, "give 3 finite points"),
+        ({"features": np.array(["a", "b"]), "map": np.ones((2, 2))}, "no .npz file of embed"),
+    ],
+)
+def test_a_file_without_a_map_is_refused_in_words(here, capsys, content, words):
+    if isinstance(content, bytes):
+        (here / "known.npz").write_bytes(content)
+    elif content is not None:
+        np.savez(here / "known.npz", **content)
+    assert main("embed", "run", "--data=images/cat", "--onto=known.npz", "--out=new.npz") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not (here / "new.npz").exists()
+
+
 def test_embed_writes_a_table(here):
     assert main("embed", "run", "--data=images", "--out=vectors.csv", "--kind=pca") == 0
     with open(here / "vectors.csv", newline="") as file:

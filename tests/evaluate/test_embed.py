@@ -14,7 +14,15 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import byol_tutorial as bt
 from byol_tutorial.config.errors import CheckpointError, EmbedError
-from byol_tutorial.evaluate.embed import _neighbours, align, pca_embedding, size, successive_maps, umap_embedding
+from byol_tutorial.evaluate.embed import (
+    _neighbours,
+    align,
+    pca_embedding,
+    place_on,
+    size,
+    successive_maps,
+    umap_embedding,
+)
 from byol_tutorial.live.recording import Recording, neighbours_and_vote, record
 
 RNG = np.random.default_rng(0)
@@ -206,6 +214,42 @@ def test_recording_watches_and_does_not_touch(recorded, images):
     assert recording.knn[-1] == pytest.approx(neighbours_and_vote(y, images.labels)[1])
     assert set(recording.factors) == {"hue", "x", "y", "scale", "rotation"}
     assert recording.classes == tuple(images.classes)
+
+
+@pytest.mark.parametrize("length", [1.0, 1e20])
+def test_new_points_are_placed_among_their_neighbours(length):
+    g = torch.Generator().manual_seed(0)
+    known, points = torch.randn(40, 8, generator=g), torch.randn(40, 2, generator=g)
+    new = torch.cat((known[:5], known[7:8] + 1e-4 * torch.randn(1, 8, generator=g), torch.randn(3, 8, generator=g)))
+    placed = place_on(new * length, known, points, neighbours=6)
+    torch.testing.assert_close(placed[:5], points[:5])  # a known feature stays where it is
+    torch.testing.assert_close(placed[5], points[7], atol=1e-3, rtol=0)
+    for y, place in zip(new[6:].double(), placed[6:], strict=True):  # by hand
+        distance = 1 - torch.nn.functional.cosine_similarity(known.double(), y[None])
+        nearest = distance.argsort()[:6]
+        weight = 1 / distance[nearest]
+        by_hand = (weight[:, None] * points[nearest]).sum(0) / weight.sum()
+        torch.testing.assert_close(place.double(), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_a_map_of_fewer_points_than_neighbours_is_enough():
+    assert place_on(torch.tensor([[0.0, 2.0]]), torch.eye(2), torch.tensor([[1.0, 1.0], [5.0, 5.0]])).tolist() == [
+        [5, 5]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("new", "points", "words"),
+    [
+        (torch.ones(2, 4), torch.ones(3, 2), "4 columns, those of the map 3"),
+        (torch.ones(2, 3), torch.ones(2, 2), r"shape \(2, 2\): give 3"),
+        (torch.ones(2, 3), torch.full((3, 2), torch.nan), "give 3 finite points"),
+        (torch.full((2, 3), torch.inf), torch.ones(3, 2), "not finite"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused(new, points, words):
+    with pytest.raises(EmbedError, match=words):
+        place_on(new, torch.eye(3), points)
 
 
 def test_recording_keeps_images_and_two_different_views(recorded, images):
