@@ -46,6 +46,9 @@ def evaluate(
 ) -> None:
     """Judge the run in folder RUN by its verdict and its table, or by protocols.
 
+    RUN may also be a checkpoint in a run folder, such as RUN/checkpoint-0010.pt. Its results and figures go to a folder
+    of its name, RUN/checkpoint-0010.
+
     knn and linear are quick and use frozen features. sgd-linear is the paper's linear evaluation. few-labels-1 and
     few-labels-10 fine-tune on 1 % and 10 % of the labels. transfer judges on another data set, which --data names.
     factors tells how much the features hold of each factor of "shapes". Each protocol judges the random encoder, too.
@@ -56,11 +59,14 @@ def evaluate(
     report.check_protocols(protocols, data)
     invited = load_guests(guests, guest_size, resolve_device(device))
     options = {} if corrupt is None else {"corrupt": corrupt}
+    run, checkpoint = run_folder.folder_and_checkpoint(run)
+    out = run if checkpoint == "checkpoint.pt" else run / Path(checkpoint).stem
     own_until_the_end(run)
-    trainer, images, test = open_with_images(run, device, options, data, bool(protocols))
-    console.print(f"{run}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
+    trainer, images, test = open_with_images(run, device, options, data, bool(protocols), checkpoint)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    console.print(f"{out}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:
-        report.judge(trainer, test, run, trainer.diagnosis(), invited)
+        report.judge(trainer, test, out, trainer.diagnosis(), invited)
         return
     own = True
     if data is not None:
@@ -70,11 +76,11 @@ def evaluate(
         images, test = other.load()
         console.print(repr(images))
         own = other.absolute().name == run_folder.read_source(run).absolute().name
-    report.run_protocols(protocols, trainer, images, test, seed, run, invited, own)
+    report.run_protocols(protocols, trainer, images, test, seed, out, invited, own)
 
 
 def open_with_images(
-    run: Path, device: str, options: dict[str, str], data: str | None, protocols: bool
+    run: Path, device: str, options: dict[str, str], data: str | None, protocols: bool, checkpoint: str
 ) -> tuple[Trainer, Images, Images | None]:
     """Open the run with its own images, or with `data` where they have moved there.
 
@@ -82,10 +88,10 @@ def open_with_images(
     """
     moved = {} if data is None else {"name": data}
     if not protocols:
-        return run_folder.open_run(run, device, options | moved, same_images=False)
+        return run_folder.open_run(run, device, options | moved, same_images=False, checkpoint=checkpoint)
     try:
-        return run_folder.open_run(run, device, options, same_images=False)
+        return run_folder.open_run(run, device, options, same_images=False, checkpoint=checkpoint)
     except DataError:
         if data is None:
             raise
-        return run_folder.open_run(run, device, options | moved, same_images=False)
+        return run_folder.open_run(run, device, options | moved, same_images=False, checkpoint=checkpoint)

@@ -4,6 +4,7 @@ settings.json         the DataSource, what its folder holds, and the whole Confi
 history.json          loss, √d·std, lr and τ of every step; kNN checks; changes
 checkpoint.pt         all that Trainer.resume needs
 encoder.safetensors   the weights of f alone, for load_encoder or a plain torchvision ResNet
+metrics.csv           the same measures, a row for each step; see records.py, also for checkpoints that are kept
 results.json          verdict; accuracies of raw pixels, random encoder and trained encoder; results of protocols
 figures/              views, curves, nearest neighbours
 
@@ -58,6 +59,32 @@ def write_settings(
     if init is not None:
         content["init"] = str(Path(init).absolute())
     write_json(path / "settings.json", content)
+
+
+def folder_and_checkpoint(run: Path) -> tuple[Path, str]:
+    """Return the folder of a run and the name of the checkpoint that `run` names: the last one, or that file.
+
+    Raises:
+        RunError: it is a file that is not in a run folder.
+    """
+    if not run.is_file():
+        return run, "checkpoint.pt"
+    if not (run.parent / "settings.json").is_file():
+        raise RunError(f"{str(run)!r} is not a run folder, nor in one; name one that 'byol-tutorial train' wrote")
+    return run.parent, run.name
+
+
+def remember(path: Path, records: dict[str, Any]) -> None:
+    """Write to settings.json what a run keeps besides its state; see records.py."""
+    write_json(path / "settings.json", _settings(path) | {"records": records})
+
+
+def remembered(path: Path) -> dict[str, Any]:
+    """Return what `remember` wrote; an empty dict for runs that keep nothing."""
+    found = _settings(path).get("records", {})
+    if not isinstance(found, dict):
+        raise _damaged(path, TypeError("records is not a JSON object"))
+    return found
 
 
 def read_source(path: Path) -> DataSource:
@@ -147,6 +174,7 @@ def open_run(
     data_options: dict[str, Any] | None = None,
     changes: dict[str, Any] | None = None,
     same_images: bool = True,
+    checkpoint: str = "checkpoint.pt",
 ) -> tuple[Trainer, Images, Images | None]:
     """Return the Trainer as it was saved, and its train and test images.
 
@@ -157,6 +185,7 @@ def open_run(
             a folder may have moved and a file may have been damaged since.
         changes: fields of Config that the run must have.
         same_images: whether the images must be those that the run was trained on.
+        checkpoint: the name of the file in the folder, such as "checkpoint-0010.pt".
 
     Raises:
         RunError: this is not a run folder, or its run has other images than `data_options`.
@@ -176,5 +205,5 @@ def open_run(
         if "name" in options or not source.name.startswith("folder:"):
             raise
         raise DataError(f"{error}; if the images have moved, name their new place with --data") from error
-    trainer = Trainer.resume(path / "checkpoint.pt", train, test, device, changes, same_images)
+    trainer = Trainer.resume(path / checkpoint, train, test, device, changes, same_images)
     return trainer, train, test

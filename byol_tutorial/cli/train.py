@@ -24,7 +24,9 @@ from ..train.trainer import Trainer
 from . import report, run_folder, run_lock
 from .console import console
 from .data_source import DataSource, Images
+from .metrics import NO_TENSORBOARD, has_tensorboard
 from .options import DATA_HELP, DEVICE, WORKERS, RangeType, UserPath, config_options
+from .records import Recorder, Records
 
 PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 
@@ -40,7 +42,8 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 @click.option(
     "--resume",
     type=UserPath(),
-    help="resume the run in this folder from its last checkpoint, with its own data and options",
+    help="resume the run in this folder from its last checkpoint, with its own data and options; or from a file such as "
+    "RUN/checkpoint-0010.pt in a folder of its own, which --out names",
     panel="Run",
 )
 @click.option(
@@ -85,6 +88,24 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 @click.option("--device", panel="Run", **DEVICE)
 @click.option("--threads", type=click.IntRange(min=1), help="number of CPU threads [number of cores]", panel="Run")
 @click.option("--workers", panel="Run", **WORKERS)
+@click.option(
+    "--keep-every",
+    type=click.IntRange(min=0),
+    help="epochs between checkpoints that are kept, as checkpoint-0010.pt; 0 keeps none [0]",
+    panel="Run",
+)
+@click.option(
+    "--keep-best/--no-keep-best",
+    default=None,
+    help="keep checkpoint and encoder with the best kNN accuracy so far, as checkpoint-best.pt [no]",
+    panel="Run",
+)
+@click.option(
+    "--tensorboard/--no-tensorboard",
+    default=None,
+    help="write the measures also as event files of TensorBoard, to RUN/tensorboard [no]",
+    panel="Run",
+)
 @config_options
 def train(
     data: str | None,
@@ -102,6 +123,9 @@ def train(
     device: str,
     threads: int | None,
     workers: int | None,
+    keep_every: int | None,
+    keep_best: bool | None,
+    tensorboard: bool | None,
     **fields: Any,
 ) -> None:
     """Train BYOL, or another --method, and judge it.
@@ -118,16 +142,21 @@ def train(
     data_options = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream, "labels": labels}
     data_options = typed(data_options | {"holdout": holdout, "value_range": value_range})
     changes = typed(fields)
+    kept = typed({"keep_every": keep_every, "keep_best": keep_best, "tensorboard": tensorboard})
+    if tensorboard and not has_tensorboard():
+        raise UserError(f"--tensorboard: {NO_TENSORBOARD}")
     device = distributed.join(device)
     console.quiet = not process().is_main
     if threads:
         torch.set_num_threads(threads)
     streaming.set_workers(workers)
     if resume:
-        trainer, test, out = resume_run(resume, out, preset_name, init, data_options, changes, device)
+        records = Records.of(run_folder.folder_and_checkpoint(resume)[0], kept)
+        trainer, test, out = resume_run(resume, out, preset_name, init, data_options, changes, device, records)
     else:
-        trainer, test, out = start_run(out, preset_name, init, data_options, changes, device)
-    train_to_the_end(trainer, out)
+        records = Records(**kept)
+        trainer, test, out = start_run(out, preset_name, init, data_options, changes, device, records)
+    train_to_the_end(trainer, out, records)
     diagnosis = trainer.diagnosis()  # all processes compute it together
     if process().is_main:
         report.judge(trainer, test, out, diagnosis)
@@ -149,6 +178,7 @@ def start_run(
     data_options: dict[str, Any],
     changes: dict[str, Any],
     device: str,
+    records: Records,
 ) -> tuple[Trainer, Images | None, Path]:
     """Load the images, build the trainer and write the run folder.
 
@@ -158,6 +188,7 @@ def start_run(
         init: the weights to start from.
         data_options, changes: the fields of DataSource and of Config that were typed.
         device: as for Trainer.
+        records: what the run keeps besides its state.
 
     Returns:
         trainer, test images, run folder
@@ -173,12 +204,15 @@ def start_run(
         source = replace(source, size=stored_size(config.view_size, source.name))
     if not process().is_main:
         trainer, test = build(source, config, changes, device, init)
+        records.check(trainer)
         return trainer, test, out or Path()
     claim = run_lock.reserve(out, source.short_name)
     try:
         with exit_on(*ending_signals()):
             trainer, test = build(source, config, changes, device, init)
+            records.check(trainer)
             run_folder.begin(claim.path, trainer.config, source, trainer, init)
+            records.remember(claim.path)
     except BaseException:
         claim.undo()
         raise
@@ -263,14 +297,16 @@ def resume_run(
     data_options: dict[str, Any],
     changes: dict[str, Any],
     device: str,
+    records: Records,
 ) -> tuple[Trainer, Images | None, Path]:
-    """Open the run in this folder as its last checkpoint left it.
+    """Open the run in this folder as its last checkpoint left it, or go on from a file in a new folder, see `branch`.
 
     Args:
-        path: the run folder.
+        path: the run folder, or a checkpoint in one.
         out, preset_name, init: must be None, since a resumed run keeps its own.
         data_options, changes: the fields of DataSource and of Config that were typed; they must be those of the run.
         device: as for Trainer.
+        records: what the run keeps besides its state.
 
     Returns:
         trainer, test images, run folder
@@ -279,25 +315,71 @@ def resume_run(
         UserError: an option that is not that of the run, or a run folder that cannot be read or is in use.
     """
     for option, value in (("--out", out), ("--preset", preset_name), ("--init", init)):
-        if value is not None:
+        if value is not None and not (option == "--out" and path.is_file()):
             raise RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
+    if path.is_file():
+        return branch(path, out, data_options, changes, device, records)
     if process().is_main:
         run_lock.own_until_the_end(path)
     trainer, _, test = run_folder.open_run(path, device, data_options, changes)
+    records.check(trainer)
     if "name" in data_options and process().is_main:  # the images have moved
-        source = replace(run_folder.read_source(path), name=data_options["name"])
-        if run_folder.scale(path) == "depth":
-            source = replace(source, value_range="depth")
+        source = source_of(path, data_options)
         run_folder.write_settings(path, trainer.config, source, trainer.train, run_folder.initial_weights(path))
+    if process().is_main:
+        records.remember(path)
     console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
     return trainer, test, path
+
+
+def branch(
+    file: Path,
+    out: Path | None,
+    data_options: dict[str, Any],
+    changes: dict[str, Any],
+    device: str,
+    records: Records,
+) -> tuple[Trainer, Images | None, Path]:
+    """Go on from a checkpoint that a run has kept, in a folder of its own, so that nothing of that run is replaced.
+
+    Raises:
+        UserError: as `resume_run`; no folder is named, or it cannot be used.
+    """
+    if out is None:
+        raise RunError(
+            f"--resume {file}: a single checkpoint goes on in a folder of its own; name a new one with --out"
+        )
+    trainer, _, test = run_folder.open_run(file.parent, device, data_options, changes, checkpoint=file.name)
+    records.check(trainer)
+    if process().is_main:
+        claim = run_lock.reserve(out, out.name)
+        try:
+            source, init = source_of(file.parent, data_options), run_folder.initial_weights(file.parent)
+            run_folder.begin(claim.path, trainer.config, source, trainer, None if init is None else Path(init))
+            records.remember(claim.path)
+        except BaseException:
+            claim.undo()
+            raise
+        claim.keep_until_the_end()
+    console.print(f"{out}: going on from {file} at step {trainer.steps_done} of {trainer.total_steps}")
+    return trainer, test, out
+
+
+def source_of(run: Path, data_options: dict[str, Any]) -> DataSource:
+    """Return the images of an earlier run, at the place that was typed if they have moved."""
+    source = run_folder.read_source(run)
+    if run_folder.scale(run) == "depth":
+        source = replace(source, value_range="depth")
+    return replace(source, name=data_options.get("name", source.name))
 
 
 # --- training -----------------------------------------------------------------------------------
 
 
-def train_to_the_end(trainer: Trainer, out: Path) -> None:
-    """Train and save after each epoch. After Ctrl-C, SIGTERM or SIGHUP, save, print how to go on, and exit.
+def train_to_the_end(trainer: Trainer, out: Path, records: Records) -> None:
+    """Train, and after each epoch save the state and what `records` names.
+
+    After Ctrl-C, SIGTERM or SIGHUP, save, print how to go on, and exit.
 
     Raises:
         DivergedError, TrainingError, DataError: as `Trainer.run`. The run folder holds what was learned before.
@@ -308,9 +390,16 @@ def train_to_the_end(trainer: Trainer, out: Path) -> None:
         + (f"; {left} images, others each time, are left over and wait for another epoch" if left else "")
     )
 
+    recorder = Recorder(records, out, trainer)
+
+    def save(trainer: Trainer) -> None:
+        run_folder.save_state(out, trainer)
+        recorder.write(trainer)
+
     def each_epoch(trainer: Trainer) -> None:
         if trainer.steps_done % trainer.steps_per_epoch == 0:
-            run_folder.save_state(out, trainer)
+            recorder.keep(trainer)
+            save(trainer)
 
     endings = ending_signals()
     with ignored(*endings):  # a second one must not interrupt the saving
@@ -320,9 +409,9 @@ def train_to_the_end(trainer: Trainer, out: Path) -> None:
             raise  # the weights of the steps before are bad, too: the checkpoint of the last epoch stays
         except BaseException:
             if trainer.steps_done:
-                run_folder.save_state(out, trainer)
+                save(trainer)
             raise
-        run_folder.save_state(out, trainer)
+        save(trainer)
         if trainer.interrupted:
             console.print(f"stopped at step {trainer.steps_done} of {trainer.total_steps}; kept in {out}")
             console.print(f"go on with: byol-tutorial train --resume {out}")

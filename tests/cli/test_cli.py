@@ -44,6 +44,7 @@ TINY = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
 FILES = {
     "settings.json",
     "history.json",
+    "metrics.csv",
     "checkpoint.pt",
     "encoder.safetensors",
     "results.json",
@@ -602,7 +603,13 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_was_learned(world, capsys, monkeypa
     assert "stopped at step 4 of 2000000; kept in stopped\n" in out
     assert "byol-tutorial train --resume stopped\n" in out
     assert "byol-tutorial evaluate stopped\n" in out
-    assert files(world / "stopped") == {"settings.json", "history.json", "checkpoint.pt", "encoder.safetensors"}
+    assert files(world / "stopped") == {
+        "settings.json",
+        "history.json",
+        "metrics.csv",
+        "checkpoint.pt",
+        "encoder.safetensors",
+    }
     assert len(read(world / "stopped" / "history.json")["loss"]) == 4
 
     trainer = Trainer.resume(world / "stopped" / "checkpoint.pt", loading.load("folder:images"), device="cpu")
