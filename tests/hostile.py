@@ -48,7 +48,7 @@ def shown_as_html() -> dict[str, object]:
         {n: Finding(row(n), n, 0.5, 0.5, 0.1, 0.1, 0.5, 2.0, error=n * (i % 2)) for i, n in enumerate(NAMES)}
     )
     findings.caption = ALL
-    exercise = Exercise(ALL, ALL, "implement", 1, 1, ALL, None)
+    exercise = Exercise(ALL, ALL, "implement", 1, 1, (ALL, ALL, ALL), None)
     run = SimpleNamespace(knn=0.5, linear=0.5, std=0.5, rank=1.0, verdict=ALL)
     result = Result(ALL, 0.5, 0.4, 0.1, 0, 9, 9, dict.fromkeys(NAMES, 1.0), NAMES)
     return {
@@ -58,7 +58,7 @@ def shown_as_html() -> dict[str, object]:
         "Findings": findings,
         "Results": Results(dict.fromkeys(NAMES, run)),
         "Verdict": Verdict(exercise, False, ALL),
-        "Note": Note(ALL, ALL),
+        "Note": Note(ALL, ALL, code=True),
         "PredictionOutcome": PredictionOutcome(ALL, ((ALL, ALL, ALL, ALL),), NAMES),
         "Overview": Overview([exercise]),
         "Picture": Picture(2, 2, ALL),

@@ -1,19 +1,37 @@
-"""Every exercise: a stub is not attempted, each declared mistake is recognised by its own name, the reference passes."""
+"""Every exercise: a stub is not attempted, each declared mistake is recognised by its own name, the reference passes.
 
+The answers that people write are in answers/lesson01.py and so on: right ones that must pass, wrong ones with words of the
+message that they must get.
+"""
+
+import ast
+import functools
 import re
+import runpy
 from pathlib import Path
 
 import jupytext
+import numpy as np
 import pytest
 import torch
 
 import byol_tutorial as bt
 from byol_tutorial.course.exercises import ExerciseError
-from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake, same, verdict_on
+from byol_tutorial.course.exercises.judge import verdict_on
+from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake
+from byol_tutorial.course.exercises.stubs import is_stub, last_name
+from byol_tutorial.course.exercises.values import difference, same
 
 NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.md"))}
 ALL = [e for exercises in bt.exercises.lessons().values() for e in exercises.values()]
 MISTAKES = [(e, m) for e in ALL for m in e.mistakes]
+ANSWERS = {
+    id: answers
+    for path in sorted((Path(__file__).parent / "answers").glob("lesson*.py"))
+    for id, answers in runpy.run_path(str(path))["ANSWERS"].items()
+}
+RIGHT = [pytest.param(id, a, id=f"{id}-{i}") for id, both in ANSWERS.items() for i, a in enumerate(both["right"])]
+WRONG = [pytest.param(id, *aw, id=f"{id}-{i}") for id, both in ANSWERS.items() for i, aw in enumerate(both["wrong"])]
 
 
 def ids(value):
@@ -39,26 +57,67 @@ def test_a_stub_is_not_attempted_and_told_where_the_hint_is(exercise):
         verdict = bt.exercises.check(exercise.id, stub)
         assert not verdict
         assert not verdict.attempted
-        assert f'bt.exercises.hint("{exercise.id}")' in verdict.message
+        assert f'bt.exercises.hint("{exercise.id}")' in repr(verdict)
+        assert f"bt.exercises.hint(&quot;{exercise.id}&quot;)" in verdict._repr_html_()
         with pytest.raises(ExerciseError, match="not attempted"):
             bt.exercises.check(exercise.id, stub, strict=True)
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=ids)
 def test_each_mistake_is_recognised_as_itself(exercise, mistake):
-    verdict = bt.exercises.check(exercise.id, mistake.example)
+    answer = exercise.reference | mistake.example if exercise.kind == "predict" else mistake.example
+    verdict = bt.exercises.check(exercise.id, answer)
     assert (verdict.passed, verdict.attempted, verdict.mistake) == (False, True, mistake.name)
     assert verdict.message == mistake.message
     with pytest.raises(ExerciseError):
-        bt.exercises.check(exercise.id, mistake.example, strict=True)
+        bt.exercises.check(exercise.id, answer, strict=True)
+
+
+def test_every_exercise_has_three_right_answers_and_four_wrong_ones():
+    assert list(ANSWERS) == [e.id for e in ALL if e.id[:2] <= "03"]
+    for id, answers in ANSWERS.items():
+        assert answers.keys() == {"right", "wrong"}
+        assert len(answers["right"]) >= 3, f"{id}: {len(answers['right'])} right answers"
+        assert len(answers["wrong"]) >= 4, f"{id}: {len(answers['wrong'])} wrong answers"
+        assert len({words for _, words in answers["wrong"]}) >= 3, f"{id}: the wrong answers get the same message"
+
+
+@pytest.mark.parametrize(("id", "answer"), RIGHT)
+def test_right_answers_pass_however_they_are_written(id, answer):
+    verdict = bt.exercises.check(id, answer)
+    assert verdict, verdict.message
+
+
+@pytest.mark.parametrize(("id", "answer", "words"), WRONG)
+def test_wrong_answers_are_told_what_is_wrong(id, answer, words):
+    verdict = bt.exercises.check(id, answer)
+    assert verdict.attempted
+    assert not verdict
+    assert words in verdict.message, verdict.message
+    assert verdict.mistake, f"only by numbers: {verdict.message}"
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=ids)
 def test_the_reference_passes_strictly(exercise):
     assert bt.exercises.check(exercise.id, exercise.reference, strict=True)
-    assert exercise.hint
     assert exercise.praise
-    assert exercise.hint in str(bt.exercises.hint(exercise.id))
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=ids)
+def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
+    monkeypatch.setattr(bt.exercises, "_hinted", {})
+    shown = [str(bt.exercises.hint(exercise.id)) for _ in range(4)]
+    for level, text in enumerate(exercise.hints, 1):
+        assert text in shown[level - 1]
+        assert f"Hint {level} of 3" in shown[level - 1]
+        assert str(bt.exercises.hint(exercise.id, level=level)) == shown[level - 1]
+    assert shown[3] == shown[2]
+    assert f'bt.exercises.hint("{exercise.id}")' in shown[0]
+    assert len(set(exercise.hints)) == 3
+    ast.parse(exercise.hints[2])
+    cells = jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells
+    (solution,) = [c.source for c in cells if f'check("{exercise.id}"' in c.source and "strict=True" in c.source]
+    assert solution.split("bt.exercises.check")[0].strip() not in exercise.hints[2] or exercise.kind == "predict"
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=ids)
@@ -110,7 +169,7 @@ def exercise(**changes) -> Exercise:
         "kind": "implement",
         "difficulty": 1,
         "minutes": 1,
-        "hint": "add it to itself",
+        "hints": ("think", "add it to itself", "x + x"),
         "cases": lambda: [(torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)],
         "reference": lambda x: 2 * x,
         "mistakes": (Mistake("half", lambda x: x / 2, "half of it"),),
@@ -125,7 +184,7 @@ def test_an_unknown_error_is_told_with_numbers_and_shapes():
         or "6 where 4 is right" in verdict_on(e, lambda x: x * 3).message
     )
     assert "shape (2, 1)" in verdict_on(e, lambda x: (2 * x)[:, None]).message
-    assert "the exercise asks for a tensor" in verdict_on(e, lambda x: "two").message
+    assert "is the text 'two'; the exercise asks for a tensor of shape (2,)" in verdict_on(e, lambda x: "two").message
     assert "not finite" in verdict_on(e, lambda x: x * float("nan")).message
     assert verdict_on(e, lambda x: x * 3).mistake is None
 
@@ -162,15 +221,157 @@ def test_an_answer_that_spoils_its_input_or_the_random_state_spoils_nothing_else
     assert verdict_on(exercise(), lambda x: 2 * x)
 
 
-def test_work_in_place_counts_and_doing_nothing_does_not():
-    e = exercise(observe=lambda f, x: (f(x), x)[1])
+def test_work_in_place_counts_and_needs_no_return():
     e = exercise(
-        observe=lambda f, x: (f(x), x)[1], reference=lambda x: x.mul_(2) and None, cases=lambda: [(torch.ones(1),)]
+        observe=lambda f, x: (f(x), x)[1],
+        reference=lambda x: x.mul_(2) and None,
+        cases=lambda: [(torch.ones(1),)],
+        in_place=True,
+        mistakes=(),
     )
+
+    def adds_nowhere(x):
+        x = x + x
+
     assert verdict_on(e, lambda x: x.mul_(2))
     assert verdict_on(e, lambda x: (x.mul_(2), None)[1])
     assert not verdict_on(e, lambda x: None).attempted
     assert verdict_on(e, lambda x: (x.mul_(3), None)[1]).attempted
+    assert verdict_on(e, adds_nowhere).attempted
+    assert "1 where 2 is right" in verdict_on(e, adds_nowhere).message
+
+
+# --- stubs, and functions that lack a return ----------------------------------------------------
+
+
+def open_():
+    """Say what it does."""
+    ...
+
+
+def passing(x):
+    pass
+
+
+def promised(x):
+    raise NotImplementedError("write me")
+
+
+@torch.no_grad()
+def decorated(x):
+    return NotImplemented
+
+
+@pytest.mark.parametrize("stub", [open_, passing, promised, decorated, functools.partial(passing, 1), lambda: ...])
+def test_a_function_that_computes_nothing_is_a_stub(stub):
+    assert is_stub(stub)
+
+
+def lacks(x):
+    y = x * 2  # noqa: F841
+
+
+def prints(x):
+    print(x)
+
+
+def constant(x):
+    return 4.0
+
+
+def later(x):
+    if x is None:
+        raise NotImplementedError
+    return x
+
+
+@pytest.mark.parametrize("function", [lacks, prints, constant, later, len, torch.nn.Linear(1, 1), lambda x: x])
+def test_a_function_that_computes_something_is_none(function):
+    assert not is_stub(function)
+
+
+def test_a_missing_return_is_told_with_the_name_that_was_meant():
+    def sometimes(x):  # noqa: RET503
+        if len(x) > 1:
+            return 2 * x
+
+    def part(x):
+        y = 2 * x  # noqa: F841
+        return ...
+
+    e = exercise()
+    assert last_name(lacks) == "y"
+    assert "returns nothing: its last line must be a `return`, perhaps `return y`" in verdict_on(e, lacks).message
+    assert verdict_on(e, lacks).mistake == "no return"
+    assert "does not always return something" in verdict_on(e, sometimes).message
+    assert "still `Ellipsis`" in verdict_on(e, part).message
+
+
+def test_an_answer_of_another_form_is_told_what_is_asked_for():
+    e = exercise()
+    assert "the function itself, without brackets" in verdict_on(e, torch.ones(2)).message
+    assert "(x, y), but it is called with 1 argument:" in verdict_on(e, lambda x, y: x).message
+    with_observer = exercise(observe=lambda f, x: {"sum": f(x).sum()})
+    message = verdict_on(with_observer, lambda x: "two").message
+    assert "returns the text 'two'; the exercise asks for a tensor of shape (2,)" in message
+    assert "still writes" not in message
+
+
+def test_a_not_implemented_error_of_code_that_was_written_is_shown():
+    def half(x):
+        y = 2 * x  # noqa: F841
+        raise NotImplementedError("the rest")
+
+    verdict = verdict_on(exercise(), half)
+    assert verdict.attempted
+    assert "NotImplementedError: the rest" in verdict.message
+
+
+# --- numbers in any form, and gradients ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: (2 * x).tolist(),
+        lambda x: tuple(2 * x),
+        lambda x: 2 * x.numpy(),
+        lambda x: [np.float32(2 * v) for v in x],
+    ],
+)
+def test_lists_tuples_and_numpy_arrays_are_numbers_like_tensors(answer):
+    assert verdict_on(exercise(), answer)
+
+
+def test_differences_are_told_by_value_key_and_shape():
+    assert difference([{"a": True}], [{"a": False}]) == "not yet: “a”: you have True where False is right"
+    assert "has the keys b; the exercise asks for the keys a" in difference([{"b": 1}], [{"a": 1}])
+    assert "at position 1 'y' is not the answer" in difference([["x", "y"]], [["x", "z"]])
+    assert "a tensor of shape (2,)" in difference([[1.0, 2.0]], [torch.ones(3)]) or "a list of 2" in difference(
+        [[1.0, 2.0]], [torch.ones(3)]
+    )
+    assert same([[1, 2], [3, 4]], np.array([[1, 2], [3, 4]]), 1e-4)
+    assert same(torch.tensor([[2.0]]), 2.0, 1e-4)
+    assert not same(torch.ones(2), 1.0, 1e-4)
+
+
+def test_a_loss_without_the_right_gradient_is_refused():
+    e = exercise(
+        reference=lambda x: (x * x).sum(), trains={"x": 0}, mistakes=(Mistake("half", lambda x: x.sum(), "h"),)
+    )
+    assert verdict_on(e, lambda x: x.square().sum())
+    assert verdict_on(e, lambda x: x.mul_(x.clone()).sum())
+    for cut in (
+        lambda x: float((x * x).sum()),
+        lambda x: (x * x).sum().item(),
+        lambda x: (x.detach() ** 2).sum(),
+        torch.no_grad()(lambda x: (x * x).sum()),
+        lambda x: torch.tensor(float((x * x).sum()), requires_grad=True),
+    ):
+        assert "no gradient reaches x" in verdict_on(e, cut).message
+    assert "its gradient with respect to x is not" in verdict_on(e, lambda x: (x * x.detach()).sum()).message
+    assert "not with tensors that need a gradient" in verdict_on(e, lambda x: np.square(x.numpy()).sum()).message
+    assert verdict_on(e, lambda x: float(x.sum())).mistake == "half"
 
 
 def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
@@ -185,7 +386,7 @@ def test_a_mistake_by_predicate_and_an_answer_that_need_not_equal():
     assert verdict_on(e, 3)
     assert verdict_on(e, 50).mistake == "too large"
     assert verdict_on(e, 1).message == "no"
-    assert "is not of the kind that is asked for" in verdict_on(e, "three").message
+    assert verdict_on(e, "three").message == "give a number; you gave the text 'three'."
 
 
 def test_verdicts_show_as_html_and_solutions_say_so():
@@ -201,6 +402,10 @@ def test_verdicts_show_as_html_and_solutions_say_so():
 def test_an_exercise_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"kind='guess': choose one of implement"):
         exercise(kind="guess")
+    with pytest.raises(ValueError, match="give three, nudge, method, code"):
+        exercise(hints=("one",))
+    with pytest.raises(ExerciseError, match="level=4: choose 1"):
+        bt.exercises.hint("03-loss", level=4)
     with pytest.raises(ValueError, match="needs its questions"):
         exercise(kind="predict")
     with pytest.raises(ExerciseError, match="03-loss"):
@@ -218,7 +423,7 @@ GUESS = Exercise(
     kind="predict",
     difficulty=1,
     minutes=1,
-    hint="think",
+    hints=("think", "measure", "print(2)"),
     questions={"loss": (0, 8), "way": ("up", "down")},
     reference={"loss": 2.0, "way": "down"},
     mistakes=(Mistake("no loss", {"loss": 0}, "a loss of zero is no good sign"),),
@@ -247,10 +452,10 @@ def test_an_open_guess_says_what_is_allowed_and_a_wrong_one_is_refused(guess):
     )
     assert bt.exercises.outcome("99-guess", loss=4.0).rows == (("loss", "–", "4", ""),)
     for wrong, told in (
-        ({"loss": 9}, "loss=9: a number from 0 to 8"),
+        ({"loss": 9}, "loss=9: give a number from 0 to 8"),
         ({"loss": True}, "loss=True"),
         ({"way": "left"}, "one of 'up'"),
-        ({"size": 1}, "does not ask for 'size'"),
+        ({"size": 1}, "it asks for loss, way"),
     ):
         with pytest.raises(ExerciseError, match=told):
             bt.exercises.predict("99-guess", **wrong)
@@ -270,10 +475,54 @@ def test_use_gives_the_answer_only_where_it_passes(capsys):
     assert "your answer is used from here on" in capsys.readouterr().out
 
 
-def test_overview_lists_difficulty_and_minutes():
+@pytest.mark.parametrize(
+    "guess",
+    [
+        {"loss": torch.tensor(2.0), "way": " Down "},
+        {"way": np.str_("DOWN"), "loss": np.float32(2)},
+        (2, "down"),
+        ["2.0", "down"],
+        {"loss": torch.tensor([2.0]), "way": ["down"]},
+    ],
+)
+def test_guesses_are_read_in_any_form(guess):
+    assert verdict_on(GUESS, guess)
+
+
+def test_guesses_that_cannot_be_read_are_told_why():
+    for wrong, told in (
+        ({"los": 2, "way": "down"}, "no question 'los': the questions are loss, way"),
+        ((2,), "a tuple of 1: give a guess for each of loss, way"),
+        (2, "one number, 2: give a guess for each of loss, way"),
+        ({"loss": 9, "way": "down"}, "loss=9: give a number from 0 to 8"),
+        ({"loss": 2, "way": 3}, "way=3: give one of 'up', 'down'"),
+        (lambda: 2, "not a function"),
+    ):
+        verdict = verdict_on(GUESS, wrong)
+        assert told in verdict.message
+        assert verdict.mistake == "form"
+    assert "not answered yet: way" in verdict_on(GUESS, {"loss": 2, "way": ...}).message
+    assert "“way”: 'up' is not the answer" in verdict_on(GUESS, {"loss": 2, "way": "up"}).message
+
+
+@pytest.mark.parametrize("number", list(bt.exercises.lessons()))
+def test_an_overview_begins_with_what_the_lesson_needs_and_goes_from_easy_to_hard(number):
+    found = bt.exercises.overview(number)
+    assert [(not e.core, e.difficulty) for e in found] == sorted((not e.core, e.difficulty) for e in found)
+    assert sum(e.core for e in found) >= 3
+    assert any(not e.core for e in found)
+    for e in found:  # nobody reads, writes and corrects code in less
+        least = 2 if e.kind == "predict" else {1: 4, 2: 8, 3: 12}[e.difficulty]
+        assert e.minutes >= least, e.id
+
+
+def test_overview_lists_difficulty_minutes_and_need():
     table = bt.exercises.overview("03")
-    assert ("03-many-views", "More than two views", "extend", "●●●", "12") in table.rows()
+    assert table.rows()[-1] == ("03-many-views", "More than two views", "extend", "●●●", "15", "optional")
     assert "<td>●●●</td>" in table._repr_html_()
+    minutes = [sum(e.minutes for e in table if e.core is core) for core in (True, False)]
+    assert f"core: {minutes[0]} minutes; optional: {minutes[1]}" in repr(table)
+    assert f"core: {minutes[0]} minutes; optional: {minutes[1]}" in table._repr_html_()
 
 
 # --- citations ----------------------------------------------------------------------------------

@@ -1,18 +1,19 @@
 """Exercises that check themselves, as `bt.exercises`.
 
     bt.exercises.check("03-loss", my_loss)          says what is right, or which mistake it recognises
-    bt.exercises.hint("03-loss")                    gives one hint, not the solution
+    bt.exercises.hint("03-loss")                    gives a nudge; called again, the method, then the core's code
     loss = bt.exercises.use("03-loss", my_loss)     my_loss where it passes, else the reference, so that a lesson goes on
     bt.exercises.predict("04-no-predictor", loss="lower", probe="near random")     records a guess before the run
     bt.exercises.outcome("04-no-predictor", loss="lower", probe="near random")     shows the measurement beside it
-    bt.exercises.overview("03")                     lists the lesson's exercises, with difficulty and minutes
+    bt.exercises.overview("03")                     lists the lesson's exercises, core and optional, easy ones first
 
 An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded
 away (tags solution and hide-cell, metadata jupyter.source_hidden true), which ends with `check(..., strict=True)`.
 
 For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/course/test_exercises.py
 checks for every record that a stub is "not attempted yet", that each declared mistake is recognised by its own
-name, and that the reference passes.
+name, and that the reference passes. tests/course/answers/lesson03.py holds answers as people write them, at least three
+right ones and four wrong ones for each exercise.
 """
 
 import importlib
@@ -23,7 +24,9 @@ from typing import Any
 
 from ...config.errors import UserError
 from ...runtime.markup import escaped, html_table
-from .record import Exercise, Mistake, Verdict, _empty, fits, in_order, same, verdict_on
+from .judge import remark, verdict_on
+from .questions import allowed, guesses
+from .record import LEVELS, Exercise, Mistake, Verdict, in_order
 
 __all__ = [
     "Exercise",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 _guesses: dict[str, dict] = {}  # the predictions that were made in this kernel
+_hinted: dict[str, int] = {}  # the level of the last hint that was given for an exercise
 
 
 class ExerciseError(UserError):
@@ -70,8 +74,9 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
     """Check an answer, and say in words what is right or wrong with it.
 
     Args:
-        answer: what the exercise asks for: often a function, or a value. A stub that gives None, NotImplemented
-            or ..., or raises NotImplementedError, counts as not attempted.
+        answer: what the exercise asks for: often a function, or a value. Numbers may be Python's, NumPy's or torch's,
+            in lists, tuples, arrays or tensors. A value None, NotImplemented or `...`, or a function whose code only
+            returns one of these or raises NotImplementedError, counts as not attempted.
         strict: raise unless the answer passes; solutions are checked in this way.
 
     Raises:
@@ -107,42 +112,63 @@ class Note:
 
     title: str
     text: str
+    code: bool = False  # shown with its line breaks, in a fixed width
 
     def __repr__(self) -> str:
-        return f"{self.title}: {self.text}"
+        return f"{self.title}:\n{self.text}" if self.code else f"{self.title}: {self.text}"
 
     def _repr_html_(self) -> str:
         return (
             '<div style="border-left:4px solid #56B4E9;padding:0.3em 0.8em;margin:0.3em 0">'
-            f"<b>{escaped(self.title)}</b><br>{escaped(self.text)}</div>"
+            f"<b>{escaped(self.title)}</b><br>{self._body}</div>"
         )
 
+    @property
+    def _body(self) -> str:
+        text = escaped(self.text)
+        return f"<pre>{text}</pre>" if self.code else text.replace("\n", "<br>")
 
-def hint(id: str) -> Note:
-    """Return the exercise's hint, which is one step further and not the solution."""
+
+def hint(id: str, level: int | None = None) -> Note:
+    """Return a hint: a nudge first, with each further call the method and then code that solves the core.
+
+    Args:
+        level: 1, 2 or 3 for the nudge, the method or the code; None for the one after the last that was given.
+
+    Raises:
+        ExerciseError: the exercise does not exist, or has no such level.
+    """
     exercise = find(id)
-    return Note(f"Hint for “{exercise.title}”", exercise.hint)
+    if level is None:
+        level = min(_hinted.get(id, 0) + 1, len(LEVELS))
+    elif isinstance(level, bool) or level not in range(1, len(LEVELS) + 1):
+        raise ExerciseError(f"level={level!r}: choose 1 (a nudge), 2 (the method) or 3 (code), or leave it out")
+    _hinted[id] = level
+    more = "" if level == len(LEVELS) else f'\nCall it again for the {LEVELS[level]}: bt.exercises.hint("{id}")'
+    title = f"Hint {level} of {len(LEVELS)} for “{exercise.title}”"
+    return Note(title, exercise.hints[level - 1] + more, code=level == len(LEVELS))
 
 
 # --- predictions --------------------------------------------------------------------------------
 
 
-def predict(id: str, **guesses: Any) -> Note:
+def predict(id: str, **made: Any) -> Note:
     """Record a guess before the run, for this kernel; `...` leaves a question open.
 
     Raises:
         ExerciseError: no prediction has this id, it does not ask this question, or it does not allow this answer.
     """
-    exercise = _prediction(id, guesses)
-    for name, guess in guesses.items():
-        if not _empty(guess) and not fits(exercise.questions[name], guess):
-            raise ExerciseError(f"{name}={guess!r}: {_allowed(exercise.questions[name])}")
-    made = {name: guess for name, guess in guesses.items() if not _empty(guess)}
-    _guesses[id] = made
-    left = [f"{name}: {_allowed(a)}" for name, a in exercise.questions.items() if name not in made]
+    exercise = _prediction(id, made)
+    known, problem = guesses(exercise, made)
+    if problem:
+        raise ExerciseError(problem.rstrip("."))
+    _guesses[id] = known
+    left = [f"{name}: {allowed(a)}" for name, a in exercise.questions.items() if name not in known]
     if left:
-        return Note(f"Your guess: {exercise.title}", "not made yet. " + "; ".join(left))
-    noted = ", ".join(f"{name} {guess}" for name, guess in made.items())
+        return Note(
+            f"Your guess: {exercise.title}", f'not made yet. {"; ".join(left)}. Hint: bt.exercises.hint("{id}")'
+        )
+    noted = ", ".join(f"{name} {guess}" for name, guess in known.items())
     return Note(f"Your guess: {exercise.title}", f"noted: {noted}. Now run the next cells.")
 
 
@@ -172,10 +198,10 @@ def outcome(id: str, **measured: Any) -> PredictionOutcome:
         ExerciseError: no prediction has this id, or it does not ask this question.
     """
     exercise = _prediction(id, measured)
-    guesses, rows = _guesses.get(id, {}), []
+    made, rows = _guesses.get(id, {}), []
     for name, value in measured.items():
         value = value.item() if hasattr(value, "item") else value
-        guess = guesses.get(name)
+        guess = made.get(name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         shown = f"{value:.3g}" if is_number else str(value)
         if guess is None:
@@ -184,12 +210,8 @@ def outcome(id: str, **measured: Any) -> PredictionOutcome:
             rows.append((name, f"{guess:.3g}", shown, f"off by {abs(guess - value):.2g}"))
         else:
             rows.append((name, str(guess), shown, "✓" if guess == value else "✗"))
-    remarks = [
-        m.message
-        for m in exercise.mistakes
-        if guesses and all(same(guesses.get(k), v, exercise.tolerance) for k, v in m.example.items())
-    ]
-    return PredictionOutcome(exercise.title, tuple(rows), tuple(remarks[:1]))
+    mistake = remark(exercise, made)
+    return PredictionOutcome(exercise.title, tuple(rows), (mistake.message,) if mistake else ())
 
 
 def _prediction(id: str, answers: dict) -> Exercise:
@@ -202,33 +224,40 @@ def _prediction(id: str, answers: dict) -> Exercise:
     return exercise
 
 
-def _allowed(allowed: tuple) -> str:
-    if all(isinstance(x, (int, float)) for x in allowed):
-        return f"a number from {allowed[0]:g} to {allowed[1]:g}"
-    return "one of " + ", ".join(repr(word) for word in allowed)
-
-
 # --- overview -----------------------------------------------------------------------------------
 
 
 class Overview(list[Exercise]):
-    """The exercises of a lesson as a table."""
+    """The exercises of a lesson as a table: those that the lesson builds on, then the optional ones; easy ones first."""
 
-    HEAD = ("exercise", "", "kind", "difficulty", "minutes")
+    HEAD = ("exercise", "", "kind", "difficulty", "minutes", "")
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table's rows, as texts."""
-        return [(e.id, e.title, e.kind, "●" * e.difficulty + "○" * (3 - e.difficulty), str(e.minutes)) for e in self]
+        return [
+            (e.id, e.title, e.kind, "●" * e.difficulty + "○" * (3 - e.difficulty), str(e.minutes), self._need(e))
+            for e in self
+        ]
+
+    @staticmethod
+    def _need(exercise: Exercise) -> str:
+        return "core" if exercise.core else "optional"
+
+    @property
+    def _minutes(self) -> str:
+        core, optional = (sum(e.minutes for e in self if e.core is needed) for needed in (True, False))
+        return f"core: {core} minutes; optional: {optional}"
 
     def __repr__(self) -> str:
-        return "\n".join(f"{r[0]:<24}{r[1]:<48}{r[2]:<14}{r[3]:<12}{r[4]:>7}" for r in (self.HEAD, *self.rows()))
+        lines = [f"{r[0]:<24}{r[1]:<48}{r[2]:<14}{r[3]:<12}{r[4]:>7}  {r[5]}" for r in (self.HEAD, *self.rows())]
+        return "\n".join([*lines, self._minutes])
 
     def _repr_html_(self) -> str:
-        return html_table(self.HEAD, self.rows())
+        return html_table(self.HEAD, self.rows(), foot=self._minutes)
 
 
 def overview(lesson: str) -> Overview:
-    """Return the exercises of a lesson, "03", with kind, difficulty and minutes.
+    """Return the exercises of a lesson, "03", with kind, difficulty, minutes and whether the lesson builds on them.
 
     Raises:
         ExerciseError: the lesson has no exercises.
@@ -236,4 +265,4 @@ def overview(lesson: str) -> Overview:
     known = lessons()
     if lesson not in known:
         raise ExerciseError(f"lesson {lesson!r} has no exercises: choose one of {', '.join(known)}")
-    return Overview(known[lesson].values())
+    return Overview(sorted(known[lesson].values(), key=lambda e: (not e.core, e.difficulty, e.minutes)))

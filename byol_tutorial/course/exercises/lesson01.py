@@ -37,11 +37,26 @@ CONTRAST = Exercise(
     title="The contrastive loss",
     kind="implement",
     difficulty=2,
-    minutes=10,
-    hint="F.normalize both, then all cosines at once: scores = z1 @ z2.T / temperature, (N, N). Row i is a "
-    "classification into N classes whose right answer is class i: F.cross_entropy(scores, torch.arange(N)).",
+    minutes=12,
+    hints=(
+        (
+            "Read it as a classification: row i has N candidates, and the right one is candidate i. Which of "
+            "PyTorch's losses is −ln of a softmax's right entry?"
+        ),
+        (
+            "F.normalize both, then all cosines at once: scores = z1 @ z2.T / temperature, (N, N). Row i is a "
+            "classification into N classes whose right answer is class i: F.cross_entropy(scores, "
+            "torch.arange(N))."
+        ),
+        (
+            "scores = F.normalize(z1, dim=-1) @ F.normalize(z2, dim=-1).T  # (N, N), cosines\n"
+            "right = torch.arange(len(scores))  # row i belongs to class i\n"
+            "# divide the scores by the temperature, then: F.cross_entropy(..., right)"
+        ),
+    ),
     cases=_two_batches,
     reference=_contrast,
+    trains={"z1": 0, "z2": 1},
     mistakes=(
         Mistake(
             "no normalisation",
@@ -78,6 +93,16 @@ CONTRAST = Exercise(
             "no logarithm",
             lambda z1, z2, t: 1 - (_cosines(z1, z2) / t).softmax(1).diagonal().mean(),
             "this is the probability of a wrong choice. The loss is −log of the probability of the right one.",
+        ),
+        Mistake(
+            "softmax twice",
+            lambda z1, z2, t: F.cross_entropy((_cosines(z1, z2) / t).softmax(1), torch.arange(len(z1))),
+            "F.cross_entropy takes the scores themselves and does the softmax inside: with a softmax before it, it is done twice.",
+        ),
+        Mistake(
+            "both directions",
+            lambda z1, z2, t: (_contrast(z1, z2, t) + _contrast(z2, z1, t)) / 2,
+            "this is the mean of both directions, as CLIP has it. Here only z1 asks: one direction.",
         ),
         Mistake(
             "the sign",
@@ -117,22 +142,50 @@ RANDOM_TARGET = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="The target sees the *other* view. Which part of its answer can be predicted at all: what both views show, or what "
-    "only its own view shows?",
+    hints=(
+        (
+            "The target sees the *other* view. Which part of its answer can be predicted at all: what both views "
+            "show, or what only its own view shows?"
+        ),
+        (
+            "Compare with the printed probe of the random target. What the online network can predict is the "
+            "average of the target's answers over the views of a picture: does that say more about the picture or "
+            "less? Chance is 0.1."
+        ),
+        (
+            "# An average over views loses what differs between the views:\n"
+            "answer = picture + view  # picture and view: two unrelated random vectors\n"
+            "average = torch.stack([picture + another_view() for _ in range(100)]).mean(0)\n"
+            "# is `average` nearer to `picture` than `answer` is?"
+        ),
+    ),
     questions={"linear": (0.0, 1.0), "compared_with_its_target": ("better", "the same", "worse")},
     reference={"linear": 0.5, "compared_with_its_target": "better"},
     accept=_above_the_target,
     mistakes=(
         Mistake(
             "a pupil is no better than its teacher",
-            {"linear": 0.3, "compared_with_its_target": "the same"},
-            "that would be right if the network had to copy its teacher. But it sees another view than the target does: crop "
+            {"compared_with_its_target": "the same"},
+            "compared_with_its_target: that would be right if the network had to copy its teacher. But it sees another view than the target does: crop "
             "and colour are drawn anew, and what depends on them cannot be predicted. What is left is the picture.",
         ),
         Mistake(
+            "as good as labels",
+            {"linear": 0.95, "compared_with_its_target": "better"},
+            "linear: that would be as good as training with labels. What the random target says of a picture is poor, so what can be "
+            "predicted of it leaves much out.",
+            when=lambda seen, wanted: seen[0]["linear"] >= 0.85 and seen[0]["compared_with_its_target"] == "better",
+        ),
+        Mistake(
+            "hardly more than chance",
+            {"linear": 0.12, "compared_with_its_target": "better"},
+            "linear: the probe of the random network itself is printed above, and the online network is better than that.",
+            when=lambda seen, wanted: seen[0]["linear"] <= 0.3 and seen[0]["compared_with_its_target"] == "better",
+        ),
+        Mistake(
             "nothing comes of nothing",
-            {"linear": 0.1, "compared_with_its_target": "worse"},
-            "a random network has learned nothing about shapes, but its answers do depend on the picture: two pictures get two "
+            {"compared_with_its_target": "worse"},
+            "compared_with_its_target: a random network has learned nothing about shapes, but its answers do depend on the picture: two pictures get two "
             "answers. That is something to predict.",
         ),
     ),
@@ -173,7 +226,8 @@ def _one_late(train: Callable, first: Any, rounds: int) -> list:
 
 def _who_predicts_whom(chain: Callable, rounds: int) -> list[str]:
     """Return each network of the chain as the words that say how it was made."""
-    return list(chain(lambda target, seed: f"(trained from seed {seed} to predict {target})", "the first", rounds))
+    found = chain(lambda target, seed: f"(trained from seed {seed} to predict {target})", "the first", rounds)
+    return [found] if isinstance(found, str) else list(found)
 
 
 CHAIN = Exercise(
@@ -181,8 +235,15 @@ CHAIN = Exercise(
     title="Rounds that change nothing",
     kind="find the bug",
     difficulty=1,
-    minutes=5,
-    hint="Write down, for each round, the value of `target`. Which line would have to change it?",
+    minutes=6,
+    hints=(
+        "Write down, for each round, the value of `target`. Which line would have to change it?",
+        (
+            "The list `networks` already holds what each round needs: the network that a round must predict is "
+            "the one that was added last."
+        ),
+        ("newest = train(target, seed=k)\nnetworks.append(newest)\n# and the next round's target?"),
+    ),
     cases=lambda: [(1,), (3,)],
     observe=_who_predicts_whom,
     reference=_chain,
@@ -224,8 +285,23 @@ ROUNDS = Exercise(
     kind="predict",
     difficulty=1,
     minutes=2,
-    hint="The first round helped because the target's answer, as far as it is predictable, says more of the picture than of "
-    "the view. Does that stop being so when the target is better?",
+    hints=(
+        (
+            "The first round helped because the target's answer, as far as it is predictable, says more of the "
+            "picture than of the view. Does that stop being so when the target is better?"
+        ),
+        (
+            "A round could stop helping only if it had found all that two views share. Four rounds of a few "
+            "epochs are short."
+        ),
+        (
+            "# an estimate of accuracy, round by round, if each round closes a third of the gap to a ceiling:\n"
+            "accuracy = 0.3\n"
+            "for k in range(4):\n"
+            "    accuracy += (0.9 - accuracy) / 3\n"
+            "    print(k, accuracy)"
+        ),
+    ),
     questions={"round_2": ("better", "the same", "worse"), "last_round": ("better", "the same", "worse")},
     reference={"round_2": "better", "last_round": "better"},
     mistakes=(
@@ -236,8 +312,25 @@ ROUNDS = Exercise(
             "poor target.",
         ),
         Mistake(
+            "the end after two",
+            {"round_2": "better", "last_round": "the same"},
+            "last_round: that would need the third round to have found all that two views share. Four short rounds from a random "
+            "network do not get so far.",
+        ),
+        Mistake(
+            "from the third on, errors",
+            {"round_2": "better", "last_round": "worse"},
+            "last_round: what made the second round better is still true in the last: its target says more of the picture than "
+            "the one before.",
+        ),
+        Mistake(
+            "nothing, then something",
+            {"round_2": "the same"},
+            "round_2: the second target is better than the random one, so more of the picture can be predicted of it.",
+        ),
+        Mistake(
             "errors pile up",
-            {"round_2": "worse", "last_round": "worse"},
+            {"round_2": "worse"},
             "errors pile up where each network copies the one before. Here each one keeps what both views show, and drops more of "
             "the rest.",
         ),
@@ -258,9 +351,20 @@ WEIGHTS = Exercise(
     title="What the target is made of",
     kind="implement",
     difficulty=2,
-    minutes=8,
-    hint="Start with weights = [1.0], all on ξ₀. Each update multiplies every weight there is by τ and adds a new one, 1 − τ, "
-    "at the end.",
+    minutes=10,
+    hints=(
+        ("Write the target out after one update, and after two. What happened to the weight of ξ₀, and to that of θ₁?"),
+        (
+            "Start with weights = [1.0], all on ξ₀. Each update multiplies every weight there is by τ and adds a "
+            "new one, 1 − τ, at the end."
+        ),
+        (
+            "weights = [1.0]  # after 0 updates, all of it is ξ₀\n"
+            "# one update:\n"
+            "weights = [tau * w for w in weights] + [1 - tau]\n"
+            "# and n of them?"
+        ),
+    ),
     cases=lambda: [(0.9, 0), (0.9, 1), (0.5, 3), (0.95, 40)],
     reference=_weights,
     mistakes=(
@@ -291,6 +395,12 @@ WEIGHTS = Exercise(
             "later update.",
         ),
         Mistake(
+            "one multiplication too many",
+            lambda tau, n: [tau**n] + [(1 - tau) * tau ** (n - k + 1) for k in range(1, n + 1)],
+            "the newest, θₙ, has just come in with a weight of 1 − τ and has not been multiplied by τ yet: the exponents are one too "
+            "high, and the weights add up to less than 1.",
+        ),
+        Mistake(
             "all alike",
             lambda tau, n: [tau**n] + [(1 - tau**n) / max(n, 1)] * n,
             "all online networks weigh the same here: an average with equal weights. In the moving average an older network weighs less.",
@@ -309,9 +419,20 @@ LAG = Exercise(
     title="A copy now and then, or an average",
     kind="extend",
     difficulty=3,
-    minutes=12,
-    hint="The copy's age runs through 0, 1, ..., n − 1 and starts again: what is its mean? The average's mean age is "
-    "Σ k (1 − τ) τᵏ = τ/(1 − τ). Set them equal.",
+    minutes=15,
+    core=False,
+    hints=(
+        ("How old is a copy on average? Then: how old is the moving average, as a function of τ? Set them equal."),
+        (
+            "The copy's age runs through 0, 1, ..., n − 1 and starts again: what is its mean? The average's mean "
+            "age is Σ k (1 − τ) τᵏ = τ/(1 − τ). Set them equal."
+        ),
+        (
+            "mean_age_of_the_copy = sum(range(n)) / n\n"
+            "# of the average: sum of k · (1 − τ) τ^k over k = 0, 1, 2, ... = τ / (1 − τ)\n"
+            "# solve τ / (1 − τ) = mean_age_of_the_copy for τ"
+        ),
+    ),
     cases=lambda: [(1,), (2,), (39,), (512,)],
     reference=_same_lag,
     mistakes=(
@@ -329,6 +450,16 @@ LAG = Exercise(
             "the share of the new one",
             lambda n: 2 / (n + 1),
             "this is 1 − τ, the share of the new network; the exercise asks for τ, the share of the old target.",
+        ),
+        Mistake(
+            "the copy's rhythm",
+            lambda n: 1 - 1 / (n + 1),
+            "too old: an average with this τ has a mean age of n. The copy's ages are 0 ... n − 1, whose mean is about half of that.",
+        ),
+        Mistake(
+            "the mean age itself",
+            lambda n: (n - 1) / 2,
+            "that is the copy's mean age in steps. Now find the τ with τ/(1 − τ) equal to it.",
         ),
         Mistake("upside down", lambda n: 1 / n, "the longer a copy stays, the slower the average: τ must rise with n."),
     ),

@@ -29,11 +29,22 @@ LOSS = Exercise(
     title="The loss",
     kind="implement",
     difficulty=1,
-    minutes=5,
-    hint="F.normalize(x, dim=-1) gives each row length 1. Then: difference, square, sum over the dimensions of a row "
-    "(dim=-1), mean over the rows.",
+    minutes=8,
+    hints=(
+        "Only directions count. How does a row get length 1?",
+        (
+            "F.normalize(x, dim=-1) gives each row length 1. Then: difference, square, sum over the dimensions of "
+            "a row (dim=-1), mean over the rows."
+        ),
+        (
+            "p, z = F.normalize(p, dim=-1), F.normalize(z, dim=-1)\n"
+            "per_image = (p - z).square().sum(dim=-1)  # (N,)\n"
+            "# the loss is one number for the whole batch"
+        ),
+    ),
     cases=_two_batches,
     reference=byol_loss,
+    trains={"p": 0},
     mistakes=(
         Mistake(
             "no normalisation",
@@ -77,6 +88,27 @@ LOSS = Exercise(
             lambda p, z: -F.cosine_similarity(p, z, dim=-1).mean(),
             "this is −cos, SimSiam's form: the same up to a constant and a factor. Here 2 − 2 cos is asked for, so that "
             "the loss is a squared distance; half the size would be half the learning rate.",
+        ),
+        Mistake(
+            "half of it",
+            lambda p, z: (1 - F.cosine_similarity(p, z, dim=-1)).mean(),
+            "this is 1 − cos, half of what is asked for: ‖a − b‖² of two vectors of length 1 is 2 − 2 cos.",
+        ),
+        Mistake(
+            "the sign",
+            lambda p, z: (2 + 2 * F.cosine_similarity(p, z, dim=-1)).mean(),
+            "the sign is turned: this is smallest where p points away from z′.",
+        ),
+        Mistake(
+            "plain mean squared error",
+            F.mse_loss,
+            "lengths count here, and the sum over dimensions is a mean: give each row length 1 first, sum its squares, and "
+            "only then take the mean over the images.",
+        ),
+        Mistake(
+            "the batch as one vector",
+            lambda p, z: 2 - 2 * F.cosine_similarity(p.flatten(), z.flatten(), dim=0),
+            "the whole batch was taken as one long vector. Each row is an image and has a cosine of its own.",
         ),
     ),
     praise="right: 2 − 2 cos(p, z′), in [0, 4]. What is it for two unrelated directions?",
@@ -144,6 +176,14 @@ def _predictor_on_both(online: nn.Module, predictor: nn.Module, target: nn.Modul
     return byol_loss(predictor(online(v1)), t2) + byol_loss(predictor(online(v2)), t1)
 
 
+def _target_unused(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
+    return _both(online, predictor, online, v1, v2)
+
+
+def _no_gradient(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> float:
+    return _both(online, predictor, target, v1, v2).item()
+
+
 def _prediction_stopped(online: nn.Module, predictor: nn.Module, target: nn.Module, v1: Tensor, v2: Tensor) -> Tensor:
     p1, p2 = predictor(online(v1)).detach(), predictor(online(v2)).detach()
     return byol_loss(p1, target(v2)) + byol_loss(p2, target(v1))
@@ -154,9 +194,23 @@ STOP_GRADIENT = Exercise(
     title="Two directions and a stop-gradient",
     kind="implement",
     difficulty=2,
-    minutes=8,
-    hint="p1 = predictor(online(v1)) must be near target(v2), and p2 near target(v1). Compute the target's answers "
-    "inside `with torch.no_grad():`, then add the two losses.",
+    minutes=12,
+    hints=(
+        (
+            "Four answers are needed: a prediction and a target for each of the two views. Which prediction "
+            "belongs to which target?"
+        ),
+        (
+            "p1 = predictor(online(v1)) must be near target(v2), and p2 near target(v1). Compute the target's "
+            "answers inside `with torch.no_grad():`, then add the two losses."
+        ),
+        (
+            "p1, p2 = predictor(online(v1)), predictor(online(v2))\n"
+            "with torch.no_grad():\n"
+            "    t1, t2 = target(v1), target(v2)\n"
+            "# loss(p1, ...) + loss(p2, ...): which t for which p?"
+        ),
+    ),
     cases=_tiny,
     observe=_loss_and_gradients,
     reference=_both,
@@ -172,6 +226,17 @@ STOP_GRADIENT = Exercise(
             _prediction_stopped,
             "the stop is on the wrong side: the prediction is detached, so the online network gets no gradient and the "
             "target gets one.",
+        ),
+        Mistake(
+            "no gradient",
+            _no_gradient,
+            "the value is right, but there is no gradient for any network: float(), .item(), a torch.no_grad() around "
+            "everything or NumPy cut it. Only the target's answers are to be without gradient.",
+        ),
+        Mistake(
+            "the target is not used",
+            _target_unused,
+            "the target network is not used: what is to be predicted is target(v), not the online network's own answer.",
         ),
         Mistake(
             "average instead of sum",
@@ -211,19 +276,28 @@ STOP_GRADIENT = Exercise(
 def _two_nets() -> list[tuple]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        return [(nn.Linear(3, 2), nn.Linear(3, 2), tau) for tau in (0.9, 0.3)]
+        return [(nn.Linear(3, 2).requires_grad_(False), nn.Linear(3, 2), tau) for tau in (0.9, 0.3)]
 
 
-def _after(update: Callable, target: nn.Module, online: nn.Module, tau: float) -> dict[str, Tensor]:
+def _after(update: Callable, target: nn.Module, online: nn.Module, tau: float) -> dict[str, Any]:
     update(target, online, tau)
     flat = lambda net: torch.cat([w.detach().flatten() for w in net.parameters()])  # noqa: E731
-    return {"target": flat(target), "online network": flat(online)}
+    return {
+        "target": flat(target),
+        "online network": flat(online),
+        "the target is free of gradients": not any(w.requires_grad for w in target.parameters()),
+    }
 
 
 @torch.no_grad()
 def _ema(target: nn.Module, online: nn.Module, tau: float) -> None:
     for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
         xi.lerp_(theta, 1 - tau)
+
+
+def _with_gradient(target: nn.Module, online: nn.Module, tau: float) -> None:
+    for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
+        xi.mul_(tau).add_(theta, alpha=1 - tau)
 
 
 def _wrong_way_round(target: nn.Module, online: nn.Module, tau: float) -> None:
@@ -261,11 +335,25 @@ EMA = Exercise(
     title="The moving average",
     kind="implement",
     difficulty=2,
-    minutes=8,
-    hint="Under torch.no_grad(), walk through zip(target.parameters(), online.parameters()) and change the target's "
-    "tensors in place: xi.mul_(tau).add_(theta, alpha=...).",
+    minutes=10,
+    hints=(
+        (
+            "Two networks have the same parameters in the same order. Each of the target's is to be changed where "
+            "it is, not replaced."
+        ),
+        (
+            "Under torch.no_grad(), walk through zip(target.parameters(), online.parameters()) and change the "
+            "target's tensors in place: xi.mul_(tau).add_(theta, alpha=...)."
+        ),
+        (
+            "with torch.no_grad():\n"
+            "    for xi, theta in zip(target.parameters(), online.parameters()):\n"
+            "        xi.mul_(tau)  # what stays of the old; and now add the share of theta"
+        ),
+    ),
     cases=_two_nets,
     observe=_after,
+    in_place=True,
     reference=_ema,
     mistakes=(
         Mistake(
@@ -290,6 +378,12 @@ EMA = Exercise(
             "first parameter only", _first_only, "only the first parameter moved: go through all of them, in pairs."
         ),
         Mistake("not shrunk", _adds, "(1 − τ) θ was added, but ξ itself was not multiplied by τ."),
+        Mistake(
+            "with gradient",
+            _with_gradient,
+            "the numbers are right, but autograd follows the update, so the target now depends on the online network and "
+            "asks for a gradient. Do it under torch.no_grad().",
+        ),
     ),
     praise="right. Note that no gradient and no optimiser is involved.",
 )
@@ -302,8 +396,15 @@ TAU = Exercise(
     title="The decay rate",
     kind="implement",
     difficulty=1,
-    minutes=5,
-    hint="At k = 0 the cosine is 1, and the bracket (cos + 1)/2 is 1; at k = K it is −1, and the bracket is 0.",
+    minutes=6,
+    hints=(
+        "Put in k = 0 and k = K: which two values must come out? Only then write the middle.",
+        "At k = 0 the cosine is 1, and the bracket (cos + 1)/2 is 1; at k = K it is −1, and the bracket is 0.",
+        (
+            "bracket = (math.cos(math.pi * k / K) + 1) / 2  # 1 at the start, 0 at the end\n"
+            "# how far from 1 is τ at the start?"
+        ),
+    ),
     cases=lambda: [(k, 100, base) for base in (0.9, 0.996) for k in (0, 25, 50, 100)],
     reference=tau_at,
     mistakes=(
@@ -333,6 +434,16 @@ TAU = Exercise(
             lambda k, K, base: base * (math.cos(math.pi * k / K) + 1) / 2,
             "this falls from tau_base to 0, like a learning rate; τ rises from tau_base to 1.",
         ),
+        Mistake(
+            "no π",
+            lambda k, K, base: 1 - (1 - base) * (math.cos(k / K) + 1) / 2,
+            "the angle is π k/K: without π the cosine only falls to 0.54, and τ does not reach 1.",
+        ),
+        Mistake(
+            "a sine",
+            lambda k, K, base: 1 - (1 - base) * (math.sin(math.pi * k / K) + 1) / 2,
+            "a sine begins and ends at 0, so τ would be the same at both ends. A cosine goes from 1 to −1.",
+        ),
     ),
     praise="right: the target follows fast while the online network is still poor, and stands still at the end.",
 )
@@ -344,8 +455,10 @@ TAU = Exercise(
 def _first_and_last(answer: dict) -> str | None:
     if abs(answer["first"] - 4) > 1:
         return "first: think of two directions that have nothing to do with each other. What is their cosine, in many dimensions?"
-    if not 0 < answer["last"] < answer["first"]:
-        return "last: training lowers the loss; but what would a loss of exactly 0 mean?"
+    if answer["last"] < 0.1:
+        return "last: training lowers the loss; but what would a loss of 0 mean?"
+    if answer["last"] > 2.5:
+        return "last: after training, how well can one view predict what the target says of the other?"
     return None
 
 
@@ -355,28 +468,53 @@ LOSS_VALUES = Exercise(
     kind="predict",
     difficulty=1,
     minutes=3,
-    hint="At first the predictor is random, so p points anywhere: what is the cosine of two unrelated directions in 64 "
-    "dimensions? At the end: can one view tell everything that the target sees in the other?",
+    hints=(
+        (
+            "At first the predictor is random, so p points anywhere. At the end, can one view tell everything "
+            "that the target sees in the other?"
+        ),
+        (
+            "Each half of the loss is 2 − 2 cos. What is the cosine of two unrelated directions in 64 dimensions? "
+            "There are two halves."
+        ),
+        ("a, b = torch.randn(2, 1000, 64)\nprint(2 * float(bt.byol_loss(a, b)))  # two unrelated halves: the start"),
+    ),
     questions={"first": (0.0, 8.0), "last": (0.0, 8.0)},
     reference={"first": 4.0, "last": 1.0},
     accept=_first_and_last,
     mistakes=(
         Mistake(
             "zero at first, since the target is a copy",
-            {"first": 0.0, "last": 0.0},
-            "the target starts as a copy, but a random predictor stands between: p points elsewhere. And a loss of 0 in "
-            "the end would mean that nothing is left to tell two views apart, nor two images.",
+            {"first": 0.0},
+            "the target starts as a copy, but a random predictor stands between: p points elsewhere, so the first loss is "
+            "not 0. And a loss of 0 in the end would mean that nothing is left to tell two views apart, nor two images.",
+            when=lambda seen, wanted: seen[0]["first"] < 1,
+        ),
+        Mistake(
+            "the maximum at first",
+            {"first": 8.0},
+            "first: 8 would mean opposite directions for every image. Unrelated directions are orthogonal, not opposite.",
+            when=lambda seen, wanted: seen[0]["first"] > 5,
+        ),
+        Mistake(
+            "one direction only at first",
+            {"first": 2.0},
+            "first: that is one half of the loss. Both directions are added.",
+            when=lambda seen, wanted: seen[0]["first"] < 3,
         ),
         Mistake(
             "zero in the end",
             {"first": 4.0, "last": 0.0},
-            "0 would mean that every prediction is perfect, whatever was cropped away: that is easy only if the answer is "
+            "last: 0 would mean that every prediction is perfect, whatever was cropped away: that is easy only if the answer is "
             "always the same.",
+            when=lambda seen, wanted: seen[0]["last"] < 0.1,
         ),
         Mistake(
-            "the maximum at first",
-            {"first": 8.0, "last": 0.0},
-            "8 would mean opposite directions for every image. Unrelated directions are orthogonal, not opposite.",
+            "hardly lower in the end",
+            {"first": 4.0, "last": 3.9},
+            "last: the two views show the same picture, and a trained network finds much of what they share, so far more than "
+            "half of the loss goes away.",
+            when=lambda seen, wanted: seen[0]["last"] > 2.5,
         ),
     ),
     praise="right: unrelated directions in many dimensions are nearly orthogonal, so each half of the loss starts near 2.",
@@ -397,6 +535,7 @@ def _built(build: Callable, online: nn.Module) -> dict[str, bool]:
     target = build(online)
     inner, outer = list(target.parameters()), list(online.parameters())
     return {
+        "the target is another network": target is not online,
         "the target starts equal": all(torch.equal(a, b) for a, b in zip(inner, outer, strict=True)),
         "parameters are its own": not {w.data_ptr() for w in inner} & {w.data_ptr() for w in outer},
         "the online network can learn": all(w.requires_grad for w in outer),
@@ -414,7 +553,14 @@ BUG = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=8,
-    hint="How many networks are there after `target = online`? Print `target is online`.",
+    hints=(
+        "How many networks are there after `target = online`? Print `target is online`.",
+        (
+            "An assignment gives a second name to the same network. A second network with the same numbers needs "
+            "a copy of everything inside: the module `copy` makes one."
+        ),
+        ("target = copy.deepcopy(online)\n# and its parameters are to have no gradient"),
+    ),
     cases=lambda: [(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)),)],
     observe=_built,
     reference=_target_of,
@@ -429,6 +575,27 @@ BUG = Exercise(
             "still one network",
             lambda online: online,
             "the online network can learn again, but target and online are still one network: nothing moves slowly.",
+        ),
+        Mistake(
+            "a shallow copy",
+            copy.copy,
+            "copy.copy makes a second shell around the *same* parameters: they still move together. Which function of the "
+            "module `copy` also copies what is inside?",
+            when=lambda seen, wanted: (
+                seen[0]["the target is another network"] and not seen[0]["parameters are its own"]
+            ),
+        ),
+        Mistake(
+            "other numbers",
+            lambda online: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).requires_grad_(False),
+            "this is another network with other weights; the target starts *equal* to the online network.",
+            when=lambda seen, wanted: not seen[0]["the target starts equal"],
+        ),
+        Mistake(
+            "both frozen",
+            lambda online: copy.deepcopy(online.requires_grad_(False)),
+            "two networks now, and the target has no gradient. But the online network has none either, so nothing learns: "
+            "take the gradient from the copy only.",
         ),
         Mistake(
             "the target can learn",
@@ -455,17 +622,50 @@ def _all_pairs(ps: list[Tensor], ts: list[Tensor], itself: bool = False, scale: 
     return total * 2 / (n * (n - 1)) if scale else total
 
 
+def _half_of_the_pairs(ps: list[Tensor], ts: list[Tensor], first: Callable = lambda i, j: i < j) -> Tensor:
+    n = len(ps)
+    pairs = [(i, j) for i in range(n) for j in range(n) if first(i, j)]
+    return sum((byol_loss(ps[i], ts[j]) for i, j in pairs), torch.zeros(())) * 2 / (n * (n - 1))
+
+
+def _is_half(seen: list, wanted: list) -> bool:
+    """Return whether two views gave one of the two directions, times any usual factor."""
+    p, t = _batches_of_views()[0]
+    found = float(seen[0])
+    halves = [float(byol_loss(p[0], t[1])), float(byol_loss(p[1], t[0]))]
+    return any(math.isclose(found, half * factor, rel_tol=1e-4) for half in halves for factor in (0.5, 1, 2))
+
+
 MANY_VIEWS = Exercise(
     id="03-many-views",
     title="More than two views",
     kind="extend",
     difficulty=3,
-    minutes=12,
-    hint="Two loops, over i and over j ≠ i. With two views there are two such pairs and the loss is their sum; with V views "
-    "there are V(V − 1), so the sum over all pairs is multiplied by 2/(V(V − 1)).",
+    minutes=15,
+    core=False,
+    hints=(
+        "How many ordered pairs i ≠ j are there with two views, and how many with V?",
+        (
+            "Two loops, over i and over j ≠ i. With two views there are two such pairs and the loss is their sum; "
+            "with V views there are V(V − 1), so the sum over all pairs is multiplied by 2/(V(V − 1))."
+        ),
+        (
+            "pairs = [(i, j) for i in range(V) for j in range(V) if i != j]\n"
+            "total = sum(loss(ps[i], ts[j]) for i, j in pairs)\n"
+            "# total is right for two views; scale it so that it is in [0, 8] for any V"
+        ),
+    ),
     cases=_batches_of_views,
     reference=_all_pairs,
+    trains={"ps": 0},
     mistakes=(
+        Mistake(
+            "half of the pairs",
+            _half_of_the_pairs,
+            "each pair of views was taken in one direction only, i < j or i > j. View j is to predict view i as well: all "
+            "ordered pairs i ≠ j.",
+            when=_is_half,
+        ),
         Mistake(
             "a view with itself",
             lambda ps, ts: _all_pairs(ps, ts, itself=True),
@@ -487,6 +687,18 @@ MANY_VIEWS = Exercise(
             "neighbours only",
             lambda ps, ts: sum(byol_loss(ps[i], ts[i - 1]) for i in range(len(ps))) * 2 / len(ps),
             "each view predicts one other view only; take all ordered pairs i ≠ j.",
+        ),
+        Mistake(
+            "mean over all V²",
+            lambda ps, ts: (
+                sum(byol_loss(p, t) for i, p in enumerate(ps) for j, t in enumerate(ts) if i != j) * 2 / len(ps) ** 2
+            ),
+            "the pairs are right, but they are divided as if there were V² of them: without i = j there are V(V − 1).",
+        ),
+        Mistake(
+            "matching views only",
+            lambda ps, ts: sum(map(byol_loss, ps, ts)),
+            "each prediction is compared with the target of its *own* view only: nothing has to be common to two views.",
         ),
     ),
     praise="right. SwAV and DINO gain much from this (multi-crop): small extra crops are cheap.",

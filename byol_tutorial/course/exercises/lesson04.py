@@ -19,8 +19,22 @@ PREDICTORS = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="A predictor can only help if it answers to what the online network gives it at this moment. Which of the four can "
-    "follow while the online network changes, and how fast?",
+    hints=(
+        (
+            "A predictor can only help if it answers to what the online network gives it at this moment. Which of "
+            "the four can follow while the online network changes, and how fast?"
+        ),
+        (
+            "Sort them: no predictor cannot differ from its input; a fixed one never follows; a trained matrix "
+            "follows at the common learning rate; the optimal one is computed anew in each step. Six epochs are "
+            "short."
+        ),
+        (
+            "# how far a predictor has kept up: W·z against the best W for this batch\n"
+            "best = torch.linalg.lstsq(z, t).solution\n"
+            "print(float((z @ W.T - z @ best).norm() / (z @ best).norm()))"
+        ),
+    ),
     questions={"none": LEARNS, "linear": LEARNS, "fixed": LEARNS, "optimal": LEARNS},
     reference={"none": "learns nothing", "linear": "learns nothing", "fixed": "learns nothing", "optimal": "learns"},
     mistakes=(
@@ -69,9 +83,15 @@ ALIGNMENT = Exercise(
     title="A measure that never says 1",
     kind="find the bug",
     difficulty=2,
-    minutes=8,
-    hint="torch.linalg.eigh gives C = u @ diag(s) @ u.T. Is an eigenvector a row of u, or a column? Try it: C @ v must be a "
-    "multiple of v.",
+    minutes=10,
+    hints=(
+        "Is an eigenvector a row of u, or a column? Try it: C @ v must be a multiple of v.",
+        (
+            "torch.linalg.eigh gives C = u @ diag(s) @ u.T with the eigenvectors in columns, the eigenvalues in "
+            "ascending order."
+        ),
+        ("largest = u[:, -1]  # the eigenvector of the largest eigenvalue\nsecond = u[:, -2]"),
+    ),
     cases=_correlations,
     reference=_alignment,
     mistakes=(
@@ -130,9 +150,15 @@ DIRECTPRED = Exercise(
     title="A predictor without training",
     kind="implement",
     difficulty=2,
-    minutes=10,
-    hint="s, u = torch.linalg.eigh(C), and s.clamp(min=0), since rounding may make an eigenvalue slightly negative. Make the "
-    "vector p from s; then U diag(p) Uᵀ is (u * p) @ u.T.",
+    minutes=12,
+    hints=(
+        "C and W have the same eigenvectors. Only the eigenvalues differ: which function of s gives p?",
+        (
+            "s, u = torch.linalg.eigh(C), and s.clamp(min=0), since rounding may make an eigenvalue slightly "
+            "negative. Make the vector p from s; then U diag(p) Uᵀ is (u * p) @ u.T."
+        ),
+        ("s, u = torch.linalg.eigh(C)\ns = s.clamp(min=0)\np = (s / s.max()).sqrt()  # and ε\n# W = U diag(p) Uᵀ"),
+    ),
     cases=_direct_cases,
     reference=_direct,
     tolerance=1e-3,
@@ -218,7 +244,18 @@ DYNAMICS = Exercise(
     kind="implement",
     difficulty=1,
     minutes=6,
-    hint="Both contain the bracket; compute it once: pull = tau − (1 + noise)·p.",
+    hints=(
+        "Both contain the same bracket. Compute it once.",
+        (
+            "pull = τ̂ − (1 + noise)·p stands in both. The first equation has α before it, the second 2 p; weight "
+            "decay is η p in the first and 2 η s in the second, both with a minus."
+        ),
+        (
+            "pull = tau - (1 + noise) * p\n"
+            "dp = alpha * s * pull - eta * p\n"
+            "# ds: the factor 2 stands before both of its terms"
+        ),
+    ),
     cases=lambda: [
         (0.3, 0.8, 1.0, 0.05, 1.0, 0.1),
         (0.9, 0.2, 0.7, 0.2, 5.0, 0.5),
@@ -260,8 +297,17 @@ TABLE_21 = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="The same question as for the five predictors: which of these predictors keeps up with the online network? You have "
-    "seen one that does not learn at all.",
+    hints=(
+        ("The same question as for the five predictors: which of these predictors keeps up with the online network?"),
+        (
+            "λ = 0 is a predictor that does not learn at all; you have seen one. SimSiam has no moving average "
+            "and the usual rate: what did it find?"
+        ),
+        (
+            'print(in_the_ledger("no_ema_predictor_lr_0"), in_the_ledger("no_ema"), '
+            'in_the_ledger("no_ema_predictor_lr_10"))'
+        ),
+    ),
     questions={"rate_0": LEARNS, "rate_1": LEARNS, "rate_10": LEARNS},
     reference={"rate_0": "learns nothing", "rate_1": "learns", "rate_10": "learns"},
     mistakes=(
@@ -293,7 +339,16 @@ LIMIT = Exercise(
     kind="extend",
     difficulty=3,
     minutes=15,
-    hint="With s > 0, ds/dt = 0 means p (τ̂ − (1 + σ²) p) = η. The left side is a parabola in p: how high is its top?",
+    core=False,
+    hints=(
+        "With s > 0, at rest: set ds/dt = 0 and divide by 2 s. What is left?",
+        ("With s > 0, ds/dt = 0 means p (τ̂ − (1 + σ²) p) = η. The left side is a parabola in p: how high is its top?"),
+        (
+            "p = torch.linspace(0, 1, 1001)\n"
+            "print((p * (tau - (1 + noise) * p)).max())  # the top by numbers: now by a formula\n"
+            "# the derivative tau - 2 (1 + noise) p is 0 at the top"
+        ),
+    ),
     cases=lambda: [(1.0, 0.0), (1.0, 0.5), (0.6, 0.2)],
     reference=_limit,
     mistakes=(

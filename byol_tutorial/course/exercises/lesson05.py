@@ -16,8 +16,17 @@ TAU = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="A target with τ looks back about 1/(1 − τ) steps. How many steps does this run have? And you have already seen a run with τ = 0, "
-    "if you did lesson 4.",
+    hints=(
+        "How many steps does this run have, and over how many does a target with τ look back?",
+        (
+            "A target with τ looks back about 1/(1 − τ) steps: 1,000 for τ = 0.999. τ = 1 is the random target of "
+            "lesson 1, and τ = 0 was a run of lesson 4."
+        ),
+        (
+            "for tau in (0.9, 0.95, 0.99, 0.999):\n"
+            '    print(tau, "looks back", round(1 / (1 - tau)), "steps of", config.epochs * len(train) // config.batch_size)'
+        ),
+    ),
     questions={"tau_1": LEVELS, "tau_0999": LEVELS, "tau_0": LEVELS},
     reference={"tau_1": "learns less", "tau_0999": "learns less", "tau_0": "learns as well"},
     mistakes=(
@@ -50,7 +59,17 @@ MEMORY = Exercise(
     kind="implement",
     difficulty=2,
     minutes=8,
-    hint="Over a whole run of K steps the first target keeps the weight τ^K. What must τ′ be, so that τ′^K′ is the same?",
+    hints=(
+        "How much of the first target is left after one step, after two, after K?",
+        (
+            "Over a whole run of K steps the first target keeps the weight τ^K. What must τ′ be, so that τ′^K′ is "
+            "the same?"
+        ),
+        (
+            "left = tau ** steps  # of the first target, at the end of the run\n"
+            "# which τ′ gives τ′ ** other_steps == left?"
+        ),
+    ),
     cases=lambda: [(0.99, 1000, 100), (0.996, 1000, 8000), (0.9, 500, 1000)],
     reference=lambda tau, steps, other: tau ** (steps / other),
     mistakes=(
@@ -93,8 +112,21 @@ CLOUDS = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="√d·std asks how far each coordinate varies, a mean over coordinates. Turned at random, does a circle vary in few coordinates, or a "
-    "little in all?",
+    hints=(
+        (
+            "√d·std asks how far each coordinate varies, a mean over coordinates. Turned at random, does a circle "
+            "vary in few coordinates, or a little in all?"
+        ),
+        (
+            "A circle has two directions, wherever they lie; the rank counts directions. The spread looks at one "
+            "coordinate at a time. For the point, nothing varies."
+        ),
+        (
+            "unit = F.normalize(circle, dim=-1)\n"
+            "print(unit.std(0).mean() * 64**0.5)  # its spread\n"
+            "print(torch.linalg.svdvals(unit - unit.mean(0))[:4])  # its directions"
+        ),
+    ),
     questions={
         "point_spread": ("near 0", "near 1"),
         "circle_spread": ("near 0", "near 1"),
@@ -142,9 +174,18 @@ RANK = Exercise(
     title="Full rank, and yet collapsed",
     kind="find the bug",
     difficulty=2,
-    minutes=8,
-    hint="The shares are of the variance, whatever it is. What is the variance of a cloud that is one point? How large is it at most for unit "
-    "vectors? Multiply by something.",
+    minutes=10,
+    hints=(
+        "The shares are of the variance, whatever it is. What is the variance of a cloud that is one point?",
+        (
+            "How large is the variance `v` at most, for unit vectors? It is near 1 all around the sphere and near "
+            "0 in one point. Let the result depend on it."
+        ),
+        (
+            "count = float(entropy.exp())  # as before\n"
+            "# v is near 1 on the sphere and near 0 in a point: which operation makes count go to 0 with v, and leaves it where v is 1?"
+        ),
+    ),
     cases=_clouds,
     reference=_rank,
     tolerance=1e-3,
@@ -189,7 +230,18 @@ LAG = Exercise(
     kind="predict",
     difficulty=3,
     minutes=4,
-    hint="Where is the spread measured, and what does kNN look at? Between them lies a projector.",
+    hints=(
+        "Where is the spread measured, and what does kNN look at? Between them lies a projector.",
+        (
+            "The spread is that of z, accuracy is judged on y. Without predictor, and without stop-gradient, the "
+            "constant costs less than any other answer. Must y be constant for z to be?"
+        ),
+        (
+            "# a projector can shrink everything while y keeps what it has:\n"
+            "z = 1e-3 * y\n"
+            "print(bt.collapse_report(z + 1).std, bt.collapse_report(y).std)"
+        ),
+    ),
     questions={
         "spread_no_predictor": ("falls", "stays"),
         "spread_no_stop_gradient": ("falls", "stays"),
@@ -239,8 +291,19 @@ ROTATION = Exercise(
     kind="extend",
     difficulty=3,
     minutes=12,
-    hint="The sum of all coordinates' variances is the trace of the covariance. A rotation does not change a trace. For unit vectors, how "
-    "large is it at most?",
+    core=False,
+    hints=(
+        "Which number of a covariance matrix does not change when the axes are turned?",
+        (
+            "The sum of all coordinates' variances is the trace of the covariance. A rotation does not change a "
+            "trace. For unit vectors, how large is it at most?"
+        ),
+        (
+            "z = F.normalize(z, dim=-1)\n"
+            "variances = z.var(dim=0)  # the diagonal of the covariance; their sum is its trace\n"
+            "# asked for is a standard deviation"
+        ),
+    ),
     cases=_of_clouds,
     reference=_round_spread,
     tolerance=0.02,  # wide enough for a variance with N as well as with N − 1

@@ -66,9 +66,20 @@ NEGATIVES = Exercise(
     title="The part that pushes apart",
     kind="implement",
     difficulty=2,
-    minutes=10,
-    hint="F.normalize all three. Two matrices of scores, p @ own.T / temperature and p @ other.T / temperature, both (N, N). "
-    "Put −torch.inf on the diagonal of the first, torch.cat the two along dim=1, then .logsumexp(1).mean().",
+    minutes=15,
+    hints=(
+        "2N − 1 scores for each image: from which two matrices do they come, and which entry is left out?",
+        (
+            "F.normalize all three. Two matrices of scores, p @ own.T / temperature and p @ other.T / "
+            "temperature, both (N, N). Put −torch.inf on the diagonal of the first, torch.cat the two along "
+            "dim=1, then .logsumexp(1).mean()."
+        ),
+        (
+            "to_own = F.normalize(p, dim=-1) @ F.normalize(own, dim=-1).T / temperature\n"
+            "to_own = to_own.masked_fill(torch.eye(len(p), dtype=torch.bool), -torch.inf)  # j ≠ i\n"
+            "# to_other likewise, without the mask; then ln Σ exp along the row of both together"
+        ),
+    ),
     cases=_three_batches,
     reference=negatives_term,
     mistakes=(
@@ -131,8 +142,20 @@ ROWS = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="With β > 0 a constant answer has a price. With β = 0 it has none, so ask of each row: what keeps the network from "
-    "finding it? A slow target alone? A predictor and a stop-gradient alone?",
+    hints=(
+        (
+            "With β > 0 a constant answer has a price. With β = 0 it has none, so ask of each row: what keeps the "
+            "network from finding it?"
+        ),
+        (
+            "A slow target alone lets both networks drift together. A predictor with a stop-gradient is SimSiam, "
+            "which lesson 5 trained as τ = 0."
+        ),
+        (
+            "constant = torch.ones(8, 4)\n"
+            "print(bt.byol_loss(constant, constant), negatives(constant, constant, constant, 0.5))  # BYOL's part, and the price"
+        ),
+    ),
     questions={
         "no_predictor_target_negatives": _WORDS,
         "predictor_no_target": _WORDS,
@@ -210,8 +233,17 @@ BELOW_ZERO = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=8,
-    hint="The loss is −ln(probability of the partner). For a probability, the sum below the fraction must hold every candidate. "
-    "Which one is missing from `others`?",
+    hints=(
+        (
+            "The loss is −ln(probability of the partner). What must the sum below a fraction hold, so that the "
+            "fraction is a probability?"
+        ),
+        (
+            "Which candidate is missing from `others`? A probability is one candidate's share of the sum over "
+            "*all* of them."
+        ),
+        ("everyone = scores.logsumexp(dim=1)  # with the partner\n# −ln(e^partner / Σ e^scores) = everyone − ..."),
+    ),
     cases=_pairs,
     reference=_infonce,
     mistakes=(
@@ -243,8 +275,18 @@ BATCH = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="What does each of the two losses take from the other images of the batch? Besides the loss, what else looks at the "
-    "whole batch?",
+    hints=(
+        "What does each of the two losses take from the other images of the batch?",
+        (
+            "SimCLR's loss has negatives only from the batch, BYOL's has none. Besides the loss, BatchNorm looks "
+            "at the whole batch. How low is the price of a constant with three other images, by the curve above?"
+        ),
+        (
+            "for N in (4, 32, 256):\n"
+            "    constant = torch.ones(N, 4)\n"
+            "    print(N, float(negatives(constant, constant, constant, 0.5)))  # the price of a constant"
+        ),
+    ),
     questions={
         "paper_loses_more": ("BYOL", "SimCLR"),
         "simclr_with_four": ("learns", "fails"),
@@ -316,9 +358,21 @@ QUEUE = Exercise(
     title="Negatives from a queue",
     kind="extend",
     difficulty=3,
-    minutes=12,
-    hint="Each image has 1 + M scores: (p * z).sum(1, keepdim=True) for its partner, p @ queue.T for the queue, all of rows of "
-    "length 1, divided by the temperature. torch.cat, logsumexp, mean, times 2α; plus bt.byol_loss(p, z).",
+    minutes=15,
+    core=False,
+    hints=(
+        "Each image has 1 + M candidates. Which one comes from z, and where do the M others come from?",
+        (
+            "Each image has 1 + M scores: (p * z).sum(1, keepdim=True) for its partner, p @ queue.T for the "
+            "queue, all of rows of length 1, divided by the temperature. torch.cat, logsumexp, mean, times 2α; "
+            "plus bt.byol_loss(p, z)."
+        ),
+        (
+            "a, b, c = (F.normalize(x, dim=-1) for x in (p, z, queue))\n"
+            "scores = torch.cat(((a * b).sum(dim=1, keepdim=True), a @ c.T), dim=1) / temperature  # (N, 1 + M)\n"
+            "# 2α · mean of ln Σ exp, plus BYOL's loss"
+        ),
+    ),
     cases=_queues,
     reference=_queue,
     mistakes=(

@@ -53,8 +53,21 @@ LARS = Exercise(
     title="A step of LARS",
     kind="implement",
     difficulty=2,
-    minutes=12,
-    hint="For w.ndim > 1: u = g + λw, then u = u · η‖w‖/‖u‖. For w.ndim == 1: u = g. Then m = μm + u and w − lr·m, for both.",
+    minutes=15,
+    hints=(
+        "Two kinds of parameters, by their number of dimensions: what is u for each?",
+        (
+            "For w.ndim > 1: u = g + λw, then u = u · η‖w‖/‖u‖. For w.ndim == 1: u = g. Then m = μm + u and w − "
+            "lr·m, for both."
+        ),
+        (
+            "u = g\n"
+            "if w.ndim > 1:\n"
+            "    u = g + weight_decay * w\n"
+            "    u = u * eta * w.norm() / u.norm()\n"
+            "# momentum and step are the same for both"
+        ),
+    ),
     cases=_layers,
     reference=_lars,
     mistakes=(
@@ -130,9 +143,21 @@ DIFFER = Exercise(
     title="A test for views",
     kind="implement",
     difficulty=2,
-    minutes=6,
-    hint="Make a batch of one image, eight times: image.expand(8, -1, -1, -1). If each has a draw of its own, no two of the eight "
-    "views v are equal; nor of the v′.",
+    minutes=10,
+    hints=(
+        (
+            "If all images of a batch share one draw, how could you see that in the output? Choose the images of "
+            "the batch so that you can."
+        ),
+        (
+            "Make a batch of one image, eight times: image.expand(8, -1, -1, -1). If each has a draw of its own, "
+            "no two of the eight views v are equal; nor of the v′."
+        ),
+        (
+            "v1, v2 = views(image.expand(8, -1, -1, -1))\n"
+            'print(len(v1.flatten(1).unique(dim=0)), "of 8 are different")  # and those of v2?'
+        ),
+    ),
     cases=lambda: [(_views_of(kind), _image()) for kind in ("healthy", "shared", "half")],
     reference=_differ,
     mistakes=(
@@ -228,8 +253,18 @@ RESUME = Exercise(
     title="A resumed run that differs",
     kind="find the bug",
     difficulty=2,
-    minutes=8,
-    hint="What does a step read that the step before has written? Go through TinyRun.step line by line.",
+    minutes=10,
+    hints=(
+        "What does a step read that the step before has written? Go through TinyRun.step line by line.",
+        (
+            "It reads three networks, the optimiser's momentum and steps_done. And state_dict() gives the tensors "
+            "themselves, into which training goes on writing."
+        ),
+        (
+            'copy.deepcopy({"online": run.online.state_dict(), "optimizer": run.optimizer.state_dict()})\n'
+            "# two networks and the number of steps are still missing"
+        ),
+    ),
     observe=_resumed,
     reference=_state,
     mistakes=(
@@ -280,7 +315,21 @@ BUGS = Exercise(
     kind="predict",
     difficulty=2,
     minutes=4,
-    hint="Which bug lets the networks make the loss small without looking at the picture?",
+    hints=(
+        "Which bug lets the networks make the loss small without looking at the picture?",
+        (
+            "`averaged` halves the loss, `adam` makes large steps, `shared` and `constant` change little. With "
+            "`target`, the target itself learns to be easy to predict."
+        ),
+        (
+            "# a target that learns meets the prediction half way:\n"
+            "z, t = (torch.randn(8, 4, requires_grad=True) for _ in range(2))\n"
+            "for _ in range(200):\n"
+            "    (g, h) = torch.autograd.grad(bt.byol_loss(z, t), (z, t))\n"
+            "    z, t = z - g, t - h\n"
+            "print(float(bt.byol_loss(z, t)))"
+        ),
+    ),
     questions={"lowest_loss": _NAMES, "lowest_accuracy": _NAMES},
     reference={"lowest_loss": "target", "lowest_accuracy": "target"},
     mistakes=(
@@ -325,9 +374,22 @@ RECIPE = Exercise(
     title="Hands",
     kind="extend",
     difficulty=2,
-    minutes=8,
-    hint='Start from bt.preset("photos", ...). What must two views of one hand have in common, and what may differ? And: '
-    "batch_size · accumulation_steps is the number of images in a step.",
+    minutes=10,
+    core=False,
+    hints=(
+        (
+            "What must two views of one hand have in common, and what may differ? And how does a step of 256 fit "
+            "on a card for 32?"
+        ),
+        (
+            'Start from bt.preset("photos", ...) and change only what the X-rays ask for: no mirroring; jitter '
+            "stays, since exposure differs; batch_size · accumulation_steps is the number of images in a step."
+        ),
+        (
+            'bt.preset("photos", encoder="resnet18", batch_size=32, flip_p=0.0)\n'
+            "# still missing: so many forward passes that a step has 256 images"
+        ),
+    ),
     reference=preset("photos", **_RIGHT),
     accept=_recipe_wrong,
     mistakes=(

@@ -52,9 +52,23 @@ KNN = Exercise(
     title="A vote of the neighbours",
     kind="implement",
     difficulty=2,
-    minutes=10,
-    hint="Cosines of all queries with all of the bank: F.normalize both, then query @ bank.T. `.topk(k, dim=1)` gives values and "
-    "positions; labels[positions] the classes. Then torch.zeros(Q, classes).scatter_add_(1, classes_of_neighbours, weights).",
+    minutes=15,
+    hints=(
+        (
+            "Three steps: how near is each query to each of the bank, which k are nearest, and which class has "
+            "most of their votes?"
+        ),
+        (
+            "Cosines of all queries with all of the bank: F.normalize both, then query @ bank.T. `.topk(k, "
+            "dim=1)` gives values and positions; labels[positions] the classes. Then torch.zeros(Q, "
+            "classes).scatter_add_(1, classes_of_neighbours, weights)."
+        ),
+        (
+            "similarity = F.normalize(query, dim=1) @ F.normalize(bank, dim=1).T  # (Q, N)\n"
+            "nearest, index = similarity.topk(k, dim=1)  # (Q, k) each\n"
+            "# votes: torch.zeros(Q, classes).scatter_add_(1, labels[index], weights), then argmax(1)"
+        ),
+    ),
     cases=_banks,
     reference=_knn,
     mistakes=(
@@ -106,7 +120,20 @@ BASELINE = Exercise(
     kind="predict",
     difficulty=1,
     minutes=3,
-    hint="The digits are 8 × 8 pixels, all of one size, upright and in the middle. Think of the pixels themselves as features.",
+    hints=(
+        (
+            "The digits are 8 × 8 pixels, all of one size, upright and in the middle. Think of the pixels "
+            "themselves as features."
+        ),
+        (
+            "A random encoder is a fixed function of the picture, so it keeps much of what the pixels say. A "
+            "linear probe on raw pixels of such digits is right for more than nine of ten."
+        ),
+        (
+            "flat = digits.images.flatten(1).float(), digits_test.images.flatten(1).float()\n"
+            "print(bt.linear_probe(flat[0], digits.labels, flat[1], digits_test.labels).accuracy)  # the raw pixels"
+        ),
+    ),
     questions={"byol_encoder": (0.0, 1.0), "random_encoder": (0.0, 1.0)},
     reference={"byol_encoder": 0.95, "random_encoder": 0.9},
     accept=_high_enough,
@@ -172,8 +199,20 @@ LEAK = Exercise(
     title="Copies on both sides",
     kind="find the bug",
     difficulty=2,
-    minutes=8,
-    hint="Draw among image_of.unique(), not among the pictures; then torch.isin(image_of, drawn) marks all copies of those images.",
+    minutes=10,
+    hints=(
+        "Copies of an image must stay together. What should be drawn: pictures, or images?",
+        (
+            "Draw among image_of.unique(), not among the pictures; then torch.isin(image_of, drawn) marks all "
+            "copies of those images."
+        ),
+        (
+            "images = image_of.unique()\n"
+            "order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))\n"
+            "drawn = images[order[:round(share * len(images))]]\n"
+            "held = torch.isin(image_of, drawn)  # bool (P,): now its positions, and those of the rest"
+        ),
+    ),
     cases=lambda: [(torch.arange(30).repeat(4), 0.3), (torch.arange(20).repeat_interleave(3), 0.25)],
     observe=_split,
     reference=_by_image,
@@ -212,8 +251,15 @@ CHOOSE = Exercise(
     title="What may be reported",
     kind="implement",
     difficulty=1,
-    minutes=3,
-    hint="Two steps: which setting is best on the held-out train images (argmax)? And which score does *that* setting have on the test images?",
+    minutes=4,
+    hints=(
+        "Which of the two lists of scores may take part in the choice of a setting?",
+        (
+            "Two steps: which setting is best on the held-out train images (argmax)? And which score does *that* "
+            "setting have on the test images?"
+        ),
+        "chosen = held_out_scores.argmax()  # by the held-out images alone",
+    ),
     cases=_scores,
     reference=lambda held, test: test[held.argmax()],
     mistakes=(
@@ -268,9 +314,16 @@ DIFFERENCE = Exercise(
     title="Is one better than the other?",
     kind="extend",
     difficulty=3,
-    minutes=10,
-    hint="Seed i gives a pair. Take the differences first, one for each seed: d = b − a. Then their mean, and the standard error of "
-    "that mean: the standard deviation (with n − 1) over √n.",
+    minutes=12,
+    core=False,
+    hints=(
+        "Seed i gives a pair of runs. What drops out if you subtract within the pair?",
+        (
+            "Take the differences first, one for each seed: d = b − a. Then their mean, and the standard error of "
+            "that mean: the standard deviation (with n − 1) over √n."
+        ),
+        ("d = b - a\nspread = d.std()  # of single differences, with n − 1\n# of their mean: smaller by √n"),
+    ),
     cases=_runs,
     reference=_paired,
     mistakes=(

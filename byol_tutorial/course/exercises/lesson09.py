@@ -40,9 +40,19 @@ PCA = Exercise(
     title="Two directions of most variance",
     kind="implement",
     difficulty=2,
-    minutes=8,
-    hint="Take the mean of each column away; then `u, s, vt = torch.linalg.svd(x, full_matrices=False)` gives x = U S Vᵀ. "
-    "The map is x times the first two columns of V.",
+    minutes=10,
+    hints=(
+        "In which directions do the points vary most? Variation is around the mean.",
+        (
+            "Take the mean of each column away; then `u, s, vt = torch.linalg.svd(x, full_matrices=False)` gives "
+            "x = U S Vᵀ. The map is x times the first two columns of V."
+        ),
+        (
+            "y = y - y.mean(0)\n"
+            "u, s, vt = torch.linalg.svd(y, full_matrices=False)  # y = u @ diag(s) @ vt, largest s first\n"
+            "# the map: y times the first two rows of vt, as columns"
+        ),
+    ),
     cases=_clouds,
     observe=_seen,
     reference=pca_embedding,
@@ -87,8 +97,15 @@ MEMBERSHIP = Exercise(
     title="A unit of its own for every point",
     kind="implement",
     difficulty=2,
-    minutes=6,
-    hint="ρ is each row's first entry, kept as a column: d[:, :1]. σ is needed as a column, too: sigma[:, None].",
+    minutes=8,
+    hints=(
+        ("Each row has a ρ and a σ of its own: what shape must they have, so that they fit the columns of the row?"),
+        ("ρ is each row's first entry, kept as a column: d[:, :1]. σ is needed as a column, too: sigma[:, None]."),
+        (
+            "rho = d[:, :1]  # (N, 1): the nearest of each point\n"
+            "exponent = -(d - rho).clamp(min=0)  # still to be divided by each row's own σ"
+        ),
+    ),
     cases=_distances,
     reference=lambda d, sigma: torch.exp(-(d - d[:, :1]).clamp(min=0) / sigma[:, None]),
     mistakes=(
@@ -160,7 +177,17 @@ KEPT = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=8,
-    hint="Print `a[:, 0]`. Whose nearest neighbour is that?",
+    hints=(
+        "Print `a[:, 0]`. Whose nearest neighbour is that?",
+        (
+            "Each point is its own nearest neighbour, in y and in the map. Make that impossible on both sides "
+            "before topk: the diagonal holds it."
+        ),
+        (
+            "similarity = (y @ y.T).fill_diagonal_(-torch.inf)  # no point is its own neighbour\n"
+            "# the distances in the map need the same, with the other sign"
+        ),
+    ),
     cases=_scattered,
     reference=_kept,
     mistakes=(
@@ -189,8 +216,20 @@ FIRST = Exercise(
     kind="predict",
     difficulty=1,
     minutes=2,
-    hint="What of a picture gets through four random convolutions and an average over the whole picture? And what does the "
-    "colour jitter ask the trained one to ignore?",
+    hints=(
+        (
+            "What of a picture gets through four random convolutions and an average over the whole picture? And "
+            "what does the colour jitter ask the trained one to ignore?"
+        ),
+        (
+            "An average over random filters keeps the colour of the picture and little of its lines. The two "
+            "views of training differ in hue, so hue does not help to predict."
+        ),
+        (
+            "small = torch.nn.functional.adaptive_avg_pool2d(seen.images.float(), 1).flatten(1)  # the mean colour alone\n"
+            "print(shared(nearest(small)))"
+        ),
+    ),
     questions={"before": ("shape", "hue"), "after": ("shape", "hue")},
     reference={"before": "hue", "after": "shape"},
     mistakes=(
@@ -214,7 +253,14 @@ COLLAPSE = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="PCA keeps the unit of what it maps. What does UMAP keep?",
+    hints=(
+        "PCA keeps the unit of what it maps. What does UMAP keep?",
+        (
+            "Spread 0 in PCA's unit is a dot. UMAP only asks which points are nearest to each point: have points "
+            "that lie close together no nearest ones?"
+        ),
+        ("tiny = 1e-3 * z_byol + 1\nprint(size(pca(tiny)) / size(pca(z_byol)), size(umap(tiny)) / size(umap(z_byol)))"),
+    ),
     questions={"pca": ("a dot", "a cloud"), "umap": ("a dot", "a cloud")},
     reference={"pca": "a dot", "umap": "a cloud"},
     mistakes=(
@@ -238,7 +284,18 @@ TIGHT = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
-    hint="Which stars are nearest to which, before and after?",
+    hints=(
+        "Which stars are nearest to which, before and after?",
+        (
+            "PCA is a linear map: a tenth of the size in y is about a tenth in the map. UMAP's weights are "
+            "distances divided by σ, and σ shrinks with them."
+        ),
+        (
+            "d = torch.rand(1, 5).sort().values\n"
+            "for scale in (1.0, 0.1):\n"
+            "    print(torch.exp(-(scale * d - scale * d[:, :1]) / (scale * 0.3)))  # UMAP's weights, before and after"
+        ),
+    ),
     questions={"umap": (0.0, 2.0), "pca": (0.0, 2.0)},
     reference={"umap": 1.0, "pca": 0.1},
     tolerance=0.1,
@@ -297,9 +354,24 @@ LAY = Exercise(
     title="New pictures on an old map",
     kind="extend",
     difficulty=3,
-    minutes=12,
-    hint="Find the rotation R from the common points alone, both sets centred: R = U Vᵀ with U S Vᵀ = AᵀB. Then move all points: "
-    "take the common points' mean away, turn, add the old map's mean.",
+    minutes=15,
+    core=False,
+    hints=(
+        (
+            "Which turn brings the common points of the new map to their old places? Find it from them alone, "
+            "then move everything."
+        ),
+        (
+            "Find the rotation R from the common points alone, both sets centred: R = U Vᵀ with U S Vᵀ = AᵀB. "
+            "Then move all points: take the common points' mean away, turn, add the old map's mean."
+        ),
+        (
+            "known = new[common]\n"
+            "a, b = known - known.mean(0), old - old.mean(0)\n"
+            "u, s, vt = torch.linalg.svd(a.T @ b)\n"
+            "turn = u @ vt  # allows a mirror image as well; now move *all* of new by it"
+        ),
+    ),
     cases=_pairs_of_maps,
     reference=_lay,
     mistakes=(

@@ -26,9 +26,22 @@ SORT = Exercise(
     title="Centring and sharpening",
     kind="implement",
     difficulty=1,
-    minutes=6,
-    hint="Subtract first, then divide: the centre is a mean of scores. Which dimension is that of the prototypes? The new centre is a "
-    "moving average, like the target's weights: much of the old, and a little of this batch's mean over the pictures.",
+    minutes=8,
+    hints=(
+        (
+            "Two results. What do all pictures agree on, and what is it subtracted from? Then: how does a moving "
+            "average take in a new value?"
+        ),
+        (
+            "Subtract first, then divide: the centre is a mean of scores. The softmax goes over the prototypes. "
+            "The new centre is much of the old, and a little of this batch's mean over the pictures."
+        ),
+        (
+            "probabilities = ((scores - center) / temperature).softmax(dim=1)\n"
+            "mean = scores.mean(dim=0)  # (K,), of this batch\n"
+            "# the new centre: momentum is the share of the old one"
+        ),
+    ),
     cases=_teachers,
     reference=_sort,
     mistakes=(
@@ -89,8 +102,21 @@ COLLAPSE = Exercise(
     kind="predict",
     difficulty=2,
     minutes=5,
-    hint="Sharpening makes the largest score even larger, whichever prototype it belongs to. Centring takes away what all share, and adds nothing. "
-    "What is the entropy of a choice that is certain, and of one that is even over K?",
+    hints=(
+        (
+            "Sharpening makes the largest score even larger, whichever prototype it belongs to. Centring takes "
+            "away what all share, and adds nothing. Where does each of them end, alone?"
+        ),
+        (
+            "What is the cross entropy of a choice that is certain, for teacher and student alike? And of one "
+            "that is even over K prototypes?"
+        ),
+        (
+            "K = 64\n"
+            "for p in (torch.eye(K)[0], torch.full((K,), 1 / K)):  # all on one, and even\n"
+            "    print(float(-(p * p.clamp(min=1e-12).log()).sum()))"
+        ),
+    ),
     questions={
         "no_centring_in_use": _IN_USE,
         "no_centring_loss": _LOSS,
@@ -152,8 +178,22 @@ SAME_VIEW = Exercise(
     kind="find the bug",
     difficulty=1,
     minutes=6,
-    hint="The first of the teacher's views and the first of the student's are the same picture, cut and coloured alike. "
-    "What can be learned from that pair? enumerate() both.",
+    hints=(
+        (
+            "The first of the teacher's views and the first of the student's are the same picture, cut and "
+            "coloured alike. What can be learned from that pair?"
+        ),
+        (
+            "enumerate() both loops, and leave a pair out if both numbers are the same. Count only the pairs that "
+            "you add."
+        ),
+        (
+            "for i, t in enumerate(teacher):\n"
+            "    for j, s in enumerate(log_student):\n"
+            "        if i != j:\n"
+            "            ...  # add the pair, and count it"
+        ),
+    ),
     cases=_views,
     reference=dino_loss,
     mistakes=(
@@ -217,8 +257,18 @@ SINKHORN = Exercise(
     kind="extend",
     difficulty=2,
     minutes=10,
-    hint="Begin with the exponential of scores / temperature. N pictures in all, K prototypes: what must a column sum to, and "
-    "what a row? Divide by the sum (keepdim for rows), scale, and repeat both.",
+    hints=(
+        "N pictures in all, K prototypes: what must a column sum to, and what a row?",
+        (
+            "Begin with the exponential of scores / temperature. Divide each column by its sum and multiply by "
+            "N/K; divide each row by its sum (keepdim); repeat both."
+        ),
+        (
+            "q = (scores / temperature).exp()\n"
+            "q = q / q.sum(dim=0) * (n / k)  # columns\n"
+            "q = q / q.sum(dim=1, keepdim=True)  # rows: one turn, of `iterations`"
+        ),
+    ),
     cases=_scores,
     reference=_sinkhorn,
     mistakes=(
@@ -259,8 +309,17 @@ COUNT = Exercise(
     title="How many pairs",
     kind="implement",
     difficulty=1,
-    minutes=4,
-    hint="Each of the teacher's G views meets all G + L views of the student's, except itself. Of those, L are local.",
+    minutes=5,
+    core=False,
+    hints=(
+        "Draw them: the teacher's views on one side, the student's on the other. Which lines are missing?",
+        ("Each of the teacher's G views meets all G + L views of the student's, except itself. Of those, L are local."),
+        (
+            "each = G + L - 1  # partners of one of the teacher's views: all of the student's but itself\n"
+            "local = L  # of these\n"
+            "# there are G of the teacher's"
+        ),
+    ),
     cases=lambda: [(2, 8), (2, 0), (3, 4)],
     reference=_count,
     mistakes=(
