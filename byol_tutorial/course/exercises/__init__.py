@@ -126,7 +126,7 @@ class Note:
     @property
     def _body(self) -> str:
         text = escaped(self.text)
-        return f"<pre>{text}</pre>" if self.code else text.replace("\n", "<br>")
+        return f'<code style="white-space:pre-wrap">{text}</code>' if self.code else text.replace("\n", "<br>")
 
 
 def hint(id: str, level: int | None = None) -> Note:

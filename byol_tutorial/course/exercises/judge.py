@@ -16,7 +16,7 @@ from torch import Tensor
 from .questions import guesses
 from .record import Exercise, Mistake, UnusableError, Verdict
 from .stubs import is_stub, last_name, misfit, unfilled
-from .values import difference, differs, kind, plain, same, tensor
+from .values import ASKS_FOR, difference, differs, kind, plain, same, tensor
 
 
 def verdict_on(exercise: Exercise, answer: Any) -> Verdict:
@@ -60,7 +60,7 @@ def _verdict_on_guesses(exercise: Exercise, answer: Any) -> Verdict:
     mistake = remark(exercise, made)
     if mistake is not None:
         return Verdict(exercise, False, mistake.message, mistake=mistake.name)
-    return Verdict(exercise, False, problem)
+    return Verdict(exercise, False, problem, mistake="property" if exercise.accept is not None else None)
 
 
 def remark(exercise: Exercise, made: dict[str, Any]) -> Mistake | None:
@@ -103,7 +103,8 @@ def _verdict_on(exercise: Exercise, answer: Any) -> Verdict:
     for mistake in exercise.mistakes:
         if _makes(exercise, mistake, seen, wanted):
             return Verdict(exercise, False, mistake.message, mistake=mistake.name)
-    return Verdict(exercise, False, problem)
+    named = "property" if exercise.accept is not None else "form" if ASKS_FOR in problem else None
+    return Verdict(exercise, False, problem, mistake=named)
 
 
 def _wrong_form(exercise: Exercise, answer: Any) -> str | None:

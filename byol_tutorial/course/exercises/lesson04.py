@@ -49,6 +49,30 @@ PREDICTORS = Exercise(
             {"none": "learns", "linear": "learns", "fixed": "learns", "optimal": "learns"},
             "the target follows the online network. If both may give the constant answer, they get there together, only more slowly.",
         ),
+        Mistake(
+            "none learns",
+            {"none": "learns"},
+            "none: without a predictor both sides may give the constant answer, and nothing stops them. A slow target only "
+            "delays it.",
+        ),
+        Mistake(
+            "the optimal one does not",
+            {"optimal": "learns nothing"},
+            "optimal: it is computed anew in every step, so it always fits what the online network gives now. If a predictor can "
+            "help at all, this one can.",
+        ),
+        Mistake(
+            "the fixed one",
+            {"fixed": "learns"},
+            "fixed: it makes the two sides differ, but it does not follow the online network: it is a detour on the way to the "
+            "constant.",
+        ),
+        Mistake(
+            "the trained matrix",
+            {"linear": "learns"},
+            "linear: it follows, but is it fast enough? In six epochs with the common learning rate a matrix does not catch up with "
+            "the online network.",
+        ),
     ),
     praise="right: what counts is whether the predictor keeps up.",
 )
@@ -67,6 +91,15 @@ def _alignment_by(direction: Callable, absolute: bool = True) -> Callable:
 
 
 _alignment = _alignment_by(lambda u, j: u[:, -1 - j])
+
+
+def _squared_cosines(W: Tensor, C: Tensor, k: int) -> Tensor:
+    u = torch.linalg.eigh(C)[1]
+    return F.cosine_similarity(W @ u, u, dim=0).flip(0)[:k].square().mean()
+
+
+def _other_side(W: Tensor, C: Tensor, k: int) -> Tensor:
+    return _alignment(W.T, C, k)
 
 
 def _correlations() -> list[tuple]:
@@ -116,6 +149,26 @@ ALIGNMENT = Exercise(
             _alignment_by(lambda u, j: u[:, -1 - j], absolute=False),
             "a W that reverses a direction also keeps it in place: the given code took the absolute value.",
         ),
+        Mistake(
+            "a sum",
+            lambda W, C, k: k * _alignment(W, C, k),
+            "the mean over the k directions was lost: for k directions that are kept exactly this gives k, not 1.",
+        ),
+        Mistake(
+            "all directions",
+            lambda W, C, k: _alignment(W, C, len(C)),
+            "all directions of C were taken, but only the k with the largest eigenvalues are asked for.",
+        ),
+        Mistake(
+            "squared cosines",
+            _squared_cosines,
+            "the directions are right now, but the cosines are squared: their absolute value is asked for.",
+        ),
+        Mistake(
+            "W transposed",
+            _other_side,
+            "the directions are right now, but they go through W from the other side: p = W z, so W @ u, not u @ W.",
+        ),
     ),
     praise="right: columns. For W with the eigenvectors of C it is 1, for a random W small.",
 )
@@ -135,6 +188,29 @@ def _direct(
     p = s.sqrt() if root else s
     p = p if inside else p + epsilon
     return (u.T * p) @ u if turned else (u * p) @ u.T
+
+
+def _scaled(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    root = s.clamp(min=0).sqrt()
+    return (u * (root + epsilon * root.max())) @ u.T
+
+
+def _not_clamped(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    return (u * ((s / s.max()).sqrt() + epsilon)) @ u.T
+
+
+def _backwards(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    s = s.clamp(min=0)
+    return (u * ((s / s.max()).sqrt().flip(0) + epsilon)) @ u.T
+
+
+def _of_the_trace(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    s = s.clamp(min=0)
+    return (u * ((s / s.sum()).sqrt() + epsilon)) @ u.T
 
 
 def _direct_cases() -> list[tuple]:
@@ -167,6 +243,29 @@ DIRECTPRED = Exercise(
             "no root",
             lambda C, e: _direct(C, e, root=False),
             "the root is missing: p_j goes with √s_j. Without it, the predictor answers small directions far too weakly.",
+        ),
+        Mistake(
+            "right but for its scale",
+            _scaled,
+            "√s + ε max √s, which is the form of the authors' code, has the right eigenvectors and ratios, but it grows with the "
+            "projections. Here the formula is √(s / max s) + ε: divide by √(max s), so that the largest is 1 + ε.",
+        ),
+        Mistake(
+            "not clamped",
+            _not_clamped,
+            "a part of it is NaN: by rounding, an eigenvalue that should be 0 can be slightly negative, and has no root. Bring those to 0 "
+            "first.",
+            when=lambda seen, wanted: any(not torch.as_tensor(W).isfinite().all() for W in seen),
+        ),
+        Mistake(
+            "eigenvalues backwards",
+            _backwards,
+            "the p are in the opposite order of their eigenvectors: eigh gives both in ascending order, so leave them as they are.",
+        ),
+        Mistake(
+            "relative to the sum",
+            _of_the_trace,
+            "s was divided by the sum of the eigenvalues, not by the largest one.",
         ),
         Mistake(
             "not relative",
@@ -321,6 +420,17 @@ TABLE_21 = Exercise(
             {"rate_0": "learns nothing", "rate_1": "learns nothing", "rate_10": "learns nothing"},
             "the moving average is not what makes the gradient leave the spread alone; the predictor and the stop-gradient are.",
         ),
+        Mistake(
+            "without learning",
+            {"rate_0": "learns"},
+            "rate_0: λ = 0 is a predictor that does not learn, the fixed one of the first table, which learned nothing even with a "
+            "slow target.",
+        ),
+        Mistake(
+            "the fast one fails",
+            {"rate_10": "learns nothing"},
+            "rate_10: the faster the predictor, the better it keeps up with the online network.",
+        ),
     ),
     praise="right: a predictor that keeps up, and a stop-gradient.",
 )
@@ -371,6 +481,11 @@ LIMIT = Exercise(
             "factor 2",
             lambda tau, noise: tau**2 / (2 * (1 + noise)),
             "twice as much: put p = τ̂ / (2 (1 + σ²)) into p (τ̂ − (1 + σ²) p) once more.",
+        ),
+        Mistake(
+            "not a quarter",
+            lambda tau, noise: tau**2 / (1 + noise),
+            "four times too large: at the top of the parabola, p is half of where the pull ends, and the pull is half of τ̂.",
         ),
         Mistake(
             "noise squared", lambda tau, noise: tau**2 / (4 * (1 + noise) ** 2), "1 + σ² comes in once, not squared."

@@ -1,10 +1,15 @@
 """Exercises of lesson 05, the moving average and the kinds of collapse."""
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .record import Exercise, Mistake
+from .record import Exercise, Mistake, UnusableError
+from .values import ASKS_FOR, kind, tensor
 
 # --- the sweep ----------------------------------------------------------------------------------
 
@@ -38,13 +43,33 @@ TAU = Exercise(
         ),
         Mistake(
             "a fixed target teaches nothing",
-            {"tau_1": "learns nothing", "tau_0999": "learns less", "tau_0": "learns as well"},
-            "lesson 1 showed that predicting a random network already teaches something. But such a target never gets better.",
+            {"tau_1": "learns nothing"},
+            "tau_1: lesson 1 showed that predicting a random network already teaches something. But such a target never gets better.",
         ),
         Mistake(
             "nothing without a moving average",
-            {"tau_1": "learns less", "tau_0999": "learns less", "tau_0": "learns nothing"},
-            "the stop-gradient and a predictor that keeps up are enough here, as for SimSiam on ImageNet.",
+            {"tau_0": "learns nothing"},
+            "tau_0: the stop-gradient and a predictor that keeps up are enough here, as for SimSiam on ImageNet.",
+        ),
+        Mistake(
+            "no target at all is worse",
+            {"tau_0": "learns less"},
+            "tau_0: our runs have some 500 steps. A target that lags behind costs more of them than one that does not.",
+        ),
+        Mistake(
+            "slow is as good",
+            {"tau_0999": "learns as well"},
+            "tau_0999: it looks back 1,000 steps, longer than this whole run, so the target hardly leaves its random weights.",
+        ),
+        Mistake(
+            "slow is nothing",
+            {"tau_0999": "learns nothing"},
+            "tau_0999: such a target hardly moves, but lesson 1 showed that even one that never moves teaches something.",
+        ),
+        Mistake(
+            "a fixed target is as good",
+            {"tau_1": "learns as well"},
+            "tau_1: this target stays random, so it never gets better, however good the online network is.",
         ),
     ),
     praise="right: here a slow target costs more than none.",
@@ -135,14 +160,19 @@ CLOUDS = Exercise(
     reference={"point_spread": "near 0", "circle_spread": "near 1", "circle_rank": "about 2"},
     mistakes=(
         Mistake(
+            "a point that varies",
+            {"point_spread": "near 1"},
+            "point_spread: all points are in nearly the same place, so no coordinate varies.",
+        ),
+        Mistake(
             "few directions, little spread",
-            {"point_spread": "near 0", "circle_spread": "near 0", "circle_rank": "about 2"},
-            "points on a circle are as far apart as points on the sphere. The spread does not count directions.",
+            {"circle_spread": "near 0"},
+            "circle_spread: points on a circle are as far apart as points on the sphere. The spread does not count directions.",
         ),
         Mistake(
             "the spread tells all",
-            {"point_spread": "near 0", "circle_spread": "near 1", "circle_rank": "about 64"},
-            "all 64 coordinates vary, but together: two numbers determine all of them.",
+            {"circle_rank": "about 64"},
+            "circle_rank: all 64 coordinates vary, but together: two numbers determine all of them.",
         ),
     ),
     praise="right: a dimensional collapse does not show in the spread.",
@@ -163,10 +193,34 @@ def _rank(z: Tensor, power: float = 1.0, centre: bool = True, entropy: bool = Tr
 
 
 def _clouds() -> list[tuple]:
+    """Return a sphere, a point and a circle, turned at random, of 200 points in 16 dimensions each."""
     g = torch.Generator().manual_seed(3)
     basis = torch.linalg.qr(torch.randn(16, 16, generator=g)).Q
     noise = torch.randn(200, 16, generator=g)
-    return [(noise,), (basis[0] + 0.001 * noise,), (noise[:, :2] @ basis[:2],), (basis[0] + 0.3 * noise,)]
+    return [(noise,), (basis[0] + 0.001 * noise,), (noise[:, :2] @ basis[:2],)]
+
+
+def _counts_directions(rank: Callable) -> str | None:
+    """Return which of the properties that the text asks for a rank lacks, or None: there are many right answers."""
+    sphere, point, circle = (_one_number(rank(z)) for (z,) in _clouds())
+    as_given = _rank(_clouds()[0][0], power=0.0)
+    if not point < 0.5:
+        return f"a cloud in one point gets {point:.3g} directions: it should have none, however its points vary by rounding."
+    if not 0.85 * as_given < sphere < 1.15 * as_given:
+        return f"points around the sphere get {sphere:.3g} of 16 directions: they should keep the {as_given:.3g} that they had."
+    if not 1.6 < circle < 2.4:
+        return f"a circle gets {circle:.3g} directions: it has 2, wherever its plane lies."
+    longer = _one_number(rank(7 * _clouds()[0][0]))
+    if not math.isclose(longer, sphere, rel_tol=0.02):
+        return f"points seven times as long get {longer:.3g} directions instead of {sphere:.3g}: only directions count."
+    return None
+
+
+def _one_number(value: Any) -> float:
+    number = tensor(value)
+    if number is None or number.numel() != 1:
+        raise UnusableError(f"your function returns {kind(value)}{ASKS_FOR}one number.")
+    return float(number)
 
 
 RANK = Exercise(
@@ -187,6 +241,8 @@ RANK = Exercise(
         ),
     ),
     cases=_clouds,
+    observe=lambda rank, z: _one_number(rank(z)),
+    accept=_counts_directions,
     reference=_rank,
     tolerance=1e-3,
     mistakes=(
@@ -195,11 +251,6 @@ RANK = Exercise(
             lambda z: _rank(z, power=0.0),
             "it counts 16 of 16 directions for points that are nearly equal. They do vary in all of them, but only by noise: "
             "equally, and by almost nothing.",
-        ),
-        Mistake(
-            "times the standard deviation",
-            lambda z: _rank(z, power=0.5),
-            "this shows a collapse too. But here the rank must be in proportion to the variance, not to its root.",
         ),
         Mistake(
             "not centred",
@@ -213,9 +264,21 @@ RANK = Exercise(
             "the wrong way: the smaller the variance, the more directions you count.",
         ),
         Mistake(
+            "the variance alone",
+            lambda z: float(F.normalize(z.double(), dim=-1).var(dim=0, correction=0).sum()),
+            "this is the variance, at most 1: it is 0 in a point, but it no longer counts directions.",
+        ),
+        Mistake(
+            "linalg's rank",
+            lambda z: float(torch.linalg.matrix_rank(F.normalize(z.double(), dim=-1))),
+            "torch.linalg.matrix_rank counts every direction that is not exactly 0 up to rounding, and noise of a thousandth is far above "
+            "that: a point gets all 16.",
+        ),
+        Mistake(
             "a threshold on the shares",
             lambda z: _rank(z, power=0.0, entropy=False),
-            "a threshold on shares of the variance has the same fault: in a collapsed cloud all shares are equal, and pass.",
+            "a threshold on *shares* of the variance has the same fault: in a collapsed cloud all shares are equal, and pass. What would a "
+            "threshold on the variance itself do?",
         ),
     ),
     praise="right: a count of directions that goes to 0 as the variance does.",
@@ -250,19 +313,25 @@ LAG = Exercise(
     reference={"spread_no_predictor": "falls", "spread_no_stop_gradient": "falls", "knn_no_predictor": "rises"},
     mistakes=(
         Mistake(
-            "accuracy follows the spread",
-            {"spread_no_predictor": "falls", "spread_no_stop_gradient": "falls", "knn_no_predictor": "falls"},
-            "the spread is that of z, but accuracy is judged on y. The projector can shrink everything while the encoder still learns.",
-        ),
-        Mistake(
             "a trained network stays",
-            {"spread_no_predictor": "stays", "spread_no_stop_gradient": "stays", "knn_no_predictor": "rises"},
+            {"spread_no_predictor": "stays", "spread_no_stop_gradient": "stays"},
             "a trained network is not protected: the constant answer costs less than its present one.",
         ),
         Mistake(
             "the moving average holds it",
-            {"spread_no_predictor": "stays", "spread_no_stop_gradient": "falls", "knn_no_predictor": "rises"},
-            "without a predictor, the target draws the projections together although no gradient passes through it, and then follows them.",
+            {"spread_no_predictor": "stays"},
+            "spread_no_predictor: without a predictor, the target draws the projections together although no gradient passes through it, and then follows them.",
+        ),
+        Mistake(
+            "the gradient does no harm",
+            {"spread_no_stop_gradient": "stays"},
+            "spread_no_stop_gradient: without the stop-gradient both sides are trained to agree, and they agree most cheaply on one "
+            "constant.",
+        ),
+        Mistake(
+            "accuracy follows the spread",
+            {"knn_no_predictor": "falls"},
+            "knn_no_predictor: the spread is that of z, but accuracy is judged on y. The projector can shrink everything while the encoder still learns.",
         ),
     ),
     praise="right. And you would have seen the first only by looking at the spread.",
@@ -278,11 +347,29 @@ def _round_spread(z: Tensor) -> Tensor:
 
 
 def _of_clouds() -> list[tuple]:
+    """Return a sphere, a flat circle, the same circle turned, and a small cloud far from 0 and the same at half its size."""
     g = torch.Generator().manual_seed(8)
-    z = torch.randn(60, 8, generator=g)
-    flat = torch.cat((z[:, :2], torch.zeros(60, 6)), dim=1)
+    z = torch.randn(400, 8, generator=g)
+    flat = torch.cat((F.normalize(z[:, :2], dim=1), torch.zeros(400, 6)), dim=1)
     turn = torch.linalg.qr(torch.randn(8, 8, generator=g)).Q
-    return [(z,), (flat,), (flat @ turn,), (5 * flat + 20 * turn[0],)]
+    return [(z,), (flat,), (flat @ turn,), (turn[0] + 0.02 * z,), (turn[0] + 0.01 * z,)]
+
+
+def _is_a_round_spread(spread: Callable) -> str | None:
+    """Return which of the properties that the text asks for a spread lacks, or None."""
+    around, flat, turned, small, half = (_one_number(spread(z)) for (z,) in _of_clouds())
+    z = _of_clouds()[0][0]
+    if not half < 0.1:
+        return f"points in nearly one place get {half:.3g}: their spread is near 0. (Is the mean taken away?)"
+    if not 0.85 < around < 1.15:
+        return f"points all around get {around:.3g}: near 1 is asked for, in any number of dimensions."
+    if not math.isclose(flat, turned, rel_tol=1e-3):
+        return f"a circle gets {flat:.4g} in the plane of two axes and {turned:.4g} when it is turned: both must be the same."
+    if not math.isclose(_one_number(spread(5 * z)), around, rel_tol=1e-3):
+        return "points five times as long get another spread: only directions count."
+    if not 1.7 < small / max(half, 1e-9) < 2.3:
+        return f"a cloud of half the size gets {half / small:.2g} of the spread: like a standard deviation, it should get half of it."
+    return None
 
 
 ROTATION = Exercise(
@@ -305,6 +392,8 @@ ROTATION = Exercise(
         ),
     ),
     cases=_of_clouds,
+    observe=lambda spread, z: _one_number(spread(z)),
+    accept=_is_a_round_spread,
     reference=_round_spread,
     tolerance=0.02,  # wide enough for a variance with N as well as with N − 1
     mistakes=(
@@ -317,7 +406,8 @@ ROTATION = Exercise(
         Mistake(
             "the variance",
             lambda z: F.normalize(z, dim=-1).var(dim=0).sum(),
-            "the sum of the variances is right, but the exercise asks for the scale of a standard deviation.",
+            "the sum of the variances is right, but the exercise asks for the scale of a standard deviation: a cloud of half the size has "
+            "half the spread.",
         ),
         Mistake(
             "lengths count",
@@ -328,6 +418,11 @@ ROTATION = Exercise(
             "a mean over coordinates",
             lambda z: F.normalize(z, dim=-1).var(dim=0).mean().sqrt(),
             "right up to a factor √d: with it, it is near 1 for points all around.",
+        ),
+        Mistake(
+            "the distance from 0",
+            lambda z: F.normalize(z, dim=-1).norm(dim=-1).mean(),
+            "this is the mean length of the rows, which is always 1: the spread is around the *mean* of the points.",
         ),
         Mistake(
             "the largest direction",

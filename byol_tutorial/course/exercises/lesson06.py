@@ -55,6 +55,17 @@ def _not_normalised(p: Tensor, own: Tensor, other: Tensor, temperature: float) -
     return 2 * temperature * torch.cat((_without_diagonal(to_own), to_other), 1).logsumexp(1).mean()
 
 
+def _zero_on_the_diagonal(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
+    to_own, to_other = _scores(p, own, other, temperature)
+    itself = torch.eye(len(p), dtype=torch.bool)
+    return 2 * temperature * torch.cat((to_own.masked_fill(itself, 0.0), to_other), 1).logsumexp(1).mean()
+
+
+def _two_logarithms(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
+    to_own, to_other = _scores(p, own, other, temperature)
+    return 2 * temperature * (_without_diagonal(to_own).logsumexp(1) + to_other.logsumexp(1)).mean()
+
+
 def _mean_of_exponentials(p: Tensor, own: Tensor, other: Tensor, temperature: float) -> Tensor:
     to_own, to_other = _scores(p, own, other, temperature)
     scores = torch.cat((_without_diagonal(to_own), to_other), 1)
@@ -81,6 +92,7 @@ NEGATIVES = Exercise(
         ),
     ),
     cases=_three_batches,
+    trains={"p": 0, "own": 1, "other": 2},
     reference=negatives_term,
     mistakes=(
         Mistake(
@@ -105,6 +117,32 @@ NEGATIVES = Exercise(
             "no factor",
             lambda p, own, other, t: _negatives(p, own, other, t) / (2 * t),
             "the factor 2α is missing. Without it this does not fit the scale of 2 − 2 cos.",
+        ),
+        Mistake(
+            "zero on the diagonal",
+            _zero_on_the_diagonal,
+            "the score of an image with itself was set to 0, and e⁰ = 1 still counts in the sum. It must be −∞, so that its exponential "
+            "is 0.",
+        ),
+        Mistake(
+            "two logarithms",
+            _two_logarithms,
+            "each of the two sums has a logarithm of its own. They are added first: ln(Σ + Σ).",
+        ),
+        Mistake(
+            "its own predictions",
+            lambda p, own, other, t: _negatives(p, p, other, t),
+            "p was compared with p. The first sum is over z, the answers `own`, to the same view.",
+        ),
+        Mistake(
+            "no temperature",
+            lambda p, own, other, t: t * _negatives(p, own, other, 1.0),
+            "the cosines inside the exponentials are not divided by the temperature.",
+        ),
+        Mistake(
+            "2 without α",
+            lambda p, own, other, t: _negatives(p, own, other, t) / t,
+            "the factor is 2α, not 2.",
         ),
         Mistake(
             "half the factor",
@@ -168,33 +206,21 @@ ROWS = Exercise(
     },
     mistakes=(
         Mistake(
-            "as the paper's table",
-            {
-                "no_predictor_target_negatives": "learns",
-                "predictor_no_target": "collapses",
-                "no_predictor_target": "collapses",
-            },
-            "that is the paper's table. SimSiam showed later that the stop-gradient and a predictor that learns fast enough need "
-            "no slow target; our small runs agree with SimSiam here.",
+            "negatives need the predictor",
+            {"no_predictor_target_negatives": "collapses"},
+            "no_predictor_target_negatives: with negatives a constant answer has a price, predictor or not: SimCLR has none.",
         ),
         Mistake(
             "a slow target is enough",
-            {
-                "no_predictor_target_negatives": "learns",
-                "predictor_no_target": "collapses",
-                "no_predictor_target": "learns",
-            },
-            "a slow target only delays: if the online network may answer exactly what the target does, both drift together to "
-            "one answer.",
+            {"no_predictor_target": "learns"},
+            "no_predictor_target: a slow target only delays: if the online network may answer exactly what the target does, both drift "
+            "together to one answer.",
         ),
         Mistake(
-            "negatives need the predictor",
-            {
-                "no_predictor_target_negatives": "collapses",
-                "predictor_no_target": "learns",
-                "no_predictor_target": "collapses",
-            },
-            "with negatives a constant answer has a price, predictor or not: SimCLR has none.",
+            "as the paper's table",
+            {"predictor_no_target": "collapses"},
+            "predictor_no_target: that is the paper's table. SimSiam showed later that the stop-gradient and a predictor that learns fast enough need "
+            "no slow target; our small runs agree with SimSiam here.",
         ),
     ),
     praise="right for these runs. In one row the paper's table says otherwise: look for it.",
@@ -245,6 +271,7 @@ BELOW_ZERO = Exercise(
         ("everyone = scores.logsumexp(dim=1)  # with the partner\n# −ln(e^partner / Σ e^scores) = everyone − ..."),
     ),
     cases=_pairs,
+    trains={"z1": 0, "z2": 1},
     reference=_infonce,
     mistakes=(
         Mistake(
@@ -256,6 +283,27 @@ BELOW_ZERO = Exercise(
             "cut off at zero",
             _clamped,
             "this cuts the loss off at 0, and with it the gradient of every batch that is below 0. The cause is still there.",
+        ),
+        Mistake(
+            "the size of it",
+            lambda z1, z2, t: _with_bug(z1, z2, t).abs(),
+            "the sign was taken away from the result: below 0 the loss would then rise as partners come nearer. The cause is still there.",
+        ),
+        Mistake(
+            "shifted up",
+            lambda z1, z2, t: _with_bug(z1, z2, t) + 1 / t,
+            "a constant was added. It changes no gradient, and so the fault is still there: one candidate is missing in the sum.",
+        ),
+        Mistake(
+            "the partner counted twice",
+            lambda z1, z2, t: (
+                torch.cat((_unit(z1) @ _unit(z2).T, (_unit(z1) * _unit(z2)).sum(1, keepdim=True)), 1)
+                .div(t)
+                .logsumexp(1)
+                .mean()
+                - (_unit(z1) * _unit(z2)).sum(1).div(t).mean()
+            ),
+            "the partner is in the sum twice now: with its entry on the diagonal it was there already.",
         ),
         Mistake(
             "the partner is not drawn near",
@@ -296,20 +344,20 @@ BATCH = Exercise(
     mistakes=(
         Mistake(
             "BYOL needs the batch",
-            {"paper_loses_more": "BYOL", "simclr_with_four": "learns", "byol_with_four": "learns"},
-            "BYOL's loss compares no two images. Only BatchNorm looks at the others of its batch, and down to 256 that "
+            {"paper_loses_more": "BYOL"},
+            "paper_loses_more: BYOL's loss compares no two images. Only BatchNorm looks at the others of its batch, and down to 256 that "
             "makes little difference in the paper.",
         ),
         Mistake(
             "three negatives are too few",
             {"simclr_with_four": "fails"},
-            "how many negatives SimCLR needs depends on the temperature: the curve above has the price of a constant answer with "
+            "simclr_with_four: how many negatives SimCLR needs depends on the temperature: the curve above has the price of a constant answer with "
             "four images.",
         ),
         Mistake(
             "BatchNorm cannot work with four",
             {"byol_with_four": "fails"},
-            "its mean and variance are noisy with four images, but a convolution's BatchNorm takes them over all places of each "
+            "byol_with_four: BatchNorm's mean and variance are noisy with four images, but a convolution's BatchNorm takes them over all places of each "
             "image, too.",
         ),
     ),
@@ -374,6 +422,7 @@ QUEUE = Exercise(
         ),
     ),
     cases=_queues,
+    trains={"p": 0},
     reference=_queue,
     mistakes=(
         Mistake(
@@ -391,6 +440,17 @@ QUEUE = Exercise(
             _queue_and_batch,
             "the other images of the batch are among the candidates too. Here the queue alone gives the negatives, so that the "
             "batch may be as small as you like.",
+        ),
+        Mistake(
+            "no factor",
+            lambda p, z, queue, t: byol_loss(p, z) + (_queue(p, z, queue, t) - byol_loss(p, z)) / (2 * t),
+            "the factor 2α before the repulsion is missing; without it the two parts do not fit.",
+        ),
+        Mistake(
+            "InfoNCE",
+            lambda p, z, queue, t: (_queue(p, z, queue, t) - 2) / (2 * t),
+            "this is InfoNCE itself, −ln of the partner's probability: right up to scale. Here attraction and repulsion are asked for in "
+            "the form above: 2 + 2α · NCE.",
         ),
         Mistake(
             "repulsion only",

@@ -119,7 +119,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = "#009E73" if self.passed else ("#D55E00" if self.attempted else "#888888")
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(self.message)).replace("\n", "<br>")
-        help_line = f"<br><small>{escaped(self._help)}</small>" if self._help else ""
+        help_line = f"<br>{escaped(self._help)}" if self._help else ""
         return (
             f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0">'
             f"<b>{self._mark} {escaped(self.exercise.title)}</b> <code>{escaped(self.exercise.id)}</code><br>{text}"

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ASKS_FOR = "; the exercise asks for "  # in the message about an answer of another form: a shape, a length, a sort
+
 
 def plain(value: Any) -> Any:
     """Return the value with its tensors detached, and NumPy's arrays and numbers as torch's and Python's."""
@@ -82,7 +84,7 @@ def differs(a: Any, b: Any, tolerance: float = 1e-4) -> str:
     """Describe how an answer `a` differs from the wanted `b`."""
     if isinstance(a, dict) and isinstance(b, dict):
         if a.keys() != b.keys():
-            return f"your answer has {_keys(a)}; the exercise asks for {_keys(b)}"
+            return f"your answer has {_keys(a)}{ASKS_FOR}{_keys(b)}"
         name = next(k for k in a if not same(a[k], b[k], tolerance))
         return f"“{name}”: {differs(a[name], b[name], tolerance)}"
     x, y = tensor(a), tensor(b)
@@ -92,9 +94,9 @@ def differs(a: Any, b: Any, tolerance: float = 1e-4) -> str:
             return f"at position {i} {differs(a[i], b[i], tolerance)}"
         if isinstance(a, str) and isinstance(b, str):
             return f"{a!r} is not the answer"
-        return f"your answer is {kind(a)}; the exercise asks for {kind(b)}"
+        return f"your answer is {kind(a)}{ASKS_FOR}{kind(b)}"
     if x.shape != y.shape:
-        return f"your answer is {kind(a)}; the exercise asks for {kind(b)}"
+        return f"your answer is {kind(a)}{ASKS_FOR}{kind(b)}"
     if not x.isfinite().all() and y.isfinite().all():
         return "your answer is not finite (NaN or infinite)"
     at = (x - y).abs().nan_to_num(torch.inf).argmax()

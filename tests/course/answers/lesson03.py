@@ -52,7 +52,7 @@ LOSS = {
         lambda p, z: (2 - 2 * F.cosine_similarity(p, z, dim=-1)).mean(),
         lambda p, z: F.mse_loss(F.normalize(p), F.normalize(z), reduction="sum") / len(p),
         lambda p, z: (
-            2 - 2 * torch.einsum("nd,nd->n", F.normalize(p), F.normalize(z.detach())).mean(dim=0, keepdim=True)
+            2 - 2 * torch.einsum("ij,ij->i", F.normalize(p), F.normalize(z.detach())).mean(dim=0, keepdim=True)
         ),
     ],
     "wrong": [
@@ -240,7 +240,7 @@ LOSS_VALUES = {
         ({"first": 4, "last": 0}, "every prediction is perfect"),
         ({"first": 7.5, "last": 1}, "orthogonal, not opposite"),
         ({"first": 2, "last": 1}, "one half of the loss"),
-        ({"frist": 4, "last": 1}, "the questions are first, last"),
+        ({"start": 4, "last": 1}, "the questions are first, last"),
     ],
 }
 
@@ -254,7 +254,7 @@ def by_pairs(ps, ts):
 
 def by_matrix(ps, ts):
     p, t = F.normalize(torch.stack(ps), dim=-1), F.normalize(torch.stack(ts), dim=-1)
-    cos = torch.einsum("ind,jnd->ij", p, t) / p.shape[1]
+    cos = torch.einsum("iab,jab->ij", p, t) / p.shape[1]
     others = ~torch.eye(len(ps), dtype=torch.bool)
     return 2 * (2 - 2 * cos[others]).mean()
 
