@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime.omp_threads import run_on_threads
-from .operations import BRIGHTNESS, CONTRAST, SATURATION, Draw, Statistics, orientation
+from .operations import BRIGHTNESS, CONTRAST, RGB, SATURATION, Draw, Statistics, orientation
 
 f32 = np.float32
 Floats = NDArray[np.float32]
@@ -52,8 +52,8 @@ class Settings(NamedTuple):
 
     size      pixels a side of a view
     authors   whether colours change as in the authors' code (Config.colour_form)
-    unit      factor that brings pixel values to [0, 1]: 1/255 for uint8, else 1
-    mean      the mean of each channel, for normalisation
+    unit      factor that brings pixel values to [0, 1]: 1/255 for uint8, 1/65535 for uint16, else 1
+    mean      the mean of each channel, for normalisation; code is compiled for each number of channels
     scale     1 / standard deviation of each channel
     """
 
@@ -76,30 +76,30 @@ def compiled(function: F) -> F:
 def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statistics, std: Statistics) -> Tensor:
     """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
 
-    images: uint8, or float in [0, 1], (n, 3, H, W), on the CPU. drawn, colour_form: as for augment.apply. mean, std: of
-    each channel.
+    images: uint8, uint16, or float in [0, 1], (n, C, H, W), on the CPU. drawn, colour_form: as for augment.apply. mean,
+    std: of each channel.
 
-    Returns float32 (k · n, 3, size, size), channels last. Each view depends only on its own image and its own row, so
+    Returns float32 (k · n, C, size, size), channels last. Each view depends only on its own image and its own row, so
     however a batch is divided, the views are the same bit for bit.
 
     Raises:
         ValueError: images of another shape or type, or a number of rows that is no multiple of theirs.
     """
-    whole = images.dtype == torch.uint8
+    whole = images.dtype in (torch.uint8, torch.uint16)
     n = len(drawn.flip)
     # compiled code does not check where it reads, so shapes are checked here
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or n % len(images):
-        raise ValueError(f"images {tuple(images.shape)} for {n} draws: give (n, 3, H, W), and as many draws for each")
+    if images.ndim != 4 or 0 in images.shape or n % len(images):
+        raise ValueError(f"images {tuple(images.shape)} for {n} draws: give (n, C, H, W), and as many draws for each")
     if not whole and not images.is_floating_point():
-        raise ValueError(f"images of {images.dtype}: give uint8, or float in [0, 1]")
-    pixels = (images if whole else images.float()).contiguous()
-    out = torch.empty(n, 3, size, size, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
+        raise ValueError(f"images of {images.dtype}: give uint8, uint16, or float in [0, 1]")
+    pixels, channels = (images if whole else images.float()).contiguous(), images.shape[1]
+    out = torch.empty(n, channels, size, size, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
     parts_of = vars(drawn) | dict(zip(("across", "down", "exchanged"), orientation(drawn), strict=True))
     numbers = Numbers(*(parts_of[name].numpy() for name in Numbers._fields))
-    means, stds = (tuple(np.broadcast_to(np.asarray(s, f32), 3)) for s in (mean, std))
-    unit = f32(1 / 255 if whole else 1)
+    means, stds = (tuple(np.broadcast_to(np.asarray(s, f32), channels)) for s in (mean, std))
+    unit = f32(1 / torch.iinfo(images.dtype).max if whole else 1)
     settings = Settings(size, colour_form == "authors", unit, means, tuple(1 / s for s in stds))
-    written = out.permute(0, 2, 3, 1).reshape(n, size * size, 3).numpy()  # the same memory
+    written = out.permute(0, 2, 3, 1).reshape(n, size * size, channels).numpy()  # the same memory
     threads = torch.get_num_threads()  # all or one: with fewer, OpenMP would end the others, and start them again
     parts = threads if threads <= n and out.numel() >= LEAST * threads else 1
     ends = np.linspace(0, n, parts + 1).astype(int)
@@ -109,10 +109,10 @@ def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statis
 
 @compiled
 def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, end: int, out: Floats) -> None:
-    """Write the views of rows begin to end to out: (rows, pixels, 3)."""
-    size = settings.size
-    x = np.empty((3, size, size), f32)  # one picture at a time, which stays in the processor's cache
-    flat = x.reshape(3, size * size)  # the same memory
+    """Write the views of rows begin to end to out: (rows, pixels, C)."""
+    size, channels = settings.size, len(settings.mean)
+    x = np.empty((channels, size, size), f32)  # one picture at a time, which stays in the processor's cache
+    flat = x.reshape(channels, size * size)  # the same memory
     for row in range(begin, end):
         image = images[row % len(images)]
         crop(
@@ -131,8 +131,11 @@ def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, 
         if drawn.jitter[row]:
             for turn in range(4):
                 operation = drawn.order[row, turn]
-                colour(flat, operation, drawn.factors[row, operation], settings.authors)
-        if drawn.grayscale[row]:
+                if channels == RGB:
+                    colour(flat, operation, drawn.factors[row, operation], settings.authors)
+                else:
+                    intensity(flat, operation, drawn.factors[row, operation], settings.authors)
+        if drawn.grayscale[row] and channels == RGB:
             to_grayscale(flat)
         if drawn.blur[row]:
             gaussian_blur(x, drawn.sigma[row])
@@ -153,7 +156,7 @@ def crop(
     rows, by_row = resize_weights(top, height, image.shape[1], size, down)
     columns, by_column = resize_weights(left, width, image.shape[2], size, across)
     between = np.empty((image.shape[2], size), f32)
-    for channel in range(3):
+    for channel in range(len(x)):
         weighted_rows(image[channel], rows, by_row, between)
         weighted_rows(between, columns, by_column, x[channel])
         for i in range(size):
@@ -228,7 +231,7 @@ def gaussian_blur(x: Floats, sigma: f32) -> None:
         kernel[k] /= total
     line = np.empty(size + 2 * radius, f32)
     between = np.empty((size, size), f32)
-    for channel in range(3):
+    for channel in range(len(x)):
         picture = x[channel]
         for i in range(size):
             row = between[i]
@@ -285,6 +288,23 @@ def colour(x: Floats, operation: int, factor: f32, authors: bool) -> None:
             mix_with_luma(x, factor)
     else:
         turn_hue(x, factor)
+
+
+@compiled
+def intensity(x: Floats, operation: int, factor: f32, authors: bool) -> None:
+    """Change brightness or contrast of any number of channels, as augment.intensity_jitter; leave out hue and saturation."""
+    if operation == BRIGHTNESS:
+        if authors:
+            mix(x, f32(1), factor - f32(1))
+        else:
+            mix(x, factor, f32(0))
+    elif operation == CONTRAST:
+        pivot = f32(0)
+        for channel in range(len(x)):
+            pivot += mean(x[channel]) / f32(len(x))
+        for channel in range(len(x)):
+            middle = mean(x[channel]) if authors else pivot
+            mix(x[channel : channel + 1], factor, (f32(1) - factor) * middle)
 
 
 @compiled
@@ -360,7 +380,7 @@ def to_grayscale(x: Floats) -> None:
 
 @compiled
 def invert_bright(x: Floats) -> None:
-    for channel in range(3):
+    for channel in range(len(x)):
         for i in range(x.shape[1]):
             value = x[channel, i]
             x[channel, i] = f32(1) - value if value >= f32(0.5) else value
@@ -368,8 +388,14 @@ def invert_bright(x: Floats) -> None:
 
 @compiled
 def write(x: Floats, mean: tuple[f32, ...], scale: tuple[f32, ...], out: Floats) -> None:
-    """Normalise x, and write it to out with the three numbers of a pixel side by side."""
-    red, green, blue = x[0], x[1], x[2]
-    (a, b, c), (p, q, r) = mean, scale
-    for i in range(len(red)):
-        out[i, 0], out[i, 1], out[i, 2] = (red[i] - a) * p, (green[i] - b) * q, (blue[i] - c) * r
+    """Normalise x, and write it to out with the numbers of a pixel side by side."""
+    if len(mean) == RGB:  # three at a time, which is faster
+        red, green, blue = x[0], x[1], x[2]
+        for i in range(len(red)):
+            out[i, 0] = (red[i] - mean[0]) * scale[0]
+            out[i, 1] = (green[i] - mean[1]) * scale[1]
+            out[i, 2] = (blue[i] - mean[2]) * scale[2]
+        return
+    for channel in range(len(mean)):
+        for i in range(x.shape[1]):
+            out[i, channel] = (x[channel, i] - mean[channel]) * scale[channel]

@@ -6,6 +6,9 @@ same numbers give the same picture on any device. It runs on the images' device.
 The operations come in the paper's order (appendix B): random resized crop, horizontal flip, colour jitter, grayscale,
 Gaussian blur, solarize; then normalisation by channel. After the horizontal flip there may be two that the paper does
 not have, for images from above: a vertical flip and a turn by a multiple of 90°.
+
+Images have any number of channels C. Saturation, hue and grayscale are defined for red, green and blue alone, so they
+change nothing where C is not 3, and Views refuses them there; all other operations treat every channel alike.
 """
 
 import functools
@@ -16,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+RGB = 3  # channels of an image that has colours
 LUMA = (0.2989, 0.5870, 0.1140)  # the grayscale weights of the paper and of torchvision
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 COLOUR_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
@@ -69,10 +73,13 @@ class Draw:
 
 
 def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> Tensor:
-    """Carry out a Draw: float images (N, 3, H, W) in [0, 1] -> float (N, 3, size, size) in [0, 1]."""
+    """Carry out a Draw: float images (N, C, H, W) in [0, 1] -> float (N, C, size, size) in [0, 1]."""
     x = crop(images, drawn, size)
-    x = colour_jitter(x, drawn) if colour_form == "torchvision" else authors_colour_jitter(x, drawn)
-    x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
+    if x.shape[1] != RGB:
+        x = intensity_jitter(x, drawn, colour_form)
+    else:
+        x = colour_jitter(x, drawn) if colour_form == "torchvision" else authors_colour_jitter(x, drawn)
+        x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
     x = where(drawn.blur, x, gaussian_blur, drawn.sigma)
     return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
 
@@ -165,7 +172,9 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def luma(x: Tensor) -> Tensor:
-    """Return the brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...)."""
+    """Return the brightness as the eye weighs it: (N, 3, ...) -> (N, 1, ...); of C other channels, their mean."""
+    if x.shape[1] != RGB:
+        return x.mean(1, keepdim=True)
     return LUMA[0] * x[:, :1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:]
 
 
@@ -198,6 +207,34 @@ def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
             offset = pull[:, None] * luma(x.mean(2))
             x = torch.baddbmm(offset[:, None], matrix, x).clamp_(0, 1)
     return x.view(n, 3, height, width)
+
+
+def intensity_jitter(x: Tensor, drawn: Draw, colour_form: str) -> Tensor:
+    """Change brightness and contrast of (N, C, H, W), in the order of each image, where drawn; C is not 3.
+
+    They are those of `colour_jitter` and `authors_colour_jitter`. The mean luma that contrast pivots on is the mean of
+    all channels. A change of saturation or hue, which takes three channels, is left out.
+    """
+    authors = colour_form == "authors"
+    operations = {
+        BRIGHTNESS: add_brightness if authors else scale_brightness,
+        CONTRAST: channel_contrast if authors else mean_contrast,
+    }
+    for turn in range(4):
+        for number, operation in operations.items():
+            chosen = drawn.jitter & (drawn.order[:, turn] == number)
+            x = where(chosen, x, operation, drawn.factors[:, number])
+    return x
+
+
+def scale_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    """Return clamp(factor · x, 0, 1), with one factor for each image."""
+    return (x * factor[:, None, None, None]).clamp(0, 1)
+
+
+def mean_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    """Return clamp(factor · x + (1 − factor) · m, 0, 1), where m is the mean of all channels of each image."""
+    return torch.lerp(x.mean(dim=(1, 2, 3), keepdim=True), x, factor[:, None, None, None]).clamp(0, 1)
 
 
 def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
@@ -258,8 +295,9 @@ def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Convert uint8 to float32 in [0, 1]; return floats as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
+    """Convert uint8 and uint16 to float32 in [0, 1], where 1 is 255 or 65535; return floats as they are."""
+    whole = images.dtype in (torch.uint8, torch.uint16)
+    return images.float().div_(torch.iinfo(images.dtype).max) if whole else images
 
 
 def normalise(x: Tensor, mean: Statistics, std: Statistics) -> Tensor:

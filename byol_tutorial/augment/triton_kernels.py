@@ -2,7 +2,8 @@
 
 A GPU needs longer to start each of those small operations than to do it. Here one program makes one view: it reads the
 picture once as uint8, keeps its three channels in registers through crop, flip, colour, grayscale, blur and solarize,
-and writes it once, normalised and channels last. It computes only the operations that were drawn for the view. The
+and writes it once, normalised and channels last. It computes only the operations that were drawn for the view. Images
+of any other number of channels have a kernel of their own, which makes one channel of a view after the other. The
 formulas are those of operations.py, where they are explained; the two are tested against each other.
 
 A whole picture must fit into the registers of one program, so pictures and views have at most `LARGEST` pixels a side.
@@ -18,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .operations import Draw, Statistics, orientation
+from .operations import RGB, Draw, Statistics, orientation
 
 LARGEST = 64
 WARPS = {16: 4, 32: 4, 64: 16}  # pixels a side of a view's tile: warps of 32 threads that share the view
@@ -28,9 +29,9 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton then runs kern
 def fits(images: Tensor, size: int) -> bool:
     """Return whether the kernel is written for these images, and for views of `size` pixels a side."""
     there = images.device.type == "cuda" or INTERPRETED
-    kind = images.dtype == torch.uint8 or images.dtype == torch.float32
+    kind = images.dtype in (torch.uint8, torch.uint16, torch.float32)
     small = max(*images.shape[2:], size) <= LARGEST
-    return there and kind and small and images.shape[1] == 3 and not images.requires_grad
+    return there and kind and small and not images.requires_grad
 
 
 def views(
@@ -45,14 +46,14 @@ def views(
     """Carry out a Draw of k · n rows on n images, row r on image r mod n, and normalise.
 
     Args:
-        images: uint8, or float32 in [0, 1], (n, 3, H, W), on CUDA, at most `LARGEST` pixels a side.
+        images: uint8, uint16, or float32 in [0, 1], (n, C, H, W), on CUDA, at most `LARGEST` pixels a side.
         drawn: the Draw, on the same device. See augment.apply, also for `colour_form`.
         size: pixels a side of the views, at most `LARGEST`.
-        mean, std: statistics of each channel of the data, three numbers each.
+        mean, std: statistics of each channel of the data, C numbers each, or one for all.
         dtype: the type of the views. Half precision rounds once, at the end, as autocast would round a float32 view.
 
     Returns:
-        (k · n, 3, size, size), channels last.
+        (k · n, C, size, size), channels last.
 
     Raises:
         ValueError: images of another shape, type, size or device; rows that are no multiple of them, or elsewhere.
@@ -67,21 +68,24 @@ def views(
     ):
         raise ValueError(
             f"images {tuple(images.shape)} of {images.dtype} on {images.device}, {rows} draws, views of {size} px: "
-            f"give uint8 or float32 images (n, 3, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"
+            f"give uint8, uint16 or float32 images (n, C, H, W) on CUDA of at most {LARGEST} px, and as many draws for each"
         )
-    n, _, height, width = images.shape
+    n, channels, height, width = images.shape
     place = torch.stack((drawn.top, drawn.left, drawn.height, drawn.width, drawn.sigma), 1)  # (rows, 5)
     switches = (*orientation(drawn), drawn.jitter, drawn.grayscale, drawn.blur, drawn.solarize)
     flags = torch.stack(switches, 1).view(torch.uint8)  # (rows, 7)
-    out = torch.empty(rows, size, size, 3, dtype=dtype, device=images.device)
+    out = torch.empty(rows, size, size, channels, dtype=dtype, device=images.device)
+    numbers = [tuple(map(float, s)) * (channels if len(s) == 1 else 1) for s in (mean, std)]
+    kernel, more = (_view, {}) if channels == RGB else (_view_by_channel, {"C": channels})
     with torch.cuda.device_of(images):  # Triton launches on the current device
-        _view[(rows,)](
+        kernel[(rows,)](
             images.contiguous(), out, place, flags, drawn.factors.contiguous(), drawn.order.contiguous(),
-            _statistics(tuple(map(float, mean)), tuple(map(float, std)), images.device), n,
-            UNIT=1 / 255 if images.dtype == torch.uint8 else 1.0, AUTHORS=colour_form == "authors",
-            H=height, W=width, S=size, RADIUS=size // 20,
+            _statistics(*numbers, images.device), n,
+            UNIT=1.0 if images.is_floating_point() else 1 / torch.iinfo(images.dtype).max,
+            AUTHORS=colour_form == "authors", H=height, W=width, S=size, RADIUS=size // 20,
             HP=_power(height), WP=_power(width), P=_power(size), num_warps=WARPS[_power(size)],
             enable_fp_fusion=True,  # Triton warns where it is left open
+            **more,
         )  # fmt: skip
     return out.permute(0, 3, 1, 2)
 
@@ -93,7 +97,7 @@ def _power(n: int) -> int:
 
 @functools.cache
 def _statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return mean and 1 / std, three numbers each, on the device, where they are kept."""
+    """Return mean and 1 / std, a number for each channel, on the device, where they are kept."""
     return torch.tensor([*mean, *(1 / s for s in std)], device=device)
 
 
@@ -138,6 +142,56 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
     tl.store(to, ((r - tl.load(statistics)) * tl.load(statistics + 3)).to(kind), mask=inside)
     tl.store(to + 1, ((g - tl.load(statistics + 1)) * tl.load(statistics + 4)).to(kind), mask=inside)
     tl.store(to + 2, ((b - tl.load(statistics + 2)) * tl.load(statistics + 5)).to(kind), mask=inside)
+
+
+@triton.jit
+def _view_by_channel(images, out, place, flags, factors, order, statistics, n, UNIT: tl.constexpr,
+                     AUTHORS: tl.constexpr, C: tl.constexpr, H: tl.constexpr, W: tl.constexpr, S: tl.constexpr,
+                     RADIUS: tl.constexpr, HP: tl.constexpr, WP: tl.constexpr, P: tl.constexpr):  # fmt: skip
+    """Make view `row` of images with C channels, which have no colours: augment.intensity_jitter in place of colour.
+
+    The channels of a view meet only in the mean that contrast pivots on. For this mean every channel is made once before.
+    """
+    row = tl.program_id(0)
+    flags += row * 7
+    mirror_columns, mirror_rows, exchanged = tl.load(flags) != 0, tl.load(flags + 1) != 0, tl.load(flags + 2) != 0
+    jitter, blur, solarize = tl.load(flags + 3) != 0, tl.load(flags + 5) != 0, tl.load(flags + 6) != 0
+    y, x = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :]
+    inside = (y < S) & (x < S)
+
+    rows = _resize_weights(tl.load(place + row * 5), tl.load(place + row * 5 + 2), mirror_rows, H, S, P, HP)
+    left, width = tl.load(place + row * 5 + 1), tl.load(place + row * 5 + 3)
+    columns = tl.trans(_resize_weights(left, width, mirror_columns, W, S, P, WP))
+    image = images + (row % n).to(tl.int64) * (C * H * W)
+    bright, contrast = tl.load(factors + row * 4), tl.load(factors + row * 4 + 1)
+    turns = tl.arange(0, 4)
+    operations = tl.load(order + row * 4 + turns)
+    bright_first = tl.sum(tl.where(operations == 0, turns, 0)) < tl.sum(tl.where(operations == 1, turns, 0))
+
+    pivot = 0.0
+    if jitter:
+        for channel in range(C):
+            v = _crop(image + channel * H * W, rows, columns, UNIT, H, W, HP, WP)
+            pivot += _mean(tl.where(bright_first, _brighten(v, bright, AUTHORS), v), inside, S) / C
+
+    across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS)
+    down = tl.trans(across)
+    to = out + row.to(tl.int64) * (C * S * S) + tl.where(exchanged, x * S + y, y * S + x) * C
+    for channel in range(C):
+        v = _crop(image + channel * H * W, rows, columns, UNIT, H, W, HP, WP)
+        if jitter:
+            v = tl.where(bright_first, _brighten(v, bright, AUTHORS), v)
+            m = pivot
+            if AUTHORS:
+                m = _mean(v, inside, S)
+            v = _mix(contrast, v, m)
+            v = tl.where(bright_first, v, _brighten(v, bright, AUTHORS))
+        if blur:
+            v = _product(across, v, down)
+        if solarize:
+            v = tl.where(v >= 0.5, 1 - v, v)
+        v = (v - tl.load(statistics + channel)) * tl.load(statistics + C + channel)
+        tl.store(to + channel, v.to(out.dtype.element_ty), mask=inside)
 
 
 # --- geometry -----------------------------------------------------------------------------------
@@ -237,6 +291,15 @@ def _colour(r, g, b, operation, factor, inside, S: tl.constexpr, AUTHORS: tl.con
             l = _luma(r, g, b)
             r, g, b = _mix(factor, r, l), _mix(factor, g, l), _mix(factor, b, l)
     return r, g, b
+
+
+@triton.jit
+def _brighten(x, factor, AUTHORS: tl.constexpr):
+    if AUTHORS:
+        x += factor - 1
+    else:
+        x *= factor
+    return _clamp(x)
 
 
 @triton.jit

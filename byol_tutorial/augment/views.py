@@ -46,7 +46,7 @@ class Views:
 
     Args:
         config: probabilities and strengths for T and T′.
-        mean, std: statistics of each channel of the data, for normalisation.
+        mean, std: statistics of each channel of the data, for normalisation; one number serves all channels.
         generator: the source of randomness, on the device of the images. Default: torch's global generator.
         compiled: use torch.compile where neither numba nor Triton carries the views out.
     """
@@ -57,8 +57,8 @@ class Views:
     def __init__(
         self,
         config: Config,
-        mean: Statistics = (0.5, 0.5, 0.5),
-        std: Statistics = (0.25, 0.25, 0.25),
+        mean: Statistics = (0.5,),
+        std: Statistics = (0.25,),
         generator: torch.Generator | None = None,
         compiled: bool = False,
     ) -> None:
@@ -81,7 +81,10 @@ class Views:
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         """Draw and carry out the views v, v′ of each image.
 
-        images: uint8, or float in [0, 1], (N, 3, H, W). Returns float32 (N, 3, size, size) each, normalised.
+        images: uint8, uint16, or float in [0, 1], (N, C, H, W). Returns float32 (N, C, size, size) each, normalised.
+
+        Raises:
+            ConfigError: operations on colours, and images whose channels are not red, green and blue.
         """
         n, _, height, width = images.shape
         return self.carry_out(images, self.draw(n, height, width, images.device))
@@ -95,8 +98,9 @@ class Views:
 
         dtype: the type of the views on CUDA, for a network in half precision; elsewhere they are float32.
 
-        Returns v and v′, float (n, 3, size, size) each, normalised.
+        Returns v and v′, float (n, C, size, size) each, normalised.
         """
+        self.config.check_channels(images.shape[1])
         size = self.config.view_size or min(images.shape[2:])
         if (
             images.device.type == "cuda"
@@ -193,8 +197,8 @@ class LocalCrops(Views):
         self,
         config: Config,
         view_size: int,
-        mean: Statistics = (0.5, 0.5, 0.5),
-        std: Statistics = (0.25, 0.25, 0.25),
+        mean: Statistics = (0.5,),
+        std: Statistics = (0.25,),
         generator: torch.Generator | None = None,
         compiled: bool = False,
     ) -> None:

@@ -349,6 +349,25 @@ class Config:
         refuse_unknown(changes)
         return dataclasses.replace(self, **changes)
 
+    @property
+    def rgb_operations(self) -> tuple[str, ...]:
+        """The fields by which views change what only images of three channels, red, green and blue, have."""
+        jittered = [name for name in ("saturation", "hue") if any(map(min, self.jitter_p, getattr(self, name)))]
+        return (*jittered, *(["grayscale_p"] if any(self.grayscale_p) else []))
+
+    def for_channels(self, channels: int) -> "Config":
+        """Return the config for images of this many channels: without saturation, hue and grayscale unless it is 3."""
+        return self if channels == 3 else self.replace(saturation=0.0, hue=0.0, grayscale_p=0.0)
+
+    def check_channels(self, channels: int) -> None:
+        """Raise ConfigError if views change colours, and images of this many channels have none."""
+        if channels != 3 and self.rgb_operations:
+            named = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.rgb_operations)
+            raise ConfigError(
+                f"{named}: this takes three channels, red, green and blue, and the images have {channels}; give "
+                f"{' and '.join(f'{name}=0' for name in self.rgb_operations)}, or config.for_channels({channels})"
+            )
+
     def to_dict(self) -> Changes:
         """Return the value of each field by its name."""
         return dataclasses.asdict(self)

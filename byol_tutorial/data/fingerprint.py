@@ -11,7 +11,11 @@ FINGERPRINT = 64  # images by which a resumed run recognises its data
 
 
 def fingerprint(images: ImageSet | StreamedSet) -> dict[str, Any]:
-    """Return what the images of a resumed run must have in common with these: name, number, size and checksums."""
+    """Return what the images of a resumed run must have in common with these: name, number, size and checksums.
+
+    Channels and bits are named where they are not 3 and 8."""
+    usual = {"channels": 3, "bits": 8}
+    kind = {"channels": images.channels, "bits": images.bits}
     return {
         "name": images.name,
         "images": len(images),
@@ -20,7 +24,7 @@ def fingerprint(images: ImageSet | StreamedSet) -> dict[str, Any]:
         "labels": None if images.labels is None else zlib.crc32(images.labels.numpy().tobytes()),
         # Images on disk are compared by name, because reading them all would take as long as an epoch.
         "all": zlib.crc32(images.images.numpy().tobytes() if isinstance(images, ImageSet) else _names(images)),
-    }
+    } | {name: value for name, value in kind.items() if value != usual[name]}  # older records have neither
 
 
 def _names(images: StreamedSet) -> bytes:

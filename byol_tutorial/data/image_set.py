@@ -21,15 +21,17 @@ def draw_positions(total: int, n: int, seed: int) -> Tensor:
 
 
 def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
-    """Compute mean and standard deviation of each channel of uint8 batches (b, 3, H, W), as values in [0, 1].
+    """Compute mean and standard deviation of each channel of batches (b, C, H, W), as values in [0, 1].
 
-    A pixel value has 256 levels. How often each level occurs in a channel decides both numbers, and counts add up
-    exactly, so the result does not depend on how the images are divided into batches.
+    A pixel value of uint8 has 256 levels, and one of uint16 65,536. How often each level occurs in a channel decides both
+    numbers, and counts add up exactly, so the result does not depend on how the images are divided into batches.
     """
-    counts = torch.zeros(3, 256, dtype=torch.float64)
+    counts, levels = torch.zeros(1), 0
     for batch in batches:
-        counts += torch.stack([batch[:, c].flatten().bincount(minlength=256) for c in range(3)])
-    values, total = torch.arange(256, dtype=torch.float64) / 255, counts[0].sum()
+        levels = torch.iinfo(batch.dtype).max + 1
+        channels = batch.int().transpose(0, 1).flatten(1)  # int32, because torch counts no uint16
+        counts = counts + torch.stack([channel.bincount(minlength=levels) for channel in channels]).double()
+    values, total = torch.arange(levels, dtype=torch.float64) / (levels - 1), counts[0].sum()
     mean = (counts * values).sum(1) / total
     variance = (counts * (values - mean[:, None]).square()).sum(1) / (total - 1)
     return mean.tolist(), variance.sqrt().clamp(min=1e-3).tolist()
@@ -39,7 +41,7 @@ def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
 class ImageSet:
     """Images in memory, with labels and factors where they are known.
 
-    images      uint8 (N, 3, H, W)
+    images      uint8 (N, C, H, W), or uint16 for images deeper than 8 bits; C is 3 for images in colour
     labels      int64 (N,), or None
     classes     the name of each label; empty without labels
     factors     the shapes.Factors of each image, or None
@@ -69,10 +71,11 @@ class ImageSet:
         return replace(self, images=self.images[index], labels=labels, factors=factors, files=files)
 
     def __repr__(self) -> str:
-        n, _, height, width = self.images.shape
+        height, width = self.image_size
         labels = f"{len(self.classes)} classes" if self.labels is not None else "no labels"
         skipped = f", {len(self.skipped)} unreadable files left out" if self.skipped else ""
-        return f"ImageSet({self.name!r}, {self.split}: {n} images of {height}×{width} px, {labels}{skipped})"
+        size = f"{height}×{width} px{kind_in_words(self.channels, self.bits)}"
+        return f"ImageSet({self.name!r}, {self.split}: {len(self)} images of {size}, {labels}{skipped})"
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -81,12 +84,22 @@ class ImageSet:
         return height, width
 
     @property
+    def channels(self) -> int:
+        """The number of channels C; 3 are red, green and blue."""
+        return self.images.shape[1]
+
+    @property
+    def bits(self) -> int:
+        """The depth of a channel, 8 or 16 bits."""
+        return 8 * self.images.dtype.itemsize
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """The files that could not be read and were left out."""
         return tuple(self.unreadable)
 
     def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
-        """Iterate over all images in order, in batches uint8 (b, 3, H, W)."""
+        """Iterate over all images in order, in batches (b, C, H, W) of the type of `images`."""
         return iter(self.images.split(batch_size))
 
     def sample(self, n: int, seed: int = 0) -> "ImageSet":
@@ -101,10 +114,18 @@ class ImageSet:
 def nearly_constant(images: Tensor) -> Tensor:
     """Return which of these images have no content: all pixels within CONSTANT levels of each other, in each channel.
 
-    uint8 (N, C, H, W) -> bool (N,).
+    uint8 or uint16 (N, C, H, W) -> bool (N,).
     """
+    if images.dtype == torch.uint16:  # torch compares no uint16
+        return torch.cat([nearly_constant(part.int()) for part in images.split(256)])
     pixels = images.flatten(2)
     return (pixels.amax(2).int() - pixels.amin(2).int()).amax(1) <= CONSTANT
+
+
+def kind_in_words(channels: int, bits: int) -> str:
+    """Say what is unusual about images of this kind, such as " with 5 channels of 16 bits"; "" of 8-bit colours."""
+    words = "" if channels == 3 else f" with {channels} channel{'s'[: channels > 1]}"
+    return words + ("" if bits == 8 else f" {'of' if words else 'with'} {bits} bits" + ("" if words else " a channel"))
 
 
 def statistics_rows(n: int) -> slice:

@@ -89,6 +89,16 @@ class StreamedSet:
         return self.size, self.size
 
     @property
+    def channels(self) -> int:
+        """The number of channels; 3 are red, green and blue."""
+        return 3
+
+    @property
+    def bits(self) -> int:
+        """The depth of a channel, 8 or 16 bits."""
+        return 8
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """The files that this set, or a part of it, has found unreadable so far."""
         return tuple(self._unreadable)

@@ -155,9 +155,10 @@ def collapse_report(z: Tensor) -> CollapseReport:
 def hardly_differ(images: Tensor) -> bool:
     """Return whether images give nothing to tell apart: most are constant or nearly so, or all are alike.
 
-    uint8 (N, C, H, W). Black files, a wrong range of values or copies of one picture do this.
+    uint8 or uint16 (N, C, H, W). Black files, a wrong range of values or copies of one picture do this.
     """
-    alike = int((images.amax(0).int() - images.amin(0).int()).max()) <= CONSTANT
+    images = images.int()  # torch compares no uint16
+    alike = int((images.amax(0) - images.amin(0)).max()) <= CONSTANT
     return alike or float(nearly_constant(images).float().mean()) > 0.5
 
 

@@ -34,13 +34,13 @@ def features(
 
     Args:
         encoder: f; or a run's whole model, which "z" and "p" need.
-        images: uint8 (N, 3, H, W), or a set of images.
+        images: uint8 or uint16 (N, C, H, W), or a set of images. Of an encoder for three channels C may be 1.
         batch_size: how many are computed together.
         of: "y", "z" or "p". For z and p, BatchNorm's averages are freed of their initial values, see `representations`.
 
     Raises:
         TrainingError: memory does not suffice for a batch.
-        DataError: another `of`, a model without that part, or one whose parts were trained on different images.
+        DataError: images with other channels than those of its training; another `of`, a model without that part, or one whose parts were trained on different images.
     """
     if of != "y" or hasattr(encoder, "online"):
         return _of_model(encoder, images, batch_size, of)
@@ -80,7 +80,7 @@ def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) 
 
     Args:
         online: a network with the parts `encoder` f and `projector` g. It is not changed.
-        images: uint8 (N, 3, H, W), or a set of images.
+        images: uint8 or uint16 (N, C, H, W), or a set of images.
     """
     y = features(online.encoder, images)
     network = settled(online)
@@ -139,14 +139,24 @@ def _start_share(layer: nn.modules.batchnorm._BatchNorm) -> float:
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Normalise float images (N, 3, H, W) in [0, 1] as the encoder's training images were.
+    """Normalise float images (N, C, H, W) in [0, 1] as the encoder's training images were.
 
-    An encoder that takes one size alone gets its images resized to that.
+    An encoder that takes one size alone gets its images resized to that. A grey image is one whose three channels are
+    equal, so that images of one channel also fit an encoder for three.
+
+    Raises:
+        DataError: images with other channels.
     """
     trained = trained_part(encoder)
     if getattr(trained, "fixed_size", False) and set(x.shape[2:]) != {trained.view_size}:
         x = F.interpolate(x, (trained.view_size,) * 2, mode="bilinear", antialias=True)
-    mean, std = getattr(trained, "pixel_mean", (0.5,) * 3), getattr(trained, "pixel_std", (0.25,) * 3)
+    mean, std = getattr(trained, "pixel_mean", (0.5,)), getattr(trained, "pixel_std", (0.25,))
+    here, there = x.shape[1], len(mean)
+    if hasattr(trained, "pixel_mean") and here != there and (here, there) != (1, 3):
+        raise DataError(
+            f"the images have {here} channel{'s'[: here > 1]}, and the encoder is made for {there}: read the images "
+            f"with channels={there}, or choose another encoder"
+        )
     return normalise(x, mean, std).contiguous(memory_format=torch.channels_last)
 
 
@@ -192,7 +202,7 @@ def centre(x: Tensor, size: int) -> Tensor:
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Use images as features, the baseline without an encoder: uint8 (N, 3, H, W) -> float32 (N, 3·H·W) in [0, 1]."""
+    """Use images as features, the baseline without an encoder: uint8 or uint16 (N, C, H, W) -> float32 (N, C·H·W) in [0, 1]."""
     return as_float(images).flatten(1)
 
 

@@ -22,7 +22,7 @@ SMALL_STEM_UP_TO = 64  # views up to this many pixels a side get the 3×3 stem
 
 
 class Encoder(nn.Module):
-    """The type of an encoder f, for type checkers: a module (N, 3, H, W) -> (N, feature_dim) with these attributes.
+    """The type of an encoder f, for type checkers: a module (N, C, H, W) -> (N, feature_dim) with these attributes.
 
     `build_encoder` returns modules that have them; those of torchvision and timm are no instances of this class.
     """
@@ -35,15 +35,14 @@ class Encoder(nn.Module):
 
 
 class SmallEncoder(nn.Sequential):
-    """Four 3×3 convolutions, pooled: (N, 3, H, W) -> (N, 4 · width). It suffices for small pictures on a laptop.
+    """Four 3×3 convolutions, pooled: (N, C, H, W) -> (N, 4 · width). It suffices for small pictures on a laptop.
 
     Each convolution halves the picture, except the last.
     """
 
-    def __init__(self, width: int, norm: str = "bn") -> None:
+    def __init__(self, width: int, norm: str = "bn", channels: int = 3) -> None:
         conv = StandardisedConv2d if norm == "gn_ws" else nn.Conv2d
         layers: list[nn.Module] = []
-        channels = 3
         for out, stride in ((width, 2), (2 * width, 2), (4 * width, 2), (4 * width, 1)):
             layers += [conv(channels, out, 3, stride, padding=1, bias=False), build_norm(norm, out), nn.ReLU(True)]
             channels = out
@@ -51,8 +50,8 @@ class SmallEncoder(nn.Sequential):
         self.feature_dim = channels
 
 
-def resnet(name: str, view_size: int, norm: str = "bn") -> Encoder:
-    """Build torchvision's ResNet without its classifier: (N, 3, H, W) -> (N, 512 or 2048).
+def resnet(name: str, view_size: int, norm: str = "bn", channels: int = 3) -> Encoder:
+    """Build torchvision's ResNet without its classifier: (N, C, H, W) -> (N, 512 or 2048).
 
     For views up to 64 px one 3×3 convolution of stride 1 replaces the 7×7 stem of stride 2 and the max-pool, which are
     made for 224 px. Other libraries do the same on CIFAR-10.
@@ -64,8 +63,11 @@ def resnet(name: str, view_size: int, norm: str = "bn") -> Encoder:
     net.feature_dim = net.fc.in_features
     net.fc = nn.Identity()
     if view_size <= SMALL_STEM_UP_TO:
-        net.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
+        net.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
         net.maxpool = nn.Identity()
+    elif channels != 3:
+        net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own
     if norm == "gn_ws":
         for module in net.modules():
             if type(module) is nn.Conv2d:
@@ -80,10 +82,10 @@ def build_encoder(
     std: Sequence[float] = (0.25, 0.25, 0.25),
     own: nn.Module | None = None,
 ) -> Encoder:
-    """Build the encoder f of this Config: normalised images (N, 3, H, W) -> y, (N, feature_dim).
+    """Build the encoder f of this Config: normalised images (N, C, H, W) -> y, (N, feature_dim).
 
     It has `view_size`, and the statistics by which its input is normalised as buffers `pixel_mean` and `pixel_std`. So
-    it can be used later without the data that it was trained on.
+    it can be used later without the data that it was trained on. The number of channels C is that of the statistics.
 
     own: the module of which the encoder is a copy if config.encoder is "own".
 
@@ -91,6 +93,7 @@ def build_encoder(
         ConfigError: a network that timm or torchvision do not have, or a module that cannot be an encoder.
     """
     encoder: nn.Module
+    channels = len(mean)
     if (own is None) == (config.encoder == OWN):
         raise ConfigError(
             f"encoder={config.encoder!r}: {NEEDS_MODULE}"
@@ -98,15 +101,17 @@ def build_encoder(
             else f"encoder={config.encoder!r} in the config, and a module too: leave one of them out"
         )
     if own is not None:
-        encoder = own_encoder(own, view_size, len(mean))
+        encoder = own_encoder(own, view_size, channels)
     elif ":" in config.encoder:  # its layers are those of the library, whatever config.norm is
-        encoder = library_encoder(config.encoder, view_size, len(mean))
+        encoder = library_encoder(config.encoder, view_size, channels)
     elif config.encoder == "small":
-        encoder = SmallEncoder(config.width, config.norm)
+        encoder = SmallEncoder(config.width, config.norm, channels)
     elif config.encoder.startswith("vit"):
-        encoder = vit(config.encoder, view_size, config.patch_size)  # it has LayerNorm, whatever config.norm is
+        encoder = vit(
+            config.encoder, view_size, config.patch_size, channels
+        )  # it has LayerNorm, whatever config.norm is
     else:
-        encoder = resnet(config.encoder, view_size, config.norm)
+        encoder = resnet(config.encoder, view_size, config.norm, channels)
     encoder = cast(Encoder, encoder)
     encoder.view_size = view_size
     encoder.fixed_size = getattr(encoder, "fixed_size", False)
@@ -134,6 +139,6 @@ class Branch(nn.Module):
         )
 
     def forward(self, v: Tensor) -> Tensor:
-        """Return z = g(f(v)), (N, projection_dim), of views (N, 3, H, W)."""
+        """Return z = g(f(v)), (N, projection_dim), of views (N, C, H, W)."""
         y = self.encoder(v)  # (N, feature_dim), the representation
         return self.projector(y)  # (N, projection_dim)

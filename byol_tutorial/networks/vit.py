@@ -20,8 +20,8 @@ SIZES = {"vit_nano": (96, 4, 3), "vit_tiny": (192, 12, 3), "vit_small": (384, 12
 CONVOLUTIONAL = {"vit_nano"}  # these make their patches by convolutions
 
 
-def vit(name: str, view_size: int, patch_size: int) -> nn.Module:
-    """Build timm's VisionTransformer without classifier: (N, 3, H, W) -> y, the class token, (N, dim).
+def vit(name: str, view_size: int, patch_size: int, channels: int = 3) -> nn.Module:
+    """Build timm's VisionTransformer without classifier: (N, C, H, W) -> y, the class token, (N, dim).
 
     For views of another size than `view_size`, such as DINO's local crops, the position embedding is interpolated.
 
@@ -42,12 +42,13 @@ def vit(name: str, view_size: int, patch_size: int) -> nn.Module:
     stem: dict[str, Any] = {}
     if name in CONVOLUTIONAL:
         halvings = patch_size.bit_length() - 1
-        convolutions = ConvStem(depth=halvings, channels=dim, stride=(2,) * halvings, padding=1)
+        convolutions = ConvStem(in_chans=channels, depth=halvings, channels=dim, stride=(2,) * halvings, padding=1)
         stem = {"embed_layer": partial(HybridEmbed, convolutions, proj=False)}
         patch_size = 1  # in pixels of what the convolutions leave
     net: Any = VisionTransformer(
         img_size=view_size,
         patch_size=patch_size,
+        in_chans=channels,
         embed_dim=dim,
         depth=depth,
         num_heads=heads,

@@ -23,7 +23,7 @@ RESIDENT_SHARE = 0.4  # of a GPU's free memory: a set that takes less is kept th
 
 
 class Feed:
-    """The images of each forward pass, uint8 (b, 3, H, W), on the device.
+    """The images of each forward pass, uint8 or uint16 (b, C, H, W), on the device.
 
     An epoch's random order depends on (seed, epoch) only, and each step takes the next part of it. This part is cut into
     accumulation_steps × processes equal parts, one for each forward pass. An epoch of N images has ⌊N / images per step⌋
@@ -84,13 +84,13 @@ class Feed:
         return self._order[place * images : (place + 1) * images][self.rows(accumulation)]
 
     def batch(self, step: int, accumulation: int = 0) -> Tensor:
-        """Return the images of this forward pass, uint8 (b, 3, H, W), on the device."""
+        """Return the images of this forward pass, uint8 or uint16 (b, C, H, W), on the device."""
         if self._resident is None:
             return self._from_stream(step, accumulation).to(self.device, non_blocking=True)
         positions = self.positions(step, accumulation)
         if self._resident.device == self.device:
-            return self._resident.index_select(0, positions)
-        return self._resident.index_select(0, positions).pin_memory().to(self.device, non_blocking=True)
+            return rows(self._resident, positions)
+        return rows(self._resident, positions).pin_memory().to(self.device, non_blocking=True)
 
     def _from_stream(self, step: int, accumulation: int) -> Tensor:
         """Return the images of this forward pass from the workers, and start these anew where the order was left."""
@@ -114,6 +114,13 @@ class Feed:
     def close(self) -> None:
         """Stop the workers of a streamed set; the next batch starts new ones."""
         self._stream = None
+
+
+def rows(images: Tensor, positions: Tensor) -> Tensor:
+    """Return the images at these positions. Those of uint16 are picked as int16, because CUDA has no such kernel for them."""
+    if images.dtype == torch.uint16:
+        return rows(images.view(torch.int16), positions).view(torch.uint16)
+    return images.index_select(0, positions)
 
 
 class _Positions:

@@ -19,7 +19,7 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
     Names and shapes are those of torchvision's ResNet without `fc`, or of timm's VisionTransformer without `head`.
     Standardised weights (norm gn_ws) are written after standardisation, so a plain convolution computes the same. The
     file's metadata holds all that is needed to build the network and to prepare its input: encoder, width, patch_size,
-    norm, view_size, stem, pixel_mean and pixel_std.
+    norm, view_size, stem, pixel_mean and pixel_std; these last have a number for each channel of the images.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing

@@ -44,6 +44,13 @@ def take_weights(model: Objective, config: Config, path: str | Path) -> dict[str
         state = checkpoint.load(file)
         check(file, state)
         weights, theirs = state["model"], Config.from_dict(state["config"])
+    mean = model.online.encoder.pixel_mean
+    own, other = len(mean), len(weights.get("online.encoder.pixel_mean", mean))
+    if own != other:
+        raise CheckpointError(
+            f"the encoder in {str(file)!r} is made for images of {other} channels, and these have {own}: read them with "
+            f"channels={other}, or start from other weights"
+        )
     found = {"encoder": _fit(model.online.encoder, weights, "online.encoder.")}
     if found["encoder"]:
         shape = lambda c: ", ".join(f"{name}={getattr(c, name)!r}" for name in ENCODER)  # noqa: E731

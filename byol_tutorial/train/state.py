@@ -87,6 +87,16 @@ def refuse_other_config(path: str | Path, saved: Config, given: Config) -> None:
         )
 
 
+def refuse_other_channels(path: str | Path, state: dict[str, Any], here: int) -> None:
+    """Raise DataError if the encoder of a run is made for images of another number of channels than `here`."""
+    mean = state["model"].get("online.encoder.pixel_mean")
+    if mean is not None and len(mean) != here:
+        raise DataError(
+            f"checkpoint {str(path)!r} is that of a run on images of {len(mean)} channels, and these have {here}: read "
+            f"them with channels={len(mean)}, or start a new run"
+        )
+
+
 def refuse_other_images(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:
     """Raise DataError if the fingerprints differ. Names are not compared, because a folder may have been moved."""
     here = {name: here[name] for name in saved if name in here}  # fingerprints of earlier versions have fewer entries

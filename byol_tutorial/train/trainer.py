@@ -39,7 +39,7 @@ from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
-from .state import check, is_finite, refuse_other_config, refuse_other_images, restore, state_of
+from .state import check, is_finite, refuse_other_channels, refuse_other_config, refuse_other_images, restore, state_of
 from .step_computation import StepComputation
 
 
@@ -65,7 +65,7 @@ class Trainer:
             `taken` then says what became of each part. Default: random weights.
 
     Raises:
-        ConfigError: a batch larger than the set.
+        ConfigError: a batch larger than the set; operations on colours, and images without.
         TrainingError: the device is not available.
         CheckpointError: `init` cannot be read, or its encoder does not fit.
     """
@@ -83,6 +83,7 @@ class Trainer:
             torch.backends.cudnn.benchmark = True  # shapes stay the same, so let cuDNN try its algorithms once
         self.train, self.test = train, test
         OBJECTIVES[config.method].check_images(config, train)
+        config.check_channels(train.channels)
         with memory_errors(f"on {self.device} with the images", "take fewer or smaller ones, or another device"):
             self.feed = Feed(train, config, self.device, self.process)
         self.view_size = config.view_size or min(train.image_size)
@@ -302,7 +303,8 @@ class Trainer:
         """Change live fields of the Config between two steps; history.changes records it.
 
         Raises:
-            ConfigError: an unknown field, a value out of range, or a field that only a new Trainer can change.
+            ConfigError: an unknown field, a value out of range, a field that only a new Trainer can change, or
+                operations on colours, and images without.
         """
         refuse_unknown(fields)
         for name in fields:
@@ -315,7 +317,9 @@ class Trainer:
                 raise ConfigError(
                     f"{name!r} has no part in method {self.config.method!r}; it belongs to {', '.join(of)}"
                 )
-        self._set_config(self.config.replace(**fields), recording_holds=OUTSIDE.issuperset(fields))
+        config = self.config.replace(**fields)
+        config.check_channels(self.train.channels)
+        self._set_config(config, recording_holds=OUTSIDE.issuperset(fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))
 
     # --- save and resume ------------------------------------------------------------------------
@@ -369,6 +373,7 @@ class Trainer:
         saved = Config.from_dict(state["config"])
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
         refuse_other_config(path, saved, config)
+        refuse_other_channels(path, state, train.channels)
         trainer = cls(saved, train, test, device)
         if same_images:
             refuse_other_images(path, state["data"], trainer.fingerprint)
