@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor
 
+from .data.colours import false_colour, in_colours
 from .runtime.markup import encodable, escaped
 
 # the palette of Okabe and Ito, whose colours colour-blind readers can tell apart too
@@ -87,9 +88,16 @@ def _has_glyph(character: str) -> bool:
     return any(font_manager.get_font(file).get_char_index(ord(character)) for file in files)
 
 
+def _tell_false_colour(figure: "Picture", images: Tensor) -> None:
+    """Write below the figure, and into its alt text, that the colours are false, if they are."""
+    if words := false_colour(images.shape[-3]):
+        figure.alt += f", in {words}"
+        figure.supxlabel(words, fontsize=8, color=INK)
+
+
 def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) -> None:
-    """Draw one picture, uint8 or float in [0, 1], (3, H, W)."""
-    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+    """Draw one picture, uint8, uint16 or float in [0, 1], (C, H, W)."""
+    axes.imshow(in_colours(image).permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -109,18 +117,19 @@ def _plain(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> N
 
 
 def image_grid(images: Tensor, columns: int = 10, titles: Sequence[str] = ()) -> Picture:
-    """Draw pictures in rows. images: uint8 or float in [0, 1], (N, 3, H, W)."""
+    """Draw pictures in rows. images: uint8, uint16 or float in [0, 1], (N, C, H, W)."""
     rows = -(-len(images) // columns)
     figure = Picture(0.82 * columns, (0.98 if titles else 0.82) * rows, f"{len(images)} pictures in {rows} rows")
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if i < len(images):
             _show(axes, images[i], titles[i] if i < len(titles) else "")
+    _tell_false_colour(figure, images)
     return figure
 
 
 def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
-    """Draw each image above its two views v and v′; all uint8 or float in [0, 1], (N, 3, H, W)."""
+    """Draw each image above its two views v and v′; all uint8, uint16 or float in [0, 1], (N, C, H, W)."""
     n = len(images)
     figure = Picture(0.95 * n + 0.5, 3.0, f"{n} images, each with two random views below it")
     grid = figure.subplots(3, n, squeeze=False)
@@ -128,6 +137,7 @@ def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
         for axes, picture in zip(grid[row], pictures, strict=True):
             _show(axes, picture)
         grid[row][0].set_ylabel(name, color=INK)
+    _tell_false_colour(figure, images)
     return figure
 
 
@@ -191,7 +201,7 @@ def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
 def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Tensor] | None = None) -> Picture:
     """Draw for each query its nearest images under several encoders, side by side.
 
-    queries: (Q, 3, H, W). results: name -> (Q, K, 3, H, W). right: name -> bool (Q, K), which frames an image green
+    queries: (Q, C, H, W). results: name -> (Q, K, C, H, W). right: name -> bool (Q, K), which frames an image green
     where it is true and red where it is false.
     """
     q, k = next(iter(results.values())).shape[:2]
@@ -215,6 +225,7 @@ def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Ten
                 axes.axis("on")
                 frame = None if right is None else (GREEN if right[name][row, i] else RED)
                 _show(axes, found[row, i], name if row == 0 and i == k // 2 else "", frame)
+    _tell_false_colour(figure, queries)
     return figure
 
 

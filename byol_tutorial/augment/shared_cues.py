@@ -23,7 +23,7 @@ from torch import Tensor
 from ..config.config import Config
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
-from .operations import LUMA, as_float, luma
+from .operations import LUMA, RGB, as_float, luma
 from .views import Views
 
 PAIRS = 256  # pairs of views; with so many, a share of 0 is measured as 0 ± 0.03 (one standard deviation)
@@ -57,7 +57,7 @@ def shares(images: ImageSet | Tensor, config: Config, pairs: int = PAIRS, seed: 
 
     >>> print(*shared_cues.shares(train, bt.preset("shapes")).values(), sep="\\n")
 
-    images: uint8 (N, 3, H, W), or an ImageSet. The first `pairs` are taken; if there are fewer, they take turns. The
+    images: uint8 or uint16 (N, C, H, W), or an ImageSet. The first `pairs` are taken; if there are fewer, they take turns. The
     images are first brought to at most 48 pixels a side, and the views and their blur to at most 24.
 
     Raises:
@@ -72,7 +72,7 @@ def shares(images: ImageSet | Tensor, config: Config, pairs: int = PAIRS, seed: 
     view = config.view_size or pixels.shape[2]
     low, high = (max(sigma * min(1, SIZE / view), 0.01) for sigma in config.blur_sigma)
     config = config.replace(view_size=min(view, SIZE), blur_sigma=(low, high))
-    v1, v2 = Views(config, (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(seed))(pictures[which])
+    v1, v2 = Views(config, (0.0,), (1.0,), torch.Generator().manual_seed(seed))(pictures[which])
     return compare(v1, v2, which)
 
 
@@ -110,15 +110,18 @@ def _share(distance: Tensor, partner: Tensor, other: Tensor) -> float:
 
 
 def describe(x: Tensor) -> dict[str, Tensor]:
-    """Compute each description of each picture: float (N, 3, s, s) in [0, 1] -> name: float (N, k)."""
+    """Compute each description of each picture: float (N, C, s, s) in [0, 1] -> name: float (N, k).
+
+    Without red, green and blue there is no hue, and brightness is the mean of the channels.
+    """
     dx, dy = gradients(luma(x)[:, 0])
     energy = dx.square() + dy.square()
     weight = energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-6)  # the weights of a picture sum to 1
     centre, across, down = middle(weight)
     distance = (across.square()[:, None, :] + down.square()[:, :, None]).sqrt_()
     spread = (weight * distance.square()).sum((1, 2)).sqrt().clamp(min=1e-3)
-    return {
-        "hue": hue(x),
+    colours = {"hue": hue(x)} if x.shape[1] == RGB else {}
+    return colours | {
         "brightness": luma(x).mean((2, 3)),
         "position": centre,
         "scale": spread.log()[:, None],

@@ -30,15 +30,21 @@ class DataSource:
     labels: str = "auto"
     holdout: float = HOLDOUT
     value_range: Scale = None
+    channels: int | None = None
+    bits: int | None = None
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """Return the source that `to_dict` described. Fields that older files do not have take their defaults.
 
+        Folders were read as 8-bit RGB before there were `channels` and `bits`.
+
         Raises:
             TypeError: the content is not a dictionary, has no name, or has a field that does not exist.
         """
         source = cls(**content)
+        if "bits" not in content and str(source.name).startswith("folder:"):
+            source = replace(source, channels=3, bits=8)
         if isinstance(pair := content.get("value_range"), list):  # JSON has no tuples
             source = replace(source, value_range=tuple(pair))
         if not isinstance(source.name, str):

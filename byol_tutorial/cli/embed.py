@@ -20,7 +20,7 @@ from ..config.errors import UserError
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
 from ..data.streaming import StreamedSet
-from ..data.value_range import Scale, check_scale
+from ..data.value_range import check_scale
 from ..evaluate.embed import KINDS, pca_embedding, place_on, umap_embedding
 from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, list_images
@@ -114,11 +114,12 @@ def embed(
         if named is not None:
             table, suffix = of_run(encoder, named, None, limit or LIMIT, seed), "-".join(filter(None, (data[0], name)))
         elif data:
-            size, scale = run_folder.image_size(run), value_range or run_folder.scale(run)
-            table = of_files(encoder, data, size, scale, corrupt or source.corrupt, limit, seed)
+            size, how = run_folder.image_size(run), run_folder.reading(run)
+            how |= {} if value_range is None else {"value_range": value_range}
+            table = of_files(encoder, data, size, how, corrupt or source.corrupt, limit, seed)
             suffix = "-".join(filter(None, (plain_name(Path(data[0]).name), name)))
         else:
-            source = replace(source, corrupt=corrupt or source.corrupt, value_range=run_folder.scale(run))
+            source = replace(source, corrupt=corrupt or source.corrupt, **run_folder.reading(run))
             table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name
         if below is not None:
             table["map"] = place_on(table["features"], *below).numpy()
@@ -143,20 +144,21 @@ def of_files(
     encoder: nn.Module,
     paths: tuple[str, ...],
     size: int | None,
-    value_range: Scale,
+    how: dict[str, Any],
     corrupt: str,
     limit: int | None,
     seed: int,
 ) -> dict[str, Any]:
     """Return the features of all image files that the paths name, or of a random sample of `limit`.
 
-    In a single folder whose images all lie in sub-folders, these are the classes.
+    In a single folder whose images all lie in sub-folders, these are the classes. how: channels, bits and value_range, as
+    for embed_images.
     """
     places = [os.path.expanduser(path.removeprefix("folder:")) for path in paths]
     files = list_images(places)
     if limit is not None and limit < len(files):
         files = [files[i] for i in draw_positions(len(files), limit, seed)]
-    found = embed_images(encoder, files, size, value_range, corrupt)
+    found = embed_images(encoder, files, size, corrupt=corrupt, **how)
     for file, reason in found.unreadable.items():
         console.print(f"  left out, cannot be read: {file} ({reason})")
     above = [Path(file).relative_to(places[0]).parts[:-1] for file in found.files] if len(places) == 1 else [()]

@@ -72,7 +72,7 @@ def evaluate(
     if data is not None:
         other = DataSource(data, size=images.image_size[0], corrupt=corrupt or "refuse")
         if data.startswith("folder:"):
-            other = replace(other, value_range=run_folder.scale(run))
+            other = replace(other, **run_folder.reading(run))
         images, test = other.load()
         console.print(repr(images))
         own = other.absolute().name == run_folder.read_source(run).absolute().name

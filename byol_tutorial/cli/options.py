@@ -49,6 +49,17 @@ class RangeType(click.ParamType):
         return low, high
 
 
+class ChannelsType(click.ParamType):
+    """A number of channels, or "auto", which is None."""
+
+    name = "auto|1|3|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if str(value) != "auto" and not str(value).isdecimal():
+            self.fail(f"{value!r}: give auto or a number, such as 1, 3 or 5", param, ctx)
+        return value if str(value) == "auto" else int(value)
+
+
 # --- the fields of Config -----------------------------------------------------------------------
 
 

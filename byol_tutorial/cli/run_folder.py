@@ -126,6 +126,15 @@ def scale(path: Path) -> Scale:
         raise _damaged(path, error) from error
 
 
+def reading(path: Path) -> dict[str, Any]:
+    """Return channels, bits and value_range of the images that a run was trained on, as fields of DataSource."""
+    source, found = read_source(path), _found(path)
+    if not source.name.startswith("folder:"):
+        return {}
+    channels, bits = source.channels or found.get("channels"), source.bits or found.get("bits")
+    return {"channels": channels, "bits": bits, "value_range": scale(path)}
+
+
 def _found(path: Path) -> dict[str, Any]:
     found = _settings(path).get("found") or {}
     if not isinstance(found, dict):
@@ -200,7 +209,7 @@ def open_run(
             "leave it out, or start a new run"
         )
     try:
-        train, test = replace(source, value_range=scale(path)).load()
+        train, test = replace(source, **reading(path)).load()
     except DataError as error:
         if "name" in options or not source.name.startswith("folder:"):
             raise

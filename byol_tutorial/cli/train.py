@@ -25,7 +25,7 @@ from . import report, run_folder, run_lock
 from .console import console
 from .data_source import DataSource, Images
 from .metrics import NO_TENSORBOARD, has_tensorboard
-from .options import DATA_HELP, DEVICE, WORKERS, RangeType, UserPath, config_options
+from .options import DATA_HELP, DEVICE, WORKERS, ChannelsType, RangeType, UserPath, config_options
 from .records import Recorder, Records
 
 PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
@@ -74,9 +74,23 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
     panel="Run",
 )
 @click.option(
+    "--channels",
+    type=ChannelsType(),
+    help="channels of a folder's images: 1 is grey, 3 is RGB, N are the first N bands of the files [auto: 3 for grey and "
+    "coloured files, all bands of others]",
+    panel="Run",
+)
+@click.option(
+    "--bits",
+    type=click.INT,
+    metavar="8|16",
+    help="depth of a folder's images [16 if a file is deeper than 8 bits, else 8]",
+    panel="Run",
+)
+@click.option(
     "--value-range",
     type=RangeType(),
-    help="values that become 0 and 255, such as 0,4095 [8-bit images as they are; else found from a sample]",
+    help="values that become black and white, such as 0,4095 [8-bit images as they are; else found from a sample]",
     panel="Run",
 )
 @click.option(
@@ -119,6 +133,8 @@ def train(
     stream: bool | None,
     labels: str | None,
     holdout: float | None,
+    channels: int | str | None,
+    bits: int | None,
     value_range: tuple[float, float] | None,
     device: str,
     threads: int | None,
@@ -139,8 +155,16 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node=N -m byol_tutorial train ...
     """
-    data_options = {"name": data, "size": size, "limit": limit, "corrupt": corrupt, "stream": stream, "labels": labels}
-    data_options = typed(data_options | {"holdout": holdout, "value_range": value_range})
+    data_options: dict[str, Any] = {
+        "name": data,
+        "size": size,
+        "limit": limit,
+        "corrupt": corrupt,
+        "stream": stream,
+        "labels": labels,
+    }
+    data_options |= {"holdout": holdout, "value_range": value_range, "bits": bits}
+    data_options = typed(data_options | {"channels": None if channels == "auto" else channels})
     changes = typed(fields)
     kept = typed({"keep_every": keep_every, "keep_best": keep_best, "tensorboard": tensorboard})
     if tensorboard and not has_tensorboard():
@@ -233,6 +257,7 @@ def build(
             sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
             for file, reason in {**sampled, **each.unreadable}.items():
                 console.print(f"  left out, cannot be read: {file} ({reason})")
+    config = fit_channels(config, changes, images.channels)
     trainer = Trainer(fit_batch(config, changes, len(images)), images, test, device, init)
     for part, words in trainer.taken.items():
         console.print(f"{part} from {init}: {words}")
@@ -268,6 +293,23 @@ def stored_size(view_size: int, data: str) -> int | None:
     """
     keeps_its_own = data in EMBEDDED or (not data.startswith("folder:") and view_size <= LARGEST_DEFAULT)
     return None if keeps_its_own else kept_size(view_size)
+
+
+def fit_channels(config: Config, changes: dict[str, Any], channels: int) -> Config:
+    """Return the config without operations on colours where images have none, and print what was switched off.
+
+    Raises:
+        ConfigError: such an operation was typed.
+    """
+    fitted = config.for_channels(channels)
+    fitted = fitted.replace(**{name: changes[name] for name in ("saturation", "hue", "grayscale_p") if name in changes})
+    fitted.check_channels(channels)
+    if off := [name for name in config.rgb_operations if name not in fitted.rgb_operations]:
+        console.print(
+            f"{', '.join(off)} switched off in the views: they take red, green and blue, and the images have {channels} "
+            f"channel{'s'[: channels > 1]}"
+        )
+    return fitted
 
 
 def fit_batch(config: Config, changes: dict[str, Any], images: int) -> Config:

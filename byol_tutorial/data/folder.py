@@ -7,6 +7,7 @@ decodes them while training.
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ import torch
 from ..config.errors import DataError
 from .decode import open_picture, refusal, stack
 from .found import Found
-from .headers import Header, choose_range, common_size, extent, read_header, sample_headers
+from .headers import Header, common_size, extent, read_header, sample_headers
 from .image_set import ImageSet, draw_positions, nearly_constant
 from .layout import Layout, arrange
+from .reading import Reading, choose_reading, in_words
 from .request import Request
 from .streaming import StreamedSet
-from .value_range import ValueRange, is_deep
 
 STREAM_ABOVE = 4 * 2**30  # bytes of images; a folder that would take more stays on disk
 SAMPLED = 256  # images of a streamed folder that are decoded to see whether they have content
@@ -36,18 +37,16 @@ class Listing:
 
     files        their paths, sorted
     labels       for each file the position of its class in `classes`, or None
-    size         pixels a side that they are brought to
+    reading      what each of them becomes
     divided      whether the library divided the files, because the folder has no split of its own
-    value_range  the values that become 0 and 255 in images deeper than 8 bits, or in all if the user gave them
     found        what the folder holds
     """
 
     files: list[str]
     labels: list[int] | None
     classes: tuple[str, ...]
-    size: int
+    reading: Reading
     divided: bool
-    value_range: ValueRange | None
     found: Found
 
 
@@ -62,7 +61,7 @@ def load_folder(request: Request) -> ImageSet | StreamedSet:
     listing = find(path, request)
     stream = request.stream
     if stream is None:
-        stream = len(listing.files) * 3 * listing.size * listing.size > STREAM_ABOVE
+        stream = len(listing.files) * listing.reading.bytes > STREAM_ABOVE
     images = _on_disk(request, listing) if stream else _in_memory(request, listing)
     if len(images) < 2:
         kind = NoTestImages if request.split == "test" and listing.divided else DataError
@@ -79,17 +78,19 @@ def _on_disk(request: Request, listing: Listing) -> StreamedSet:
         request.name,
         request.split,
         _paths(listing),
-        listing.size,
+        listing.reading.size,
         labels,
         listing.classes,
         request.corrupt,
-        listing.value_range,
+        listing.reading.value_range,
+        listing.reading.channels,
+        listing.reading.bits,
     )
 
 
 def _in_memory(request: Request, listing: Listing) -> ImageSet:
     files = listing.files
-    pixels, bad = stack(open_picture, files, listing.size, listing.value_range)
+    pixels, bad = stack(partial(open_picture, how=listing.reading), files, listing.reading)
     reasons = {files[i]: reason for i, reason in bad.items()}
     if bad and (request.corrupt == "refuse" or len(bad) == len(files)):
         raise refusal(reasons, len(files))
@@ -130,7 +131,7 @@ def find(path: Path, request: Request) -> Listing:
     headers, size = sample_headers(deciding), request.size
     if size is None:
         size = common_size(h.size for h in map(read_header, deciding) if h is not None)
-    value_range = choose_range(request.value_range, headers)
+    reading = choose_reading(headers, size, request.channels, request.bits, request.value_range)
     files, labels = layout.files[request.split], layout.labels[request.split]
     if request.split == "test" and not files:
         remedy = "add one, or give the path of train/ itself" if layout.own_split else "give a holdout above 0"
@@ -139,18 +140,17 @@ def find(path: Path, request: Request) -> Listing:
     if request.limit is not None and request.limit < len(files):
         files = [files[i] for i in draw_positions(len(files), request.limit, request.seed)]
     chosen = [labels[file] for file in files] if labels else None
-    found = _describe(path, request, layout, headers, size, value_range)
-    return Listing(files, chosen, layout.classes, size, not layout.own_split, value_range, found)
+    found = _describe(path, request, layout, headers, reading)
+    return Listing(files, chosen, layout.classes, reading, not layout.own_split, found)
 
 
 # --- what is told of them -----------------------------------------------------------------------
 
 
-def _describe(
-    path: Path, request: Request, layout: Layout, headers: list[Header], size: int, value_range: ValueRange | None
-) -> Found:
+def _describe(path: Path, request: Request, layout: Layout, headers: list[Header], reading: Reading) -> Found:
     """Record what the folder holds, as far as names and headers tell it."""
-    tree, train = layout.tree, layout.files["train"]
+    tree, train, scale = layout.tree, layout.files["train"], reading.value_range
+    unusual = {reading.channels, *(h.channels for h in headers)} != {3}
     return Found(
         folder=str(path),
         layout=_in_words(layout, request.labels),
@@ -164,9 +164,12 @@ def _describe(
         classes=_class_counts(layout, train),
         sizes=extent(headers),
         looked_at=len(headers),
-        size=size,
-        deep=sum(is_deep(h.mode) for h in headers),
-        value_range=None if value_range is None else (value_range.low, value_range.high),
+        size=reading.size,
+        deep=sum(h.deep for h in headers),
+        channels=reading.channels,
+        bits=reading.bits,
+        file_channels=in_words(headers) if headers and unusual else "",
+        value_range=None if scale is None else (scale.low, scale.high),
         pages=sum(h.pages > 1 for h in headers),
         deep_colour=sum(h.deep_colour for h in headers),
         hidden=tree.hidden,
@@ -177,7 +180,7 @@ def _with_pixels(listing: Listing, images: ImageSet | StreamedSet) -> Found:
     """Add to the record what only pixels tell: constant images, and how bright the brightest pixel is."""
     if isinstance(images, StreamedSet):
         files = [listing.files[i] for i in draw_positions(len(listing.files), SAMPLED, seed=0).tolist()]
-        pixels, bad = stack(open_picture, files, listing.size, listing.value_range)
+        pixels, bad = stack(partial(open_picture, how=listing.reading), files, listing.reading)
         unreadable = {files[i]: reason for i, reason in bad.items()}
         readable = [i for i in range(len(files)) if i not in bad]
         pixels, files = pixels[readable], [files[i] for i in readable]
@@ -185,7 +188,8 @@ def _with_pixels(listing: Listing, images: ImageSet | StreamedSet) -> Found:
         pixels, unreadable = images.images, dict(images.unreadable)
         files = [file for file in listing.files if file not in unreadable]
     constant = tuple(files[i] for i in nearly_constant(pixels).nonzero()[:, 0].tolist())
-    brightest = int(pixels.max()) if len(pixels) else 255
+    brightest = max((int(part.int().max()) for part in pixels.split(256)), default=2**listing.reading.bits - 1)
+    brightest = brightest * 255 // (2**listing.reading.bits - 1)
     return replace(listing.found, constant=constant, brightest=brightest, unreadable=unreadable)
 
 

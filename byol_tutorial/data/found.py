@@ -10,7 +10,14 @@ SPECIAL = {  # endings of pictures and films that Pillow cannot read, and what t
     "DICOM, convert them to PNG or TIFF": (".dcm", ".dicom"),
     "camera RAW, develop them to TIFF or JPEG": (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2"),
     "video, extract its frames": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    "arrays, load them and make an ImageSet": (".npy", ".npz", ".h5", ".hdf5", ".mat", ".nii"),
+    "arrays, save each image as .npy, or load them and make an ImageSet": (
+        ".npy",
+        ".npz",
+        ".h5",
+        ".hdf5",
+        ".mat",
+        ".nii",
+    ),
     "vector graphics, render them to PNG": (".svg", ".eps", ".ai"),
 }
 
@@ -32,7 +39,9 @@ class Found:
     looked_at        number of files whose headers were read for sizes, depth and pages
     size             pixels a side that the images are brought to
     deep             number of those files that are deeper than 8 bits
-    value_range      the values that become 0 and 255, if any image is scaled
+    channels, bits   of the images
+    file_channels    how many of those files have how many channels, in words
+    value_range      the values that become black and white, if any image is scaled
     pages            number of those files that hold several pages, of which the first is used
     deep_colour      number of those files with 16 bits a colour, of which the upper eight are used
     hidden           number of hidden files, which are not used
@@ -58,6 +67,9 @@ class Found:
     value_range: tuple[float, float] | None = None
     pages: int = 0
     deep_colour: int = 0
+    channels: int = 3
+    bits: int = 8
+    file_channels: str = ""
     hidden: int = 0
     constant: tuple[str, ...] = ()
     brightest: int = 255
@@ -87,15 +99,19 @@ class Found:
         if self.value_range:
             darkest, lightest = self.value_range
             lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits; ")
-            lines[-1] += f"values {darkest:g} to {lightest:g} become 0 to 255 (--value-range)"
+            lines[-1] += f"values {darkest:g} to {lightest:g} become 0 to {2**self.bits - 1} (--value-range)"
+            if self.bits == 16:
+                lines.append("  16 bits of every channel are kept (--bits 8 takes half the memory)")
+        if self.file_channels:
+            lines.append(f"  {self.file_channels}; images have {self.channels} (--channels)")
         if self.pages:
             lines.append(
                 f"  {self.pages} of {self.looked_at} files looked at hold several pages: only the first is used"
             )
-        if self.deep_colour:
+        if self.deep_colour and self.bits == 8:
             lines.append(
                 f"  {self.deep_colour} of {self.looked_at} files looked at have 16 bits a colour, of which the upper 8 are "
-                "used: if these are dark, convert the files to 8 bits"
+                "used (--bits 16 keeps all, and needs tifffile where they are TIFF)"
             )
         if self.links:
             lines.append(f"  {_folders(self.links)} reached through links")

@@ -1,11 +1,12 @@
-"""What the headers of image files tell, without decoding them: size, depth, pages; and what follows for a whole folder."""
+"""What the headers of image files tell, without decoding them: size, channels, depth, pages; and what follows from them."""
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from .bands import deep_colour, has_tifffile, holds_more, is_array, is_tiff, pages_of, shape_of
 from .value_range import Scale, ValueRange, find_range, is_deep
 
 LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
@@ -14,28 +15,52 @@ LOOKED_AT = 2048  # headers that are read for sizes, depth and pages
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a file says: width and height, Pillow's mode, number of pages."""
+    """What the header of a file says.
+
+    size         width and height
+    pages        number of pages
+    channels     1 of grey files, 3 of coloured ones, or the number of bands; opacity is not counted
+    deep         whether it is deeper than 8 bits
+    deep_colour  whether it is a colour file of 16 bits a channel, of which Pillow keeps the upper eight
+    """
 
     file: str | os.PathLike[str]
     size: tuple[int, int]
-    mode: str
-    pages: int
+    pages: int = 1
+    channels: int = 3
+    deep: bool = False
     deep_colour: bool = False
 
 
 def read_header(file: str | os.PathLike[str]) -> Header | None:
     """Read the header alone; return None for a file that cannot be read, for whatever reason Pillow gives."""
     try:
-        with Image.open(file) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            return Header(file, image.size, image.mode, pages, _deep_colour(image))
+        if is_array(file):
+            return _of_bands(file)
+        try:
+            with Image.open(file) as image:
+                if not holds_more(image, deep=False):
+                    readable = image.format != "TIFF" or has_tifffile()
+                    deep = is_deep(image.mode) or (deep_colour(image) and readable)
+                    return Header(file, image.size, pages_of(image), _channels_of(image.mode), deep, deep_colour(image))
+        except UnidentifiedImageError:
+            if not is_tiff(file):
+                return None
+        return _of_bands(file)
     except Exception:  # damaged files lead Pillow to raise errors of many kinds
         return None
 
 
-def _deep_colour(image: Image.Image) -> bool:
-    """Return whether a colour image has 16 bits a channel in its file, of which Pillow keeps the upper eight."""
-    return image.mode.startswith("RGB") and any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()) or ())
+def _of_bands(file: str | os.PathLike[str]) -> Header:
+    width, height, channels, kind = shape_of(file)
+    return Header(file, (width, height), 1, channels, kind.itemsize > 1)
+
+
+def _channels_of(mode: str) -> int:
+    """Return the channels of a Pillow mode, without opacity; those of a palette are three."""
+    if mode in ("1", "L", "LA", "La") or is_deep(mode):
+        return 1
+    return 4 if mode == "RGBX" else 3
 
 
 def sample_headers(files: Sequence[str]) -> list[Header]:
@@ -75,5 +100,5 @@ def choose_range(given: Scale, headers: Sequence[Header]) -> ValueRange | None:
         return None
     if given is not None:
         return ValueRange(*given, every=True)
-    deep = [h.file for h in headers if is_deep(h.mode)]
+    deep = [h.file for h in headers if h.deep]
     return find_range(deep) if deep else None

@@ -5,7 +5,8 @@
     load("cifar10"), ...        torchvision's sets, through their normal download
     load("folder:PATH")         your images, in class sub-folders or flat
 
-All become uint8 (N, 3, size, size) in memory, so that training can keep them on its device. Only a folder too large
+All become uint8 (N, 3, size, size) in memory, so that training can keep them on its device; files of a folder may have
+other channels than red, green and blue, and keep 16 bits where they are deeper than 8 (reading.py). Only a folder too large
 for memory stays on disk, as a StreamedSet, which has the same methods.
 
 A new source is a function from a Request to an ImageSet or a StreamedSet, and one entry in SOURCES.
@@ -61,6 +62,8 @@ def load(
     labels: str = "auto",
     holdout: float = HOLDOUT,
     value_range: Scale = None,
+    channels: int | None = None,
+    bits: int | None = None,
 ) -> ImageSet | StreamedSet: ...
 
 
@@ -76,6 +79,8 @@ def load(
     labels: str = "auto",
     holdout: float = HOLDOUT,
     value_range: Scale = None,
+    channels: int | None = None,
+    bits: int | None = None,
 ) -> ImageSet | StreamedSet:
     """Load images by name; see the module's docstring for the names.
 
@@ -95,8 +100,11 @@ def load(
         labels: whether the sub-folders of a folder are classes. "auto": if there are any; "folders": they must be
             there; "none": they mean nothing, such as dates or patients.
         holdout: share of a folder's images, in [0, 1), that are kept for tests where it has no split of its own.
-        value_range: the values (LOW, HIGH) that become 0 and 255 in a folder's images. Default: 8-bit images are
+        value_range: the values (LOW, HIGH) that become black and white in a folder's images. Default: 8-bit images are
             taken as they are; for deeper ones, one range is found from a sample of the files, see value_range.py.
+        channels: of a folder's images. 1: grey; 3: red, green and blue; N: the first N bands of the files. Default: grey
+            and coloured files become three channels, and files with other bands keep all of them.
+        bits: 8 or 16, the depth of a folder's images. Default: 16 where a file is deeper than 8 bits, else 8.
 
     Raises:
         DataError: an unknown name, or a value that is not allowed; a folder that is missing, holds no image or only
@@ -104,7 +112,9 @@ def load(
     """
     source = source_of(name)
     place = Path(root or default_root())
-    return source(Request(name, split, size, limit, seed, corrupt, place, stream, labels, holdout, value_range))
+    return source(
+        Request(name, split, size, limit, seed, corrupt, place, stream, labels, holdout, value_range, channels, bits)
+    )
 
 
 def source_of(name: str) -> Source:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..config.errors import DataError
 from .image_set import ImageSet
+from .reading import check_channels
 from .streaming import StreamedSet
 from .value_range import Scale, check_scale
 
@@ -33,6 +34,8 @@ class Request:
     labels: str = "auto"
     holdout: float = HOLDOUT
     value_range: Scale = None
+    channels: int | None = None
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -51,10 +54,13 @@ class Request:
         if isinstance(self.holdout, bool) or not isinstance(self.holdout, int | float) or not 0 <= self.holdout < 1:
             raise DataError(f"holdout={self.holdout!r}: give the share of images kept for tests, from 0 to below 1")
         check_scale(self.value_range)
+        check_channels(self.channels, self.bits)
         for name, value, usual in (
             ("labels", self.labels, "auto"),
             ("holdout", self.holdout, HOLDOUT),
             ("value_range", self.value_range, None),
+            ("channels", self.channels, None),
+            ("bits", self.bits, None),
         ):
             if value != usual and not self.name.startswith("folder:"):
                 raise DataError(f"{name}={value!r}: it is for folder:PATH; {self.name!r} has its own, leave it out")

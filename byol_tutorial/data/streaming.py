@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 from ..config.errors import DataError
 from .decode import UNREADABLE, open_picture, reason_of, to_tensor
 from .found import Found
-from .image_set import ImageSet, Index, draw_positions, statistics, statistics_rows
+from .image_set import ImageSet, Index, draw_positions, kind_in_words, statistics, statistics_rows
+from .reading import Reading
 from .value_range import ValueRange
 
 Positions = Tensor | Sequence[int]  # of the images of one batch
@@ -48,7 +49,8 @@ class StreamedSet:
     labels    int64 (N,), or None
     classes   the name of each label; empty without labels
     corrupt   "refuse": an unreadable file raises DataError; "skip": the next readable file takes its place
-    value_range  the values that become 0 and 255, see value_range.py, or None
+    value_range  the values that become black and white, see value_range.py, or None
+    channels, bits  of the images, see reading.py
     found     what the folder holds, or None
     """
 
@@ -60,6 +62,8 @@ class StreamedSet:
     classes: tuple[str, ...] = ()
     corrupt: str = "refuse"
     value_range: ValueRange | None = None
+    channels: int = 3
+    bits: int = 8
     found: Found | None = field(default=None, repr=False, compare=False)
     _unreadable: dict[str, str] = field(
         default_factory=dict, repr=False
@@ -79,24 +83,14 @@ class StreamedSet:
         labels = f"{len(self.classes)} classes" if self.labels is not None else "no labels"
         skipped = f", {len(self.skipped)} unreadable files so far" if self.skipped else ""
         return (
-            f"StreamedSet({self.name!r}, {self.split}: {len(self)} images of {self.size}×{self.size} px, "
-            f"read from disk, {labels}{skipped})"
+            f"StreamedSet({self.name!r}, {self.split}: {len(self)} images of {self.size}×{self.size} px"
+            f"{kind_in_words(self.channels, self.bits)}, read from disk, {labels}{skipped})"
         )
 
     @property
     def image_size(self) -> tuple[int, int]:
         """The height and width in pixels."""
         return self.size, self.size
-
-    @property
-    def channels(self) -> int:
-        """The number of channels; 3 are red, green and blue."""
-        return 3
-
-    @property
-    def bits(self) -> int:
-        """The depth of a channel, 8 or 16 bits."""
-        return 8
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -114,11 +108,9 @@ class StreamedSet:
         With "skip", unreadable ones are left out and listed in `skipped`.
         """
         part = self[draw_positions(len(self), n, seed)]
-        images, kept = torch.empty(len(part), 3, self.size, self.size, dtype=torch.uint8), []
+        read = _Reader(part.files, self.reading)  # without substitutes, so that every image keeps its own label
+        images, kept = read.empty(len(part)), []
         reasons: dict[str, str] = {}
-        read = _Reader(
-            part.files, part.size, self.value_range
-        )  # without substitutes, so that every image keeps its own label
         with ThreadPoolExecutor() as pool:
             for i, (image, unreadable) in enumerate(pool.map(read, range(len(part)))):
                 self._note(unreadable)
@@ -142,7 +134,7 @@ class StreamedSet:
         return statistics(self[statistics_rows(len(self))].batches())
 
     def batches(self, batch_size: int = 512) -> Iterator[Tensor]:
-        """Iterate over all images in order, in batches uint8 (b, 3, H, W), decoded by threads of this process.
+        """Iterate over all images in order, in batches (b, C, H, W), decoded by threads of this process.
 
         With "skip", the image that follows an unreadable one takes its place; mostly it is of the same class.
         """
@@ -154,7 +146,7 @@ class StreamedSet:
     def loader(
         self, index_batches: Iterable[Positions], workers: int | None = None, pin_memory: bool = False
     ) -> "_Loader":
-        """Return an iterable over the images of each batch of positions: uint8 (b, 3, H, W), decoded in advance.
+        """Return an iterable over the images of each batch of positions: (b, C, H, W), decoded in advance.
 
         Each iter() of it starts its own workers. They stop when that iterator ends, is closed, or is deleted.
 
@@ -174,7 +166,12 @@ class StreamedSet:
         return _Loader(self, index_batches, workers, pin_memory)
 
     def _reader(self) -> "_Reader":
-        return _Reader(self.files, self.size, self.value_range, SUBSTITUTES if self.corrupt == "skip" else 0)
+        return _Reader(self.files, self.reading, SUBSTITUTES if self.corrupt == "skip" else 0)
+
+    @property
+    def reading(self) -> Reading:
+        """What every file becomes."""
+        return Reading(self.size, self.channels, self.bits, self.value_range)
 
     def _accept(self, images: Tensor | None, unreadable: dict[str, str]) -> Tensor:
         """Note the files that a reader could not read, and return its images; raise DataError if it has none."""
@@ -225,19 +222,23 @@ def default_workers() -> int:
 class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
     """A decoder of files. It is all that a worker gets, so it holds nothing but names."""
 
-    def __init__(self, files: np.ndarray, size: int, value_range: ValueRange | None = None, substitutes: int = 0):
-        self.files, self.size, self.value_range, self.substitutes = files, size, value_range, substitutes
+    def __init__(self, files: np.ndarray, how: Reading, substitutes: int = 0):
+        self.files, self.how, self.substitutes = files, how, substitutes
+
+    def empty(self, n: int) -> Tensor:
+        """Return memory for n images."""
+        return torch.empty(n, self.how.channels, self.how.size, self.how.size, dtype=self.how.dtype)
 
     def __call__(self, position: int) -> tuple[Tensor | None, dict[str, str]]:
         """Decode this file or, if that fails, the first readable substitute.
 
-        Returns uint8 (3, H, W), or None if no file could be read; and the files that could not be read, with reasons.
+        Returns (C, H, W), or None if no file could be read; and the files that could not be read, with reasons.
         """
         unreadable: dict[str, str] = {}
         for k in range(min(1 + self.substitutes, len(self.files))):
             file = os.fsdecode(self.files[(position + k) % len(self.files)])
             try:
-                return to_tensor(open_picture(file, least=self.size), self.size, self.value_range), unreadable
+                return to_tensor(open_picture(file, self.how.size, self.how), self.how), unreadable
             except UNREADABLE as error:
                 unreadable[file] = reason_of(error)
         return None, unreadable
@@ -245,10 +246,10 @@ class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
     def __getitem__(self, positions: np.ndarray) -> tuple[Tensor | None, dict[str, str]]:
         """Decode a batch.
 
-        Returns uint8 (b, 3, H, W), or None if one image has no substitute; and the files that could not be read, with
+        Returns (b, C, H, W), or None if one image has no substitute; and the files that could not be read, with
         the reason. Nothing is raised, because an exception would reach the training process as the text of a traceback.
         """
-        images = torch.empty(len(positions), 3, self.size, self.size, dtype=torch.uint8)
+        images = self.empty(len(positions))
         unreadable: dict[str, str] = {}
         for row, position in enumerate(positions):
             image, bad = self(int(position))

@@ -13,6 +13,7 @@ from functools import cache
 from PIL import Image
 
 from ..config.errors import DataError
+from .bands import is_array
 
 # folders that other programs leave among a user's files, in lower case
 LITTER = frozenset({
@@ -33,7 +34,8 @@ LITTER_FILES = ("thumbs.db", "desktop.ini")
 class Tree:
     """The contents of a folder, as `look` finds them.
 
-    images      paths of image files, sorted
+    images      paths of image files, sorted; of .npy files where there are no others
+    arrays      paths of .npy files
     others      number of the other files for each ending, such as {".heic": 12}; "" are files without one
     left_out    folders that were not entered, with the reason
     links       number of links to folders that were followed
@@ -42,6 +44,7 @@ class Tree:
     """
 
     images: list[str] = field(default_factory=list)
+    arrays: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, str] = field(default_factory=dict)
     links: int = 0
@@ -75,6 +78,11 @@ def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathL
             f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
             "or move it elsewhere"
         ) from error
+    if tree.arrays and not tree.images:  # beside images they hold something else, such as labels
+        tree.images = tree.arrays
+    else:
+        tree.others[".npy"] += len(tree.arrays)
+    tree.others = +tree.others  # without zeros
     tree.images.sort(key=parts)
     return tree
 
@@ -135,6 +143,8 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
             tree.hidden += 1
         elif ending in extensions() and entry.is_file():
             tree.images.append(entry.path)
+        elif is_array(entry.path) and entry.is_file():
+            tree.arrays.append(entry.path)
         else:
             tree.others[ending] += 1
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..config.errors import DataError
+from .bands import holds_more, is_array, is_tiff, read_bands
 
 SAMPLE = 64  # files whose pixels decide the range
 FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # of a mask, and of 8, 10, 12, 14 and 16 bits
@@ -22,7 +23,7 @@ OUTLIER = 10  # a value further out than so many times the span of 99.8 % of the
 
 @dataclass(frozen=True)
 class ValueRange:
-    """The values that become 0 and 255; those outside are clipped.
+    """The values that become 0 and 255, or 0 and 65535 with 16 bits; those outside are clipped.
 
     every    whether 8-bit images are scaled too, as a range given by the user demands
     """
@@ -33,8 +34,12 @@ class ValueRange:
 
     def to_uint8(self, values: np.ndarray) -> np.ndarray:
         """Scale values linearly from [low, high] to [0, 255], rounded; NaN becomes low."""
+        return (self.to_unit(values) * 255).round().astype(np.uint8)
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """Scale values linearly from [low, high] to [0, 1], float64; NaN becomes low."""
         scaled = (np.nan_to_num(values.astype(np.float64), nan=self.low) - self.low) / (self.high - self.low)
-        return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
+        return scaled.clip(0, 1)
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"
@@ -94,9 +99,21 @@ def find_range(files: Sequence[str | os.PathLike[str]]) -> ValueRange | None:
     values = []
     for file in files[:: -(-len(files) // SAMPLE) or 1]:
         try:
-            with Image.open(file) as image:
-                pixels = np.asarray(image).astype(np.float64).ravel()
+            pixels = _values(file).astype(np.float64).ravel()
         except Exception:  # damaged files lead Pillow to raise errors of many kinds
             continue  # it is refused, or skipped, when it is loaded
         values.append(pixels[:: -(-pixels.size // 2**18) or 1])
     return range_of(np.concatenate(values)) if values else None
+
+
+def _values(file: str | os.PathLike[str]) -> np.ndarray:
+    """Return the values in a file, of any shape."""
+    if is_array(file):
+        return read_bands(file).values
+    try:
+        with Image.open(file) as image:
+            return read_bands(file).values if holds_more(image) else np.asarray(image)
+    except UnidentifiedImageError:
+        if is_tiff(file):
+            return read_bands(file).values
+        raise

@@ -3,16 +3,19 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..config.errors import DataError
+from ..data.bands import is_array
 from ..data.decode import NAMED, open_picture, refusal, stack
-from ..data.headers import choose_range, sample_headers
+from ..data.headers import sample_headers
+from ..data.reading import check_channels, choose_reading
 from ..data.tree import extensions, look
-from ..data.value_range import Scale, check_scale
+from ..data.value_range import Scale, ValueRange, check_scale
 from .features import features
 
 
@@ -37,18 +40,22 @@ def embed_images(
     value_range: Scale = None,
     corrupt: str = "refuse",
     batch_size: int = 256,
+    channels: int | None = None,
+    bits: int | None = None,
 ) -> ImageVectors:
     """Compute y = f(x) for image files, in evaluation mode, without gradient; one file is enough.
 
     Args:
-        encoder: as `bt.load_encoder` or `trainer.model.encoder` gives it, or any network that maps (N, 3, H, W) to
+        encoder: as `bt.load_encoder` or `trainer.model.encoder` gives it, or any network that maps (N, C, H, W) to
             (N, D).
         paths: a file, a folder (all images in it and below), or several of these.
         size: pixels a side to which images are brought, as in training. Default: the encoder's `view_size`, else 96.
-        value_range: the values (LOW, HIGH) that become 0 and 255. Default: as in `load`, found from these files. Give
-            that of the training, which `Found.value_range` and the settings.json of a run hold, if there is one.
+        value_range: the values (LOW, HIGH) that become black and white. Default: those of the training, if the
+            encoder is from a file that holds them; else as in `load`, found from these files.
         corrupt: "refuse" raises an error that names the files that cannot be read; "skip" leaves them out.
         batch_size: images that are decoded and encoded at a time.
+        channels: as in `load`. Default: as many as the encoder is made for.
+        bits: 8 or 16, as in `load`. Default: those of the training, if the encoder is from a file that holds them.
 
     Raises:
         DataError: no image; a path that does not exist; a file that cannot be read, unless `corrupt` is "skip".
@@ -56,13 +63,18 @@ def embed_images(
     if corrupt not in ("refuse", "skip"):
         raise DataError(f"corrupt={corrupt!r}: choose refuse or skip")
     check_scale(value_range)
+    check_channels(channels, bits)
     files = list_images(paths)
     size = size or int(getattr(encoder, "view_size", 0)) or 96
-    scale = choose_range(value_range, sample_headers(files))
+    mean, bits = getattr(encoder, "pixel_mean", None), bits or getattr(encoder, "bits", None)
+    channels = channels or (None if mean is None else len(mean))
+    if value_range is None and (scale := getattr(encoder, "value_range", None)) is not None:
+        value_range = ValueRange(*scale)
+    how = choose_reading(sample_headers(files), size, channels, bits, value_range)
     rows, kept, unreadable = [], [], {}
     for first in range(0, len(files), batch_size):
         part = files[first : first + batch_size]
-        pixels, bad = stack(open_picture, part, size, scale)
+        pixels, bad = stack(partial(open_picture, how=how), part, how)
         unreadable |= {part[i]: reason for i, reason in bad.items()}
         good = [i for i in range(len(part)) if i not in bad]
         kept += [part[i] for i in good]
@@ -86,7 +98,7 @@ def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
             files += look(path).images
         elif not path.exists():
             raise DataError(f"{str(path)!r} does not exist: name image files or folders of images")
-        elif path.suffix.lower() not in extensions():
+        elif path.suffix.lower() not in extensions() and not is_array(path):
             raise DataError(f"{str(path)!r} is no image by its ending: name image files or folders of images")
         else:
             files.append(str(path))

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..augment.operations import as_float
 from ..augment.views import Views
 from ..config.errors import CheckpointError, DivergedError, EmbedError
+from ..data.colours import false_colour, in_colours
 from ..data.image_set import ImageSet
 from ..data.names import short_name
 from ..data.streaming import StreamedSet
@@ -46,7 +48,7 @@ class Recording:
     neighbours  int16 (T, N, k), the k other points that are nearest by cosine in the mapped space, nearest first
     spread      float32 (T,), √d·std of z
     knn         float32 (T,), kNN accuracy in the mapped space, see `neighbours_and_vote`; NaN without labels
-    images      uint8 (N, 3, s, s), thumbnails
+    images      uint8 (N, 3, s, s), thumbnails; of images with other channels in false colour
     views       uint8 (N, 2, 3, s, s), one view of each image from T and one from T′
     labels      int64 (N,) or None; `classes` are their names
     factors     name: float32 (N,); empty if the factors are not known
@@ -179,7 +181,7 @@ def record(
     factors = {} if images.factors is None else {n: v for n, v in vars(images.factors).items() if n != "shape"}
     thumbnails, views = _thumbnails(trainer, images.images, seed)
     return Recording(
-        name=f"{short_name(images.name)}, {images.split}",
+        name=", ".join(filter(None, (short_name(images.name), images.split, false_colour(images.channels)))),
         kind=kind,
         space=space,
         note=note,
@@ -247,14 +249,14 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
 
 def _thumbnails(trainer: Trainer, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Return small images, uint8 (N, 3, s, s), and a pair of small views of each, uint8 (N, 2, 3, s, s)."""
-    views = Views(trainer.config, generator=torch.Generator().manual_seed(seed), mean=(0.0,) * 3, std=(1.0,) * 3)
+    views = Views(trainer.config, generator=torch.Generator().manual_seed(seed), mean=(0.0,), std=(1.0,))
     size = min(THUMBNAIL, *images.shape[2:])
 
     def small(x: Tensor) -> Tensor:
-        return F.interpolate(x, (size, size), mode="area").mul(255).round().to(torch.uint8)
+        return F.interpolate(in_colours(x), (size, size), mode="area").mul(255).round().to(torch.uint8)
 
     pictures, pairs = [], []
     for batch in images.split(256):
-        pictures.append(small(batch.float() / 255))
+        pictures.append(small(as_float(batch)))
         pairs.append(torch.stack([small(v.clamp(0, 1)) for v in views(batch)], 1))
     return torch.cat(pictures), torch.cat(pairs)

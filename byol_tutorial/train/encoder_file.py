@@ -13,13 +13,23 @@ from ..runtime.files import ENCODER_FORMAT
 from .checkpoint import write_or_explain
 
 
-def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size: int) -> None:
+def save_encoder(
+    path: str | Path,
+    encoder: nn.Module,
+    config: Config,
+    view_size: int,
+    bits: int = 8,
+    value_range: tuple[float, float, bool] | None = None,
+) -> None:
     """Write the encoder's weights as safetensors.
 
     Names and shapes are those of torchvision's ResNet without `fc`, or of timm's VisionTransformer without `head`.
     Standardised weights (norm gn_ws) are written after standardisation, so a plain convolution computes the same. The
     file's metadata holds all that is needed to build the network and to prepare its input: encoder, width, patch_size,
-    norm, view_size, stem, pixel_mean and pixel_std; these last have a number for each channel of the images.
+    norm, view_size, stem, pixel_mean and pixel_std, which have a number for each channel of the images.
+
+    bits, value_range: depth of the images; and the values of their files that became black and white, with whether 8-bit
+        files were scaled too, as in data.ValueRange; None if no file was scaled. The metadata names them too.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
@@ -47,6 +57,8 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
         "stem": "3x3" if view_size <= SMALL_STEM_UP_TO or config.encoder == "small" else "7x7",
         "pixel_mean": state.pop("pixel_mean").tolist(),
         "pixel_std": state.pop("pixel_std").tolist(),
+        "bits": bits,
+        "value_range": value_range,
     }
     metadata = {"format": ENCODER_FORMAT} | {name: json.dumps(value) for name, value in about.items()}
     content = to_bytes(state, metadata)
@@ -55,6 +67,8 @@ def save_encoder(path: str | Path, encoder: nn.Module, config: Config, view_size
 
 def load_encoder(path: str | Path) -> nn.Module:
     """Read the encoder that `save_encoder` wrote: in evaluation mode, on the CPU.
+
+    Its attributes `bits` and `value_range` say how its images were read; `bt.embed_images` reads others in the same way.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not an encoder of this library.
@@ -75,6 +89,8 @@ def load_encoder(path: str | Path) -> nn.Module:
         config = Config(**network)
         encoder = build_encoder(config, about["view_size"], about["pixel_mean"], about["pixel_std"])
         encoder.load_state_dict(state | {name: getattr(encoder, name) for name in ("pixel_mean", "pixel_std")})
+        scale = about.get("value_range")
+        vars(encoder).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))
     except SafetensorError as error:
         raise CheckpointError(f"encoder {str(path)!r} cannot be read ({error}): it is damaged") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

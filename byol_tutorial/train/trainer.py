@@ -344,7 +344,12 @@ class Trainer:
     def save_encoder(self, path: str | Path) -> None:
         """Write the encoder alone, as safetensors; see encoder_file.save_encoder. Only the main process writes."""
         if self.process.is_main:
-            encoder_file.save_encoder(path, self.model.encoder, self.config, self.view_size)
+            found = self.train.found
+            ends = None if found is None else found.value_range
+            scale = (
+                None if ends is None or found is None else (*ends, found.deep == 0)
+            )  # a range for 8-bit files was given by hand
+            encoder_file.save_encoder(path, self.model.encoder, self.config, self.view_size, self.train.bits, scale)
 
     @classmethod
     def resume(

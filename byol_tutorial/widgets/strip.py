@@ -16,6 +16,7 @@ from PIL import Image
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import UserError
+from ..data.colours import false_colour, in_colours
 from ..data.image_set import ImageSet
 from .assets import source
 from .panel import Panel
@@ -80,14 +81,17 @@ class Strip(Panel):
 
     def __init__(self, images: ImageSet, count: int, seed: int):
         originals = images.images[:count]
-        rows = [tiles(originals, seed, name, level) for name in OPERATIONS for level in range(LEVELS)]
+        shown = [name for name in OPERATIONS if images.channels == 3 or not config_of(name, LEVELS - 1).rgb_operations]
+        rows = [tiles(originals, seed, name, level) for name in shown for level in range(LEVELS)]
         values = {
             name: [float(f"{x:.3g}") for x in np.linspace(*ends, LEVELS)] for name, (_, ends, _) in OPERATIONS.items()
         }
         names = [] if images.labels is None else [images.classes[k] for k in images.labels[:count]]
+        if words := false_colour(images.channels):
+            names = [f"{name}, {words}" for name in names] or [words] * count
         super().__init__(
             about={
-                "operations": [{"name": n, "unit": unit, "values": values[n]} for n, (unit, _, _) in OPERATIONS.items()],
+                "operations": [{"name": n, "unit": unit, "values": values[n]} for n, (unit, _, _) in OPERATIONS.items() if n in shown],
                 "count": count, "size": rows[0].shape[0], "names": names,
             },
             sheet=webp(np.concatenate([originals_row(originals, rows[0].shape[0]), *rows])),
@@ -102,20 +106,20 @@ def config_of(operation: str, level: int) -> Config:
 
 def tiles(images: torch.Tensor, seed: int, operation: str, level: int) -> np.ndarray:
     """Return both views of uint8 images (n, 3, s, s) as one row: uint8 (s, 2 n s, 3)."""
-    views = Views(config_of(operation, level), (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(seed))
+    views = Views(config_of(operation, level), (0.0,), (1.0,), torch.Generator().manual_seed(seed))
     both = torch.stack(views(images), dim=1)  # (n, 2, 3, s, s)
     return as_row(both.flatten(0, 1))
 
 
 def originals_row(images: torch.Tensor, size: int) -> np.ndarray:
     """Return the images themselves as a row, each in the column of its first view: uint8 (size, 2 n size, 3)."""
-    views = Views(Config(**NONE, view_size=size), (0.0,) * 3, (1.0,) * 3)(images)
+    views = Views(Config(**NONE, view_size=size), (0.0,), (1.0,))(images)
     return as_row(torch.stack(views, dim=1).flatten(0, 1))
 
 
 def as_row(pictures: torch.Tensor) -> np.ndarray:
-    """Return pictures, float (n, 3, s, s) in [0, 1], side by side: uint8 (s, n s, 3)."""
-    rounded = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    """Return pictures, float (n, C, s, s) in [0, 1], side by side: uint8 (s, n s, 3)."""
+    rounded = (in_colours(pictures).clamp(0, 1) * 255).round().to(torch.uint8)
     return rounded.permute(2, 0, 3, 1).flatten(1, 2).numpy()
 
 

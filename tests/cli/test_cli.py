@@ -168,6 +168,8 @@ def test_settings_hold_the_data_and_the_whole_config(trained, world):
         "labels": "auto",
         "holdout": 0.2,
         "value_range": None,
+        "channels": None,
+        "bits": None,
     }
     assert settings["found"]["used"] == {"train": 8, "test": 2}
     assert settings["found"]["classes"] == {"cat": 4, "horse": 4}

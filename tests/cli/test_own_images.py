@@ -392,11 +392,11 @@ def test_a_run_from_before_ranges_were_found_keeps_its_scale(here):
     for i in range(8):
         Image.fromarray(rng.integers(0, 4000, (12, 12)).astype(np.uint16)).save(here / "deep" / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:  # as versions before loaded them
-        patch.setattr("byol_tutorial.data.folder.choose_range", lambda *_: None)
-        assert main("train", "--data=folder:deep", "--out=old", "--epochs=1", *SMALL) == 0
+        patch.setattr("byol_tutorial.data.reading.choose_range", lambda *_: None)
+        assert main("train", "--data=folder:deep", "--out=old", "--epochs=1", "--bits=8", *SMALL) == 0
     settings = json.loads((here / "old" / "settings.json").read_text())
     del settings["found"]
-    for name in ("labels", "holdout", "value_range"):
+    for name in ("labels", "holdout", "value_range", "channels", "bits"):
         del settings["data"][name]
     (here / "old" / "settings.json").write_text(json.dumps(settings))
     assert main("train", "--resume=old") == 0

@@ -364,7 +364,7 @@ def converted(path: Path, save, suffix: str = ".png", mode: str | None = None, s
     if mode is not None:
         with Image.open(path / "train" / f"a{suffix}") as image:
             assert image.mode == mode  # else this tests another conversion than it says
-    images = folder(path, size=size).images
+    images = folder(path, size=size, bits=8).images
     assert images.dtype == torch.uint8
     assert torch.equal(images[0], images[1])
     return images[0].permute(1, 2, 0).numpy().astype(int)

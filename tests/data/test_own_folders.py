@@ -259,7 +259,7 @@ def test_one_scale_is_found_for_all_deep_images(tmp_path, kind, stream):
         (values, (values.astype(float) - span * 0.0).astype(values.dtype), values // 2 if low == 0 else values)
     ):
         Image.fromarray(image).save(tmp_path / "train" / f"{i}.tif")
-    images = folder(tmp_path, stream=stream)
+    images = folder(tmp_path, stream=stream, bits=8)
     (found_low, found_high) = images.found.value_range
     assert found_low == pytest.approx(low, abs=0.02 * (high - low))
     assert found_high == pytest.approx(high, abs=0.02 * (high - low))
@@ -289,7 +289,7 @@ def test_test_images_get_the_range_of_the_train_images(tmp_path):
             x = RNG.integers(0, high, (8, 8)).astype(np.uint16)
             x[0, 0] = high
             Image.fromarray(x).save(tmp_path / split / f"{i}.png")
-    assert int(folder(tmp_path, split="test").images.max()) == round(900 / 4095 * 255)
+    assert int(folder(tmp_path, split="test", bits=8).images.max()) == round(900 / 4095 * 255)
 
 
 @pytest.mark.parametrize(
@@ -503,4 +503,4 @@ def test_depth_scales_by_what_a_file_could_hold(tmp_path):
     (tmp_path / "train").mkdir()
     for i in range(2):
         Image.fromarray(np.full((8, 8), 4112, np.uint16)).save(tmp_path / "train" / f"{i}.png")
-    assert folder(tmp_path, value_range="depth").images.unique().tolist() == [16]
+    assert folder(tmp_path, value_range="depth", bits=8).images.unique().tolist() == [16]

@@ -111,7 +111,8 @@ def test_images_labels_and_classes_are_those_of_the_set_in_memory_bit_for_bit(mi
     assert (files.name, files.split, files.factors, files.skipped) == (memory.name, memory.split, None, ())
     edge = size or 96
     assert repr(files) == (
-        f"StreamedSet('folder:{mixed}', train: {len(files)} images of {edge}×{edge} px, read from disk, 2 classes)"
+        f"StreamedSet('folder:{mixed}', train: {len(files)} images of {edge}×{edge} px with 16 bits a channel, "
+        "read from disk, 2 classes)"
     )
 
 
@@ -248,7 +249,7 @@ def test_loader_gives_the_positions_asked_for_in_their_order(mixed, workers):
     found = list(loader)
     assert len(found) == len(wanted) == len(loader)
     for images, positions in zip(found, wanted, strict=True):
-        assert images.dtype == torch.uint8
+        assert images.dtype == torch.uint16  # one of the files is deep
         assert torch.equal(images, memory.images[torch.as_tensor(np.asarray(positions))])
     assert torch.equal(torch.get_rng_state(), state)  # the run's random numbers are not touched
 

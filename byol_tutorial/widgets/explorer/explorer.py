@@ -73,8 +73,11 @@ class Explorer(Panel):
     def __init__(self, images: ImageSet | StreamedSet, config: Config | None = None):
         images = images.sample(PAIRS) if isinstance(images, StreamedSet) else images
         self._given = config is not None
-        self.start = config or preset("shapes")  # `code` gives the differences from it
+        self.start = config or preset("shapes").for_channels(images.channels)  # `code` gives the differences from it
         self.recipes = recipes(config)
+        if images.channels != 3:
+            colourless = dict.fromkeys(("saturation", "hue", "grayscale_p"), (0.0, 0.0))
+            self.recipes = {name: changes | colourless for name, changes in self.recipes.items()}
         self.scene = Scene(images, self.start)
         self.linked = equal(self.start)
         self._small: Tensor | None = None  # small pictures, from which the shares are measured
@@ -249,7 +252,7 @@ class Explorer(Panel):
                     "pair": scene.pair,
                     "many": scene.many,
                     "count": n,
-                    "caption": scene.name(scene.index),
+                    "caption": scene.caption,
                     "first": first,
                     "thumbs": [scene.name(i) for i in range(first, min(first + THUMBS, n))],
                     "size": fitting(scene.images.images[:1], SMALLEST),

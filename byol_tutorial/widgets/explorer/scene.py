@@ -13,6 +13,7 @@ from ...augment.operations import Draw, as_float
 from ...augment.views import Views
 from ...config.config import Config
 from ...config.errors import UserError
+from ...data.colours import false_colour, in_colours
 from ...data.image_set import ImageSet
 
 SHOWN, THUMBS = 8, 12  # number of pairs of views, and of small pictures to choose from
@@ -60,7 +61,7 @@ class Scene:
     @cached_property
     def views(self) -> Views:
         """The Views of T and T′, without normalisation."""
-        return Views(self.config, (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(self.seed))
+        return Views(self.config, (0.0,), (1.0,), torch.Generator().manual_seed(self.seed))
 
     @cached_property
     def drawn(self) -> Draw:
@@ -68,7 +69,7 @@ class Scene:
         return self.views.draw(SHOWN, *self.images.image_size)
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the images, uint8 (8, 3, H, W), and their views v and v′, each float (8, 3, s, s) in [0, 1]."""
+        """Return the images, uint8 or uint16 (8, C, H, W), and their views v and v′, each float (8, C, s, s) in [0, 1]."""
         images = self.images.images[self.rows]
         v, v_prime = self.views.carry_out(images, self.drawn)
         return images, v, v_prime
@@ -95,6 +96,7 @@ class Scene:
         images, v1, v2 = self.pairs()
         steps = [torch.stack([stage.picture for stage in way[1:]]) for way in chains.values()]
         image, pictures = as_float(images[self.pair : self.pair + 1]), torch.cat((*steps, v1, v2))
+        image, pictures = in_colours(image), in_colours(pictures)
         words = {
             "image": fitting(image),
             "size": fitting(pictures),
@@ -125,7 +127,12 @@ class Scene:
     def thumbs(self) -> bytes:
         """Return the small pictures in RGBA."""
         shown = as_float(self.images.images[self.first_thumb : self.first_thumb + THUMBS])
-        return rgba(shrink(shown, SMALLEST))
+        return rgba(shrink(in_colours(shown), SMALLEST))
+
+    @property
+    def caption(self) -> str:
+        """The image's name, and whether its colours are false."""
+        return ", ".join(filter(None, (self.name(self.index), false_colour(self.images.channels))))
 
 
 def rgba(pictures: Tensor) -> bytes:
