@@ -22,6 +22,7 @@ from ..config.config import Config
 from ..config.errors import DataError, RunError
 from ..data.value_range import Scale, ValueRange
 from ..runtime.files import write_atomically
+from ..train.initial_weights import absolute
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
 
@@ -57,7 +58,7 @@ def write_settings(
     if images.found is not None:
         content["found"] = images.found.to_dict()
     if init is not None:
-        content["init"] = str(Path(init).absolute())
+        content["init"] = absolute(init)
     write_json(path / "settings.json", content)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import rich_click as click
 import torch
 
-from ..config.config import FIELDS, Config
+from ..config.config import FIELDS, OWN, Config
 from ..config.errors import DivergedError, RunError, UserError
 from ..config.presets import PRESETS, preset
 from ..data import streaming
 from ..data.embedded import EMBEDDED
 from ..data.headers import LARGEST_DEFAULT
 from ..evaluate.features import kept_size
+from ..networks.backbones import check_name
 from ..runtime import distributed
 from ..runtime.device import resolve_device
 from ..runtime.distributed import process
@@ -49,8 +50,9 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
 @click.option(
     "--init",
     type=UserPath(),
+    metavar="RUN|FILE|timm:NAME[=FILE]|torchvision:NAME[=FILE]",
     help="run folder, checkpoint or encoder file whose weights the new run starts from, to train longer or on other "
-    "images [random weights]",
+    "images; or weights of timm or torchvision, which are downloaded unless =FILE is given [random weights]",
     panel="Run",
 )
 @click.option(
@@ -223,6 +225,11 @@ def start_run(
     # The checks that cost nothing come first: a typing error must not cost a download.
     source = DataSource(**({"name": "shapes"} | data_options))
     config = recipe(source.name, preset_name, changes)
+    check_name(config.encoder)
+    if config.encoder == OWN:
+        raise UserError(
+            f"--encoder {OWN}: a module of your own is given in Python, as Trainer(config, images, encoder=...)"
+        )
     resolve_device(device)
     if source.size is None and config.view_size:
         source = replace(source, size=stored_size(config.view_size, source.name))

@@ -387,6 +387,11 @@ class Config:
             values = values | {"compile": "auto"}
         return cls(**values)
 
+    @property
+    def foreign_encoder(self) -> bool:
+        """Whether the encoder is a network that this library has not written: one of another library, or of the user."""
+        return self.encoder == OWN or ":" in self.encoder
+
     def local_size(self, view_size: int) -> int:
         """Return the pixels a side of a local view, for global views of this size."""
         return self.local_view_size or view_size // 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .._version import __version__
-from ..config.config import Config, refuse_unknown
+from ..config.config import OWN, Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError
 from ..data.embedded import EMBEDDED
 from ..data.fingerprint import fingerprint
@@ -51,6 +51,16 @@ class Experiment:
         return cls(fingerprint(session.train), s.first_config, s.changes, s.step)
 
     def __str__(self) -> str:
+        """Return the experiment as one line.
+
+        Raises:
+            ExperimentError: the run trains a module of the user, which no text can hold.
+        """
+        if self.config.encoder == OWN:
+            raise ExperimentError(
+                "this run trains a module of your own (Trainer(encoder=...)), which cannot be put in a line of text: keep "
+                "the code of the module, and trainer.save(path)"
+            )
         defaults = Config()
         config = {name: v for name, v in self.config.to_dict().items() if v != getattr(defaults, name)}
         parts = {"byol": FORMAT, "version": self.version, "data": _without_place(self.data), "config": config,

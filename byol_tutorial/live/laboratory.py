@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ..config.config import Config
+from ..config.config import OWN, Config
 from ..config.errors import LaboratoryError
 from ..config.paper_tables import Row
 from ..data.fingerprint import fingerprint
@@ -71,6 +71,11 @@ class Laboratory:
                 raise LaboratoryError(f"{images!r} is not in memory: load it with stream=False, or fewer with limit=")
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise LaboratoryError(f"workers={workers!r}: give a whole number, at least 1")
+        if base.encoder == OWN:
+            raise LaboratoryError(
+                "encoder='own': the processes of a laboratory cannot get a module of yours; give an encoder that a name "
+                "builds, or train each run by Trainer(config, images, encoder=...)"
+            )
         self.rows, self.base, self.train, self.test = dict(rows), base, train, test
         usual = 1 if torch.cuda.is_available() else min(cores(), MOST)
         self.workers = min(workers or usual, len(rows))

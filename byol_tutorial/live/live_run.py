@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
-from ..config.config import LIVE, Config
+from ..config.config import LIVE, OWN, Config
 from ..config.errors import DivergedError, SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
@@ -36,8 +37,9 @@ class LiveRun:
         train: ImageSet | StreamedSet,
         test: ImageSet | StreamedSet | None,
         device: str | torch.device,
+        encoder: nn.Module | None = None,
     ):
-        self.train, self.test, self.device = train, test, device
+        self.train, self.test, self.device, self.encoder = train, test, device, encoder
         self.speed: float | None = None  # steps a second at most; None is no limit
         self.measuring = True
         self.error: Exception | None = None
@@ -45,13 +47,15 @@ class LiveRun:
         self._stopping: list[Future] = []  # done when the run has stopped advancing
         self._next_step_at = 0.0  # by time.monotonic, where speed is limited
         self._resets = -1  # the first beginning is no reset
-        self.begin(config)
+        self.begin(config, encoder)
 
     # --- commands -------------------------------------------------------------------------------
 
-    def begin(self, config: Config) -> None:
-        """Build the run anew, at step 0."""
-        self.trainer = Trainer(config, self.train, self.test, self.device)
+    def begin(self, config: Config, encoder: nn.Module | None = None) -> None:
+        """Build the run anew, at step 0, with the user's module where the config says so or it is given."""
+        own = self.encoder if config.encoder == OWN else encoder
+        self.trainer = Trainer(config, self.train, self.test, self.device, encoder=own)
+        config = self.trainer.config
         self._resets += 1
         self.error = None
         self._goal: int | None = None  # the step at which to pause

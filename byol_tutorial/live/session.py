@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..config.config import Config, refuse_unknown
 from ..config.errors import SessionError
@@ -52,7 +53,7 @@ class Session:
     and raises the exception if the command raised one.
 
     Args:
-        config, train, test, device: as for Trainer.
+        config, train, test, device, encoder: as for Trainer. After reset() a module of yours is as it was given.
 
     Raises:
         ConfigError, TrainingError: as Trainer does.
@@ -64,8 +65,9 @@ class Session:
         train: ImageSet | StreamedSet,
         test: ImageSet | StreamedSet | None = None,
         device: str | torch.device = "auto",
+        encoder: nn.Module | None = None,
     ):
-        self._run = LiveRun(config, train, test, device)
+        self._run = LiveRun(config, train, test, device, encoder)
         self._queue = CommandQueue("byol session", self._run.work)
         _sessions.add(self)
 
@@ -75,7 +77,7 @@ class Session:
 
         first_config: the config at step 0, if it has changed since.
         """
-        session = cls(trainer.config, trainer.train, trainer.test, trainer.device)
+        session = cls(trainer.config, trainer.train, trainer.test, trainer.device, trainer.own)
         session._queue.submit(lambda: session._run.continue_from(trainer, first_config or trainer.config)).result()
         return session
 

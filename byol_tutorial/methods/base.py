@@ -4,15 +4,16 @@ BYOL and its relatives differ in nothing else. Views, batches, optimiser, checkp
 and command line are the same for all methods; registry.py lists them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..config.config import Config
+from ..config.errors import TrainingError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..networks.encoders import Branch, Encoder
+from ..networks.encoders import Branch, Encoder, instead, replaces
 
 
 class Output(NamedTuple):
@@ -50,6 +51,17 @@ class Objective(nn.Module):
         self._pair: tuple[nn.Module, nn.Module, list[Tensor], list[Tensor]] | None = None
         # epochs since the start; a tensor, because a number that changes would make compiled and recorded steps stale
         self.register_buffer("epoch", torch.zeros(()), persistent=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; raise TrainingError for a network, because the optimiser would not know the new one.
+
+        A target may be exchanged, because only the moving average changes it.
+        """
+        if isinstance(getattr(type(self), name, None), property) or (name != "target" and replaces(self, name, value)):
+            raise TrainingError(
+                f"model.{name} cannot be exchanged, because the run would not train it: {instead(name)}"
+            )
+        super().__setattr__(name, value)
 
     @classmethod
     def check_images(cls, config: Config, images: ImageSet | StreamedSet) -> None:

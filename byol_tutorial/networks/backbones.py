@@ -151,7 +151,7 @@ def own_encoder(module: object, view_size: int, channels: int) -> nn.Module:
             f"{who} has state that is no tensor ({other[0]}), which files of a run cannot hold: remove it"
         )
     if not all(hasattr(module, name) for name in SET_HERE):  # an encoder of this library has them all
-        for name in SET_HERE:
+        for name in (*SET_HERE, "bits", "value_range"):  # the last two, where it is loaded from a file
             if hasattr(module, name):
                 raise ConfigError(f"{who} has an attribute {name!r}, which the run sets for every encoder: rename it")
     encoder, target, x = _copied(module, who), _copied(module, who), _pictures(view_size, channels)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.config import OWN, Config
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, TrainingError
 from .backbones import library_encoder, own_encoder
 from .heads import MLP
 from .normalization import StandardisedConv2d, build_norm
@@ -120,6 +120,18 @@ def build_encoder(
     return encoder
 
 
+def replaces(module: nn.Module, name: str, value: object) -> bool:
+    """Return whether to set this attribute would put another network in the place of one that the module has."""
+    return isinstance(value, nn.Module) and module._modules.get(name, value) is not value
+
+
+def instead(name: str) -> str:
+    """Return what to do instead of exchanging a part of a model that is being trained."""
+    if name.startswith("predictor"):
+        return "trainer.change(predictor=...) chooses another"
+    return "Trainer(config, images, encoder=...) trains a module of your own, and init=... begins with its weights"
+
+
 class Branch(nn.Module):
     """Encoder f and projector g in a row, x → y → z: the part that online and target networks share."""
 
@@ -137,6 +149,14 @@ class Branch(nn.Module):
         self.projector = MLP(
             self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; raise TrainingError for another network, which neither optimiser nor target would know."""
+        if replaces(self, name, value):
+            raise TrainingError(
+                f"online.{name} cannot be exchanged, because the run would not train it: {instead(name)}"
+            )
+        super().__setattr__(name, value)
 
     def forward(self, v: Tensor) -> Tensor:
         """Return z = g(f(v)), (N, projection_dim), of views (N, C, H, W)."""

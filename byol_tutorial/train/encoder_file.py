@@ -2,15 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..config.config import Config
-from ..config.errors import CheckpointError
+from ..config.errors import CheckpointError, ConfigError
+from ..networks.backbones import check_name
 from ..networks.encoders import SMALL_STEM_UP_TO, build_encoder
 from ..networks.normalization import is_standardised, standardise
 from ..runtime.files import ENCODER_FORMAT
 from .checkpoint import write_or_explain
+from .state import refuse_other_encoder, refuse_wrong_module
 
 
 def save_encoder(
@@ -34,7 +38,9 @@ def save_encoder(
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
 
-    An encoder for views up to 64 px has another stem; change that of the plain ResNet first:
+    A network that timm or torchvision built by its name, and a module of yours, keep the names of their own.
+
+    A ResNet for views up to 64 px has another stem; change that of the plain ResNet first:
 
     >>> resnet.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
     >>> resnet.maxpool = torch.nn.Identity()
@@ -44,7 +50,11 @@ def save_encoder(
     """
     from safetensors.torch import save as to_bytes
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    # copies, because the format refuses tensors that share memory, as tied weights do
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in encoder.state_dict().items()
+    }
     for name, module in encoder.named_modules():
         if is_standardised(module):
             state[f"{name}.weight"] = standardise(state[f"{name}.weight"])
@@ -54,7 +64,11 @@ def save_encoder(
         "patch_size": config.patch_size,
         "norm": config.norm,
         "view_size": view_size,
-        "stem": "3x3" if view_size <= SMALL_STEM_UP_TO or config.encoder == "small" else "7x7",
+        "stem": "its own"
+        if config.foreign_encoder
+        else "3x3"
+        if view_size <= SMALL_STEM_UP_TO or config.encoder == "small"
+        else "7x7",
         "pixel_mean": state.pop("pixel_mean").tolist(),
         "pixel_std": state.pop("pixel_std").tolist(),
         "bits": bits,
@@ -65,10 +79,43 @@ def save_encoder(
     write_or_explain(path, lambda file: file.write(content))
 
 
-def load_encoder(path: str | Path) -> nn.Module:
+def load_encoder(path: str | Path, encoder: nn.Module | None = None) -> nn.Module:
     """Read the encoder that `save_encoder` wrote: in evaluation mode, on the CPU.
 
     Its attributes `bits` and `value_range` say how its images were read; `bt.embed_images` reads others in the same way.
+
+    encoder: for the encoder of a run that trained a module of yours, a module of the same layers. A copy of it gets the
+        weights.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not an encoder of this library; it is of another module.
+        ConfigError: timm or torchvision no longer have the network that it names.
+    """
+    about, state = read_encoder_file(path)
+    try:
+        network = {name: about[name] for name in ("encoder", "width", "patch_size", "norm") if name in about}
+        config, shape = Config(**network), (about["view_size"], about["pixel_mean"], about["pixel_std"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(path) from error
+    refuse_wrong_module(path, config, encoder)
+    check_name(config.encoder)
+    try:
+        built = build_encoder(config, *shape, encoder)
+        whole = state | {name: getattr(built, name) for name in ("pixel_mean", "pixel_std")}
+        if config.foreign_encoder:
+            refuse_other_encoder(path, whole, built)
+        built.load_state_dict(whole)
+        scale = about.get("value_range")
+        vars(built).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))
+    except (CheckpointError, ConfigError):
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _foreign(path) from error
+    return built.eval()
+
+
+def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what the metadata says, and the weights by name, without mean and standard deviation of the pixels.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not an encoder of this library.
@@ -77,22 +124,20 @@ def load_encoder(path: str | Path) -> nn.Module:
 
     if not Path(path).is_file():
         raise CheckpointError(f"encoder {str(path)!r} does not exist: name the encoder.safetensors of a run folder")
-    foreign = f"{str(path)!r} is not an encoder of byol_tutorial: name the encoder.safetensors of a run folder"
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.pop("format", None) != ENCODER_FORMAT:
-                raise CheckpointError(foreign)
+                raise _foreign(path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
-        about = {name: json.loads(value) for name, value in metadata.items()}
-        network = {name: about[name] for name in ("encoder", "width", "patch_size", "norm") if name in about}
-        config = Config(**network)
-        encoder = build_encoder(config, about["view_size"], about["pixel_mean"], about["pixel_std"])
-        encoder.load_state_dict(state | {name: getattr(encoder, name) for name in ("pixel_mean", "pixel_std")})
-        scale = about.get("value_range")
-        vars(encoder).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))
+        return {name: json.loads(value) for name, value in metadata.items()}, state
     except SafetensorError as error:
         raise CheckpointError(f"encoder {str(path)!r} cannot be read ({error}): it is damaged") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(foreign) from error
-    return encoder.eval()
+    except json.JSONDecodeError as error:
+        raise _foreign(path) from error
+
+
+def _foreign(path: str | Path) -> CheckpointError:
+    return CheckpointError(
+        f"{str(path)!r} is not an encoder of byol_tutorial: name the encoder.safetensors of a run folder"
+    )

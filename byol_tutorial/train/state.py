@@ -1,11 +1,13 @@
 """The state of a run: all that is needed to continue it, from a Trainer into a dict for checkpoint.py, and back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from ..config.config import Config
+from ..config.config import OWN, Config
 from ..config.errors import CheckpointError, ConfigError, DataError
 from ..runtime.seeding import random_states, restore_random_states
 from .history import History
@@ -95,6 +97,44 @@ def refuse_other_channels(path: str | Path, state: dict[str, Any], here: int) ->
             f"checkpoint {str(path)!r} is that of a run on images of {len(mean)} channels, and these have {here}: read "
             f"them with channels={len(mean)}, or start a new run"
         )
+
+
+def refuse_wrong_module(path: str | Path, saved: Config, module: nn.Module | None) -> None:
+    """Raise CheckpointError unless a module is given exactly where the run, or the encoder, is of a user's module."""
+    if saved.encoder == OWN and module is None:
+        raise CheckpointError(
+            f"{str(path)!r} is of a run that trains a module of its own: give one of the same layers as encoder=, as in "
+            "Trainer.resume(path, images, encoder=Net()) or load_encoder(path, encoder=Net())"
+        )
+    if saved.encoder != OWN and module is not None:
+        raise CheckpointError(
+            f"{str(path)!r} has encoder={saved.encoder!r}, which is built by its name: leave encoder= out"
+        )
+
+
+def refuse_other_encoder(path: str | Path, weights: Mapping[str, torch.Tensor], encoder: nn.Module) -> None:
+    """Raise CheckpointError if the weights of an encoder in a file are not those of this one, by names and shapes."""
+    if reason := mismatch(encoder.state_dict(), weights):
+        raise CheckpointError(
+            f"{str(path)!r} was written with another encoder than this {type(encoder).__name__} ({reason}): give the "
+            "module that the run was made with, or the versions of the libraries"
+        )
+
+
+def part_of(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the weights whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def mismatch(own: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> str:
+    """Return why the tensors in a file cannot be those of a network, or an empty text where all names and shapes fit."""
+    for name, value in own.items():
+        if name not in theirs:
+            return f"the file has no {name}"
+        if theirs[name].shape != value.shape:
+            return f"{name} is {tuple(theirs[name].shape)} in the file and {tuple(value.shape)} here"
+    more = theirs.keys() - own.keys()
+    return f"the file also has {min(more)}" if more else ""
 
 
 def refuse_other_images(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:

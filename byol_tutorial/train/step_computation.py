@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..augment.operations import Draw
-from ..config.config import Config
+from ..config.config import OWN, Config
 from ..evaluate.diagnose import cosines, spread
 from ..methods.base import Objective, Output
 from ..runtime.distributed import Process
+from ..runtime.seeding import seed_at
 from .batches import Feed, StepViews
 from .buffers import Buffers
 from .cuda_graph import StepGraph
@@ -82,9 +83,24 @@ class StepComputation:
         """Make step k's views, and compute its loss and gradient, on CUDA as one recorded graph; see `passes`."""
         self.views.seed(k)
         images = (self.feed.batch(k, m) for m in range(self.config.accumulation_steps))
-        if self._can_be_recorded():
-            return self.graph(lambda batch: self.passes([batch]), next(images))
-        return self.passes(images)
+        with self._seeded(k):
+            if self._can_be_recorded():
+                return self.graph(lambda batch: self.passes([batch]), next(images))
+            return self.passes(images)
+
+    @contextmanager
+    def _seeded(self, k: int) -> Iterator[None]:
+        """Let what is random in another's network, such as its dropout, depend on (seed, step) alone.
+
+        Such networks draw from torch's global generators, which are restored afterwards. Ours draw nothing.
+        """
+        if not self.config.foreign_encoder:
+            yield
+            return
+        on_gpu = self.device.type == "cuda" and torch.cuda.is_initialized()
+        with torch.random.fork_rng([self.device] if on_gpu else []):
+            torch.manual_seed(seed_at(self.config, k) + self.process.rank)
+            yield
 
     def passes(self, images: Iterable[Tensor]) -> Tensor:
         """Run views, forward and backward pass for each batch of images, and average their gradients.
@@ -154,10 +170,12 @@ class StepComputation:
         """Return whether a step's gradient is always the same sequence of kernels, and Python never waits for a number.
 
         Python waits for float16's loss scale, and for other processes. A step of several passes is not recorded either,
-        because starting the kernels is a small part of its work.
+        because starting the kernels is a small part of its work. In a user's module Python may decide at every step what to
+        compute, and a recording would repeat one decision.
         """
         return (
             self.config.cuda_graph
+            and self.config.encoder != OWN
             and self.device.type == "cuda"
             and self.process.world_size == self.config.accumulation_steps == 1
             and self.precision != torch.float16

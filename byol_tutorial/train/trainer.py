@@ -5,6 +5,7 @@ step_computation.py computes the gradient and moves the weights, batches.py yiel
 measures between steps.
 """
 
+import copy
 import math
 import signal
 import threading
@@ -18,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..augment.views import Views
-from ..config.config import FIELDS, LIVE, Config, refuse_unknown
-from ..config.errors import ConfigError, DivergedError
+from ..config.config import FIELDS, LIVE, OWN, Config, refuse_unknown
+from ..config.errors import ConfigError, DivergedError, TrainingError
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
@@ -39,8 +40,31 @@ from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
-from .state import check, is_finite, refuse_other_channels, refuse_other_config, refuse_other_images, restore, state_of
+from .state import (
+    check,
+    is_finite,
+    part_of,
+    refuse_other_channels,
+    refuse_other_config,
+    refuse_other_encoder,
+    refuse_other_images,
+    refuse_wrong_module,
+    restore,
+    state_of,
+)
 from .step_computation import StepComputation
+
+FIXED = {  # attributes that a run is built with, and how to have others
+    "config": "trainer.change(...) changes live fields, and a new Trainer takes another config",
+    "model": "Trainer(config, images, encoder=...) trains a module of your own",
+    "train": "Trainer(config, images, init=...) starts a new run from the weights of this one",
+    "optimizer": "Config.optimizer names it, and trainer.change(lr=..., weight_decay=...) changes it",
+    "device": "Trainer(config, images, device=...), or Trainer.resume(path, images, device=...), chooses it",
+    "feed": "a new Trainer takes other images",
+    "view_size": "a new Trainer takes it from its config",
+    "precision": "a new Trainer takes it from its config",
+    "compiled": "a new Trainer takes it from its config",
+}
 
 
 class Trainer:
@@ -62,13 +86,23 @@ class Trainer:
         test: images of the kNN check. Without them there is no check.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         init: a run folder, checkpoint or encoder file whose weights the run starts from, see initial_weights.py;
-            `taken` then says what became of each part. Default: random weights.
+            `taken` then says what became of each part; "timm:NAME=FILE" names weights that others trained. Default:
+            random weights.
+        encoder: a module of your own to train as encoder f: float32 (N, C, H, W) -> float32 (N, D). The run trains a deep
+            copy of it, `trainer.model.encoder`, and `config.encoder` is "own". Like every encoder it gets views that are
+            already normalised, (v − mean) / std for each channel, with the statistics of the training images. They
+            become its buffers `pixel_mean` and `pixel_std`; its attributes `feature_dim` (D) and `view_size` are set,
+            too. Two images go through it first, see backbones.own_encoder. In the step it may draw random numbers from
+            torch's global generator, as dropout does. Default: the encoder that config names.
 
     Raises:
-        ConfigError: a batch larger than the set; operations on colours, and images without.
+        ConfigError: a batch larger than the set; operations on colours, and images without; an `encoder` that cannot be
+            trained.
         TrainingError: the device is not available.
         CheckpointError: `init` cannot be read, or its encoder does not fit.
     """
+
+    config: Config
 
     def __init__(
         self,
@@ -77,7 +111,10 @@ class Trainer:
         test: ImageSet | StreamedSet | None = None,
         device: str | torch.device = "auto",
         init: str | Path | None = None,
+        encoder: nn.Module | None = None,
     ) -> None:
+        if encoder is not None and config.encoder == FIELDS["encoder"].default:
+            config = config.replace(encoder=OWN)
         self.device, self.process = resolve_device(device), process()
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # shapes stay the same, so let cuDNN try its algorithms once
@@ -92,7 +129,9 @@ class Trainer:
         self.precision = resolve_precision(config.precision, self.device)
         self.compiled = resolve_compile(config.compile, self.device, self.feed.steps_per_epoch * config.epochs)
         with memory_errors(f"on {self.device} with the networks", "choose a smaller encoder, or another device"):
+            self.own: nn.Module | None = encoder
             model = self._build(config)
+            self.own = None if encoder is None else copy.deepcopy(encoder).cpu()  # as it was given, for the baseline
             self.taken = {} if init is None else take_weights(model, config, init)
             layout: dict[str, Any] = {"memory_format": torch.channels_last}  # torch's own types do not know it
             self.model = model.to(self.device, **layout)
@@ -113,11 +152,20 @@ class Trainer:
     def _build(self, config: Config) -> Objective:
         """Build the model at step 0. Torch's global random state is neither used nor changed."""
         with OwnGenerator(config.seed):
-            return build_model(config, self.view_size, self.mean, self.std)
+            return build_model(config, self.view_size, self.mean, self.std, self.own)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute; raise TrainingError for one whose new value the run would not use."""
+        if name in FIXED and name in vars(self):
+            raise TrainingError(f"trainer.{name} cannot be exchanged, because the run would not use it: {FIXED[name]}")
+        if name in FIELDS and name not in FIXED:
+            how = f"trainer.change({name}=...)" if name in LIVE else f"a new Trainer with config.replace({name}=...)"
+            raise TrainingError(f"trainer.{name} has no effect: use {how}")
+        super().__setattr__(name, value)
 
     def _set_config(self, config: Config, recording_holds: bool = False) -> None:
         """Make this the run's config; unless a CUDA graph that was recorded before it still holds, drop that graph."""
-        self.config = self.model.config = config
+        vars(self)["config"] = self.model.config = config
         if not recording_holds:  # otherwise the views must stay too, because the graph reads their tensors
             self.computation.set_config(config, self.view_size, self.mean, self.std)
 
@@ -142,7 +190,10 @@ class Trainer:
         return self.steps_done / self.steps_per_epoch
 
     def initial_encoder(self) -> nn.Module:
-        """Build the encoder with the random weights of this run's seed: its baseline, also where the run has `init`."""
+        """Build the encoder with the random weights of this run's seed: its baseline, also where the run has `init`.
+
+        In a run that trains a module of yours, it is the module as it was given.
+        """
         return self._build(self.config).encoder.to(self.device)
 
     # --- one step ---------------------------------------------------------------------------------
@@ -360,6 +411,7 @@ class Trainer:
         device: str | torch.device = "auto",
         config: Config | dict[str, Any] | None = None,
         same_images: bool = True,
+        encoder: nn.Module | None = None,
     ) -> "Trainer":
         """Build a Trainer in the state that `save` wrote, and restore Python's, NumPy's and torch's random states.
 
@@ -367,6 +419,7 @@ class Trainer:
             config: the config, or some of its fields, that the checkpoint must have. By default it may have any.
             same_images: whether `train` must hold the images that the run was trained on, as going on with it needs.
                 The encoder can be evaluated on others.
+            encoder: for a run that trains a module of yours, a module of the same layers; its weights are replaced.
 
         Raises:
             CheckpointError: the file is missing, damaged, no checkpoint of this library, or not one of a whole run.
@@ -379,7 +432,10 @@ class Trainer:
         config = saved.replace(**config) if isinstance(config, dict) else config or saved
         refuse_other_config(path, saved, config)
         refuse_other_channels(path, state, train.channels)
-        trainer = cls(saved, train, test, device)
+        refuse_wrong_module(path, saved, encoder)
+        trainer = cls(saved, train, test, device, encoder=encoder)
+        if saved.foreign_encoder:
+            refuse_other_encoder(path, part_of(state["model"], "online.encoder."), trainer.model.encoder)
         if same_images:
             refuse_other_images(path, state["data"], trainer.fingerprint)
         restore(path, trainer, state)

@@ -18,7 +18,7 @@ import torch
 import traitlets
 
 from ...config.config import Config
-from ...config.errors import UserError
+from ...config.errors import ExperimentError, UserError
 from ...config.presets import preset
 from ...data.fingerprint import fingerprint
 from ...data.image_set import ImageSet
@@ -235,9 +235,16 @@ class Cockpit(Panel):
             "dimensions": s.config.projection_dim,
             "maps": {name: _as_int16(points.numpy(), name == "z") for name, points in maps.items()},
             "map_step": None if s.measure is None else s.measure.step,
-            "code": Experiment(self._data, s.first_config, s.changes, s.step).code,
+            "code": self._code(s),
             "outcome": None if self.prediction is None else self._outcome(s, self.prediction),
         }
+
+    def _code(self, s: Snapshot) -> str:
+        """Return the line of Python that rebuilds the run, or a comment that says why none can."""
+        try:
+            return Experiment(self._data, s.first_config, s.changes, s.step).code
+        except ExperimentError as error:
+            return f"# {error}"
 
     def _outcome(self, s: Snapshot, prediction: dict) -> dict:
         """Return the learner's answers beside those that hold for the run so far."""
