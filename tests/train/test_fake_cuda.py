@@ -28,7 +28,7 @@ VARIANTS = [{"method": method, "prototypes": 12, "local_crops": 2} for method in
     {"stop_gradient": False}, {"symmetric": False}, {"negatives_weight": 1.0}, {"norm": "gn_ws"}, {"norm": "none"},
     {"loss_normalization": "layernorm"}, {"loss_normalization": "batchnorm"}, {"loss_normalization": "none"},
     {"optimizer": "sgd"}, {"optimizer": "adamw"}, {"optimizer": "lars"}, {"optimizer": "lars", "trust_clip": True},
-    {"encoder": "resnet18"}, VIT, DINO | {"ibot_weight": 1.0, "koleo_weight": 0.1}, DINO | {"centering": "sinkhorn"},
+    {"encoder": "resnet18"}, {"encoder": "timm:test_resnet"}, {"encoder": "timm:test_vit"}, VIT, DINO | {"ibot_weight": 1.0, "koleo_weight": 0.1}, DINO | {"centering": "sinkhorn"},
 ]  # fmt: skip
 
 
