@@ -389,7 +389,7 @@ class Config:
 
     @property
     def foreign_encoder(self) -> bool:
-        """Whether the encoder is a network that this library has not written: one of another library, or of the user."""
+        """Whether the encoder is a network that another library or the user has written."""
         return self.encoder == OWN or ":" in self.encoder
 
     def local_size(self, view_size: int) -> int:

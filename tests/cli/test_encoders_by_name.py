@@ -59,7 +59,10 @@ def test_a_run_by_name_with_weights_from_a_file(tmp_path, capsys):
         (["--encoder", "timm:resnt18"], ["encoder='timm:resnt18'", "did you mean", "timm:resnet18"]),
         (["--encoder", "resnet-18"], ["encoder='resnet-18'", "choose one of small", "timm:NAME"]),
         (["--encoder", "own"], ["--encoder own", "Trainer(config, images, encoder=...)"]),
-        (["--encoder", "timm:swin_tiny_patch4_window7_224", "--view-size", "30"], ["(2, 3, 30, 30)", "another view_size"]),
+        (
+            ["--encoder", "timm:swin_tiny_patch4_window7_224", "--view-size", "30"],
+            ["(2, 3, 30, 30)", "another view_size"],
+        ),
         (
             ["--encoder", "timm:test_vit", "--method", "dino", "--ibot-weight", "1"],
             ["ibot_weight=1", "no patches to hide"],
