@@ -69,7 +69,7 @@ def take_weights(model: Objective, config: Config, init: str | Path) -> dict[str
         if file.suffix == ".safetensors":
             about, tensors = read_encoder_file(file)
             weights = {f"online.encoder.{name}": value for name, value in tensors.items()}
-            weights["online.encoder.pixel_mean"] = torch.tensor(about["pixel_mean"])
+            weights["online.encoder.pixel_mean"] = torch.tensor(about.get("pixel_mean", [0.5] * 3))
         else:
             state = checkpoint.load(file)
             check(file, state)
