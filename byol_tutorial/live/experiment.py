@@ -36,6 +36,7 @@ class Experiment:
     changes   ((step, {field: value}), ...), the live changes in order
     steps     number of steps made
     version   version of the library that made the run
+    transform the name of the run's own transform; only a run without one can be written as text
     """
 
     data: dict
@@ -43,19 +44,28 @@ class Experiment:
     changes: tuple[tuple[int, dict], ...] = ()
     steps: int = 0
     version: str = __version__
+    transform: str | None = None
 
     @classmethod
     def of(cls, session: Session, snapshot: Snapshot | None = None) -> "Experiment":
         """Return the experiment of a session, as it was at this snapshot. Default: as it is now."""
         s = snapshot or session.snapshot()
-        return cls(fingerprint(session.train), s.first_config, s.changes, s.step)
+        own = session.trainer.transform
+        return cls(
+            fingerprint(session.train), s.first_config, s.changes, s.step, transform=None if own is None else own.name
+        )
 
     def __str__(self) -> str:
         """Return the experiment as one line.
 
         Raises:
-            ExperimentError: the run trains a module of the user, which no text can hold.
+            ExperimentError: the run has a module or a transform of the user, which no text can hold.
         """
+        if self.transform is not None:
+            raise ExperimentError(
+                f"this run has a transform of your own ({self.transform}), which cannot be put in a line of text: keep its "
+                "code, and trainer.save(path)"
+            )
         if self.config.encoder == OWN:
             raise ExperimentError(
                 "this run trains a module of your own (Trainer(encoder=...)), which cannot be put in a line of text: keep "

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..augment.own_transform import Transforms
 from ..config.config import LIVE, OWN, Config
 from ..config.errors import DivergedError, SessionError
 from ..data.image_set import ImageSet
@@ -38,8 +39,9 @@ class LiveRun:
         test: ImageSet | StreamedSet | None,
         device: str | torch.device,
         encoder: nn.Module | None = None,
+        transform: Transforms | None = None,
     ):
-        self.train, self.test, self.device, self.encoder = train, test, device, encoder
+        self.train, self.test, self.device, self.encoder, self.transform = train, test, device, encoder, transform
         self.speed: float | None = None  # steps a second at most; None is no limit
         self.measuring = True
         self.error: Exception | None = None
@@ -54,7 +56,7 @@ class LiveRun:
     def begin(self, config: Config, encoder: nn.Module | None = None) -> None:
         """Build the run anew, at step 0, with the user's module where the config says so or it is given."""
         own = self.encoder if config.encoder == OWN else encoder
-        self.trainer = Trainer(config, self.train, self.test, self.device, encoder=own)
+        self.trainer = Trainer(config, self.train, self.test, self.device, encoder=own, transform=self.transform)
         config = self.trainer.config
         self._resets += 1
         self.error = None

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..augment.own_transform import Transforms
 from ..config.config import Config, refuse_unknown
 from ..config.errors import SessionError
 from ..data.image_set import ImageSet
@@ -53,7 +54,7 @@ class Session:
     and raises the exception if the command raised one.
 
     Args:
-        config, train, test, device, encoder: as for Trainer. After reset() a module of yours is as it was given.
+        config, train, test, device, encoder, transform: as for Trainer. After reset() a module of yours is as it was given.
 
     Raises:
         ConfigError, TrainingError: as Trainer does.
@@ -66,8 +67,9 @@ class Session:
         test: ImageSet | StreamedSet | None = None,
         device: str | torch.device = "auto",
         encoder: nn.Module | None = None,
+        transform: Transforms | None = None,
     ):
-        self._run = LiveRun(config, train, test, device, encoder)
+        self._run = LiveRun(config, train, test, device, encoder, transform)
         self._queue = CommandQueue("byol session", self._run.work)
         _sessions.add(self)
 
@@ -77,7 +79,8 @@ class Session:
 
         first_config: the config at step 0, if it has changed since.
         """
-        session = cls(trainer.config, trainer.train, trainer.test, trainer.device, trainer.own)
+        transform = None if trainer.transform is None else trainer.transform.pair
+        session = cls(trainer.config, trainer.train, trainer.test, trainer.device, trainer.own, transform)
         session._queue.submit(lambda: session._run.continue_from(trainer, first_config or trainer.config)).result()
         return session
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..augment.operations import Draw
+from ..augment.own_transform import OwnTransform
 from ..augment.views import LocalCrops, Views
 from ..config.config import Config
 from ..config.errors import ConfigError
@@ -140,7 +141,7 @@ class _Positions:
 
 
 class StepViews:
-    """The views of a step: two of each image, and local crops if the method uses them.
+    """The views of a step: two of each image, and local crops if the method uses them; then the user's own transform.
 
     All random numbers of a step come from `generator`, whose seed depends on the run's seed and the step alone.
     """
@@ -155,15 +156,18 @@ class StepViews:
         mean: Sequence[float],
         std: Sequence[float],
         compiled: bool,
+        transform: OwnTransform | None = None,
     ) -> None:
         self.config, self.model, self.feed, self.generator = config, model, feed, generator
+        self.transform, self._seed = transform, 0
         given = (mean, std, generator, compiled)
         crops = [LocalCrops(config, view_size, *given)] if model.local_crops else []
         self.kinds: list[Views] = [Views(config, *given), *crops]
 
     def seed(self, step: int) -> None:
         """Set the generator's seed to that of this step, so that the next draws are the step's."""
-        self.generator.manual_seed(seed_at(self.config, 2 * step + 1))
+        self._seed = seed_at(self.config, 2 * step + 1)
+        self.generator.manual_seed(self._seed)
 
     def draw(self, height: int, width: int) -> tuple[list[Draw], Tensor | None]:
         """Draw all that is random in a step: a Draw for each kind of views, and what else the method draws.
@@ -181,10 +185,15 @@ class StepViews:
         """Make the views of forward pass m, each float (b, 3, size, size), channels last; add what else the method drew."""
         total, rows = self.config.step_images, self.feed.rows(m)
         result: list[Tensor] = []
-        for kind, numbers in zip(self.kinds, drawn, strict=True):
+        for i, (kind, numbers) in enumerate(zip(self.kinds, drawn, strict=True)):
             if len(images) < total:
                 place = torch.arange(kind.per_image * total, device=images.device).view(-1, total)
                 numbers = numbers[place[:, rows].flatten()]
-            result += kind.carry_out(images, numbers, dtype)
+            views = kind.carry_out(images, numbers, dtype if self.transform is None else torch.float32)
+            if self.transform is not None:
+                part = m * self.feed.process.world_size + self.feed.process.rank  # each has numbers of its own
+                seed = (self._seed + 7919 * (part * len(self.kinds) + i)) % 2**32
+                views = tuple(v.to(dtype) for v in self.transform(views, seed))
+            result += views
         extra = {} if more is None else {"drawn": more[rows]}
         return [v.contiguous(memory_format=torch.channels_last) for v in result], extra

@@ -75,6 +75,8 @@ def diagnosis(trainer: "Trainer") -> Diagnosis:
     images = trainer.train.sample(REPORTED).images.to(trainer.device)
     generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
     v1, v2 = Views(trainer.config, trainer.mean, trainer.std, generator)(images)
+    if trainer.transform is not None:
+        v1, v2 = trainer.transform((v1, v2), seed_at(trainer.config, 0))
     model = copy_in_training_mode(trainer)
     with torch.no_grad():
         _, z, p, target = model(v1, v2)

@@ -30,6 +30,7 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
         "steps_done": trainer.steps_done,
         "history": trainer.history.to_dict(),
         "random": random_states(),
+        "transform": None if trainer.transform is None else trainer.transform.name,
     }
 
 
@@ -109,6 +110,15 @@ def refuse_wrong_module(path: str | Path, saved: Config, module: nn.Module | Non
     if saved.encoder != OWN and module is not None:
         raise CheckpointError(
             f"{str(path)!r} has encoder={saved.encoder!r}, which is built by its name: leave encoder= out"
+        )
+
+
+def refuse_other_transform(path: str | Path, saved: str | None, here: str | None) -> None:
+    """Raise CheckpointError unless the run's own transform is given again, by its name; see own_transform.described."""
+    if saved != here:
+        there, now = ("no transform of its own" if t is None else f"the transform {t}" for t in (saved, here))
+        raise CheckpointError(
+            f"{str(path)!r} is of a run with {there}, and here is {now}: give transform= as the run was made with"
         )
 
 

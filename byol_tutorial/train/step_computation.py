@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..augment.operations import Draw
+from ..augment.own_transform import OwnTransform
 from ..config.config import OWN, Config
 from ..evaluate.diagnose import cosines, spread
 from ..methods.base import Objective, Output
@@ -33,6 +34,7 @@ class StepComputation:
         process: this process, and how many there are.
         precision: dtype of the forward passes; float16 also scales the loss.
         compiled: whether torch.compile makes the forward pass and the views.
+        transform: the user's own, for the views.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class StepComputation:
         process: Process,
         precision: torch.dtype,
         compiled: bool,
+        transform: OwnTransform | None = None,
     ) -> None:
+        self.transform = transform
         self.model, self.feed, self.optimizer = model, feed, optimizer
         self.device, self.process, self.precision, self.compiled = feed.device, process, precision, compiled
         self.scaler = self._build_scaler()
@@ -77,7 +81,9 @@ class StepComputation:
         """
         self.config = config
         self.graph.drop()
-        self.views = StepViews(config, self.model, self.feed, self.generator, view_size, mean, std, self.compiled)
+        self.views = StepViews(
+            config, self.model, self.feed, self.generator, view_size, mean, std, self.compiled, self.transform
+        )
 
     def gradient(self, k: int) -> Tensor:
         """Make step k's views, and compute its loss and gradient, on CUDA as one recorded graph; see `passes`."""
@@ -170,12 +176,13 @@ class StepComputation:
         """Return whether a step's gradient is always the same sequence of kernels, and Python never waits for a number.
 
         Python waits for float16's loss scale, and for other processes. A step of several passes is not recorded either,
-        because starting the kernels is a small part of its work. In a user's module Python may decide at every step what to
-        compute, and a recording would repeat one decision.
+        because starting the kernels is a small part of its work. In a user's module or transform Python may decide at every
+        step what to compute, and a recording would repeat one decision.
         """
         return (
             self.config.cuda_graph
             and self.config.encoder != OWN
+            and self.transform is None
             and self.device.type == "cuda"
             and self.process.world_size == self.config.accumulation_steps == 1
             and self.precision != torch.float16

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..augment.own_transform import OwnTransform, Transforms
 from ..augment.views import Views
 from ..config.config import FIELDS, LIVE, OWN, Config, refuse_unknown
 from ..config.errors import ConfigError, DivergedError, TrainingError
@@ -48,6 +49,7 @@ from .state import (
     refuse_other_config,
     refuse_other_encoder,
     refuse_other_images,
+    refuse_other_transform,
     refuse_wrong_module,
     restore,
     state_of,
@@ -64,6 +66,7 @@ FIXED = {  # attributes that a run is built with, and how to have others
     "view_size": "a new Trainer takes it from its config",
     "precision": "a new Trainer takes it from its config",
     "compiled": "a new Trainer takes it from its config",
+    "transform": "Trainer(config, images, transform=...) takes it",
 }
 
 
@@ -94,11 +97,14 @@ class Trainer:
             become its buffers `pixel_mean` and `pixel_std`; its attributes `feature_dim` (D) and `view_size` are set,
             too. Two images go through it first, see backbones.own_encoder. In the step it may draw random numbers from
             torch's global generator, as dropout does. Default: the encoder that config names.
+        transform: augmentations of your own, after ours: a function or a transform of torchvision.transforms.v2 that
+            maps views, float32 (N, C, H, W) in [0, 1], to views of the same shape; or a pair of two, for T and T′. They
+            are not recorded in a CUDA graph. See own_transform.py.
 
     Raises:
         ConfigError: a batch larger than the set; operations on colours, and images without; an `encoder` that cannot be
             trained.
-        TrainingError: the device is not available.
+        TrainingError: the device is not available; a `transform` that cannot be used.
         CheckpointError: `init` cannot be read, or its encoder does not fit.
     """
 
@@ -112,6 +118,7 @@ class Trainer:
         device: str | torch.device = "auto",
         init: str | Path | None = None,
         encoder: nn.Module | None = None,
+        transform: Transforms | None = None,
     ) -> None:
         if encoder is not None and config.encoder == FIELDS["encoder"].default:
             config = config.replace(encoder=OWN)
@@ -139,8 +146,9 @@ class Trainer:
             synchronise_batchnorm(self.model)
         fused = self.device.type == "cuda" and self.precision != torch.float16
         self.optimizer = build_optimizer(self.model, config, fused)
+        self.transform = None if transform is None else OwnTransform(transform, self.mean, self.std)
         self.computation = StepComputation(
-            self.model, self.feed, self.optimizer, self.process, self.precision, self.compiled
+            self.model, self.feed, self.optimizer, self.process, self.precision, self.compiled, self.transform
         )
         self.steps_done = 0
         self.interrupted = False  # whether a signal ended the last call of `run`
@@ -171,7 +179,7 @@ class Trainer:
 
     @property
     def views(self) -> Views:
-        """The maker of the two views v and v′, by the run's present config."""
+        """The maker of the two views v and v′, by the run's present config, without a transform of your own."""
         return self.computation.views.kinds[0]
 
     @property
@@ -412,6 +420,7 @@ class Trainer:
         config: Config | dict[str, Any] | None = None,
         same_images: bool = True,
         encoder: nn.Module | None = None,
+        transform: Transforms | None = None,
     ) -> "Trainer":
         """Build a Trainer in the state that `save` wrote, and restore Python's, NumPy's and torch's random states.
 
@@ -420,6 +429,7 @@ class Trainer:
             same_images: whether `train` must hold the images that the run was trained on, as going on with it needs.
                 The encoder can be evaluated on others.
             encoder: for a run that trains a module of yours, a module of the same layers; its weights are replaced.
+            transform: for a run with augmentations of your own, the same ones.
 
         Raises:
             CheckpointError: the file is missing, damaged, no checkpoint of this library, or not one of a whole run.
@@ -433,10 +443,11 @@ class Trainer:
         refuse_other_config(path, saved, config)
         refuse_other_channels(path, state, train.channels)
         refuse_wrong_module(path, saved, encoder)
-        trainer = cls(saved, train, test, device, encoder=encoder)
+        trainer = cls(saved, train, test, device, encoder=encoder, transform=transform)
         if saved.foreign_encoder:
             refuse_other_encoder(path, part_of(state["model"], "online.encoder."), trainer.model.encoder)
         if same_images:
+            refuse_other_transform(path, state.get("transform"), trainer.transform.name if trainer.transform else None)
             refuse_other_images(path, state["data"], trainer.fingerprint)
         restore(path, trainer, state)
         trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored

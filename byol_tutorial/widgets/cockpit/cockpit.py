@@ -242,7 +242,10 @@ class Cockpit(Panel):
     def _code(self, s: Snapshot) -> str:
         """Return the line of Python that rebuilds the run, or a comment that says why none can."""
         try:
-            return Experiment(self._data, s.first_config, s.changes, s.step).code
+            own = self.session.trainer.transform
+            return Experiment(
+                self._data, s.first_config, s.changes, s.step, transform=None if own is None else own.name
+            ).code
         except ExperimentError as error:
             return f"# {error}"
 
