@@ -533,8 +533,8 @@ def help_of(monkeypatch, capsys):
     """help_of("train"): the help text on a wide terminal, without its frames and line breaks."""
 
     def help_of(*arguments: str) -> str:
-        monkeypatch.setenv("COLUMNS", "250")
-        monkeypatch.setattr(cli.click.rich_click, "MAX_WIDTH", 250)  # no column breaks its lines
+        monkeypatch.setenv("COLUMNS", "400")
+        monkeypatch.setattr(cli.click.rich_click, "MAX_WIDTH", 400)  # no column breaks its lines
         assert main(*arguments, "--help") == 0
         return " ".join(re.sub(r"[│╭╮╰╯─|]", " ", capsys.readouterr().out).split())
 
