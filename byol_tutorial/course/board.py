@@ -52,13 +52,16 @@ def config_at(tau: float, predictor: bool, stop_gradient: bool, colour: bool) ->
 
 def places() -> dict[tuple[float, bool, bool, bool], Config]:
     """Return (τ, predictor, stop-gradient, colour) -> Config, for every place of the board."""
-    return {place: config_at(*place) for place in itertools.product(TAUS, *[(True, False)] * 3)}
+    choice = (True, False)
+    return {place: config_at(*place) for place in itertools.product(TAUS, choice, choice, choice)}
 
 
 def train_all(say: Callable[[str], None] = print, file: Path = FILE) -> None:
     """Train every run of the board, and write the file when all are done."""
     train, test = load("shapes"), load("shapes", "test")
     shown = test.sample(SHOWN)
+    assert shown.labels is not None
+    assert shown.factors is not None  # the drawn shapes have both
     configs = list(dict.fromkeys(places().values()))
     runs = []
     for k, config in enumerate(configs, 1):

@@ -8,6 +8,7 @@ resume, use a GPU or change while it runs.
 """
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -33,16 +34,29 @@ BUGS = (ADAM, AVERAGED, TARGET, SHARED, CONSTANT)
 LARS_LR = 1.6  # base learning rate that suits LARS on "shapes": the ledger's runs with it
 
 
+class Curves(TypedDict):
+    """What a run was like: a number of every step, and kNN accuracies as [(step, accuracy)].
+
+    loss, std, target_std, tau   of every step; std and target_std are √d·std of z and of z′
+    """
+
+    loss: list[float]
+    std: list[float]
+    target_std: list[float]
+    tau: list[float]
+    knn: list[tuple[int, float]]
+
+
 @dataclass
 class Run:
     """A run with a bug, or with none.
 
-    history      `loss`, `std` and `target_std` (√d·std of z and of z′) and `tau` of every step; `knn` as [(step, accuracy)]
+    history      of its training, step by step
     knn, linear  accuracy on the test images after the last step, in [0, 1]; 0 where the run diverged
     """
 
     bug: str | None
-    history: dict
+    history: Curves
     knn: float
     linear: float
     steps_per_epoch: int
@@ -75,7 +89,7 @@ def train_with(bug: str | None, config: Config, train: ImageSet, test: ImageSet)
     return Run(bug, state["history"], state["knn"], state["linear"], per_epoch, encoder.eval())
 
 
-def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tuple[BYOL, dict]:
+def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tuple[BYOL, Curves]:
     """Train with one line wrong, or with none; return the networks and the history."""
     per_epoch, mean_and_std = len(train) // config.batch_size, train.statistics()
     K = per_epoch * config.epochs
@@ -92,7 +106,7 @@ def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tu
         target.requires_grad_(True)
         optimizer.add_param_group({"params": list(target.parameters()), "name": "target", "decays": False})
 
-    history = {"loss": [], "std": [], "target_std": [], "tau": [], "knn": []}
+    history: Curves = {"loss": [], "std": [], "target_std": [], "tau": [], "knn": []}
     for k in range(K):
         set_hyperparameters(optimizer, config, lr_factor_at(k, K, round(config.warmup_epochs * per_epoch)))
         generator.manual_seed(seed_at(config, k))
@@ -120,8 +134,9 @@ def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tu
         tau = config.tau_base if bug == CONSTANT else tau_at(k + 1, K, config.tau_base)
         model.update_target(tau)
 
-        for name, value in (("loss", loss), ("std", spread(z1)), ("target_std", spread(t2))):
-            history[name].append(value.item())
+        history["loss"].append(loss.item())
+        history["std"].append(spread(z1).item())
+        history["target_std"].append(spread(t2).item())
         history["tau"].append(tau)
         if (k + 1) % per_epoch == 0:
             history["knn"].append((k + 1, _knn(model.encoder, train, test)))

@@ -80,15 +80,19 @@ def fingerprint(images: ImageSet | StreamedSet | None) -> dict | None:
     """
     if images is None:
         return None
-    pixels = images.images if hasattr(images, "images") else images.sample(64).images
-    labels = images.labels
+    pixels = images.images if isinstance(images, ImageSet) else images.sample(64).images
     return {
         "name": images.name,
         "images": len(images),
         "size": list(images.image_size),
-        "pixels": zlib.crc32(pixels.contiguous().numpy()),
-        "labels": None if labels is None else zlib.crc32(labels.contiguous().numpy()),
+        "pixels": checksum(pixels),
+        "labels": None if images.labels is None else checksum(images.labels),
     }
+
+
+def checksum(values: torch.Tensor) -> int:
+    """Return the CRC-32 of a tensor's values."""
+    return zlib.crc32(values.detach().cpu().contiguous().numpy().data)
 
 
 def describe(value: Any) -> Any:
@@ -106,7 +110,7 @@ def describe(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [describe(v) for v in value]
     if isinstance(value, torch.Tensor):
-        return zlib.crc32(value.detach().cpu().contiguous().numpy())
+        return checksum(value)
     if hasattr(value, "key"):
         return value.key
     if hasattr(value, "labels"):

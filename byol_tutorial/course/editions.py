@@ -41,14 +41,18 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     written = []
     for file in files:
         notebook = edited(json.loads(file.read_text(encoding="utf-8")), edition, {f.stem for f in files})
-        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         written.append(out / file.name)
-        write_atomically(written[-1], lambda f, text=text: f.write(text.encode()))
-        written[-1].chmod(0o644)
+        _write(written[-1], notebook)
     ledger = source / "ledger.md"
     if ledger.exists():
         (out / ledger.name).write_bytes(ledger.read_bytes())
     return written
+
+
+def _write(path: Path, notebook: dict) -> None:
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda f: f.write(text.encode()))
+    path.chmod(0o644)
 
 
 def installed_notebooks() -> Path:

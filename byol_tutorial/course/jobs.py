@@ -47,7 +47,8 @@ def train_and_judge(
     trainer = Trainer(job.config, train, test)
     if target is not None:
         trainer.model.target.load_state_dict(target.online.state_dict())
-    pending, tracked, due = dict(o["changes"]), {name: [] for name in ("epoch", *o["track"])}, 0.0
+    tracked: dict[str, list[torch.Tensor]] = {name: [] for name in ("epoch", *o["track"])}
+    pending, due = dict(o["changes"]), 0.0
 
     def between_steps(trainer: Trainer) -> None:
         nonlocal due

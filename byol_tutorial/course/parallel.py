@@ -10,7 +10,7 @@ import threading
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -31,6 +31,15 @@ WORTH = 40_000  # images to process, in all the runs together, above which start
 SHOWN_EVERY = 25  # steps
 
 Images = ImageSet | StreamedSet
+States = dict[str, dict]  # key of a job -> what `train_and_judge` returned
+
+
+class Given(NamedTuple):
+    """What all jobs share. The online part of `target` is the fixed target of their runs; None for targets of their own."""
+
+    train: Images
+    test: Images | None
+    target: Objective | None
 
 
 def carry_out(
@@ -38,10 +47,9 @@ def carry_out(
     train: Images,
     test: Images | None,
     target: Objective | None,
-    states: dict[str, dict | None],
     progress: bool,
-) -> None:
-    """Do these named jobs, write the state of each into states[job.key], and keep it in the cache.
+) -> States:
+    """Do these named jobs, keep the state of each in the cache, and return the states by the keys of the jobs.
 
     Args:
         target: the network whose online part is the fixed target of all runs; None for targets of their own.
@@ -59,12 +67,12 @@ def carry_out(
     side_by_side = workers > 1 and in_memory and work >= WORTH and resolve_device("auto").type == "cpu"
     with tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
         if side_by_side:
-            _side_by_side(jobs, (train, test, target), states, workers, bar)
-        else:
-            _one_by_one(jobs, (train, test, target), states, bar)
+            return _side_by_side(jobs, Given(train, test, target), workers, bar)
+        return _one_by_one(jobs, Given(train, test, target), bar)
 
 
-def _one_by_one(jobs: list[tuple[str, Job]], given: tuple, states: dict[str, dict | None], bar: "tqdm") -> None:
+def _one_by_one(jobs: list[tuple[str, Job]], given: Given, bar: "tqdm") -> States:
+    states: States = {}
     for name, job in jobs:
         bar.set_description_str(name)
 
@@ -76,20 +84,20 @@ def _one_by_one(jobs: list[tuple[str, Job]], given: tuple, states: dict[str, dic
 
         states[job.key] = train_and_judge(job, *given, on_step)
         cache.keep(name, job.key, states[job.key])
+    return states
 
 
 # --- side by side: this process -----------------------------------------------------------------
 
 
-def _side_by_side(
-    jobs: list[tuple[str, Job]], given: tuple, states: dict[str, dict | None], workers: int, bar: "tqdm"
-) -> None:
+def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: "tqdm") -> States:
     from concurrent.futures import FIRST_COMPLETED, wait
     from concurrent.futures.process import BrokenProcessPool
 
     from joblib.externals.loky import ProcessPoolExecutor
 
     threads = max(1, cores() // workers)
+    states: States = {}
     failures: list[tuple[str, Exception]] = []
     with tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True) as name:
         marks = Path(name)
@@ -133,14 +141,19 @@ def _side_by_side(
             theirs.close()
             ours.close()
     if failures:
-        text, error = failures[0]
-        raise UserError(text) from error
+        text, cause = failures[0]
+        raise UserError(text) from cause
+    return states
 
 
 # --- side by side: a worker process -------------------------------------------------------------
 
 
-def _begin(parent: Connection, threads: int, marks: Path, given: tuple) -> None:
+_marks: Path  # the folder of marks, see `_work`; _begin sets both in a worker
+_given: Given
+
+
+def _begin(parent: Connection, threads: int, marks: Path, given: Given) -> None:
     """Prepare a worker process, which then does one job after another by `_work`."""
     from tqdm import tqdm
 
@@ -163,8 +176,7 @@ def _end_with(parent: Connection) -> None:
 
 def _work(job: Job) -> dict:
     """Do one job. Its file in the folder of marks is as long, in bytes, as it has made steps; the parent's bar shows it."""
-    train, test, target = _given
-    last = job.steps(len(train))
+    last = job.steps(len(_given.train))
 
     def on_step(trainer: Trainer) -> None:
         done = trainer.steps_done
@@ -172,4 +184,4 @@ def _work(job: Job) -> dict:
             with (_marks / job.key).open("ab") as file:
                 file.truncate(done)
 
-    return train_and_judge(job, train, test, target, on_step)
+    return train_and_judge(job, *_given, on_step)

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config.config import Config
 from ..config.errors import UserError
@@ -24,6 +24,7 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..methods.registry import build_model
+from ..networks.encoders import Encoder
 from ..runtime.device import resolve_device
 from ..runtime.markup import html_table
 from ..train.history import History
@@ -68,21 +69,24 @@ class FinishedRun:
     network: Objective = field(repr=False)
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Encoder:
         """The encoder f after the run, in evaluation mode. At gpu scale it is a copy on CUDA."""
         return self._on_cuda if scale() == "gpu" else self.network.encoder.eval()
 
     @cached_property
-    def _on_cuda(self) -> nn.Module:
+    def _on_cuda(self) -> Encoder:
         return copy.deepcopy(self.network.encoder).eval().to(resolve_device("auto"))
 
-    def random_encoder(self) -> nn.Module:
+    def random_encoder(self) -> Encoder:
         """Return the encoder f as it was before the first step, the random baseline of this run."""
+        return self.random_network().encoder.eval().to(next(self.encoder.parameters()).device)
+
+    def random_network(self) -> Objective:
+        """Return the whole network as it was before the first step, on the CPU."""
         f = self.network.encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            fresh = build_model(self.config, self.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
-        return fresh.encoder.eval().to(next(self.encoder.parameters()).device)
+            return build_model(self.config, f.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
 
 
 class Results(dict[str, FinishedRun]):
@@ -184,10 +188,11 @@ def run_all(
     jobs = {
         name: Job(cache.key_of(config=c, target=target, **options, **data), c, options) for name, c in configs.items()
     }
-    states = {job.key: cache.kept(job.key) for job in jobs.values()}
-    missing = {job.key: (name, job) for name, job in jobs.items() if states[job.key] is None}
+    states = {job.key: state for job in jobs.values() if (state := cache.kept(job.key)) is not None}
+    missing = {job.key: (name, job) for name, job in jobs.items() if job.key not in states}
     if missing:
-        carry_out(list(missing.values()), train, test, target and target.network, states, progress)
+        network = None if target is None else target.network
+        states |= carry_out(list(missing.values()), train, test, network, progress)
     return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
 
 
@@ -195,7 +200,6 @@ def _result(name: str, job: Job, state: dict, from_cache: bool) -> FinishedRun:
     with torch.random.fork_rng(devices=[]):
         network = build_model(job.config, state["view_size"]).requires_grad_(False)
     network.load_state_dict(state["model"])
-    network.view_size = state["view_size"]
     history = History(**state["history"])
     numbers = {key: state[key] for key in ("steps_per_epoch", "knn", "linear", "std", "rank", "verdict", "tracked")}
     return FinishedRun(

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
-from ..networks.encoders import build_encoder
+from ..networks.encoders import Encoder, build_encoder
 from ..runtime.device import resolve_device
 from ..runtime.progress import hidden
 from ..runtime.seeding import OwnGenerator, seed_at
@@ -31,7 +31,7 @@ class Supervised:
     from_cache   whether it was read instead of trained
     """
 
-    encoder: nn.Module = field(repr=False)
+    encoder: Encoder = field(repr=False)
     knn: float
     linear: float
     accuracy: float
@@ -53,7 +53,7 @@ def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool =
     state = cache.kept(key)
     from_cache = state is not None
     if state is None:
-        state = _trained(config, train, test, progress)
+        state = _trained(config, train, test, train.labels, test.labels, progress)
         cache.keep("supervised", key, state)
     encoder = _built(config, train)
     encoder.load_state_dict(state["encoder"])
@@ -61,12 +61,14 @@ def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool =
     return Supervised(encoder.eval(), from_cache=from_cache, **numbers)
 
 
-def _built(config: Config, train: ImageSet) -> nn.Module:
+def _built(config: Config, train: ImageSet) -> Encoder:
     with OwnGenerator(config.seed):
         return build_encoder(config, config.view_size or min(train.image_size), *train.statistics())
 
 
-def _trained(config: Config, train: ImageSet, test: ImageSet, progress: bool) -> dict:
+def _trained(
+    config: Config, train: ImageSet, test: ImageSet, labels: Tensor, test_labels: Tensor, progress: bool
+) -> dict:
     from tqdm.auto import tqdm
 
     device = resolve_device("auto")
@@ -76,7 +78,7 @@ def _trained(config: Config, train: ImageSet, test: ImageSet, progress: bool) ->
     encoder, head = encoder.to(device), head.to(device)
     generator = torch.Generator(device)
     views = Views(config, *train.statistics(), generator)
-    labels = train.labels.to(device)
+    labels = labels.to(device)
     feed = _feed(train, config, device)
     parameters = [*encoder.parameters(), *head.parameters()]
     decayed = [p for p in parameters if p.ndim > 1]
@@ -104,7 +106,7 @@ def _trained(config: Config, train: ImageSet, test: ImageSet, progress: bool) ->
     return {
         "encoder": encoder.cpu().state_dict(),
         "loss": losses,
-        "accuracy": (guesses == test.labels).float().mean().item(),
+        "accuracy": (guesses == test_labels).float().mean().item(),
         "knn": found.knn,
         "linear": found.linear,
     }

@@ -13,6 +13,7 @@ from byol_tutorial.config.errors import UserError
 from byol_tutorial.course.ledger import claims, inequality, measuring
 from byol_tutorial.course.ledger.claims import DIFFERS, MISSING, REPRODUCED, Claim
 from byol_tutorial.course.ledger.measuring import ALWAYS, SEEDS, LedgerExperiment
+from byol_tutorial.data.loading import load
 
 ROOT = Path(__file__).parents[2]
 LEDGER = claims.ledger()
@@ -220,6 +221,29 @@ def test_data_are_part_of_the_package():
         if p.is_file() and p.suffix not in (".py", ".part") and "__pycache__" not in p.parts
     }
     assert others <= shipped
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+QUICK = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 1, "warmup_epochs": 0, "batch_size": 16}
+LOCAL = {"prototypes": 16, "local_crops": 0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"method": "simclr"}, {"method": "dino", **LOCAL}, {"predictor": "identity"}, {"predictor": "fixed"}],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_the_alignment_of_no_predictor_is_one(changes, tmp_path, monkeypatch):
+    """Then W is the identity, which keeps every direction in place; a random predictor keeps none."""
+    monkeypatch.setenv("BYOL_CACHE", str(tmp_path))
+    monkeypatch.setattr(measuring, "load", lambda name, split="train", seed=0: load(name, split, limit=64, seed=seed))
+    values = measuring.measure(LedgerExperiment("quick", QUICK | changes), 0, {"alignment", "alignment_before"})
+    for measure in ("alignment", "alignment_before"):
+        if changes == {"predictor": "fixed"}:
+            assert values[measure] < 0.9
+        else:
+            assert values[measure] == pytest.approx(1, abs=1e-6)
 
 
 # --- measured again -----------------------------------------------------------------------------

@@ -313,6 +313,7 @@ def _copies(target: nn.Module, online: nn.Module, tau: float) -> None:
 
 
 def _not_in_place(target: nn.Module, online: nn.Module, tau: float) -> nn.Module:
+    xi: Tensor
     for xi, theta in zip(target.parameters(), online.parameters(), strict=True):
         xi = tau * xi + (1 - tau) * theta
     return target
@@ -618,7 +619,7 @@ def _batches_of_views() -> list[tuple]:
 
 def _all_pairs(ps: list[Tensor], ts: list[Tensor], itself: bool = False, scale: bool = True) -> Tensor:
     n = len(ps)
-    total = sum(byol_loss(ps[i], ts[j]) for i in range(n) for j in range(n) if itself or i != j)
+    total = torch.stack([byol_loss(ps[i], ts[j]) for i in range(n) for j in range(n) if itself or i != j]).sum()
     return total * 2 / (n * (n - 1)) if scale else total
 
 

@@ -85,7 +85,7 @@ def _alignment_by(direction: Callable, absolute: bool = True) -> Callable:
     def alignment(W: Tensor, C: Tensor, k: int) -> Tensor:
         _, u = torch.linalg.eigh(C)
         found = [F.cosine_similarity(W @ direction(u, j), direction(u, j), dim=0) for j in range(k)]
-        return sum(c.abs() if absolute else c for c in found) / k
+        return torch.stack([c.abs() if absolute else c for c in found]).mean()
 
     return alignment
 

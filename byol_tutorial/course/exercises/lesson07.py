@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,40 +74,40 @@ LARS = Exercise(
     mistakes=(
         Mistake(
             "weight decay after the ratio",
-            lambda *a: _lars(*a, decay="after"),
+            partial(_lars, decay="after"),
             "the weight decay is added after the scaling; in the paper it is a part of what is scaled.",
         ),
         Mistake(
             "no weight decay",
-            lambda *a: _lars(*a, decay="none"),
+            partial(_lars, decay="none"),
             "where is the weight decay? λw belongs to u, before its length is measured.",
         ),
         Mistake(
             "the ratio of You et al.",
-            lambda *a: _lars(*a, decay="sum of lengths"),
+            partial(_lars, decay="sum of lengths"),
             "this is the ratio as You et al. 2017 write it, η‖w‖/(‖g‖ + λ‖w‖). BYOL's code, which we follow here, divides by "
             "‖g + λw‖.",
         ),
         Mistake(
             "LARS as You et al. write it",
-            lambda *a: _lars(*a, decay="sum of lengths", late=False),
+            partial(_lars, decay="sum of lengths", late=False),
             "this is LARS as You et al. 2017 write it, with η‖w‖/(‖g‖ + λ‖w‖) and the learning rate inside the momentum. "
             "BYOL's code, which we follow here, divides by ‖g + λw‖, and its learning rate multiplies after the momentum.",
         ),
         Mistake(
             "biases like weights",
-            lambda *a: _lars(*a, all_alike=True),
+            partial(_lars, all_alike=True),
             "right for matrices. Parameters of one dimension, biases and those of normalisation, have neither trust ratio nor "
             "weight decay.",
         ),
         Mistake(
             "ratio upside down",
-            lambda *a: _lars(*a, upside_down=True),
+            partial(_lars, upside_down=True),
             "the ratio is upside down: a layer with large weights may move far, one with a large gradient need not.",
         ),
         Mistake(
             "learning rate inside the momentum",
-            lambda *a: _lars(*a, late=False),
+            partial(_lars, late=False),
             "the learning rate is inside the momentum. It multiplies after it: w − lr·m, so that a change of lr acts at once.",
         ),
     ),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -79,12 +80,12 @@ KNN = Exercise(
         ),
         Mistake(
             "every vote the same",
-            lambda *case: _knn(*case, weigh=False),
+            partial(_knn, weigh=False),
             "all k votes count the same. A neighbour's vote weighs exp(cosine / temperature), so near ones count more.",
         ),
         Mistake(
             "no normalisation",
-            lambda *case: _knn(*case, normalise=False),
+            partial(_knn, normalise=False),
             "these are products, not cosines: long vectors of the bank seem near to everything.",
         ),
         Mistake(
@@ -94,7 +95,7 @@ KNN = Exercise(
         ),
         Mistake(
             "the farthest",
-            lambda *case: _knn(*case, largest=False),
+            partial(_knn, largest=False),
             "these are the k farthest. A large cosine is near.",
         ),
     ),

@@ -164,12 +164,12 @@ def _views() -> list[tuple]:
 
 def _every_pair(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     pairs = [(t, s) for t in teacher for s in log_student]
-    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+    return torch.stack([-(t * s).sum(1).mean() for t, s in pairs]).mean()
 
 
 def _local_only(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     pairs = [(t, s) for t in teacher for s in log_student[len(teacher) :]] or [(teacher[0], log_student[1])]
-    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+    return torch.stack([-(t * s).sum(1).mean() for t, s in pairs]).mean()
 
 
 SAME_VIEW = Exercise(

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from ...config.errors import UserError
-from .inequality import holds, terms, with_numbers
+from .inequality import Value, holds, terms, with_numbers
 from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, LedgerExperiment, measure
 
 SOURCE = Path(__file__).with_name("claims.toml")
@@ -77,7 +77,7 @@ class Claim:
     def seeds_that_hold(self) -> tuple[int, int]:
         """The number of seeds that satisfy the inequality, and the number of all seeds."""
         seeds = sorted(set.intersection(*(set(e.measured()) for e in self.experiments)))
-        one = [holds(self.shape, lambda m, name, s=s: experiments()[name].measured()[s][m]) for s in seeds]
+        one = [holds(self.shape, _of_seed(seed)) for seed in seeds]
         return sum(one), len(one)
 
     @property
@@ -134,6 +134,11 @@ class Claim:
 @cache
 def _source() -> dict:
     return tomllib.loads(SOURCE.read_text(encoding="utf-8"))
+
+
+def _of_seed(seed: int) -> Value:
+    """Return the function (measure, experiment) -> value with this seed."""
+    return lambda m, name: experiments()[name].measured()[seed][m]
 
 
 @cache

@@ -59,7 +59,7 @@ def _is_true(node: ast.expr, value: Value, text: str) -> bool:
 
 def _number(node: ast.expr, value: Value, text: str) -> float:
     match node:
-        case ast.Constant(value=number) if type(number) in (int, float):  # not bool, which is a kind of int
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):  # which is a kind of int
             return number
         case ast.BinOp(left, op, right) if type(op) in ARITHMETIC:
             return ARITHMETIC[type(op)](_number(left, value, text), _number(right, value, text))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..._version import __version__
 from ...augment.views import Views
@@ -29,7 +30,7 @@ from ...evaluate.linear import factor_probe
 from ...methods.base import Objective
 from ...runtime.files import write_atomically
 from ...train.monitor import REPORTED
-from ..runs import FinishedRun, run
+from ..runs import run
 
 FOLDER = Path(__file__).parent / "measured"
 SEEDS = (0, 1, 2)
@@ -124,7 +125,7 @@ def measure(experiment: LedgerExperiment, seed: int, extra: set[str], epochs: fl
         values["hue"] = factor_probe(y[0], train, y[1], test, "hue", bins=BINS).accuracy
     if extra & {"alignment", "alignment_before"}:
         values["alignment"] = _alignment(result.network, config, train)
-        values["alignment_before"] = _alignment(_before(result), config, train)
+        values["alignment_before"] = _alignment(result.random_network(), config, train)
     return values
 
 
@@ -146,22 +147,12 @@ def _untrained(config: Config, train: ImageSet, test: ImageSet, extra: set[str])
 
 @torch.no_grad()
 def _alignment(network: Objective, config: Config, train: ImageSet) -> float:
-    """Return the eigenspace alignment of the predictor, on views of up to 512 train images."""
+    """Return the eigenspace alignment of the predictor, on views of up to 512 train images; 1 where there is none."""
     network = copy.deepcopy(network).train()
     generator = torch.Generator().manual_seed(0)
     v1, _ = Views(config, *train.statistics(), generator)(train.sample(REPORTED).images)
     z = network.online(v1)
-    return eigenspace_alignment(z, network.predictor(z))
-
-
-def _before(result: FinishedRun) -> Objective:
-    """Return the run's network as it was before the first step."""
-    from ...methods.registry import build_model
-
-    f = result.encoder
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(result.config.seed)
-        return build_model(result.config, result.network.view_size, f.pixel_mean.tolist(), f.pixel_std.tolist())
+    return eigenspace_alignment(z, getattr(network, "predictor", nn.Identity())(z))
 
 
 def processor() -> str:
