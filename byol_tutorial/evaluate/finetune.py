@@ -2,7 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +59,7 @@ def sgd_linear(
 
     def loss(at: Tensor, x: Tensor) -> Tensor:
         at = at.to(device)
-        labels, seen, total = targets[at], kept[at], 0.0
+        labels, seen, total = targets[at], kept[at], torch.zeros((), device=device)
         for f, of_rate in zip(pair, heads, strict=True):
             with torch.no_grad():
                 z = f(network_input(f, x))
@@ -70,15 +72,24 @@ def sgd_linear(
     by_rate = {rate * batch / 256: nn.ModuleList(of_rate[rate] for of_rate in heads) for rate in LINEAR_RATES}
     descend(by_rate, augmented(encoder, train, torch.arange(len(y)), batch, epochs, crop_area, seed), loss, seed)
 
-    def outcome(of_rate: dict, z_held: Tensor, z_test: Tensor) -> Outcome:
+    def outcome(of_rate: dict[float, nn.ModuleList], z_held: Tensor, z_test: Tensor) -> Outcome:
         scores = {rate: accuracy_of(choosing, z_held, y[held]) for rate, (choosing, _) in of_rate.items()}
-        best = max(scores, key=scores.get)
+        best = max(scores, key=scores.__getitem__)
         predicted = predictions_of(of_rate[best][1], z_test)
         return Outcome.of(predicted, t, {"lr": best}, {f"lr {rate:g}": score for rate, score in scores.items()})
 
     plain = features_of(encoder, baseline, train[held], test)
     ours, random = (outcome(of_rate, *z) for of_rate, z in zip(heads, plain, strict=True))
     return result_of("sgd-linear", train, test, seed, ours, random, epochs=epochs, batch_size=batch)
+
+
+class Tuned(NamedTuple):
+    """A fine-tuned encoder and its classifier, how they were trained, and their accuracy on the held-out images."""
+
+    encoder: nn.Module
+    head: nn.Module
+    choice: dict[str, float]
+    score: float
 
 
 def few_labels(
@@ -107,7 +118,8 @@ def few_labels(
         crop_area: the smallest and largest random crop, as a share of the image, in (0, 1].
 
     Raises:
-        DataError: also for a fraction outside (0, 1), or if no train images are left to make the choice with.
+        DataError: also for a fraction outside (0, 1), if no train images are left to make the choice with, or if no rate
+            or number of epochs is given.
     """
     protocol = f"few-labels-{100 * fraction:g}"
     y, t = labels_of(protocol, train, test)
@@ -115,7 +127,7 @@ def few_labels(
     batch = even_batch(len(few), min(BATCH_SIZE, max(32, math.ceil(len(few) / 8))))
     choosing = train[held]
 
-    def tune(f: nn.Module, rate: float, n: int) -> tuple[nn.Module, nn.Module]:
+    def tune(f: nn.Module, rate: float, n: int) -> Tuned:
         tuned, head = copy.deepcopy(f).requires_grad_(True).train(), zero_head(f, y)
         targets = y.to(next(f.parameters()).device)
 
@@ -123,19 +135,18 @@ def few_labels(
             return F.cross_entropy(head(tuned(network_input(f, x))), targets[at.to(targets.device)])
 
         descend({rate: nn.ModuleList((tuned, head))}, augmented(f, train, few, batch, n, crop_area, seed), loss, seed)
-        return tuned, head
+        return Tuned(tuned, head, {"lr": rate, "epochs": n}, accuracy_of(head, features(tuned, choosing), y[held]))
 
     def outcome(f: nn.Module) -> Outcome:
-        scores, best, choice, model = {}, -1.0, {}, None
-        for n in epochs:
-            for rate in rates:
-                tuned, head = tune(f, rate, n)
-                score = accuracy_of(head, features(tuned, choosing), y[held])
-                scores[f"lr {rate:g}, epochs {n}"] = score
-                if score > best:
-                    best, choice, model = score, {"lr": rate, "epochs": n}, (tuned, head)
-        tuned, head = model
-        return Outcome.of(predictions_of(head, features(tuned, test)), t, choice, scores)
+        scores, best = {}, None
+        for n, rate in product(epochs, rates):
+            found = tune(f, rate, n)
+            scores[f"lr {rate:g}, epochs {n}"] = found.score
+            if best is None or found.score > best.score:
+                best = found
+        if best is None:
+            raise DataError(f"{protocol}: rates={rates!r}, epochs={epochs!r}: give at least one of each to choose from")
+        return Outcome.of(predictions_of(best.head, features(best.encoder, test)), t, best.choice, scores)
 
     fixed = {"fraction": fraction, "labels": len(few), "batch_size": batch}
     return result_of(protocol, train, test, seed, outcome(encoder), outcome(baseline), **fixed)
@@ -180,21 +191,23 @@ def augmented(
     """
     device = next(encoder.parameters()).device
     order = torch.Generator().manual_seed(seed)
-    only = Config(crop_area=crop_area, flip_p=0.5, jitter_p=0.0, grayscale_p=0.0, blur_p=0.0, solarize_p=0.0)
+    never, half = (0.0, 0.0), (0.5, 0.5)  # for T and T′
+    only = Config(crop_area=crop_area, flip_p=half, jitter_p=never, grayscale_p=never, blur_p=never, solarize_p=never)
     views = Views(only, generator=torch.Generator(device).manual_seed(seed))
     steps = math.ceil(len(positions) / batch)
     for epoch in range(epochs):
         batches = positions[torch.randperm(len(positions), generator=order)].tensor_split(steps)
-        in_memory = isinstance(images, ImageSet)
-        pictures = (images.images[at] for at in batches) if in_memory else images.loader(batches)
+        pictures: Iterable[Tensor]
+        pictures = (images.images[at] for at in batches) if isinstance(images, ImageSet) else images.loader(batches)
         for k, (at, x) in enumerate(zip(batches, pictures, strict=True)):
-            drawn = views.draw(len(x), *x.shape[2:], device)[: len(x)]
-            size = seen_size(encoder, min(x.shape[2:]))
+            n, _, height, width = x.shape
+            drawn = views.draw(n, height, width, device)[:n]
+            size = seen_size(encoder, min(height, width))
             yield (epoch + k / steps) / epochs, at, crop(as_float(x.to(device)), drawn, size)
 
 
 def descend(
-    modules: dict[float, nn.Module],
+    modules: Mapping[float, nn.Module],
     batches: Iterable[tuple[float, Tensor, Tensor]],
     loss: Callable[[Tensor, Tensor], Tensor],
     seed: int,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
 from .balance import accuracy, balanced_accuracy
 from .directions import check_features
 
@@ -78,7 +79,7 @@ def linear_probe(
         probe = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
         for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
             scores[penalty] = probe.set_params(C=penalty).fit(x[rest], y[rest]).score(x[held], y[held])
-        best = max(scores, key=scores.get, default=1.0)
+        best = max(scores, key=scores.__getitem__, default=1.0)
         probe = LogisticRegression(max_iter=2 * ITERATIONS, C=best).fit(x, y)
     predicted = torch.from_numpy(probe.predict(x_test))
     return ProbeResult(
@@ -105,7 +106,12 @@ def fitting(threads: int = 1) -> Iterator[None]:
 
 
 def factor_probe(
-    train_features: Tensor, train: ImageSet, test_features: Tensor, test: ImageSet, factor: str, bins: int = 8
+    train_features: Tensor,
+    train: ImageSet | StreamedSet,
+    test_features: Tensor,
+    test: ImageSet | StreamedSet,
+    factor: str,
+    bins: int = 8,
 ) -> ProbeResult:
     """Measure how well a linear probe reads one factor of "shapes" off the features; chance is 1 / classes.
 

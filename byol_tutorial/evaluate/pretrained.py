@@ -119,9 +119,9 @@ def _torchvision(
     options = {"transform_input": True} if model in ("googlenet", "inception_v3") else {}
     body = torchvision_body(model, side, **options)
     if download:
-        file = published.url
+        url = file = str(published.url)
         with _fetching(name):
-            state = torch.hub.load_state_dict_from_url(file, map_location="cpu", check_hash=True, weights_only=True)
+            state = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
 
     def convert(state: State) -> State:
         if model.startswith("vit_"):  # resize the learned positions to this size
@@ -141,11 +141,15 @@ def _timm(
     import timm
 
     published = timm.get_pretrained_cfg(model)
+    if published is None:  # a network that was registered without it
+        raise GuestError(f"guest {name!r}: timm does not know which images it takes; register it with a pretrained_cfg")
     if download and not published.has_weights:
         raise GuestError(
             f"timm publishes no weights of {name!r}: give weights=FILE, or a name of timm.list_pretrained()"
         )
-    options = {"num_classes": 0} | ({"img_size": size} if size and published.fixed_input_size else {})
+    options: dict[str, Any] = {"num_classes": 0}
+    if size and published.fixed_input_size:
+        options["img_size"] = size
     with _fetching(name) if download else nullcontext():
         body = timm.create_model(model, pretrained=download, **options)
     if state is not None:

@@ -117,12 +117,12 @@ def factors(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images
         if images.factors is None:
             raise DataError(f"factors: {name_of(images)} has none, only 'shapes' has; load that, or choose linear")
     (a, b), (a0, b0) = features_of(encoder, baseline, train, test)
-    table = {}
+    table: dict[str, tuple[float, float, float]] = {}
     for name in FACTORS:
         ours, random = factor_probe(a, train, b, test, name), factor_probe(a0, train, b0, test, name)
         table[name] = (ours.accuracy, random.accuracy, 1 / ours.classes)
-    means = (sum(column) / len(table) for column in zip(*table.values(), strict=True))
-    return Result("factors", *means, seed, len(train), len(test), table=table)
+    ours_mean, random_mean, chance = (sum(column) / len(table) for column in zip(*table.values(), strict=True))
+    return Result("factors", ours_mean, random_mean, chance, seed, len(train), len(test), table=table)
 
 
 PROTOCOLS: dict[str, Callable[..., Result]] = {

@@ -96,10 +96,21 @@ def result_of(
     details = {}
     if ours.choice:
         details = {"held_out": ours.held_out, "baseline_choice": random.choice, "baseline_held_out": random.held_out}
-    sizes, chance = (len(train), len(test)), 1 / len(train.labels.unique())
-    found = (ours.accuracy, random.accuracy, chance)
-    balanced = {"largest": largest_share(test.labels), "balanced": (ours.balanced, random.balanced)}
-    return Result(protocol, *found, seed, *sizes, fixed | ours.choice, tuple(ours.choice), details, **balanced)
+    y, t = labels_of(protocol, train, test)
+    return Result(
+        protocol,
+        accuracy=ours.accuracy,
+        baseline=random.accuracy,
+        chance=1 / len(y.unique()),
+        seed=seed,
+        train_size=len(train),
+        test_size=len(test),
+        hyperparameters=fixed | ours.choice,
+        chosen=tuple(ours.choice),
+        details=details,
+        largest=largest_share(t),
+        balanced=(ours.balanced, random.balanced),
+    )
 
 
 # --- shared by the protocols --------------------------------------------------------------------
@@ -107,16 +118,20 @@ def result_of(
 
 def labels_of(protocol: str, train: Images, test: Images) -> tuple[Tensor, Tensor]:
     """Return the labels of the train and of the test images, int64; raise DataError if they do not allow the protocol."""
-    for images in (train, test):
-        if images.labels is None:
-            raise DataError(f"{protocol}: {name_of(images)} has no labels; put its images in one sub-folder a class")
+    y, t = (_labels(protocol, images) for images in (train, test))
     if train.classes and test.classes and train.classes != test.classes:
         raise DataError(
             f"{protocol}: {name_of(train)} and {name_of(test)} have different classes; give splits of one data set"
         )
-    if len(train.labels.unique()) < 2:
+    if len(y.unique()) < 2:
         raise DataError(f"{protocol}: {name_of(train)} has a single class; give images of at least two")
-    return train.labels, test.labels
+    return y, t
+
+
+def _labels(protocol: str, images: Images) -> Tensor:
+    if images.labels is None:
+        raise DataError(f"{protocol}: {name_of(images)} has no labels; put its images in one sub-folder a class")
+    return images.labels
 
 
 def name_of(images: Images) -> str:
@@ -141,7 +156,8 @@ def features_of(encoder: nn.Module, baseline: nn.Module, train: Images, test: Im
 def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Draw a fifth of n train images, on which choices are made: their positions, and those of the rest."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return order.tensor_split([max(1, int(n * HELD_OUT))])
+    held, rest = order.tensor_split([max(1, int(n * HELD_OUT))])
+    return held, rest
 
 
 def accuracy_of(classifier: Callable, z: Tensor, labels: Tensor, batch_size: int = 4096) -> float:

@@ -575,3 +575,11 @@ def test_weights_that_nobody_publishes():
     name = next(n for n in timm.list_models() if not timm.get_pretrained_cfg(n).has_weights)
     words = ["publishes no weights", name, "weights=FILE"]
     refused(GuestError, words, lambda: bt.guest(f"timm:{name}", download=True))
+
+
+@pytest.mark.parametrize("arguments", [{"random": True}, {"download": True}, {"random": True, "size": 64}])
+def test_a_network_that_was_registered_without_what_it_takes_is_refused(monkeypatch, arguments):
+    """Every network of timm has such a record; one that a user registers need not."""
+    monkeypatch.setitem(timm.models._registry._model_entrypoints, "my_network", timm.models.resnet10t)
+    words = ["'timm:my_network'", "which images it takes", "pretrained_cfg"]
+    refused(GuestError, words, lambda: bt.guest("timm:my_network", **arguments))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import byol_tutorial as bt
-from byol_tutorial.evaluate import protocols
+from byol_tutorial.evaluate import finetune, protocols
 from byol_tutorial.evaluate.finetune import descend, few_label_split
 from byol_tutorial.evaluate.protocols import PENALTIES, PROTOCOLS, inverse_strength
 
@@ -244,6 +245,27 @@ def test_few_labels_are_balanced_seeded_and_apart_from_those_that_choose():
 def test_a_fraction_that_is_none_is_refused(fraction):
     with pytest.raises(bt.DataError, match=r"fraction=.*above 0 and below 1"):
         few_label_split(torch.arange(4), fraction)
+
+
+@pytest.mark.parametrize("nothing", [{"rates": ()}, {"epochs": []}, {"rates": [], "epochs": ()}])
+def test_no_choice_at_all_is_refused(sets, nothing):
+    (name, value), *_ = nothing.items()
+    with pytest.raises(bt.DataError, match=rf"few-labels-50: .*{name}={re.escape(repr(value))}.*at least one of each"):
+        protocols.few_labels(encoder(0), encoder(1), *sets, fraction=0.5, **nothing)
+
+
+@pytest.mark.parametrize("scores", [[0.2, 0.5, 0.5, 0.1], [0.0, 0.0, 0.0, 0.0], [0.9, 0.1, 0.2, 0.3]])
+def test_the_first_of_the_best_choices_is_tested(sets, scores, monkeypatch):
+    """The held-out accuracies are given here; the chosen one is that of the first largest."""
+    tried = [(n, rate) for n in (1, 2) for rate in (0.1, 0.2)]
+    given = iter(scores * 2)  # of the encoder, then of the baseline
+    monkeypatch.setattr(finetune, "accuracy_of", lambda *_: next(given))
+    result = protocols.few_labels(encoder(0), encoder(1), *sets, fraction=0.02, rates=(0.1, 0.2), epochs=(1, 2))
+    epochs, rate = tried[scores.index(max(scores))]
+    assert (result.hyperparameters["epochs"], result.hyperparameters["lr"]) == (epochs, rate)
+    assert result.details["held_out"] == {
+        f"lr {rate}, epochs {n}": s for (n, rate), s in zip(tried, scores, strict=True)
+    }
 
 
 def test_fine_tuning_learns(sets):
