@@ -1,7 +1,11 @@
 # JupyterLab as `make lab` starts it: it asks no other host for news, for newer versions or for extensions.
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-c = get_config()  # noqa: F821 (JupyterLab defines it where it reads this file)
+if TYPE_CHECKING:  # JupyterLab defines it where it reads this file
+    from traitlets.config import get_config
+
+c = get_config()
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
