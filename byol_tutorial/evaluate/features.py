@@ -4,6 +4,8 @@ Every y and z behind a number or a map is computed here, so that a panel, a verd
 """
 
 import copy
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +15,11 @@ from ..augment.operations import as_float, normalise
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..networks.encoders import Branch
 from ..runtime.device import memory_errors
 
+BatchNorm = nn.modules.batchnorm._BatchNorm  # with one, two or three dimensions, and synchronised
+Network = TypeVar("Network", bound=nn.Module)
 PIXEL_GRID = 32  # largest side, in pixels, of images that are used as features themselves
 
 
@@ -60,18 +65,19 @@ def _of_model(model: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_s
     """Return y, z or p of a run's whole model, as `features` does."""
     if of not in ("y", "z", "p"):
         raise DataError(f'of={of!r}: give "y", "z" or "p"')
-    online, predictor = getattr(model, "online", None), getattr(model, "predictor", None)
-    missing = "projector" if online is None else "predictor" if of == "p" and predictor is None else ""
-    if missing:
+    online = getattr(model, "online", None)
+    predictor = getattr(model, "predictor", None) if of == "p" else None
+    if online is None or (of == "p" and predictor is None):
+        missing = "projector" if online is None else "predictor"
         raise DataError(f"of={of!r}: {type(model).__name__} has no {missing}; give the model of a run, trainer.model")
     if of == "y":
         return features(online.encoder, images, batch_size)
     z = representations(online, images)[1]
-    return z if of == "z" else _in_evaluation(predictor, z)
+    return z if predictor is None else _in_evaluation(predictor, z)
 
 
 @torch.no_grad()
-def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
+def representations(online: Branch, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
     """Return y = f(x) and z = g(f(x)) of images: float32 (N, D) and (N, d), on the CPU.
 
     y is what `features` returns. For z, BatchNorm also normalises with its running averages, but without the part of them
@@ -85,10 +91,8 @@ def representations(online: nn.Module, images: Tensor | ImageSet | StreamedSet) 
     y = features(online.encoder, images)
     network = settled(online)
     if network is None:
-        network, seen = online, y
-    else:
-        seen = features(network.encoder, images)
-    return y, _in_evaluation(network.projector, seen)
+        return y, _in_evaluation(online.projector, y)
+    return y, _in_evaluation(network.projector, features(network.encoder, images))
 
 
 @torch.no_grad()
@@ -101,41 +105,49 @@ def _in_evaluation(head: nn.Module, x: Tensor) -> Tensor:
     return result
 
 
-def settled(network: nn.Module) -> nn.Module | None:
+def settled(network: Network) -> Network | None:
     """Return a copy whose BatchNorm averages are free of their initial values; None if the averages already are.
 
     Running averages begin with mean 0 and variance 1. After t batches they are m_t = (1 − ρ)^t m_0 + ρ Σ_k (1 − ρ)^(t−k) b_k
     with ρ = 0.1 and the batches' own values b_k. As Adam does with its moments, the copy has (m_t − (1 − ρ)^t m_0) /
     (1 − (1 − ρ)^t). If t is 0, it normalises with the statistics of the images that it is given.
     """
-    young = [layer for layer in _batchnorms(network) if _start_share(layer) > 1e-6]
-    if not young:
+    if all(averages.start <= 1e-6 for averages in _batchnorms(network)):
         return None
     copied = copy.deepcopy(network)
-    for layer in _batchnorms(copied):
-        start = _start_share(layer)
+    for layer, mean, var, start in _batchnorms(copied):
         if start == 1:
             layer.running_mean = layer.running_var = None
         elif start > 1e-6:
-            layer.running_mean.div_(1 - start)
-            layer.running_var.sub_(start).div_(1 - start)
+            mean.div_(1 - start)
+            var.sub_(start).div_(1 - start)
     return copied
 
 
-def _batchnorms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return the BatchNorm layers that have running averages."""
-    kind = nn.modules.batchnorm._BatchNorm
-    return [layer for layer in network.modules() if isinstance(layer, kind) and layer.running_mean is not None]
+class _Averages(NamedTuple):
+    """A BatchNorm layer, its running mean and variance, (D,), and the weight that their initial values still have."""
+
+    layer: BatchNorm
+    mean: Tensor
+    var: Tensor
+    start: float
 
 
-def _start_share(layer: nn.modules.batchnorm._BatchNorm) -> float:
-    """Return the weight (1 − ρ)^t that mean 0 and variance 1 still have in a layer's running averages.
+def _batchnorms(network: nn.Module) -> Iterator[_Averages]:
+    """Yield the BatchNorm layers that have running averages, of a known number of batches, with these."""
+    for layer in network.modules():
+        if isinstance(layer, BatchNorm):
+            mean, var, batches = layer.running_mean, layer.running_var, layer.num_batches_tracked
+            if mean is not None and var is not None and batches is not None:
+                yield _Averages(layer, mean, var, _start_share(layer.momentum, int(batches)))
+
+
+def _start_share(momentum: float | None, batches: int) -> float:
+    """Return the weight (1 − ρ)^t that mean 0 and variance 1 still have in running averages after t batches.
 
     Without a momentum ρ they are the plain means of all batches, in which the initial values have no part.
     """
-    if layer.momentum is None:
-        return float(int(layer.num_batches_tracked) == 0)
-    return (1 - layer.momentum) ** int(layer.num_batches_tracked)
+    return float(batches == 0) if momentum is None else (1 - momentum) ** batches
 
 
 def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
@@ -148,8 +160,9 @@ def network_input(encoder: nn.Module, x: Tensor) -> Tensor:
         DataError: images with other channels.
     """
     trained = trained_part(encoder)
-    if getattr(trained, "fixed_size", False) and set(x.shape[2:]) != {trained.view_size}:
-        x = F.interpolate(x, (trained.view_size,) * 2, mode="bilinear", antialias=True)
+    side = getattr(trained, "view_size", None) if getattr(trained, "fixed_size", False) else None
+    if side is not None and set(x.shape[2:]) != {side}:
+        x = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
     mean, std = getattr(trained, "pixel_mean", (0.5,)), getattr(trained, "pixel_std", (0.25,))
     here, there = x.shape[1], len(mean)
     if hasattr(trained, "pixel_mean") and here != there and (here, there) != (1, 3):
@@ -172,9 +185,7 @@ def trained_part(encoder: nn.Module) -> nn.Module:
     if not parts:
         return encoder
     for other in parts[1:]:
-        if not (
-            torch.equal(other.pixel_mean, parts[0].pixel_mean) and torch.equal(other.pixel_std, parts[0].pixel_std)
-        ):
+        if not all(torch.equal(getattr(other, name), getattr(parts[0], name)) for name in ("pixel_mean", "pixel_std")):
             raise DataError(
                 f"{type(encoder).__name__} has {len(parts)} parts that were trained on different images, so it is not "
                 "known how to normalise: give one of them at a time"

@@ -408,6 +408,21 @@ def test_a_network_of_many_steps_is_taken_as_it_is():
         torch.testing.assert_close(z, network.projector.eval()(y))
 
 
+@pytest.mark.parametrize("options", [{}, {"momentum": None}, {"affine": False}])
+def test_a_layer_that_does_not_count_its_batches_is_taken_as_it_is(options):
+    """Torch allows it. The other layer alone is freed of its start."""
+    network, images = Online(), pictures(9)
+    network.encoder[2] = layer = torch.nn.BatchNorm1d(8, **options)
+    layer.num_batches_tracked = None
+    layer.running_mean.fill_(0.3)
+    freed = settled(network)
+    assert all(torch.equal(value, freed.state_dict()[f"encoder.2.{n}"]) for n, value in layer.state_dict().items())
+    assert freed.projector[1].running_mean is None
+    y, z = representations(network, images)
+    with torch.no_grad():
+        torch.testing.assert_close(z, freed.projector.eval()(y))
+
+
 def small_run(**changes):
     """A BYOL model on images whose statistics are far from 0.5 and 0.25, after three forward passes in training."""
     torch.manual_seed(0)
