@@ -71,7 +71,9 @@ def embed_images(
     if value_range is None and (scale := getattr(encoder, "value_range", None)) is not None:
         value_range = ValueRange(*scale)
     how = choose_reading(sample_headers(files), size, channels, bits, value_range)
-    rows, kept, unreadable = [], [], {}
+    rows: list[Tensor] = []
+    kept: list[str] = []
+    unreadable: dict[str, str] = {}
     for first in range(0, len(files), batch_size):
         part = files[first : first + batch_size]
         pixels, bad = stack(partial(open_picture, how=how), part, how)
