@@ -56,7 +56,9 @@ def last_name(function: Callable) -> str | None:
     code = code_of(function)
     if code is None:
         return None
-    stored, loops, in_loop = [], set(), False
+    stored: list[str] = []
+    loops: set[str] = set()
+    in_loop = False
     for step in dis.get_instructions(code):
         if step.opname == "FOR_ITER":
             in_loop = True
