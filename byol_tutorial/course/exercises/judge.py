@@ -249,8 +249,8 @@ def _gradients(exercise: Exercise, loss: Callable, case: tuple) -> dict[str, lis
         given = arguments[position]
         tensors = [given] if isinstance(given, Tensor) else list(given)
         leaves[name] = [t.detach().clone().requires_grad_() for t in tensors]
-        clones = [leaf.clone() for leaf in leaves[name]]  # a clone may be changed in place, a leaf may not
-        arguments[position] = clones[0] if isinstance(given, Tensor) else clones
+        made = [exercise.as_trained(leaf) for leaf in leaves[name]]  # a clone may be changed in place, a leaf may not
+        arguments[position] = made[0] if isinstance(given, Tensor) else made
     value = loss(*arguments)
     if not isinstance(value, Tensor) or not value.requires_grad:
         return dict.fromkeys(leaves)

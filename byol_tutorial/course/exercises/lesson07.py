@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ...config.config import Config
 from ...config.presets import preset
 from ...methods.byol import byol_loss, tau_at
-from .record import Exercise, Mistake
+from .record import Exercise, Mistake, UnusableError
+from .values import ASKS_FOR, kind
 
 # --- LARS ---------------------------------------------------------------------------------------
 
@@ -38,13 +39,16 @@ def _lars(
     late: bool = True,
     upside_down: bool = False,
     all_alike: bool = False,
+    trust: bool = True,
+    dampened: bool = False,
 ) -> tuple[Tensor, Tensor]:
     u = g
     if w.ndim > 1 or all_alike:
         u = g + weight_decay * w if decay in ("inside", "sum of lengths") else g
         length = g.norm() + weight_decay * w.norm() if decay == "sum of lengths" else u.norm()
         ratio = eta * length / w.norm() if upside_down else eta * w.norm() / length
-        u = u * ratio + (weight_decay * w if decay == "after" else 0)
+        u = u * (ratio if trust else 1) + (weight_decay * w if decay == "after" else 0)
+    u = u * (1 - momentum) if dampened else u
     m = momentum * m + (u if late else lr * u)
     return w - (lr * m if late else m), m
 
@@ -106,6 +110,31 @@ LARS = Exercise(
             "the ratio is upside down: a layer with large weights may move far, one with a large gradient need not.",
         ),
         Mistake(
+            "no trust ratio",
+            lambda *a: _lars(*a, trust=False),
+            "this is SGD with momentum: the step of a matrix is not yet scaled to its own length, by η‖w‖/‖u‖.",
+        ),
+        Mistake(
+            "dampened momentum",
+            lambda *a: _lars(*a, dampened=True),
+            "the new step is multiplied by 1 − μ, as in a moving average. Here m = μm + u: the momentum adds up.",
+        ),
+        Mistake(
+            "uphill",
+            lambda w, *a: (2 * w - _lars(w, *a)[0], _lars(w, *a)[1]),
+            "the step goes uphill: w − lr·m.",
+        ),
+        Mistake(
+            "exchanged",
+            lambda *a: _lars(*a)[::-1],
+            "the two are exchanged: first the new w, then the new m.",
+        ),
+        Mistake(
+            "without what was",
+            lambda w, g, m, lr, momentum, weight_decay, eta: _lars(w, g, 0 * m, lr, momentum, weight_decay, eta),
+            "the old momentum is not used: m = μm + u.",
+        ),
+        Mistake(
             "learning rate inside the momentum",
             partial(_lars, late=False),
             "the learning rate is inside the momentum. It multiplies after it: w − lr·m, so that a change of lr acts at once.",
@@ -123,7 +152,7 @@ def _views_of(kind: str) -> Callable:
     def views(images: Tensor) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(0)
         n = len(images)
-        draws = {"healthy": (n, n), "shared": (1, 1), "half": (n, 1)}[kind]
+        draws = {"healthy": (n, n), "shared": (1, 1), "v′ shares": (n, 1), "v shares": (1, n)}[kind]
         factor = [0.5 + torch.rand(d, 1, 1, 1, generator=g).expand(n, 1, 1, 1) for d in draws]
         return images * factor[0], images * factor[1]
 
@@ -159,7 +188,7 @@ DIFFER = Exercise(
             'print(len(v1.flatten(1).unique(dim=0)), "of 8 are different")  # and those of v2?'
         ),
     ),
-    cases=lambda: [(_views_of(kind), _image()) for kind in ("healthy", "shared", "half")],
+    cases=lambda: [(_views_of(kind), _image()) for kind in ("healthy", "shared", "v′ shares", "v shares")],
     reference=_differ,
     mistakes=(
         Mistake(
@@ -172,6 +201,21 @@ DIFFER = Exercise(
             "v only",
             lambda views, image: len(views(image.expand(8, -1, -1, -1))[0].flatten(1).unique(dim=0)) == 8,
             "the views v are tested, the views v′ are not.",
+        ),
+        Mistake(
+            "v′ only",
+            lambda views, image: len(views(image.expand(8, -1, -1, -1))[1].flatten(1).unique(dim=0)) == 8,
+            "the views v′ are tested, the views v are not.",
+        ),
+        Mistake(
+            "one of the two is enough",
+            lambda views, image: any(len(v.flatten(1).unique(dim=0)) == 8 for v in views(image.expand(8, -1, -1, -1))),
+            "this says True where only one of v and v′ has draws of its own: both must.",
+        ),
+        Mistake(
+            "some differ",
+            lambda views, image: False,
+            "this says False for every function, also for one that is as it should be. Which two things have to differ?",
         ),
         Mistake(
             "the wrong way round",
@@ -215,29 +259,47 @@ class TinyRun:
             for xi, theta in zip(self.target.parameters(), self.online.parameters(), strict=True):
                 xi.lerp_(theta, 1 - tau)
 
-    def restore(self, state: dict) -> None:
-        for name, value in state.items():
-            if name == "steps_done":
-                self.steps_done = value
-            else:
-                getattr(self, name).load_state_dict(value)
 
-
-def _resumed(my_state: Callable) -> Any:
+def _resumed(my_state: Callable) -> dict[str, Any]:
     run = TinyRun()
     for _ in range(3):
         run.step()
     state = my_state(run)
     if not isinstance(state, dict):
-        return state
+        raise UnusableError(f"your function returns {kind(state)}{ASKS_FOR}a dict with the names of attributes of run.")
     for _ in range(3):
         run.step()
     again = TinyRun(seed=1)
-    again.restore(state)
+    _restore(again, state)
     for _ in range(3):
         again.step()
     flat = lambda network: torch.cat([p.flatten() for p in network.parameters()])  # noqa: E731
-    return {"steps done": again.steps_done, "online network": flat(again.online), "target network": flat(again.target)}
+    return {
+        "what is kept": sorted(state),
+        "steps done": again.steps_done,
+        "online network": flat(again.online),
+        "target network": flat(again.target),
+    }
+
+
+def _restore(run: "TinyRun", state: dict[str, Any]) -> None:
+    names = (*PARTS, "steps_done")
+    for name, value in state.items():
+        if name not in names:
+            raise UnusableError(f"{name!r} is not the name of an attribute to keep: they are {', '.join(names)}.")
+        if name == "steps_done":
+            run.steps_done = int(value)
+            continue
+        if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+            raise UnusableError(
+                f"“{name}” holds the object itself, which goes on changing: keep a copy of its state_dict()."
+            )
+        try:
+            getattr(run, name).load_state_dict(value)
+        except Exception as error:
+            raise UnusableError(
+                f"“{name}” cannot be restored from {kind(value)}: {str(error).splitlines()[0]}"
+            ) from error
 
 
 PARTS = ("online", "predictor", "target", "optimizer")
@@ -291,6 +353,26 @@ RESUME = Exercise(
             "the target is missing. It is not the online network, but an average of what that network was.",
         ),
         Mistake(
+            "without the predictor",
+            lambda run: _state(run, ("online", "target", "optimizer")),
+            "the predictor is missing: the new run has one with other weights.",
+        ),
+        Mistake(
+            "without the online network",
+            lambda run: _state(run, ("predictor", "target", "optimizer")),
+            "the online network is missing: it is what the run is for.",
+        ),
+        Mistake(
+            "only the target besides",
+            lambda run: _state(run, ("online", "target")),
+            "predictor and optimiser are missing: both have changed in every step.",
+        ),
+        Mistake(
+            "nothing is kept",
+            lambda run: {},
+            "nothing is kept, so the new run begins from other weights at step 0.",
+        ),
+        Mistake(
             "without the step",
             lambda run: _state(run, step=False),
             "everything is there but the step: schedules, also that of τ, begin anew, and the first batches come again.",
@@ -336,13 +418,47 @@ BUGS = Exercise(
     mistakes=(
         Mistake(
             "half a loss is the lowest",
-            {"lowest_loss": "averaged", "lowest_accuracy": "target"},
-            "an averaged loss is half as large. A collapse goes to 0.",
+            {"lowest_loss": "averaged"},
+            "lowest_loss: an averaged loss is half as large. A collapse goes to 0.",
+        ),
+        Mistake(
+            "large steps, low loss",
+            {"lowest_loss": "adam"},
+            "lowest_loss: a learning rate of SGD is far too large for Adam. Large steps do not find a low loss; another bug makes 0 easy "
+            "to reach.",
+        ),
+        Mistake(
+            "shared draws, low loss",
+            {"lowest_loss": "shared"},
+            "lowest_loss: images that share a draw are a little easier to predict, but v and v′ still differ. Another bug makes 0 easy to "
+            "reach.",
+        ),
+        Mistake(
+            "a constant τ, low loss",
+            {"lowest_loss": "constant"},
+            "lowest_loss: a τ that does not rise leaves the target a little faster at the end. Another bug makes 0 easy to reach.",
         ),
         Mistake(
             "a low loss is a good sign",
-            {"lowest_loss": "target", "lowest_accuracy": "adam"},
-            "your guess of the lowest loss was right. But in BYOL the lowest possible loss belongs to the constant answer.",
+            {"lowest_accuracy": "adam"},
+            "lowest_accuracy: Adam's run is poor. But in BYOL the lowest possible loss belongs to the constant answer, which tells no two "
+            "images apart.",
+        ),
+        Mistake(
+            "half the loss, half the accuracy",
+            {"lowest_accuracy": "averaged"},
+            "lowest_accuracy: half the loss is half the gradient, as if the learning rate were halved. That costs little.",
+        ),
+        Mistake(
+            "shared draws, low accuracy",
+            {"lowest_accuracy": "shared"},
+            "lowest_accuracy: shared draws cost something, but two views of one image still have to agree on what it shows. A constant "
+            "answer shows nothing.",
+        ),
+        Mistake(
+            "a constant τ, low accuracy",
+            {"lowest_accuracy": "constant"},
+            "lowest_accuracy: a target that stays fast does well in a run as short as this one.",
         ),
     ),
     praise="right: the one that can reach 0 has learned nothing.",
@@ -352,20 +468,87 @@ BUGS = Exercise(
 # --- your own recipe ----------------------------------------------------------------------------
 
 
-def _recipe_wrong(config: Any) -> str | None:
-    if not isinstance(config, Config):
-        return f"give a Config, not {type(config).__name__}"
-    if config.batch_size > 32:
-        return f"batch_size={config.batch_size}: no more than 32 images fit on the card"
-    if config.step_images != 256:
-        return f"a step has {config.step_images} images: 256 are asked for"
-    if max(config.flip_p) > 0:
-        return f"flip_p={config.flip_p}: a mirrored left hand is a right hand"
-    if not config.encoder.startswith("resnet"):
-        return f"encoder={config.encoder!r}: a ResNet is asked for"
-    if min(config.jitter_p) == 0 or min(config.brightness) == 0 or min(config.contrast) == 0:
-        return "brightness and contrast no longer change: the exposure would be a shortcut"
-    return None
+# What makes a recipe for these X-rays useless, and why; the first that fits is told.
+_USELESS: tuple[tuple[Callable[[Config], bool], str], ...] = (
+    (lambda c: c.batch_size > 32, "batch_size={c.batch_size}: no more than 32 images fit on the card."),
+    (lambda c: c.step_images != 256, "a step has {c.step_images} images: 256 are asked for."),
+    (
+        lambda c: max(*c.flip_p, *c.vertical_flip_p) > 0,
+        "a mirrored left hand is a right hand, whichever way it is mirrored.",
+    ),
+    (lambda c: "resnet" not in c.encoder, "encoder={c.encoder!r}: a ResNet is asked for."),
+    (
+        lambda c: min(c.jitter_p) < 0.3 or min(*c.brightness, *c.contrast) < 0.1,
+        "brightness and contrast change too rarely or too little (jitter_p={c.jitter_p}, brightness={c.brightness}, "
+        "contrast={c.contrast}): the exposure would be a shortcut.",
+    ),
+    (
+        lambda c: c.crop_area[1] < 0.3,
+        "crop_area={c.crop_area}: two crops as small as that seldom show the same part of a hand, so there is nothing to predict.",
+    ),
+    (
+        lambda c: c.crop_area[0] > 0.9,
+        "crop_area={c.crop_area}: both views always show the whole image, so the place of every pixel is a shortcut.",
+    ),
+    (
+        lambda c: c.crop_ratio[0] < 0.25 or c.crop_ratio[1] > 4,
+        "crop_ratio={c.crop_ratio}: hands that are squeezed into a strip are no hands.",
+    ),
+    (
+        lambda c: 0 < c.view_size < 48 or c.view_size > 256,
+        "view_size={c.view_size}: the images have 128 pixels a side. Smaller views than 48 lose the bones; larger ones only cost time.",
+    ),
+    (
+        lambda c: min(c.blur_p) > 0.9 and c.blur_sigma[0] > 4,
+        "blur_sigma={c.blur_sigma} on every view: nothing of the bones is left.",
+    ),
+    (
+        lambda c: (
+            c.method in ("byol", "simsiam")
+            and c.negatives_weight == 0
+            and (c.predictor in ("identity", "fixed") or c.predictor_lr_multiplier == 0)
+        ),
+        "predictor={c.predictor!r}, predictor_lr_multiplier={c.predictor_lr_multiplier}: without a predictor that learns, BYOL collapses "
+        "(lesson 4).",
+    ),
+    (
+        lambda c: c.method in ("byol", "simsiam") and not c.stop_gradient and c.negatives_weight == 0,
+        "stop_gradient=False: both sides are then trained to agree, and they agree on a constant.",
+    ),
+    (
+        lambda c: c.method == "byol" and (c.target == "random" or c.tau_base == 1),
+        "target={c.target!r}, tau_base={c.tau_base}: this target stays random, so it never becomes better than that.",
+    ),
+    (lambda c: c.method == "simclr" and not c.negatives, "negatives=False: SimCLR without negatives collapses."),
+    (
+        lambda c: c.method == "dino" and (c.centering == "none" or c.teacher_temperature >= c.student_temperature),
+        "centering={c.centering!r}, teacher_temperature={c.teacher_temperature}: DINO needs centring and sharpening, or it collapses.",
+    ),
+    (
+        lambda c: c.epochs < 5,
+        "epochs={c.epochs}: 3,000 images are 11 steps of 256 an epoch, so this is far too short to learn anything.",
+    ),
+    (
+        lambda c: not (1e-5 <= c.lr <= 0.02 if c.optimizer == "adamw" else 0.005 <= c.lr <= 10),
+        "lr={c.lr:g} with optimizer={c.optimizer!r}: with that rate it either does not move or does not stay finite.",
+    ),
+    (
+        lambda c: c.warmup_epochs >= c.epochs,
+        "warmup_epochs={c.warmup_epochs:g}: the learning rate never gets to its value.",
+    ),
+    (
+        lambda c: min(c.hidden_dim, c.projection_dim) < 16,
+        "hidden_dim={c.hidden_dim}, projection_dim={c.projection_dim}: fewer than 16 numbers say too little about an image.",
+    ),
+    (
+        lambda c: c.weight_decay > 0.2,
+        "weight_decay={c.weight_decay:g}: it removes the weights faster than they are learned.",
+    ),
+)
+
+
+def _recipe_wrong(config: Config) -> str | None:
+    return next((reason.format(c=config) for useless, reason in _USELESS if useless(config)), None)
 
 
 _RIGHT = {"encoder": "resnet18", "batch_size": 32, "accumulation_steps": 8, "flip_p": 0.0}
@@ -399,7 +582,9 @@ RECIPE = Exercise(
             preset("photos", **(_RIGHT | {"flip_p": 0.5})),
             "left hands and right hands are two classes here, and the flip turns one into the other: BYOL would learn to "
             "ignore the difference.",
-            when=lambda seen, wanted: max(seen[0].flip_p) > 0,
+            when=lambda seen, wanted: (
+                max(seen[0].flip_p) > 0 and seen[0].step_images == 256 and seen[0].batch_size <= 32
+            ),
         ),
         Mistake(
             "too large for the card",
@@ -418,7 +603,9 @@ RECIPE = Exercise(
             preset("photos", **(_RIGHT | {"jitter_p": 0.0})),
             "no two X-rays are exposed alike, but the two views of one always are: without jitter, brightness alone tells which "
             "image a view shows.",
-            when=lambda seen, wanted: min(*seen[0].jitter_p, *seen[0].brightness, *seen[0].contrast) == 0,
+            when=lambda seen, wanted: (
+                _recipe_wrong(seen[0].replace(jitter_p=1.0, brightness=0.4, contrast=0.4)) is None
+            ),
         ),
     ),
     praise="right. BatchNorm still sees 32 images at a time: accumulation makes the gradient of a large batch, not its statistics.",

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .record import Exercise, Mistake
+from .record import Exercise, Mistake, UnusableError
+from .values import ASKS_FOR, kind, tensor
 
 # --- kNN ----------------------------------------------------------------------------------------
 
@@ -46,6 +47,20 @@ def _times_temperature(bank: Tensor, labels: Tensor, query: Tensor, k: int, temp
 
 def _nearest_only(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
     return _knn(bank, labels, query, 1, temperature, classes)
+
+
+def _by_distance(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
+    distance, index = torch.cdist(query, bank).topk(k, dim=1, largest=False)
+    weight = (-distance / temperature).exp()
+    return torch.zeros(len(query), classes).scatter_add_(1, labels[index], weight).argmax(1)
+
+
+def _nearest_position(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
+    return (F.normalize(query, dim=1) @ F.normalize(bank, dim=1).T).argmax(1)
+
+
+def _everyone(bank: Tensor, labels: Tensor, query: Tensor, k: int, temperature: float, classes: int) -> Tensor:
+    return _knn(bank, labels, query, len(bank), temperature, classes)
 
 
 KNN = Exercise(
@@ -91,7 +106,23 @@ KNN = Exercise(
         Mistake(
             "times the temperature",
             _times_temperature,
-            "multiplied by the temperature instead of divided: then all k votes weigh nearly the same.",
+            "the k votes weigh nearly the same: the cosines are multiplied by the temperature instead of divided, or the exponential is "
+            "missing.",
+        ),
+        Mistake(
+            "distances",
+            _by_distance,
+            "nearness is measured by the distance here: a long vector is then far from everything. Use the cosine.",
+        ),
+        Mistake(
+            "positions",
+            _nearest_position,
+            "these are positions in the bank, not classes: labels[positions] are their classes.",
+        ),
+        Mistake(
+            "everyone votes",
+            _everyone,
+            "the whole bank votes here, but only the k nearest may.",
         ),
         Mistake(
             "the farthest",
@@ -106,11 +137,25 @@ KNN = Exercise(
 # --- a baseline ---------------------------------------------------------------------------------
 
 
-def _high_enough(answer: dict) -> str | None:
-    if answer["random_encoder"] < 0.75:
+def _near_enough(answer: dict) -> str | None:
+    random, byol = answer["random_encoder"], answer["byol_encoder"]
+    if random < 0.75:
         return (
             "random_encoder: its features are not those that shapes need, but pictures of digits, centred and upright, are easy to "
             "tell apart. What would the raw pixels give?"
+        )
+    if random > 0.97:
+        return (
+            "random_encoder: that is better than the raw pixels give. Random filters and an average over the picture lose a part of "
+            "what the pixels say."
+        )
+    if byol < 0.85:
+        return "byol_encoder: even the raw pixels of such digits give more than that to a linear probe."
+    if byol > 0.99:
+        return "byol_encoder: that is what networks reach that are trained on digits, with labels. This one has seen only drawn curves."
+    if byol < random:
+        return (
+            "byol_encoder: training on shapes did not make the features worse for other curves, and digits are curves."
         )
     return None
 
@@ -137,18 +182,20 @@ BASELINE = Exercise(
     ),
     questions={"byol_encoder": (0.0, 1.0), "random_encoder": (0.0, 1.0)},
     reference={"byol_encoder": 0.95, "random_encoder": 0.9},
-    accept=_high_enough,
+    accept=_near_enough,
     mistakes=(
         Mistake(
             "chance without training",
-            {"byol_encoder": 0.9, "random_encoder": 0.1},
-            "an untrained encoder is not a constant: it is a fixed function of the picture, and a linear probe is trained on "
+            {"random_encoder": 0.1},
+            "random_encoder: an untrained encoder is not a constant: it is a fixed function of the picture, and a linear probe is trained on "
             "top. Chance is what you get without looking at the picture.",
+            when=lambda seen, wanted: seen[0]["random_encoder"] <= 0.2,
         ),
         Mistake(
             "as on shapes",
-            {"byol_encoder": 0.9, "random_encoder": 0.3},
-            "on shapes the random encoder is poor, as rotation and colour change what it sees. Digits stand upright.",
+            {"random_encoder": 0.3},
+            "random_encoder: on shapes it is poor, as rotation and colour change what it sees. Digits stand upright.",
+            when=lambda seen, wanted: 0.2 < seen[0]["random_encoder"] <= 0.6,
         ),
     ),
     praise="right: most of the accuracy was there before training. A number without this baseline says little.",
@@ -182,16 +229,61 @@ def _first_images(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Te
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
+def _each_by_chance(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    images = image_of.unique()
+    chance = torch.rand(len(images), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(image_of, images[chance < share])
+    return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+
+
+def _without_seed(image_of: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    return _by_image(image_of, share, int(torch.randint(1000, ())))
+
+
+def _positions(value: Any, image_of: Tensor) -> Tensor:
+    """Return the positions that a list, an array, a tensor or a mask of pictures gives, int64."""
+    found = tensor(list(value) if isinstance(value, (range, set)) else value)
+    if value is not None and hasattr(value, "__len__") and len(value) == 0:
+        return torch.zeros(0, dtype=torch.long)
+    if found is None or found.ndim != 1 or not torch.equal(found, found.round()):
+        raise UnusableError(
+            f"a part of the split is {kind(value)}{ASKS_FOR}the positions of pictures, one after the other."
+        )
+    if torch.as_tensor(value).dtype == torch.bool and len(found) == len(image_of):
+        return found.nonzero()[:, 0]
+    if len(found) and not 0 <= found.min() <= found.max() < len(image_of):
+        raise UnusableError(
+            f"a position is {found.max():.0f}, but the {len(image_of)} pictures have the positions 0 ... {len(image_of) - 1}."
+        )
+    return found.long()
+
+
 def _split(split: Callable, image_of: Tensor, share: float) -> dict[str, bool]:
-    (train, test), (_, again), (_, other) = (split(image_of, share, seed) for seed in (0, 0, 1))
-    n_test, n_images = len(image_of[test].unique()), len(image_of.unique())
+    def parts(seed: int) -> tuple[Tensor, Tensor]:
+        both = split(image_of, share, seed)
+        if not isinstance(both, (tuple, list)) or len(both) != 2:
+            raise UnusableError(
+                f"your function returns {kind(both)}{ASKS_FOR}two parts, the train and the test pictures."
+            )
+        return _positions(both[0], image_of), _positions(both[1], image_of)
+
+    found = [parts(seed) for seed in range(6)]
+    again = [parts(seed) for seed in range(6)]
+    images = [image_of[test].unique() for _, test in found]
+    tests = [tuple(sorted(test.tolist())) for _, test in found]
     return {
-        "every picture is in one of the two parts, once": sorted([*train.tolist(), *test.tolist()])
-        == list(range(len(image_of))),
-        "no image is in both": not set(image_of[train].tolist()) & set(image_of[test].tolist()),
-        "so many images are in the test part": abs(n_test - round(share * n_images)) <= 1,
-        "the same seed gives the same split, another gives another": set(test.tolist()) == set(again.tolist())
-        and set(test.tolist()) != set(other.tolist()),
+        "every picture is in one of the two parts, once": all(
+            sorted([*train.tolist(), *test.tolist()]) == list(range(len(image_of))) for train, test in found
+        ),
+        "no image is in both": not any(torch.isin(image_of[train], image_of[test]).any() for train, test in found),
+        "the test part has its share of the images, whatever the seed": all(
+            abs(len(n) - share * len(image_of.unique())) < 1 for n in images
+        ),
+        "first the train part, then the test part": all(
+            abs(len(image_of[train].unique()) - share * len(image_of.unique())) >= 1 for train, _ in found
+        ),
+        "the same seed gives the same split": tests == [tuple(sorted(test.tolist())) for _, test in again],
+        "another seed gives another split": len(set(tests)) > 3,
     }
 
 
@@ -214,7 +306,11 @@ LEAK = Exercise(
             "held = torch.isin(image_of, drawn)  # bool (P,): now its positions, and those of the rest"
         ),
     ),
-    cases=lambda: [(torch.arange(30).repeat(4), 0.3), (torch.arange(20).repeat_interleave(3), 0.25)],
+    cases=lambda: [
+        (torch.arange(30).repeat(4), 0.3),
+        (torch.arange(20).repeat_interleave(3), 0.25),
+        (7 * torch.arange(200), 0.2),
+    ],
     observe=_split,
     reference=_by_image,
     mistakes=(
@@ -233,6 +329,23 @@ LEAK = Exercise(
             _first_images,
             "the split is clean, but it does not depend on the seed: it is always the same images, in the order of the files. A "
             "folder is often sorted by class.",
+        ),
+        Mistake(
+            "each image by chance",
+            _each_by_chance,
+            "no image is in both, but each is drawn by itself, so the test part is sometimes too large and sometimes too small. Its share "
+            "of the images is given: draw so many.",
+        ),
+        Mistake(
+            "the parts exchanged",
+            lambda image_of, share, seed: _by_image(image_of, share, seed)[::-1],
+            "the split is clean, but the two parts are exchanged: first the train pictures, then the test pictures, which are the given share.",
+        ),
+        Mistake(
+            "without the seed",
+            _without_seed,
+            "the same seed gives another split each time: draw with torch.Generator().manual_seed(seed), or nobody can repeat it.",
+            when=lambda seen, wanted: not all(case["the same seed gives the same split"] for case in seen),
         ),
     ),
     praise="right: split what is independent. That may be the patient, the video or the day, rather than the picture.",
@@ -273,6 +386,21 @@ CHOOSE = Exercise(
             "the held-out score",
             lambda held, test: held.max(),
             "this is the held-out score of the chosen setting. The choice was made by it, so it is too high itself; report the test score.",
+        ),
+        Mistake(
+            "the position",
+            lambda held, test: held.argmax(),
+            "this is the number of the chosen setting. The score that *it* has on the test images is asked for.",
+        ),
+        Mistake(
+            "the worst setting",
+            lambda held, test: test[held.argmin()],
+            "the setting with the lowest held-out score was chosen: argmax, not argmin.",
+        ),
+        Mistake(
+            "the mean of both",
+            lambda held, test: (held.max() + test[held.argmax()]) / 2,
+            "the setting is the right one, but its held-out score is mixed in. It made the choice, so it is too high; report the test score alone.",
         ),
         Mistake(
             "mean of all settings",
@@ -343,6 +471,16 @@ DIFFERENCE = Exercise(
             "spread instead of error",
             lambda a, b: torch.stack(((b - a).mean(), (b - a).std())),
             "that is the spread of single differences. A mean of n is more certain than a single one: divide by √n.",
+        ),
+        Mistake(
+            "divided by n",
+            lambda a, b: torch.stack(((b - a).mean(), (b - a).std() / len(a))),
+            "the spread is divided by n; the error of a mean falls with √n.",
+        ),
+        Mistake(
+            "variance",
+            lambda a, b: torch.stack(((b - a).mean(), (b - a).var() / len(a))),
+            "this is the square of the standard error, the variance of the mean: take its root.",
         ),
         Mistake(
             "n instead of n − 1",

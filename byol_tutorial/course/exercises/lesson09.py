@@ -1,14 +1,14 @@
 """Exercises of lesson 09, maps."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...evaluate.embed import pca_embedding
-from .record import Exercise, Mistake
+from .record import Exercise, Mistake, UnusableError
+from .values import ASKS_FOR, kind, tensor
 
 # --- PCA ----------------------------------------------------------------------------------------
 
@@ -20,11 +20,14 @@ def _clouds() -> list[tuple]:
     return [((torch.randn(40, 5, generator=g) * scale) @ mix + shift,) for shift in (0.0, 3.0)]
 
 
-def _seen(pca: Callable, x: Tensor) -> Any:
+def _seen(pca: Callable, x: Tensor) -> dict[str, Tensor]:
     """Return what does not depend on the sign of an axis: lengths along both axes, and the points' scalar products."""
-    m = pca(x)
-    if not isinstance(m, torch.Tensor) or m.ndim != 2 or m.shape[1] != 2:
-        return m  # of another shape, which the comparison reports
+    found = pca(x)
+    m = tensor(found)
+    if m is None or m.shape != (len(x), 2):
+        raise UnusableError(
+            f"your function returns {kind(found)}{ASKS_FOR}a tensor of shape ({len(x)}, 2): a place for each point."
+        )
     return {"products": m @ m.T, "spread along the axes": m.std(0), "mean": m.mean(0)}
 
 
@@ -69,14 +72,37 @@ PCA = Exercise(
             "both axes are equally long: U alone has lost the lengths, which are S.",
         ),
         Mistake(
-            "the last two",
-            lambda x: _pca(x, first=3),
-            "these are the directions of least variance: `eigh` gives the smallest eigenvalue first, `svd` the largest.",
+            "the second first",
+            lambda x: _pca(x).flip(1),
+            "the directions are right, but the second comes first: the first axis is that of most variance.",
+        ),
+        Mistake(
+            "two columns",
+            lambda x: (x - x.mean(0))[:, :2],
+            "these are the first two columns of y as it is. The directions in which the points vary most lie in between.",
+        ),
+        Mistake(
+            "V the wrong way round",
+            lambda x: (x - x.mean(0)) @ torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][:, :2],
+            "svd gives Vᵀ, whose *rows* are the directions: multiply by vt[:2].T.",
+        ),
+        Mistake(
+            "lengths squared",
+            lambda x: _pca(x) * torch.linalg.svd(x - x.mean(0), full_matrices=False)[1][:2],
+            "the lengths are counted twice: y times V, or U times S, but not y V S.",
         ),
         Mistake(
             "each column scaled",
             lambda x: _pca((x - x.mean(0)) / x.std(0)),
             "every column was brought to the same spread first. That is another method: here the unit of y is kept.",
+        ),
+        Mistake(
+            "the last two",
+            lambda x: _pca(x, first=3),
+            "these are the directions of least variance: `eigh` gives the smallest eigenvalue first, `svd` the largest.",
+            when=lambda seen, wanted: bool(
+                seen[0]["spread along the axes"].max() < wanted[0]["spread along the axes"].min() / 2
+            ),
         ),
     ),
     praise="right. Which way an axis points is chance: the mirror image is as good an answer.",
@@ -90,6 +116,10 @@ def _distances() -> list[tuple]:
     g = torch.Generator().manual_seed(1)
     d = torch.rand(6, 5, generator=g).sort(dim=1).values
     return [(d, torch.full((6,), 0.3)), (d + 2.0, 0.1 + torch.rand(6, generator=g))]
+
+
+def _membership(d: Tensor, sigma: Tensor) -> Tensor:
+    return torch.exp(-(d - d[:, :1]).clamp(min=0) / sigma[:, None])
 
 
 MEMBERSHIP = Exercise(
@@ -107,7 +137,7 @@ MEMBERSHIP = Exercise(
         ),
     ),
     cases=_distances,
-    reference=lambda d, sigma: torch.exp(-(d - d[:, :1]).clamp(min=0) / sigma[:, None]),
+    reference=_membership,
     mistakes=(
         Mistake(
             "without ρ",
@@ -123,6 +153,26 @@ MEMBERSHIP = Exercise(
             "one ρ for all",
             lambda d, sigma: torch.exp(-(d - d.min()) / sigma[:, None]),
             "ρ is the same for all points here. Each point has its own: the distance of *its* nearest neighbour.",
+        ),
+        Mistake(
+            "ρ of the first point",
+            lambda d, sigma: torch.exp(-(d - d[:1]).clamp(min=0) / sigma[:, None]),
+            "d[:1] is the first *row*, the distances of the first point. ρ is the first entry of each row: d[:, :1].",
+        ),
+        Mistake(
+            "no σ",
+            lambda d, sigma: torch.exp(-(d - d[:, :1])),
+            "σ is not used: each point has a unit of length of its own.",
+        ),
+        Mistake(
+            "times σ",
+            lambda d, sigma: torch.exp(-(d - d[:, :1]) * sigma[:, None]),
+            "the distances are multiplied by σ. It is a unit of length, so they are divided by it.",
+        ),
+        Mistake(
+            "rows that sum to 1",
+            lambda d, sigma: _membership(d, sigma) / _membership(d, sigma).sum(1, keepdim=True),
+            "each row sums to 1 now, as in t-SNE. UMAP does not divide by the sum: the nearest weighs 1.",
         ),
         Mistake(
             "the sign",
@@ -164,6 +214,30 @@ def _one_side(y: Tensor, points: Tensor, k: int) -> Tensor:
     return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
 
 
+def _by_distance(y: Tensor, points: Tensor, k: int) -> Tensor:
+    a = torch.cdist(y, y).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    b = torch.cdist(points, points).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
+def _one_more(y: Tensor, points: Tensor, k: int) -> Tensor:
+    return _kept_with_bug(y, points, k + 1)
+
+
+def _in_the_same_place(y: Tensor, points: Tensor, k: int) -> Tensor:
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
+    b = torch.cdist(points, points).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    return (a == b).float().mean()
+
+
+def _other_side(y: Tensor, points: Tensor, k: int) -> Tensor:
+    y = F.normalize(y, dim=1)
+    a = (y @ y.T).topk(k).indices
+    b = torch.cdist(points, points).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+    return (a[:, :, None] == b[:, None, :]).any(2).float().mean()
+
+
 def _farthest(y: Tensor, points: Tensor, k: int) -> Tensor:
     y = F.normalize(y, dim=1)
     a = (y @ y.T).fill_diagonal_(-torch.inf).topk(k).indices
@@ -202,6 +276,31 @@ KEPT = Exercise(
             _one_side,
             "a point is no longer its own neighbour in y, but still in the map, where it takes the place of a true one.",
         ),
+        Mistake(
+            "corrected on the other side",
+            _other_side,
+            "a point is no longer its own neighbour in the map, but still in y, where it takes the place of a true one.",
+        ),
+        Mistake(
+            "one more neighbour",
+            _one_more,
+            "one neighbour more is taken, but the point itself is still among them and is counted as kept. Leave it out.",
+        ),
+        Mistake(
+            "the same place in the list",
+            _in_the_same_place,
+            "a neighbour counts here only if it is the same one at the same place of both lists. It is kept if it is anywhere among the k.",
+        ),
+        Mistake(
+            "a number",
+            lambda y, points, k: k * _kept(y, points, k),
+            "this is how many of the k are kept; the exercise asks for their share, in [0, 1].",
+        ),
+        Mistake(
+            "distances in y",
+            _by_distance,
+            "neighbours in y are those with the largest cosine, as it was given; here the distance decides, so lengths count.",
+        ),
         Mistake("the farthest", _farthest, "topk takes the largest: in the map these are the farthest points."),
     ),
     praise="right: a point must not count as its own neighbour. Points thrown at random now get about k/(N − 1).",
@@ -235,13 +334,13 @@ FIRST = Exercise(
     mistakes=(
         Mistake(
             "shape from the start",
-            {"before": "shape", "after": "shape"},
-            "an average over the picture of random filters' answers says more about its colour than about its lines.",
+            {"before": "shape"},
+            "before: an average over the picture of random filters' answers says more about its colour than about its lines.",
         ),
         Mistake(
             "hue to the end",
-            {"before": "hue", "after": "hue"},
-            "the two views of a picture differ in hue, so hue does not help to predict one from the other.",
+            {"after": "hue"},
+            "after: the two views of a picture differ in hue, so hue does not help to predict one from the other.",
         ),
     ),
     praise="right: training exchanges the one for the other.",
@@ -266,17 +365,26 @@ COLLAPSE = Exercise(
     mistakes=(
         Mistake(
             "both shrink",
-            {"pca": "a dot", "umap": "a dot"},
-            "UMAP asks which points are nearest to each point. Some always are, however near all of them are.",
+            {"umap": "a dot"},
+            "umap: UMAP asks which points are nearest to each point. Some always are, however near all of them are.",
         ),
         Mistake(
             "neither shrinks",
-            {"pca": "a cloud", "umap": "a cloud"},
-            "in PCA's unit, which is that of BYOL's map, a spread of nearly 0 cannot be seen.",
+            {"pca": "a cloud"},
+            "pca: in PCA's unit, which is that of BYOL's map, a spread of nearly 0 cannot be seen.",
         ),
     ),
     praise="right: only one of them has a unit of length.",
 )
+
+
+def _sizes(answer: dict) -> str | None:
+    if not 0.6 <= answer["umap"] <= 1.6:
+        return "umap: not near 1"
+    if not 0.04 <= answer["pca"] <= 0.25:
+        return "pca: not near a tenth"
+    return None
+
 
 TIGHT = Exercise(
     id="09-tight",
@@ -298,17 +406,31 @@ TIGHT = Exercise(
     ),
     questions={"umap": (0.0, 2.0), "pca": (0.0, 2.0)},
     reference={"umap": 1.0, "pca": 0.1},
-    tolerance=0.1,
+    accept=_sizes,
     mistakes=(
         Mistake(
             "both a tenth",
-            {"umap": 0.1, "pca": 0.1},
-            "each point's distances are measured in a unit of its own, σ. A tenth of all distances gives a tenth of σ.",
+            {"umap": 0.1},
+            "umap: each point's distances are measured in a unit of its own, σ. A tenth of all distances gives a tenth of σ.",
+            when=lambda seen, wanted: seen[0]["umap"] < 0.6,
+        ),
+        Mistake(
+            "an island that grows",
+            {"umap": 2.0},
+            "umap: why should the island grow? Its inner neighbours and their weights are the same as before.",
+            when=lambda seen, wanted: seen[0]["umap"] > 1.6,
         ),
         Mistake(
             "both unchanged",
-            {"umap": 1.0, "pca": 1.0},
-            "PCA is a linear map, so what is ten times smaller in y is about ten times smaller in the map.",
+            {"pca": 1.0},
+            "pca: PCA is a linear map, so what is ten times smaller in y is about ten times smaller in the map.",
+            when=lambda seen, wanted: seen[0]["pca"] > 0.25,
+        ),
+        Mistake(
+            "nothing left",
+            {"pca": 0.0},
+            "pca: small, but a tenth in y is about a tenth in the map, too.",
+            when=lambda seen, wanted: seen[0]["pca"] < 0.04,
         ),
     ),
     praise="right: PCA tells sizes, UMAP does not.",
@@ -346,7 +468,23 @@ def _lay(
     if all_points:
         return a @ turn + old.mean(0)
     centre = known.mean(0) if middle == "common" else new.mean(0)
-    return (new - centre) @ turn + (old.mean(0) if middle != "none" else 0)
+    return (new - centre) @ turn + old.mean(0)
+
+
+def _shifted_only(new: Tensor, old: Tensor, common: Tensor) -> Tensor:
+    return new - new[common].mean(0) + old.mean(0)
+
+
+def _turned_back(new: Tensor, old: Tensor, common: Tensor) -> Tensor:
+    known = new[common]
+    u, _, v = torch.linalg.svd((known - known.mean(0)).T @ (old - old.mean(0)))
+    return (new - known.mean(0)) @ (u @ v).T + old.mean(0)
+
+
+def _any_linear_map(new: Tensor, old: Tensor, common: Tensor) -> Tensor:
+    known = new[common]
+    a, b = known - known.mean(0), old - old.mean(0)
+    return (new - known.mean(0)) @ torch.linalg.lstsq(a, b).solution + old.mean(0)
 
 
 LAY = Exercise(
@@ -389,6 +527,26 @@ LAY = Exercise(
             "the wrong middle",
             lambda new, old, common: _lay(new, old, common, middle="all"),
             "the middle that goes to the old map's middle is that of the common points, not of all.",
+        ),
+        Mistake(
+            "not shifted back",
+            lambda new, old, common: _lay(new, old, common) - old.mean(0),
+            "the map is turned, but it lies around 0: add the old map's mean.",
+        ),
+        Mistake(
+            "shifted only",
+            _shifted_only,
+            "the map is shifted, but not turned.",
+        ),
+        Mistake(
+            "turned the wrong way",
+            _turned_back,
+            "the map is turned by the same angle the wrong way: the rotation is transposed.",
+        ),
+        Mistake(
+            "any linear map",
+            _any_linear_map,
+            "least squares over all matrices also scales and shears. Only turns and mirrors are allowed: U Vᵀ.",
         ),
         Mistake(
             "the common points only",

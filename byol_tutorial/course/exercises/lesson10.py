@@ -76,6 +76,36 @@ SORT = Exercise(
             "m and 1 − m are exchanged: the centre would follow the last batch.",
         ),
         Mistake(
+            "a sum over the batch",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], m * c + (1 - m) * s.sum(0)),
+            "the probabilities are right. The new centre takes in the *mean* over the pictures, not the sum, which grows with the batch.",
+        ),
+        Mistake(
+            "only the batch's mean",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], s.mean(0)),
+            "the probabilities are right. The new centre is a moving average: most of the old one stays.",
+        ),
+        Mistake(
+            "mean of the probabilities",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], m * c + (1 - m) * _sort(s, c, t, m)[0].mean(0)),
+            "the probabilities are right. The centre is a mean of *scores*, not of probabilities.",
+        ),
+        Mistake(
+            "mean of centred scores",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], m * c + (1 - m) * (s - c).mean(0)),
+            "the probabilities are right. The centre takes in the mean of the scores as they are, not of the centred ones.",
+        ),
+        Mistake(
+            "exchanged",
+            lambda s, c, t, m: _sort(s, c, t, m)[::-1],
+            "the two results are exchanged: first the probabilities, then the new centre.",
+        ),
+        Mistake(
+            "logarithms",
+            lambda s, c, t, m: (((s - c) / t).log_softmax(1), _sort(s, c, t, m)[1]),
+            "these are logarithms of the probabilities: softmax, not log_softmax.",
+        ),
+        Mistake(
             "the new centre already",
             lambda s, c, t, m: (_sort(s, _sort(s, c, t, m)[1], t, m)[0], _sort(s, c, t, m)[1]),
             "this batch is centred by a centre that it has changed itself. The paper uses the old one, and moves it afterwards.",
@@ -136,14 +166,45 @@ COLLAPSE = Exercise(
             "the other way round: sharpening, left alone, puts all weight on one prototype; centring, left alone, evens out.",
         ),
         Mistake(
-            "the loss of a collapse is always small",
-            _BOTH | {"no_sharpening_loss": "near 0"},
-            "all prototypes alike is agreement, but it is not free: the cross entropy of two even distributions is ln K.",
+            "no centring keeps many",
+            {"no_centring_in_use": "nearly all"},
+            "no_centring_in_use: sharpening makes the largest score larger, and nothing takes away what all pictures share, so one "
+            "prototype wins more and more pictures.",
+        ),
+        Mistake(
+            "no centring keeps some",
+            {"no_centring_in_use": "some"},
+            "no_centring_in_use: nothing holds sharpening back, so it does not stop half way: which prototype loses a picture to a larger one?",
         ),
         Mistake(
             "the loss of a collapse is always large",
-            _BOTH | {"no_centring_loss": "near ln K"},
-            "all weight on one prototype, for teacher and student: the cross entropy of that is 0.",
+            {"no_centring_loss": "near ln K"},
+            "no_centring_loss: all weight on one prototype, for teacher and student: the cross entropy of that is 0.",
+        ),
+        Mistake(
+            "a certain answer costs something",
+            {"no_centring_loss": "between"},
+            "no_centring_loss: if teacher and student always choose the same prototype and are certain of it, what is left to pay?",
+        ),
+        Mistake(
+            "no sharpening leaves one",
+            {"no_sharpening_in_use": "about one"},
+            "no_sharpening_in_use: centring takes away what all pictures share, so no prototype can take them all.",
+        ),
+        Mistake(
+            "no sharpening leaves some",
+            {"no_sharpening_in_use": "some"},
+            "no_sharpening_in_use: nothing gives the teacher contrast, so its answers even out over all prototypes.",
+        ),
+        Mistake(
+            "the loss of a collapse is always small",
+            {"no_sharpening_loss": "near 0"},
+            "no_sharpening_loss: all prototypes alike is agreement, but it is not free: the cross entropy of two even distributions is ln K.",
+        ),
+        Mistake(
+            "an even answer costs less",
+            {"no_sharpening_loss": "between"},
+            "no_sharpening_loss: the cross entropy of two even distributions over K is as large as it can be. How large is that?",
         ),
     ),
     praise="right: two opposite collapses, and each force holds the other back.",
@@ -172,6 +233,11 @@ def _local_only(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     return torch.stack([-(t * s).sum(1).mean() for t, s in pairs]).mean()
 
 
+def _pairs_after(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
+    pairs = [(t, s) for i, t in enumerate(teacher) for s in log_student[i + 1 :]]
+    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+
+
 SAME_VIEW = Exercise(
     id="10-same-view",
     title="Which views are compared",
@@ -195,6 +261,8 @@ SAME_VIEW = Exercise(
         ),
     ),
     cases=_views,
+    trains={"log_student": 1},
+    as_trained=lambda scores: scores.log_softmax(1),
     reference=dino_loss,
     mistakes=(
         Mistake(
@@ -212,6 +280,23 @@ SAME_VIEW = Exercise(
             "local views alone",
             _local_only,
             "the two global views are compared with each other as well, crosswise.",
+        ),
+        Mistake(
+            "the sign",
+            lambda teacher, student: -dino_loss(teacher, student),
+            "the minus was lost: the loss is −Σ P ln P′, at least 0.",
+        ),
+        Mistake(
+            "a view with itself only",
+            lambda teacher, student: (
+                sum(-(t * s).sum(1).mean() for t, s in zip(teacher, student, strict=False)) / len(teacher)
+            ),
+            "the condition is turned: only the pairs of a view with itself are left. They are the ones to leave out.",
+        ),
+        Mistake(
+            "each pair once",
+            _pairs_after,
+            "only pairs i < j are compared. The teacher's second global view must also meet the student's first.",
         ),
         Mistake(
             "a sum",
@@ -283,6 +368,26 @@ SINKHORN = Exercise(
             "columns come last here, so rows do not sum to 1 and are not probabilities. Columns first, rows last.",
         ),
         Mistake(
+            "times the temperature",
+            lambda s, t, i: _sinkhorn(s, 1 / t, i),
+            "the scores were multiplied by the temperature: divide them by it.",
+        ),
+        Mistake(
+            "no temperature",
+            lambda s, t, i: _sinkhorn(s, 1.0, i),
+            "the temperature was not used.",
+        ),
+        Mistake(
+            "one turn more",
+            lambda s, t, i: _sinkhorn(s, t, i + 1),
+            "one turn too many: `iterations` turns of columns and rows.",
+        ),
+        Mistake(
+            "one turn less",
+            lambda s, t, i: _sinkhorn(s, t, i - 1),
+            "one turn is missing: `iterations` turns of columns and rows.",
+        ),
+        Mistake(
             "columns alone",
             lambda s, t, i: _sinkhorn(s, t, i, rows=False),
             "only the columns are scaled: a row does not sum to 1.",
@@ -332,6 +437,26 @@ COUNT = Exercise(
             "pairs without order",
             lambda G, L: ((G + L) * (G + L - 1) // 2, 1 - G * (G - 1) / ((G + L) * (G + L - 1))),
             "those are all pairs of views. The teacher does not see the local ones.",
+        ),
+        Mistake(
+            "one view less",
+            lambda G, L: (G * (G + L), G * L / (G * (G + L - 1))),
+            "the share is right, but the number of pairs counts each view with itself.",
+        ),
+        Mistake(
+            "the share of global pairs",
+            lambda G, L: (G * (G + L - 1), 1 - L / (G + L - 1)),
+            "that is the share of pairs with a *global* view of the student's.",
+        ),
+        Mistake(
+            "per cent",
+            lambda G, L: (G * (G + L - 1), 100 * L / (G + L - 1)),
+            "the share is in per cent: give it in [0, 1].",
+        ),
+        Mistake(
+            "exchanged",
+            lambda G, L: _count(G, L)[::-1],
+            "the two are exchanged: first the number, then the share.",
         ),
         Mistake(
             "the number of local pairs",

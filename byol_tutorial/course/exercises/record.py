@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from ...runtime.markup import escaped
 
 KINDS = ("implement", "predict", "find the bug", "extend")
@@ -47,6 +49,7 @@ class Exercise:
                 is not a function
     trains      for a loss: name of an argument -> its position, for each that gets a gradient from it; the gradients are
                 then compared like the values
+    as_trained  how a network makes such an argument from its output; log probabilities are a log_softmax of scores
     in_place    the answer is a function that changes its arguments and returns nothing
     accept      for an answer that need not equal the reference: accept(answer) returns None, or what is wrong
     questions   for a prediction: name -> allowed words, or (low, high) for a number
@@ -67,6 +70,7 @@ class Exercise:
     cases: Callable[[], list[tuple]] = lambda: [()]
     observe: Callable | None = None
     trains: dict[str, int] = field(default_factory=dict)
+    as_trained: Callable[[Tensor], Tensor] = Tensor.clone
     in_place: bool = False
     accept: Callable[[Any], str | None] | None = None
     questions: dict[str, tuple] = field(default_factory=dict)
