@@ -154,6 +154,48 @@ def test_a_lesson_has_all_kinds_and_its_notebook_all_exercises(number):
         assert solution[0].source.strip().endswith(")")
 
 
+FUNCTIONS = [e for e in ALL if callable(e.reference)]
+
+
+@pytest.mark.parametrize("exercise", [e for e in FUNCTIONS if not e.in_place], ids=ids)
+def test_a_missing_return_is_told_in_every_exercise(exercise):
+    def forgot(*args):
+        value = exercise.reference(*args)  # noqa: F841
+
+    verdict = bt.exercises.check(exercise.id, forgot)
+    assert verdict.attempted
+    assert verdict.mistake == "no return"
+    assert "its last line must be a `return`, perhaps `return value`" in verdict.message
+
+
+@pytest.mark.parametrize("exercise", FUNCTIONS, ids=ids)
+def test_a_value_in_place_of_a_function_is_told(exercise):
+    for value in (3.5, torch.ones(2), {"a": 1}, "text"):
+        assert "give the function itself, without brackets" in bt.exercises.check(exercise.id, value).message
+
+
+LOSSES = ["01-contrast", "03-loss", "03-many-views", "06-below-zero", "06-negatives", "06-queue", "10-same-view"]
+
+
+@pytest.mark.parametrize("id", LOSSES)
+def test_a_loss_that_trains_nothing_is_refused_wherever_one_is_written(id):
+    e = bt.exercises.find(id)
+    for cut in (
+        lambda *args: e.reference(*args).item(),
+        lambda *args: e.reference(*args).detach(),
+        torch.no_grad()(e.reference),
+        lambda *args: torch.tensor(e.reference(*args).tolist(), requires_grad=True),
+        lambda *args: e.reference(*args).detach().numpy(),
+    ):
+        verdict = verdict_on(e, cut)
+        assert verdict.mistake == "gradient"
+        assert "no gradient reaches" in verdict.message
+
+
+def test_the_losses_are_the_exercises_with_gradients():
+    assert sorted(e.id for e in ALL if e.trains) == LOSSES
+
+
 def executed(source: str, **names):
     """Return what a cell's functions, imports and answers make; its other lines need the cells before it."""
 

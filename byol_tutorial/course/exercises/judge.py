@@ -226,15 +226,15 @@ def _gradient_problem(exercise: Exercise, answer: Callable) -> str | None:
             found = _gradients(exercise, answer, mine)
         except Exception as error:  # NumPy refuses tensors that need a gradient
             return f"the value is right, but not with tensors that need a gradient. {type(error).__name__}: {error}"
-        for name, gradient in wanted.items():
-            reached = found[name]
-            if reached is None or not any(map(torch.any, reached)):
+        for name, right_ones in wanted.items():
+            gradients = found[name]
+            if gradients is None or not any(map(torch.any, gradients)):
                 return (
                     f"the value is right, but no gradient reaches {name}, so this loss trains nothing: float(), .item(), "
                     ".detach(), torch.no_grad(), NumPy and a new torch.tensor(...) cut the gradient. Use torch's operations "
                     "from end to end."
                 )
-            if not same(reached, gradient, max(exercise.tolerance, 1e-3)):
+            if not same(gradients, right_ones, max(exercise.tolerance, 1e-3)):
                 return (
                     f"the value is right, but its gradient with respect to {name} is not: a part of the computation is "
                     "detached, or under torch.no_grad()."

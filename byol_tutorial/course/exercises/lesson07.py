@@ -533,6 +533,14 @@ _USELESS: tuple[tuple[Callable[[Config], bool], str], ...] = (
         "lr={c.lr:g} with optimizer={c.optimizer!r}: with that rate it either does not move or does not stay finite.",
     ),
     (
+        lambda c: 0 < c.clip_grad_norm < 0.01 or (c.optimizer == "lars" and not 1e-4 <= c.trust_coefficient <= 0.1),
+        "clip_grad_norm={c.clip_grad_norm:g}, trust_coefficient={c.trust_coefficient:g}: every step is then next to nothing, or far too long.",
+    ),
+    (
+        lambda c: c.norm == "none",
+        "norm='none': without any normalisation a ResNet hardly trains by BYOL (Richemond et al. 2020); give 'bn' or 'gn_ws'.",
+    ),
+    (
         lambda c: c.warmup_epochs >= c.epochs,
         "warmup_epochs={c.warmup_epochs:g}: the learning rate never gets to its value.",
     ),

@@ -233,7 +233,12 @@ TAU = {
 # --- 03-loss-values -----------------------------------------------------------------------------
 
 LOSS_VALUES = {
-    "right": [{"first": 4, "last": 0.8}, (3.9, 1.2), {"last": torch.tensor(0.5), "first": np.float32(4)}],
+    "right": [
+        {"first": 4, "last": 0.8},
+        (3.9, 1.2),
+        {"last": torch.tensor(0.5), "first": np.float32(4)},
+        np.array([4, 1.0]),
+    ],
     "wrong": [
         ({"first": 4.0, "last": 3.9}, "last: the two views show the same picture"),
         ({"first": 0, "last": 0}, "a random predictor stands between"),
