@@ -213,6 +213,12 @@ def _of_the_trace(C: Tensor, epsilon: float) -> Tensor:
     return (u * ((s / s.sum()).sqrt() + epsilon)) @ u.T
 
 
+def _root_over_largest(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    s = s.clamp(min=0)
+    return (u * (s.sqrt() / s.max() + epsilon)) @ u.T
+
+
 def _direct_cases() -> list[tuple]:
     g = torch.Generator().manual_seed(6)
     z = torch.randn(40, 5, generator=g) * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.1])
@@ -261,6 +267,11 @@ DIRECTPRED = Exercise(
             "eigenvalues backwards",
             _backwards,
             "the p are in the opposite order of their eigenvectors: eigh gives both in ascending order, so leave them as they are.",
+        ),
+        Mistake(
+            "only the numerator's root",
+            _root_over_largest,
+            "the root was taken of s_j alone: it is the root of the ratio, √(s_j / max s).",
         ),
         Mistake(
             "relative to the sum",

@@ -53,6 +53,15 @@ def _lars(
     return w - (lr * m if late else m), m
 
 
+def _lars_by_gradient(
+    w: Tensor, g: Tensor, m: Tensor, lr: float, momentum: float, weight_decay: float, eta: float
+) -> tuple[Tensor, Tensor]:
+    if w.ndim == 1:
+        return _lars(w, g, m, lr, momentum, weight_decay, eta)
+    m = momentum * m + (g + weight_decay * w) * eta * w.norm() / g.norm()
+    return w - lr * m, m
+
+
 LARS = Exercise(
     id="07-lars",
     title="A step of LARS",
@@ -108,6 +117,11 @@ LARS = Exercise(
             "ratio upside down",
             partial(_lars, upside_down=True),
             "the ratio is upside down: a layer with large weights may move far, one with a large gradient need not.",
+        ),
+        Mistake(
+            "the length of the gradient",
+            _lars_by_gradient,
+            "the ratio divides by ‖g‖. It divides by ‖u‖, the length of what is scaled, with the weight decay in it.",
         ),
         Mistake(
             "no trust ratio",

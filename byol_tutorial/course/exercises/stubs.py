@@ -16,7 +16,7 @@ UNFILLED = (None, NotImplemented, ...)
 # The names of instructions that compute nothing: constants, the exception NotImplementedError, and the way out.
 IDLE = (
     "RESUME", "NOP", "CACHE", "PRECALL", "PUSH_NULL", "POP_TOP", "EXTENDED_ARG", "COPY_FREE_VARS", "MAKE_CELL", "NOT_TAKEN",
-    "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_GLOBAL", "CALL", "RAISE_VARARGS", "RETURN_CONST", "RETURN_VALUE",
+    "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_COMMON_CONSTANT", "LOAD_GLOBAL", "CALL", "RAISE_VARARGS", "RETURN_CONST", "RETURN_VALUE",
 )  # fmt: skip
 GLOBALS = ("NotImplemented", "NotImplementedError", "Ellipsis")
 

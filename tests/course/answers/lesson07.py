@@ -44,6 +44,14 @@ def no_ratio(w, g, m, lr, momentum, weight_decay, eta):
     return w - lr * m, m
 
 
+def by_the_gradient(w, g, m, lr, momentum, weight_decay, eta):
+    u = g
+    if w.ndim > 1:
+        u = (g + weight_decay * w) * eta * w.norm() / g.norm()
+    m = momentum * m + u
+    return w - lr * m, m
+
+
 def biases_too(w, g, m, lr, momentum, weight_decay, eta):
     u = g + weight_decay * w
     m = momentum * m + u * eta * w.norm() / u.norm()
@@ -75,6 +83,7 @@ LARS = {
         (returns_in_one_case, "does not always return"),
         (lambda *a: by_cases(*a)[::-1], "exchanged"),
         (lambda *a: by_cases(*a)[0], "asks for"),
+        (by_the_gradient, "divides by ‖g‖"),
     ],
 }
 
