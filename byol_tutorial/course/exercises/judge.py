@@ -14,7 +14,7 @@ from .observed import Observed, in_words, is_function
 from .questions import guesses
 from .record import Exercise, Mistake, UnusableError, Verdict
 from .stubs import is_stub, unfilled
-from .values import ASKS_FOR, difference, differs, kind, same, tensor
+from .values import ASKS_FOR, difference, differs, kind, same, sort, tensor
 
 
 def verdict_on(exercise: Exercise, answer: Any) -> Verdict:
@@ -117,7 +117,7 @@ def _wrong_form(exercise: Exercise, answer: Any) -> str | None:
         return f"give the function itself, without brackets and arguments; you gave {kind(answer)}."
     is_number = tensor(exercise.reference) is not None
     if tensor(answer) is None if is_number else not isinstance(answer, type(exercise.reference)):
-        wanted = "a number" if is_number else kind(exercise.reference)
+        wanted = "a number" if is_number else sort(exercise.reference)
         return f"give {wanted}; you gave {kind(answer)}."
     return None
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .record import Exercise, UnusableError
 from .stubs import last_name, misfit, unfilled
-from .values import ASKS_FOR, kind, plain
+from .values import ASKS_FOR, kind, plain, sort
 
 
 def is_function(answer: Any) -> bool:
@@ -52,8 +52,10 @@ class Observed:
         """Return the error in words; where the value could not be observed, by comparing it with the reference's value."""
         if not self.unreadable or len(wanted.given) < len(self.given):
             return self.error
-        found, right = kind(self.given[-1]), kind(wanted.given[len(self.given) - 1])
-        return self.error if found == right else f"your function returns {found}{ASKS_FOR}{right}."
+        found, right = self.given[-1], wanted.given[len(self.given) - 1]
+        return (
+            self.error if sort(found) == sort(right) else f"your function returns {kind(found)}{ASKS_FOR}{sort(right)}."
+        )
 
     def _recorded(self, answer: Callable) -> Callable:
         def recorded(*args: Any, **kwargs: Any) -> Any:

@@ -53,10 +53,8 @@ def same(a: Any, b: Any, tolerance: float) -> bool:
         return a.keys() == b.keys() and all(same(a[k], b[k], tolerance) for k in a)
     if _is_list(a) and _is_list(b):
         return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
-    x, y = tensor(a), tensor(b)
+    x, y = _beside(a, b)
     if x is not None and y is not None:
-        if y.ndim == 0 and x.numel() == 1:
-            x = x.reshape(())
         if x.shape != y.shape:
             return False
         largest = max([1.0, *y[y.isfinite()].abs().flatten().tolist()])
@@ -65,6 +63,14 @@ def same(a: Any, b: Any, tolerance: float) -> bool:
         a = list(a) if a.ndim else a
         return _is_list(a) and same(a, b, tolerance)
     return x is None and y is None and type(a) is type(b) and bool(a == b)
+
+
+def _beside(a: Any, b: Any) -> tuple[Tensor | None, Tensor | None]:
+    """Return both as tensors, where they are numbers; if `b` is one number, so is an `a` that holds one."""
+    x, y = tensor(a), tensor(b)
+    if x is not None and y is not None and y.ndim == 0 and x.numel() == 1:
+        x = x.reshape(())
+    return x, y
 
 
 def _is_list(value: Any) -> bool:
@@ -87,16 +93,16 @@ def differs(a: Any, b: Any, tolerance: float = 1e-4) -> str:
             return f"your answer has {_keys(a)}{ASKS_FOR}{_keys(b)}"
         name = next(k for k in a if not same(a[k], b[k], tolerance))
         return f"“{name}”: {differs(a[name], b[name], tolerance)}"
-    x, y = tensor(a), tensor(b)
+    x, y = _beside(a, b)
     if x is None or y is None:
         if _is_list(a) and _is_list(b) and len(a) == len(b):
             i = next(i for i in range(len(a)) if not same(a[i], b[i], tolerance))
             return f"at position {i} {differs(a[i], b[i], tolerance)}"
         if isinstance(a, str) and isinstance(b, str):
             return f"{a!r} is not the answer"
-        return f"your answer is {kind(a)}{ASKS_FOR}{kind(b)}"
+        return f"your answer is {kind(a)}{ASKS_FOR}{sort(b)}"
     if x.shape != y.shape:
-        return f"your answer is {kind(a)}{ASKS_FOR}{kind(b)}"
+        return f"your answer is {kind(a)}{ASKS_FOR}{sort(b)}"
     if not x.isfinite().all() and y.isfinite().all():
         return "your answer is not finite (NaN or infinite)"
     at = (x - y).abs().nan_to_num(torch.inf).argmax()
@@ -111,21 +117,35 @@ def _keys(value: dict) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return in words what sort of value this is: a tensor of shape (3, 2), a list of 4, the word 'x'."""
+    """Return in words what a value is: a tensor of shape (3, 2), a list of 4, one number, 0.5, the text 'x'."""
     value = plain(value)
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}" if value.ndim else f"one number, {float(value):.4g}"
+    if isinstance(value, Tensor) and not value.ndim and not value.is_complex():
+        value = value.item()
     if isinstance(value, bool):
         return f"the word {value}"
     if isinstance(value, (int, float)):
         return f"one number, {value:.4g}"
+    return f"the text {value!r}" if isinstance(value, str) else sort(value)
+
+
+def sort(value: Any) -> str:
+    """Return in words of what sort a value is, without the value itself: what an exercise asks for."""
+    value = plain(value)
+    if isinstance(value, Tensor) and value.ndim:
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, bool):
+        return "True or False"
+    if isinstance(value, (int, float, Tensor)):
+        return "one number"
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return "a text"
     if isinstance(value, dict):
         return f"a dict with {_keys(value)}"
     if _is_list(value):
-        inner = f" tensors of shape {tuple(value[0].shape)}" if value and isinstance(value[0], Tensor) else ""
+        inner = f", tensors of shape {tuple(value[0].shape)}" if value and isinstance(value[0], Tensor) else ""
         return f"a {type(value).__name__} of {len(value)}{inner}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
+    if isinstance(value, torch.nn.Module):
+        return "a network"
     return "a function" if callable(value) else f"a {type(value).__name__}"
