@@ -125,12 +125,12 @@ LARS = Exercise(
         ),
         Mistake(
             "no trust ratio",
-            lambda *a: _lars(*a, trust=False),
+            partial(_lars, trust=False),
             "this is SGD with momentum: the step of a matrix is not yet scaled to its own length, by η‖w‖/‖u‖.",
         ),
         Mistake(
             "dampened momentum",
-            lambda *a: _lars(*a, dampened=True),
+            partial(_lars, dampened=True),
             "the new step is multiplied by 1 − μ, as in a moving average. Here m = μm + u: the momentum adds up.",
         ),
         Mistake(

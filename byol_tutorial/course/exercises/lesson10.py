@@ -235,7 +235,7 @@ def _local_only(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
 
 def _pairs_after(teacher: list[Tensor], log_student: list[Tensor]) -> Tensor:
     pairs = [(t, s) for i, t in enumerate(teacher) for s in log_student[i + 1 :]]
-    return sum(-(t * s).sum(1).mean() for t, s in pairs) / len(pairs)
+    return torch.stack([-(t * s).sum(1).mean() for t, s in pairs]).mean()
 
 
 SAME_VIEW = Exercise(
