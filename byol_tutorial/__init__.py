@@ -5,6 +5,10 @@ Start reading at `byol_tutorial.methods.byol`.
 
 from types import ModuleType
 
+from . import _starting
+
+_starting.begin()  # before the imports that take long
+
 from . import augment, config, evaluate, networks, train
 from ._version import __version__
 from .config import Config, ConfigError, DataError, preset

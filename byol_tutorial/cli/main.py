@@ -7,9 +7,11 @@ from typing import NoReturn
 
 import rich_click as click
 
+from .. import _starting
 from .._version import __version__
 from ..config.errors import UserError
 from ..runtime import distributed
+from ..runtime.signals import EndedBySignal, ending_signals, exit_on
 from .course import claims, course, lessons
 from .embed import embed
 from .evaluate import evaluate
@@ -36,13 +38,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command that the arguments name, by default those of the process.
 
     An error that the user can correct ends the process with one line on standard error, without a traceback. The exit
-    status is then 1, or 2 for an option or argument that cannot be understood, or 130 after Ctrl-C.
+    status is then 1, or 2 for an option or argument that cannot be understood, or 128 + its number after a
+    signal: 130 after Ctrl-C, 143 after SIGTERM.
     """
+    _starting.end()
     for output in (sys.stdout, sys.stderr):
         if hasattr(output, "reconfigure"):  # a Windows code page lacks √ and τ: a ? is printed instead
             output.reconfigure(errors="replace")
     try:
-        app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
+        with exit_on(*ending_signals()):
+            app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
+    except EndedBySignal as end:
+        _fail(f"ended by {end.signal}; a run folder that is named above keeps what was learned", int(str(end.code)))
     except (UserError, OSError) as error:  # OSError: such as a full disk, a path that is too long, or no permission
         _fail(str(error), 1)
     except click.UsageError as error:

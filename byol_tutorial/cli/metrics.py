@@ -40,10 +40,15 @@ def rows(history: History, steps_per_epoch: int, since: int = 0) -> list[dict[st
 
 def write_csv(path: Path, trainer: Trainer) -> None:
     """Write a row for each step of the run, whole or not at all. Where there was no kNN check, the field is empty."""
+    write_rows(path, trainer.history, trainer.steps_per_epoch)
+
+
+def write_rows(path: Path, history: History, steps_per_epoch: int) -> None:
+    """Write the rows of a history, as `write_csv` does."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(trainer.history, trainer.steps_per_epoch))
+    writer.writerows(rows(history, steps_per_epoch))
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
 

@@ -1,6 +1,5 @@
 """Judge a run, print the result, and write it to the run folder: verdict, table, figures, protocols."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from ..config.checks import Refused, anything, fields, mapping_of, parse_json, whole
 from ..config.errors import UserError
 from ..evaluate.comparison import Comparison, compare
 from ..evaluate.diagnose import Diagnosis
@@ -25,6 +25,7 @@ from .data_source import Images
 
 MOST_JUDGED = 50_000  # images for the table; from a larger set, a sample of this many
 NEIGHBOURS_AMONG = 2000  # train images among which nearest neighbours are looked for
+RESULTS = fields({}, {"steps": whole(0), "protocols": mapping_of(anything), "earlier": mapping_of(anything)})
 NO_GUESTS: Mapping[str, Guest] = {}
 
 
@@ -76,7 +77,7 @@ def judge(
             "no table: accuracies need train and test images with labels, one sub-folder for each class, "
             "and at least two classes"
         )
-    _write_results(out, results)
+    _write_results(out, trainer.steps_done, results)
     write_figures(trainer, test, encoders, out)
 
 
@@ -161,20 +162,35 @@ def run_protocols(
         result = PROTOCOLS[name](trainer.model.encoder, trainer.initial_encoder(), train, test, seed=seed)
         console.print(str(result))
         key = name if own else f"{name} on {train.name}"
-        _write_results(out, {"protocols": {key: result.to_dict()}})
+        _write_results(out, trainer.steps_done, {"protocols": {key: result.to_dict()}})
         for who, visitor in guests.items():
             untrained = guest(visitor.name, random=True, size=visitor.size[0], seed=seed).to(trainer.device)
             result = PROTOCOLS[name](visitor, untrained, train, test, seed=seed)
             console.print(f"{who}: {result}")
-            _write_results(out, {"protocols": {f"{key}, {who}": result.to_dict()}})
+            _write_results(out, trainer.steps_done, {"protocols": {f"{key}, {who}": result.to_dict()}})
 
 
-def _write_results(out: Path, new: dict[str, Any]) -> None:
-    """Replace these entries of results.json. Under "protocols", those of other protocols stay."""
+def _write_results(out: Path, steps: int, new: dict[str, Any]) -> None:
+    """Replace these entries of results.json. Under "protocols", those of other protocols stay.
+
+    Results after another number of steps go under "earlier", each under its number.
+    """
     path = out / "results.json"
-    try:
-        old = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        old = {}
+    old = read_results(path)
+    earlier = old.pop("earlier", {})
+    if old and old.get("steps", steps) != steps:
+        earlier[str(old["steps"])] = old
+        old = earlier.pop(str(steps), {})
     protocols = old.get("protocols", {}) | new.get("protocols", {})
-    run_folder.write_json(path, old | new | ({"protocols": protocols} if protocols else {}))
+    content = old | new | {"steps": steps} | ({"protocols": protocols} if protocols else {})
+    run_folder.write_json(path, content | ({"earlier": earlier} if earlier else {}))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the content of a results.json; an empty dict where there is none that can be read."""
+    try:
+        content = parse_json(path.read_bytes())
+        RESULTS(content, "")
+    except (OSError, Refused):
+        return {}
+    return content

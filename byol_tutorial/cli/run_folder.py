@@ -8,7 +8,7 @@ metrics.csv           the same measures, a row for each step; see records.py, al
 results.json          verdict; accuracies of raw pixels, random encoder and trained encoder; results of protocols
 figures/              views, curves, nearest neighbours
 
-One process at a time works in it, see run_lock.py.
+One process at a time works in it, see run_lock.py. Its files are of one moment, see moment.py.
 """
 
 import json
@@ -18,13 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..config.checks import Refused, anything, fields, mapping_of, number, one_of, parse_json, text, whole
 from ..config.config import Config
-from ..config.errors import DataError, RunError
+from ..config.errors import ConfigError, DataError, RunError
 from ..data.value_range import Scale, ValueRange
 from ..runtime.files import write_atomically
 from ..train.initial_weights import absolute
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
+
+SIZE = whole(1, 2**20, or_none=True)
+SETTINGS = fields(
+    {"data": fields(
+        {"name": text()},
+        {"size": SIZE, "limit": whole(1, or_none=True), "corrupt": text(100), "stream": one_of(True, False, None),
+         "labels": text(100), "holdout": number(0, 1), "channels": whole(1, 1024, or_none=True), "bits": one_of(8, 16, None)},
+    )},
+    {"version": text(100), "config": mapping_of(anything), "init": text(or_none=True),
+     "found": fields({}, {"size": SIZE}),
+     "records": fields({}, {"keep_every": whole(0), "keep_best": one_of(True, False), "tensorboard": one_of(True, False)})},
+)  # fmt: skip
 
 
 def begin(path: Path, config: Config, source: DataSource, trainer: Trainer, init: Path | None = None) -> None:
@@ -88,6 +101,19 @@ def remembered(path: Path) -> dict[str, Any]:
     return found
 
 
+def config_differs(path: Path, config: Config) -> bool:
+    """Return whether settings.json names another config than this one."""
+    try:
+        return Config.from_dict(_settings(path)["config"]) != config
+    except (ConfigError, KeyError, TypeError):
+        return True
+
+
+def rewrite_config(path: Path, config: Config) -> None:
+    """Write the config in settings.json again, and leave the rest as it is."""
+    write_json(path / "settings.json", _settings(path) | {"config": config.to_dict()})
+
+
 def read_source(path: Path) -> DataSource:
     """Return the images that the settings.json of a run names.
 
@@ -136,6 +162,13 @@ def reading(path: Path) -> dict[str, Any]:
     return {"channels": channels, "bits": bits, "value_range": scale(path)}
 
 
+def scale_of_files(path: Path) -> tuple[float, float, bool] | None:
+    """Return the values that became black and white, and whether 8-bit files were scaled too; None if none were."""
+    found = _found(path)
+    ends = found.get("value_range")
+    return None if ends is None else (float(ends[0]), float(ends[1]), found.get("deep") == 0)
+
+
 def _found(path: Path) -> dict[str, Any]:
     found = _settings(path).get("found") or {}
     if not isinstance(found, dict):
@@ -149,11 +182,10 @@ def _settings(path: Path) -> dict[str, Any]:
         what = "is not a run folder: it has no settings.json" if path.exists() else "does not exist"
         raise RunError(f"run folder {str(path)!r} {what}; name one that 'byol-tutorial train' wrote")
     try:
-        content = json.loads(file.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = parse_json(file.read_bytes())
+        SETTINGS(content, "")
+    except Refused as error:
         raise _damaged(path, error) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, TypeError("not a JSON object"))
     return content
 
 
@@ -167,8 +199,12 @@ def save_state(path: Path, trainer: Trainer) -> None:
         return
     trainer.save(path / "checkpoint.pt")
     trainer.save_encoder(path / "encoder.safetensors")
-    history = {name: _strict(values) for name, values in trainer.history.to_dict().items()}
-    write_json(path / "history.json", history)
+    write_history(path, trainer.history.to_dict())
+
+
+def write_history(path: Path, history: dict[str, Any]) -> None:
+    """Write history.json."""
+    write_json(path / "history.json", {name: _strict(values) for name, values in history.items()})
 
 
 def _strict(values: Any) -> Any:

@@ -18,6 +18,7 @@ from ..runtime.files import PART, remove_dead_parts
 from ..runtime.locks import HeldError, Lock
 from . import run_folder
 from .console import console
+from .moment import bring_together
 
 # what a run writes before and with its first state, in this order: without a checkpoint there is nothing to go on from
 FIRST = ("settings.json", "checkpoint.pt", "encoder.safetensors", "history.json")
@@ -72,9 +73,10 @@ def owned(path: Path) -> Iterator[None]:
 
 
 def own_until_the_end(path: Path) -> None:
-    """Own the folder of an earlier run until the command ends, as `owned` does."""
+    """Own the folder of an earlier run until the command ends, as `owned` does, and make its files of one moment."""
     run_folder.read_source(path)  # refuses a folder that is not a run's before anything is written there
     get_current_context().with_resource(owned(path))
+    bring_together(path)
 
 
 def reserve(path: Path | None, name: str, parent: str = "runs") -> Claim:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from .checks import brief
 from .errors import ConfigError
 from .fields import METHODS, Pair, checked, option
 
@@ -417,4 +418,4 @@ def refuse_unknown(names: Iterable[str]) -> None:
         if name not in FIELDS:
             near = get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(FIELDS)}"
-            raise ConfigError(f"{name!r} is not a field of Config: {hint}")
+            raise ConfigError(f"{brief(name)} is not a field of Config: {hint}")

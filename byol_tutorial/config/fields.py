@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
+from .checks import brief
 from .errors import ConfigError
 
 Pair = tuple[float, float]  # one value for T, one for T′
@@ -51,16 +52,16 @@ def checked(f: dataclasses.Field[Any], value: object) -> Value:
     if meta["choices"]:
         open_ended = [choice.removesuffix("NAME") for choice in meta["choices"] if choice.endswith(":NAME")]
         if not isinstance(value, str) or (value not in meta["choices"] and not _begins(value, open_ended)):
-            raise ConfigError(f"{f.name}={value!r}: choose one of {', '.join(meta['choices'])}")
+            raise ConfigError(f"{f.name}={brief(value)}: choose one of {', '.join(meta['choices'])}")
         return value
     if f.type is bool:
         if not isinstance(value, bool):
-            raise ConfigError(f"{f.name}={value!r}: give True or False")
+            raise ConfigError(f"{f.name}={brief(value)}: give True or False")
         return value
     if f.type is Pair:
         both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(both) != 2:
-            raise ConfigError(f"{f.name}={value!r}: give one number, or two: for T and for T′")
+            raise ConfigError(f"{f.name}={brief(value)}: give one number, or two: for T and for T′")
         return _number(f, both[0]), _number(f, both[1])
     return _number(f, value)
 
@@ -82,7 +83,7 @@ def _number(f: dataclasses.Field[Any], value: object) -> int | float:
     ]
     allowed = f"give {expected} {' and '.join(bounds)}".rstrip()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{f.name}={value!r}: {allowed}")
+        raise ConfigError(f"{f.name}={brief(value)}: {allowed}")
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         raise ConfigError(f"{f.name}: a whole number of more than 308 digits; {allowed}")
     out_of_range = (

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from ..config.checks import Refused, anything, fields, list_of, parse_json, text
 from ..config.errors import UserError
 from ..runtime.files import write_atomically
 
@@ -40,18 +41,19 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for file in files:
-        notebook = edited(json.loads(file.read_text(encoding="utf-8")), edition, {f.stem for f in files})
+        notebook = edited(read_notebook(file), edition, {f.stem for f in files})
         written.append(out / file.name)
         _write(written[-1], notebook)
     ledger = source / "ledger.md"
     if ledger.exists():
-        (out / ledger.name).write_bytes(ledger.read_bytes())
+        content = ledger.read_bytes()
+        write_atomically(out / ledger.name, lambda f: f.write(content))
     return written
 
 
 def _write(path: Path, notebook: dict) -> None:
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda f: f.write(text.encode()))
+    write_atomically(path, lambda f: f.write(text.encode("utf-8", "replace")))
     path.chmod(0o644)
 
 
@@ -74,6 +76,27 @@ def installed_notebooks() -> Path:
     raise UserError(
         "this installation has no notebooks: install byol-tutorial again, or name their folder with --notebooks"
     )
+
+
+CELL = fields({"cell_type": text(50), "metadata": fields({}, {"tags": list_of(text())}), "source": anything})
+
+
+def read_notebook(file: Path) -> dict:
+    """Return the content of an .ipynb file.
+
+    Raises:
+        UserError: the file is damaged, or is no notebook.
+    """
+    try:
+        content = parse_json(file.read_bytes())
+        fields({"cells": list_of(CELL)})(content, "")
+        for k, cell in enumerate(content["cells"]):
+            source = cell["source"]
+            if not isinstance(source, str):
+                list_of(text(10**7))(source, f"cells[{k}].source")
+    except Refused as error:
+        raise UserError(f"{str(file)!r} is not a notebook ({error}): write it again with make notebooks") from error
+    return content
 
 
 def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dict:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from ..config.checks import Refused, bounded
 from ..config.errors import WeightsError
 from ..runtime.files import ENCODER_FORMAT, FORMAT
 
@@ -34,7 +35,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"weights {str(path)!r} do not exist: name a .safetensors or .pth file")
     content, file_format = _open(path)
-    if file_format in (FORMAT, ENCODER_FORMAT):
+    try:
+        bounded(content)
+    except Refused as error:
+        raise WeightsError(f"weights {str(path)!r} are refused ({error}): save model.state_dict() alone") from error
+    if isinstance(file_format, str) and file_format in (FORMAT, ENCODER_FORMAT):
         raise WeightsError(
             f"{str(path)!r} is of a run of this library: bt.load_encoder reads its encoder.safetensors, "
             "and 'byol-tutorial evaluate RUN' judges it"
@@ -44,7 +49,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     found = content if isinstance(content, Mapping) else {}
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
-        holds = f"its entries are {', '.join(map(str, list(found)[:8]))}" if found else "it holds no named tensors"
+        holds = (
+            f"its entries are {', '.join(map(str, list(found)[:8]))[:300]}" if found else "it holds no named tensors"
+        )
         raise WeightsError(f"weights {str(path)!r} have no state dict: {holds}; save model.state_dict() alone")
     return tensors
 

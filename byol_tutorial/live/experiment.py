@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .._version import __version__
+from ..config.checks import Refused, anything, fields, list_of, mapping_of, parse_json, shown, text, tuple_of, whole
 from ..config.config import OWN, Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError
 from ..data.embedded import EMBEDDED
@@ -25,6 +26,10 @@ from .session import Session
 from .snapshot import Snapshot
 
 FORMAT = 1
+CONTENT = fields({
+    "data": fields({}, {"name": text(), "images": whole(1)}), "config": mapping_of(anything), "version": text(100),
+    "changes": list_of(tuple_of(whole(0), mapping_of(anything)), most=100_000), "steps": whole(0),
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,22 +96,21 @@ class Experiment:
             ConfigError: it has a field or a value that this version does not have.
         """
         try:
-            parts = json.loads(text)
-            if parts["byol"] != FORMAT:
+            parts = parse_json(text)
+            if isinstance(parts, dict) and parts.get("byol") != FORMAT:
                 raise ExperimentError(
-                    f"the experiment has format {parts['byol']!r}; this version reads {FORMAT}: upgrade byol_tutorial"
+                    f"the experiment has format {shown(parts.get('byol'))}; this version reads {FORMAT}: upgrade "
+                    "byol_tutorial"
                 )
-            changes = tuple((int(step), dict(fields)) for step, fields in parts["changes"])
-            data, config, steps = dict(parts["data"]), dict(parts["config"]), int(parts["steps"])
-            version = str(parts["version"])
-        except ExperimentError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
+            CONTENT(parts, "")
+        except Refused as error:
             raise ExperimentError(
                 f"{text[:60]!r} is not an experiment ({error}): give the whole text that the panel copied"
             ) from error
-        for _, fields in changes:
-            refuse_unknown(fields)
+        changes = tuple((step, dict(values)) for step, values in parts["changes"])
+        data, config, steps, version = parts["data"], parts["config"], parts["steps"], parts["version"]
+        for _, values in changes:
+            refuse_unknown(values)
         return cls(data, Config.from_dict(config), changes, steps, version)
 
 
@@ -133,9 +137,9 @@ def rebuild(
         test = load(experiment.data["name"], "test") if test is None else test
     _refuse_other_images(experiment, train)
     session = Session(experiment.config, train, test, device)
-    for step, fields in experiment.changes:
+    for step, changed in experiment.changes:
         _train_to(session, step)
-        session.change(**fields).result()
+        session.change(**changed).result()
     _train_to(session, experiment.steps)
     return session
 

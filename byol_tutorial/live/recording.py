@@ -1,11 +1,9 @@
 """Recording: the maps of a run through training, saved so that they can be shown as a film."""
 
 import json
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from ..augment.operations import as_float
 from ..augment.views import Views
+from ..config.checks import Refused, fields, list_of, one_of, parse_json, tensor, text, whole
 from ..config.errors import CheckpointError, DivergedError, EmbedError
 from ..data.colours import false_colour, in_colours
 from ..data.image_set import ImageSet
@@ -103,19 +102,58 @@ class Recording:
             raise CheckpointError(f"recording {str(path)!r} does not exist: name a file that Recording.save wrote")
         try:
             with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if (about["format"], about["version"]) != (FORMAT, VERSION):
+                about = parse_json(str(file["about"]))
+                if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (FORMAT, VERSION):
                     raise KeyError("format")
-                tensors: dict[str, Any] = {name: torch.from_numpy(file[name]) for name in TENSORS}
+                ABOUT(about, "")
+                arrays: dict[str, Any] = {name: torch.from_numpy(file[name]) for name in TENSORS}
                 labels = torch.from_numpy(file["labels"]) if "labels" in file else None
                 factors = {name: torch.from_numpy(file[f"factor_{name}"]) for name in about["factors"]}
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+            _check(arrays, labels, len(about["classes"]), factors)
+        except Refused as error:
+            raise CheckpointError(f"recording {str(path)!r} is damaged ({error}): record the run again") from error
+        except Exception as error:  # a damaged archive can make its reader raise anything
             raise CheckpointError(
                 f"{str(path)!r} is not a recording of byol_tutorial, of another version, or damaged: "
                 "record the run again"
             ) from error
         texts = {name: about[name] for name in ("name", "kind", "space", "note")}
-        return cls(**texts, **tensors, labels=labels, classes=tuple(about["classes"]), factors=factors)
+        return cls(**texts, **arrays, labels=labels, classes=tuple(about["classes"]), factors=factors)
+
+
+ABOUT = fields({
+    "name": text(), "kind": one_of(*KINDS), "space": one_of(*SPACES), "note": text(),
+    "classes": list_of(text(), most=100_000), "factors": list_of(text(200), most=100),
+})  # fmt: skip
+
+
+def _check(arrays: dict[str, Tensor], labels: Tensor | None, classes: int, factors: dict[str, Tensor]) -> None:
+    """Raise Refused unless the arrays of a file are those of T maps of the same N images."""
+    tensor([torch.float32], (None,))(arrays["epochs"], "epochs")
+    tensor([torch.uint8], (None, 3, None, None))(arrays["images"], "images")
+    t, (n, _, height, width) = len(arrays["epochs"]), arrays["images"].shape
+    whole(1)(t, "the number of maps")
+    whole(1)(n, "the number of images")
+    shapes: dict[str, tuple[torch.dtype, tuple[int | None, ...]]] = {
+        "maps": (torch.float32, (t, n, 2)),
+        "neighbours": (torch.int16, (t, n, None)),
+        "spread": (torch.float32, (t,)),
+        "knn": (torch.float32, (t,)),
+        "views": (torch.uint8, (n, 2, 3, height, width)),
+    }
+    for name, (dtype, shape) in shapes.items():
+        tensor([dtype], shape, finite=name == "maps")(arrays[name], name)
+    _within("neighbours", arrays["neighbours"], n)
+    if labels is not None:
+        tensor([torch.int64], (n,))(labels, "labels")
+        _within("labels", labels, max(classes, 1))
+    for name, values in factors.items():
+        tensor([torch.float32], (n,), finite=False)(values, f"factor_{name}")
+
+
+def _within(name: str, values: Tensor, end: int) -> None:
+    if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < end):
+        raise Refused(f"{name} has values outside 0 to {end - 1}")
 
 
 @dataclass(frozen=True)

@@ -112,16 +112,18 @@ def _explained(path: Path, error: BaseException, write: Callable[[Any], object])
         return f"{start}there is no folder {str(folder)!r} (any more): put it back where it was moved, or create it"
     if number in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG):
         needed = _size_of(write)
-        facts = [] if needed is None else [f"it needs {megabytes(needed)}"]
+        facts = [] if needed is None else [f"it needs {in_words(needed)}"]
         if number == errno.EFBIG:
             facts.append("and files may not be so large here (ulimit -f)")
         else:
             with suppress(OSError):
-                facts.append(f"and {megabytes(shutil.disk_usage(folder).free)} are free there")
+                facts.append(f"and {in_words(shutil.disk_usage(folder).free)} are free there")
         return f"{start}{' '.join(facts).removeprefix('and ')}; {untouched}make room, or choose another place"
     return f"{start}{untouched}give yourself the permission to write there, or choose another place"
 
 
-def megabytes(size: int) -> str:
-    """Return a number of bytes in words, in MB with three digits."""
+def in_words(size: int) -> str:
+    """Return a number of bytes in kB or MB, with three digits."""
+    if size < 1e6:
+        return f"{size / 1e3:.3g} kB"
     return f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e6:,.0f} MB"

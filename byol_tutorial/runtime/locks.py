@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 BEYOND = 1 << 30  # on Windows a lock hides the bytes it covers, so it covers one that is never written
 PATIENCE = 1.0  # seconds until a holder has certainly written who it is
@@ -27,7 +27,7 @@ class HeldError(Exception):
     """Another process has the lock; the message says which."""
 
 
-def try_lock(file: BinaryIO) -> bool:
+def try_lock(file: IO[bytes]) -> bool:
     """Lock an open file until it is closed, and return whether that succeeded: not where another process has the lock.
 
     Another `open` of the same file in this process counts as another process does.
@@ -61,7 +61,7 @@ class Lock:
     """
 
     path: Path
-    file: BinaryIO
+    file: IO[bytes]
     warning: str = ""
 
     @classmethod
@@ -76,17 +76,17 @@ class Lock:
             OSError: the file cannot be written.
         """
         while True:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
             try:
                 warning = _own(path, file)
                 if warning is None:
                     file.close()  # the holder has removed the file meanwhile
                     continue
-                file.seek(0)
-                file.truncate()
                 me = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-                file.write(json.dumps(me).encode())
-                file.flush()
+                with suppress(OSError):  # a full disk has no room for the name, but the lock holds
+                    file.seek(0)
+                    file.truncate()
+                    file.write(json.dumps(me).encode())
             except BaseException:
                 file.close()
                 raise
@@ -111,7 +111,7 @@ class Lock:
         self.give_back()
 
 
-def _own(path: Path, file: BinaryIO) -> str | None:
+def _own(path: Path, file: IO[bytes]) -> str | None:
     """Lock the file at `path`; return the warning to give, or None if the file is not there any more.
 
     Raises:
@@ -163,7 +163,7 @@ def _has_ended(holder: dict[str, Any]) -> bool:
     return False
 
 
-def _is_at(path: Path, file: BinaryIO) -> bool:
+def _is_at(path: Path, file: IO[bytes]) -> bool:
     """Return whether this open file is the one at `path`, and no other of the same name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -64,21 +64,40 @@ def _restore(handlers: dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
+class EndedBySignal(SystemExit):
+    """The end of the process that a signal asked for. `signal` is its name."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number).name
+
+
 @contextmanager
 def exit_on(*numbers: int) -> Iterator[None]:
-    """Turn these signals into SystemExit within the context, so that what it has begun can be removed."""
+    """Turn these signals into EndedBySignal within the context, so that what it has begun can be removed.
+
+    Where SystemExit ends the context, the signals are ignored from then on, so that none changes the exit status.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise EndedBySignal(number)
 
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
-    finally:
+    except SystemExit:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise
+    except BaseException:
         _restore(before)
+        raise
+    _restore(before)
 
 
 def ending_signals() -> tuple[int, ...]:

@@ -3,14 +3,13 @@
 The state is a torch file, for `Trainer.resume`. encoder_file.py writes an encoder alone, for use elsewhere.
 """
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import BadZipFile
 
 import torch
 
+from ..config.checks import shown
 from ..config.errors import CheckpointError, WriteError
 from ..runtime.files import FORMAT, VERSION, write_atomically
 
@@ -33,8 +32,10 @@ def write_or_explain(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         raise CheckpointError(str(error)) from error
 
 
-def load(path: str | Path) -> dict:
+def load(path: str | Path, mmap: bool = False) -> dict:
     """Read what `save` wrote, with all tensors on the CPU. Pickled code in the file is refused and not run.
+
+    mmap: read tensors only when they are used, where little of the file is needed.
 
     Raises:
         CheckpointError: the file is missing, damaged, no checkpoint of this library, or of another version.
@@ -43,18 +44,18 @@ def load(path: str | Path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"checkpoint {str(path)!r} does not exist: name a file that Trainer.save wrote")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, BadZipFile, ValueError, KeyError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # a damaged file can make its reader raise anything
         raise CheckpointError(
             f"checkpoint {str(path)!r} cannot be read: it is damaged, or not a file that Trainer.save wrote"
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or not (isinstance(found := state.get("format"), str) and found == FORMAT):
         raise CheckpointError(
             f"{str(path)!r} is not a checkpoint of byol_tutorial: name a file that Trainer.save wrote"
         )
     version = state.get("version")
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise CheckpointError(
-            f"checkpoint {str(path)!r} has version {version}, this library reads {VERSION}: use the release that wrote it"
+            f"checkpoint {str(path)!r} has version {shown(version)}, this library reads {VERSION}: use the release that wrote it"
         )
     return state

@@ -1,20 +1,39 @@
 """Files with an encoder alone, for use elsewhere: safetensors with the names of torchvision's ResNet."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..config.checks import Refused, fields, list_of, number, one_of, parse_json, tensor, text, tuple_of, whole
 from ..config.config import Config
 from ..config.errors import CheckpointError, ConfigError
 from ..networks.backbones import check_name
 from ..networks.encoders import SMALL_STEM_UP_TO, build_encoder
 from ..networks.normalization import is_standardised, standardise
 from ..runtime.files import ENCODER_FORMAT
+from . import checkpoint
 from .checkpoint import write_or_explain
 from .state import refuse_other_encoder, refuse_wrong_module
+
+SIDE = whole(1, 4096)  # pixels
+
+
+def range_or_none(value: Any, at: str) -> None:
+    """Refuse what is neither None nor low, high, and whether 8-bit files were scaled too."""
+    if value is not None:
+        tuple_of(number(), number(), one_of(True, False))(value, at)
+
+
+ABOUT = fields(
+    {"encoder": text(200), "view_size": SIDE, "pixel_mean": list_of(number(-1e6, 1e6), 1, 1024)}
+    | {"pixel_std": list_of(number(1e-9, 1e6), 1, 1024)},
+    {"width": whole(1, 4096), "patch_size": SIDE, "norm": text(100), "steps": whole(0, or_none=True)}
+    | {"bits": one_of(8, 16, None), "value_range": range_or_none},
+)
 
 
 def save_encoder(
@@ -24,6 +43,7 @@ def save_encoder(
     view_size: int,
     bits: int = 8,
     value_range: tuple[float, float, bool] | None = None,
+    steps: int | None = None,
 ) -> None:
     """Write the encoder's weights as safetensors.
 
@@ -34,6 +54,7 @@ def save_encoder(
 
     bits, value_range: depth of the images; and the values of their files that became black and white, with whether 8-bit
         files were scaled too, as in data.ValueRange; None if no file was scaled. The metadata names them too.
+    steps: the number of steps that the run had made, also in the metadata.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
@@ -73,6 +94,7 @@ def save_encoder(
         "pixel_std": state.pop("pixel_std").tolist(),
         "bits": bits,
         "value_range": value_range,
+        "steps": steps,
     }
     metadata = {"format": ENCODER_FORMAT} | {name: json.dumps(value) for name, value in about.items()}
     content = to_bytes(state, metadata)
@@ -104,13 +126,19 @@ def load_encoder(path: str | Path, encoder: nn.Module | None = None) -> nn.Modul
         whole = state | {name: getattr(built, name) for name in ("pixel_mean", "pixel_std")}
         if config.foreign_encoder:
             refuse_other_encoder(path, whole, built)
+        for name, own in built.state_dict().items():
+            if isinstance(own, Tensor) and name in whole:
+                tensor([own.dtype], own.shape)(whole[name], name)
         built.load_state_dict(whole)
         scale = about.get("value_range")
         vars(built).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))
     except (CheckpointError, ConfigError):
         raise
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Refused as error:
+        raise CheckpointError(f"encoder {str(path)!r} is damaged: {error}") from error
+    except Exception as error:  # names of another network can make the loader raise anything
         raise _foreign(path) from error
+    _warn_of_another_moment(Path(path), about.get("steps"))
     return built.eval()
 
 
@@ -130,14 +158,49 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
             if metadata.pop("format", None) != ENCODER_FORMAT:
                 raise _foreign(path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
-        return {name: json.loads(value) for name, value in metadata.items()}, state
+        about = {name: parse_json(value) for name, value in metadata.items()}
+        ABOUT(about, "")
     except SafetensorError as error:
         raise CheckpointError(f"encoder {str(path)!r} cannot be read ({error}): it is damaged") from error
-    except json.JSONDecodeError as error:
+    except Refused as error:
+        raise CheckpointError(f"encoder {str(path)!r} is damaged: {error}") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file can make its reader raise anything
         raise _foreign(path) from error
+    return about, state
 
 
 def _foreign(path: str | Path) -> CheckpointError:
     return CheckpointError(
         f"{str(path)!r} is not an encoder of byol_tutorial: name the encoder.safetensors of a run folder"
     )
+
+
+def steps_of(path: str | Path) -> int | None:
+    """Return how many steps the run of an encoder file had made; None where the file does not say it or cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            steps = json.loads((file.metadata() or {}).get("steps", "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return None
+    return steps if isinstance(steps, int) else None
+
+
+def _warn_of_another_moment(path: Path, steps: int | None) -> None:
+    """Warn where a run folder has a checkpoint of another step beside its encoder, as a process that was killed leaves it."""
+    beside = path.with_name(path.name.replace("encoder", "checkpoint", 1)).with_suffix(".pt")
+    if steps is None or beside == path or not beside.is_file():
+        return
+    try:
+        there = checkpoint.load(beside, mmap=True).get("steps_done")
+    except CheckpointError:
+        return
+    if there != steps:
+        warnings.warn(
+            f"{str(path)!r} is of step {steps}, and the checkpoint beside it of step {there}: "
+            f"'byol-tutorial evaluate {path.parent}' writes it again",
+            stacklevel=3,
+        )

@@ -7,6 +7,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..config.checks import (
+    FLOATS,
+    Refused,
+    anything,
+    bounded,
+    fields,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    shown,
+    tensor,
+    text,
+    tuple_of,
+    whole,
+)
 from ..config.config import OWN, Config
 from ..config.errors import CheckpointError, ConfigError, DataError
 from ..runtime.seeding import random_states, restore_random_states
@@ -34,15 +50,89 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
     }
 
 
-KINDS = {"config": dict, "data": dict, "model": dict, "optimizer": dict, "scaler": dict, "steps_done": int,
-         "history": dict, "random": dict}  # fmt: skip
+def _weights(value: Any, at: str) -> None:
+    """Refuse what is no tensor of finite numbers, unless a module of the user keeps a state of its own kind there."""
+    if not at.endswith("_extra_state']"):
+        tensor()(value, at)
+
+
+# What each entry may be. The weights are compared with the networks themselves, in `restore`.
+STATE = fields({
+    "config": mapping_of(anything),
+    "data": fields({"name": text(), "images": whole(1)}, {"pixels": list_of(whole(1, 2**20), 2, 2)}),
+    "model": mapping_of(_weights),
+    "optimizer": fields({"state": mapping_of(mapping_of(anything), int), "param_groups": list_of(mapping_of(anything))}),
+    "scaler": mapping_of(number(0)),
+    "steps_done": whole(0),
+    "history": fields(
+        {"loss": list_of(number(finite=False))},
+        {name: list_of(number(finite=False))
+         for name in ("std", "lr", "tau", "gradient_norm", "positive", "negative")}
+        | {"knn": list_of(tuple_of(whole(0), number(0, 1))), "seconds": number(0),
+           "changes": list_of(tuple_of(whole(0), mapping_of(anything)))},
+    ),
+    "random": mapping_of(anything),
+})  # fmt: skip
 
 
 def check(path: str | Path, state: dict[str, Any]) -> None:
-    """Raise CheckpointError if a part of what `state_of` returns is missing or has another type."""
-    for name, kind in KINDS.items():
-        if not isinstance(state.get(name), kind):
-            raise _incomplete(path, f"{name!r} is {'of another kind' if name in state else 'missing'}")
+    """Raise CheckpointError if an entry of what `state_of` returns is missing, or is not what it may be.
+
+    Raises ConfigError, with the name of the file, if the config in it is none.
+    """
+    try:
+        bounded(state)
+        STATE(state, "")
+        steps, history = state["steps_done"], state["history"]
+        for name, values in history.items():
+            if isinstance(values, list) and name not in ("knn", "changes") and len(values) > steps:
+                raise Refused(f"history.{name} has {len(values)} entries after {steps} steps")
+        if len(history["loss"]) < steps:
+            raise Refused(f"history.loss has {len(history['loss'])} entries after {steps} steps")
+    except Refused as error:
+        raise _incomplete(path, error) from error
+    try:
+        Config.from_dict(state["config"])
+    except ConfigError as error:
+        raise ConfigError(f"checkpoint {str(path)!r}: {error}") from error
+
+
+def _refuse_other_tensors(where: str, saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise Refused if a tensor in the file has another dtype or shape than that of the network, or is not finite."""
+    for name, own in here.items():
+        if isinstance(own, torch.Tensor) and name in saved:
+            tensor([own.dtype], own.shape)(saved[name], f"{where}[{name!r}]")
+
+
+def _refuse_other_optimizer(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Raise Refused if the optimiser's state in the file does not fit: its numbers, and a tensor for each parameter."""
+    here = optimizer.state_dict()["param_groups"]
+    list_of(anything, len(here), len(here))(saved["param_groups"], "optimizer.param_groups")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for k, (theirs, own) in enumerate(zip(saved["param_groups"], here, strict=True)):
+        at = f"optimizer.param_groups[{k}]"
+        tuple_of(*(one_of(number) for number in own["params"]))(theirs.get("params"), f"{at}.params")
+        for name, value in theirs.items():
+            if name != "params":
+                list_of(number())(value, f"{at}.{name}") if isinstance(value, (list, tuple)) else _refuse_no_scalar(
+                    value, f"{at}.{name}"
+                )
+    for index, entry in saved["state"].items():
+        whole(0, len(parameters) - 1)(index, "a key of optimizer.state")
+        for name, value in entry.items():
+            at = f"optimizer.state[{index}].{name}"
+            if isinstance(value, torch.Tensor) and value.dim():
+                tensor([parameters[index].dtype], parameters[index].shape)(value, at)
+            else:
+                _refuse_no_scalar(value, at)
+
+
+def _refuse_no_scalar(value: Any, at: str) -> None:
+    """Refuse what is neither a finite number, a tensor of one, a short text, None, nor True or False."""
+    if isinstance(value, torch.Tensor):
+        tensor(FLOATS, ())(value, at)
+    elif not (value is None or isinstance(value, bool)):
+        (text(100) if isinstance(value, str) else number())(value, at)
 
 
 def _incomplete(path: str | Path, what: object) -> CheckpointError:
@@ -59,6 +149,11 @@ def restore(path: str | Path, trainer: "Trainer", state: dict[str, Any]) -> None
         CheckpointError: the state does not fit; its message names the file at `path`.
     """
     try:
+        _refuse_other_tensors("model", state["model"], trainer.model.state_dict())
+        _refuse_other_optimizer(state["optimizer"], trainer.optimizer)
+        for name, value in state["model"].items():
+            if name.endswith("pixel_std") and not (value > 0).all():
+                raise Refused(f"model[{name!r}] is not above 0")
         trainer.model.load_state_dict(state["model"])
         for saved, here in zip(state["optimizer"]["param_groups"], trainer.optimizer.param_groups, strict=True):
             # how the update is computed depends on the device, not on the run
@@ -71,7 +166,7 @@ def restore(path: str | Path, trainer: "Trainer", state: dict[str, Any]) -> None
         encoder = trainer.model.encoder
         trainer.mean, trainer.std = encoder.pixel_mean.tolist(), encoder.pixel_std.tolist()
         restore_random_states(state["random"])
-    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a damaged file can make the loaders of torch, NumPy and Python raise anything
         raise _incomplete(path, " ".join(str(error).split())[:200]) from error
 
 
@@ -160,4 +255,6 @@ def refuse_other_images(path: str | Path, saved: dict[str, Any], here: dict[str,
 
 def _differences(saved: dict[str, Any], here: dict[str, Any]) -> str:
     """List the entries that differ, with both values."""
-    return ", ".join(f"{name} {saved[name]!r} (here {here[name]!r})" for name in saved if saved[name] != here[name])
+    return ", ".join(
+        f"{name} {shown(saved[name])} (here {shown(here.get(name))})" for name in saved if saved[name] != here.get(name)
+    )

@@ -408,7 +408,9 @@ class Trainer:
             scale = (
                 None if ends is None or found is None else (*ends, found.deep == 0)
             )  # a range for 8-bit files was given by hand
-            encoder_file.save_encoder(path, self.model.encoder, self.config, self.view_size, self.train.bits, scale)
+            encoder_file.save_encoder(
+                path, self.model.encoder, self.config, self.view_size, self.train.bits, scale, self.steps_done
+            )
 
     @classmethod
     def resume(

@@ -112,8 +112,12 @@ def test_a_start_that_is_ended_while_it_reads_gives_its_folder_back(here, monkey
         return load(source)
 
     monkeypatch.setattr(DataSource, "load", ended)
-    before = sorted(here.rglob("*"))
-    assert main("train", "--data=folder:images", "--out=a/b", *SMALL) == 128 + signal.SIGTERM
+    before, handlers = sorted(here.rglob("*")), {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert main("train", "--data=folder:images", "--out=a/b", *SMALL) == 128 + signal.SIGTERM
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     assert sorted(here.rglob("*")) == before
 
 

@@ -101,7 +101,7 @@ def test_a_folder_whose_start_was_killed_can_be_taken(here):
         (here / "mine" / name).write_text("{")
     assert main("train", "--out=mine", "--epochs=1", *SMALL) == 0
     assert sorted(p.name for p in (here / "mine").iterdir()) == [
-        "checkpoint.pt", "encoder.safetensors", "figures", "history.json", "settings.json"
+        "checkpoint.pt", "encoder.safetensors", "figures", "history.json", "metrics.csv", "settings.json"
     ]  # fmt: skip
 
 
