@@ -12,7 +12,7 @@ _starting.begin()  # before the imports that take long
 from . import augment, config, evaluate, networks, train
 from ._version import __version__
 from .config import Config, ConfigError, DataError, preset
-from .data import ImageSet, StreamedSet, load
+from .data import ImageSet, StreamedSet, images_from, load
 from .evaluate import accuracies, compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
 from .evaluate.diagnose import collapse_report
 from .evaluate.embed import pca_embedding, umap_embedding
@@ -56,6 +56,7 @@ __all__ = [
     "factor_probe",
     "features",
     "guest",
+    "images_from",
     "knn_accuracy",
     "linear_probe",
     "load",

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import UserError
+from ..data.found import beside_images
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
 from ..data.streaming import StreamedSet
 from ..data.value_range import check_scale
 from ..evaluate.embed import KINDS, pca_embedding, place_on, umap_embedding
 from ..evaluate.features import features
-from ..evaluate.image_files import embed_images, list_images
+from ..evaluate.image_files import embed_images, find_images
 from ..runtime.device import resolve_device
 from ..runtime.files import write_atomically
 from ..train.encoder_file import load_encoder
@@ -155,7 +156,10 @@ def of_files(
     for embed_images.
     """
     places = [os.path.expanduser(path.removeprefix("folder:")) for path in paths]
-    files = list_images(places)
+    tree = find_images(places)
+    for line in beside_images(tree):
+        console.print(line)
+    files = tree.images
     if limit is not None and limit < len(files):
         files = [files[i] for i in draw_positions(len(files), limit, seed)]
     found = embed_images(encoder, files, size, corrupt=corrupt, **how)

@@ -1,6 +1,7 @@
 """Images: drawn shapes, known data sets and folders, in memory or streamed from disk."""
 
-from .decode import UNREADABLE, open_picture, stack, to_rgb, to_tensor
+from .convert import images_from
+from .decode import open_picture, stack, to_rgb, to_tensor
 from .embedded import EMBEDDED, SHAPES_SIZES
 from .folder import STREAM_ABOVE
 from .found import Found
@@ -23,7 +24,6 @@ __all__ = [
     "STREAM_ABOVE",
     "SUBSTITUTES",
     "TORCHVISION",
-    "UNREADABLE",
     "Found",
     "Header",
     "ImageSet",
@@ -34,6 +34,7 @@ __all__ = [
     "default_root",
     "default_workers",
     "draw_positions",
+    "images_from",
     "load",
     "open_picture",
     "read_header",

@@ -12,15 +12,13 @@ from torch import Tensor
 
 from ..config.errors import DataError
 from .bands import Bands, holds_more, is_array, is_tiff, pages_of, read_bands, with_channels
+from .formats import open_image, reason_of
 from .reading import Reading
 from .value_range import ValueRange, is_deep
 
 Picture = Image.Image | Bands
 T = TypeVar("T")  # what a source is: a file name, a position
 NAMED = 5  # so many files are named in an error; the others are counted
-
-# what Pillow raises for a file that it cannot decode; RuntimeError comes from its AVIF reader
-UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Image.DecompressionBombError)
 
 
 # --- one picture --------------------------------------------------------------------------------
@@ -110,7 +108,7 @@ def _scaled(values: np.ndarray, how: Reading) -> list[np.ndarray]:
 
 
 def open_picture(file: str | os.PathLike[str], least: int | None = None, how: Reading | None = None) -> Picture:
-    """Decode the picture in a file, or raise one of UNREADABLE.
+    """Decode the picture in a file. A file that is damaged leads decoders to raise exceptions of many kinds.
 
     how: what it will become, which says whether more than Pillow's 8 bits a colour is needed, and whether the pages of a
         grey TIFF are its channels: they are if there are as many, and not three, which is a colour.
@@ -120,33 +118,19 @@ def open_picture(file: str | os.PathLike[str], least: int | None = None, how: Re
     if is_array(file):
         return read_bands(file)
     try:
-        opened = Image.open(file)
+        with open_image(file) as image:
+            if holds_more(image, deep=how is not None and how.bits == 16):
+                return read_bands(file)
+            if how is not None and 1 < pages_of(image) == how.channels != 3 and len(image.getbands()) == 1:
+                return Bands(np.dstack([np.asarray(page) for page in ImageSequence.Iterator(image)]))
+            if least is not None:
+                image.draft(None, (least, least))  # other formats ignore it
+            image.load()
+            return image
     except UnidentifiedImageError:
         if is_tiff(file):
             return read_bands(file)
         raise
-    with opened as image:
-        if holds_more(image, deep=how is not None and how.bits == 16):
-            return read_bands(file)
-        if how is not None and 1 < pages_of(image) == how.channels != 3 and len(image.getbands()) == 1:
-            return Bands(np.dstack([np.asarray(page) for page in ImageSequence.Iterator(image)]))
-        if least is not None:
-            image.draft(None, (least, least))  # other formats ignore it
-        image.load()
-        return image
-
-
-def reason_of(error: BaseException) -> str:
-    """Return why a file cannot be read, in a few words."""
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, FileNotFoundError):
-        return "it is not there any more"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
-    if isinstance(error, UnidentifiedImageError):
-        return "no format that can be read: it is damaged, empty, or has bands or a depth that Pillow does not know"
-    return getattr(error, "strerror", None) or str(error).split("\n")[0] or repr(error)
 
 
 def refusal(unreadable: Mapping[str, str], total: int) -> DataError:
@@ -173,7 +157,7 @@ def stack(read: Callable[[T], Picture], sources: Sequence[T], how: Reading | int
     def failure(i: int) -> str:
         try:
             images[i] = to_tensor(read(sources[i]), how)
-        except UNREADABLE as error:
+        except Exception as error:  # of whatever kind a decoder raises
             return reason_of(error)
         return ""
 

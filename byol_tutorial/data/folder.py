@@ -173,6 +173,8 @@ def _describe(path: Path, request: Request, layout: Layout, headers: list[Header
         pages=sum(h.pages > 1 for h in headers),
         deep_colour=sum(h.deep_colour for h in headers),
         hidden=tree.hidden,
+        special=tuple(tree.special),
+        kept=tuple(tree.kept),
     )
 
 

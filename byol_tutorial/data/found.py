@@ -1,8 +1,10 @@
 """Found: what a folder holds, told before anything is trained on it, so that nothing is used or left out in silence."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from .tree import Tree
 
 NAMED = 5  # so many files or folders are named; the others are counted
 SPECIAL = {  # endings of pictures and films that Pillow cannot read, and what to do
@@ -10,7 +12,7 @@ SPECIAL = {  # endings of pictures and films that Pillow cannot read, and what t
     "DICOM, convert them to PNG or TIFF": (".dcm", ".dicom"),
     "camera RAW, develop them to TIFF or JPEG": (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2"),
     "video, extract its frames": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
-    "arrays, save each image as .npy, or load them and make an ImageSet": (
+    "arrays, save each image as .npy, or load them and call bt.images_from": (
         ".npy",
         ".npz",
         ".h5",
@@ -31,7 +33,7 @@ class Found:
     others           number of other files by ending
     left_out         folders that were not entered, with the reason
     links            number of links to folders that were followed
-    dead_links       links that lead nowhere
+    dead_links       links that lead nowhere, or to themselves
     used             number of images of each split, such as {"train": 80, "test": 20}
     divided          how the splits came about, in words
     classes          number of training images of each class; empty without labels
@@ -48,6 +50,8 @@ class Found:
     constant         names of training images that are constant or nearly so; of a streamed set, in a sample
     brightest        the brightest of their pixels, of 255
     unreadable       files that cannot be read, with the reason
+    special          pipes and devices that have the ending of an image
+    kept             folders that are used, although programs also leave folders of this name
     """
 
     folder: str
@@ -74,6 +78,8 @@ class Found:
     constant: tuple[str, ...] = ()
     brightest: int = 255
     unreadable: dict[str, str] = field(default_factory=dict)
+    special: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for settings.json."""
@@ -113,29 +119,38 @@ class Found:
                 f"  {self.deep_colour} of {self.looked_at} files looked at have 16 bits a colour, of which the upper 8 are "
                 "used (--bits 16 keeps all, and needs tifffile where they are TIFF)"
             )
-        if self.links:
-            lines.append(f"  {_folders(self.links)} reached through links")
-        if self.others:
-            lines.append(f"  not used, not images: {_counts(self.others)}")
-            for words, endings in SPECIAL.items():
-                if n := sum(self.others.get(ending, 0) for ending in endings):
-                    lines.append(f"    {n:,} are {words}")
-        if self.left_out:
-            reasons = Counter(self.left_out.values())
-            for reason, n in reasons.items():
-                names = [folder for folder, why in self.left_out.items() if why == reason]
-                lines.append(f"  not entered, {reason}: {_names(names, n)}")
-        if self.dead_links:
-            lines.append(f"  links that lead nowhere: {_names(self.dead_links, len(self.dead_links))}")
+        lines += beside_images(self)
         if self.unreadable:
-            lines.append(f"  cannot be read: {_names(list(self.unreadable), len(self.unreadable))}")
+            lines.append(f"  cannot be read: {_names(list(self.unreadable))}")
         if self.constant:
-            lines.append(f"  constant or nearly so: {_names(self.constant, len(self.constant))}")
+            lines.append(f"  constant or nearly so: {_names(self.constant)}")
         if self.brightest < 64:
             lines.append(
                 f"  no pixel is brighter than {self.brightest} of 255 (--value-range 0,{self.brightest} would make it white)"
             )
         return lines
+
+
+def beside_images(of: Found | Tree) -> list[str]:
+    """Return, as lines to print, what a folder holds beside the images that are used, and what was followed or left out."""
+    lines = []
+    if of.links:
+        lines.append(f"  {_folders(of.links)} reached through links")
+    if of.kept:
+        lines.append(f"  used as data (programs also leave folders of this name): {_names(of.kept)}")
+    if of.others:
+        lines.append(f"  not used, not images: {_counts(of.others)}")
+        for words, endings in SPECIAL.items():
+            if n := sum(of.others.get(ending, 0) for ending in endings):
+                lines.append(f"    {n:,} are {words}")
+    for reason in dict.fromkeys(of.left_out.values()):
+        folders = [folder for folder, why in of.left_out.items() if why == reason]
+        lines.append(f"  not entered, {reason}: {_names(folders)}")
+    if of.dead_links:
+        lines.append(f"  links that lead nowhere: {_names(of.dead_links)}")
+    if of.special:
+        lines.append(f"  not used, pipes or devices: {_names(of.special)}")
+    return lines
 
 
 def _counts(numbers: dict[str, int]) -> str:
@@ -145,8 +160,8 @@ def _counts(numbers: dict[str, int]) -> str:
     return ", ".join(words) + (f", {rest:,} others" if rest else "")
 
 
-def _names(names: tuple[str, ...] | list[str], n: int) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {n - NAMED} more" if n > NAMED else "")
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _folders(n: int) -> str:

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from .bands import deep_colour, has_tifffile, holds_more, is_array, is_tiff, pages_of, shape_of
+from .formats import open_image
 from .value_range import Scale, ValueRange, find_range, is_deep
 
 LARGEST_DEFAULT = 96  # pixels a side that images of different sizes are brought to, unless a size is given
@@ -38,7 +39,7 @@ def read_header(file: str | os.PathLike[str]) -> Header | None:
         if is_array(file):
             return _of_bands(file)
         try:
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 if not holds_more(image, deep=False):
                     readable = image.format != "TIFF" or has_tifffile()
                     deep = is_deep(image.mode) or (deep_colour(image) and readable)

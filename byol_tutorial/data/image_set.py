@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import shapes
+from .checks import check_images, check_labels, check_length
 from .found import Found
 
 STATISTICS_IMAGES = 4096  # mean and standard deviation are computed from at most so many images
@@ -39,15 +40,18 @@ def statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images in memory, with labels and factors where they are known.
+    """Images in memory, with labels and factors where they are known. `bt.images_from` makes one of other arrays.
 
-    images      uint8 (N, C, H, W), or uint16 for images deeper than 8 bits; C is 3 for images in colour
-    labels      int64 (N,), or None
+    images      uint8 (N, C, H, W) on the CPU, or uint16 for images deeper than 8 bits; N >= 1; C is 3 for images in colour
+    labels      int64 (N,) from 0 to len(classes) - 1, or None
     classes     the name of each label; empty without labels
     factors     the shapes.Factors of each image, or None
     unreadable  files that could not be read and were left out, with the reason
     files       absolute path of each image, encoded: bytes (N,); None for images that are from no files
     found       what the folder holds that the images are from, or None
+
+    Raises:
+        DataError: no images, or a field that is not as above.
     """
 
     name: str
@@ -59,6 +63,13 @@ class ImageSet:
     unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: np.ndarray | None = field(default=None, repr=False, compare=False)
     found: Found | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_images(self.name, self.images)
+        check_labels(self.name, self.labels, self.classes, len(self.images))
+        for what in ("factors", "files"):
+            if (values := getattr(self, what)) is not None:
+                check_length(self.name, what, values, len(self.images))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -5,6 +5,8 @@
     load("cifar10"), ...        torchvision's sets, through their normal download
     load("folder:PATH")         your images, in class sub-folders or flat
 
+Images that a program already has, as arrays, tensors or a data set of another library, become one by `images_from`.
+
 All become uint8 (N, 3, size, size) in memory, so that training can keep them on its device; files of a folder may have
 other channels than red, green and blue, and keep 16 bits where they are deeper than 8 (reading.py). Only a folder too large
 for memory stays on disk, as a StreamedSet, which has the same methods.
@@ -26,6 +28,9 @@ from .request import HOLDOUT, Request, Source, in_memory
 from .streaming import StreamedSet
 from .torchvision_sets import TORCHVISION, load_torchvision
 from .value_range import Scale
+
+# what torch and Python say in a RuntimeError when the system gives no more memory
+NO_MEMORY = ("can't allocate memory", "not enough memory", "can't start new thread")
 
 # the name of a set, or a prefix that ends in ":" and is followed by a place
 SOURCES: dict[str, Source] = {
@@ -112,9 +117,19 @@ def load(
     """
     source = source_of(name)
     place = Path(root or default_root())
-    return source(
-        Request(name, split, size, limit, seed, corrupt, place, stream, labels, holdout, value_range, channels, bits)
+    request = Request(
+        name, split, size, limit, seed, corrupt, place, stream, labels, holdout, value_range, channels, bits
     )
+    try:
+        return source(request)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        remedy = "give stream=True (--stream), a smaller size" if name.startswith("folder:") else "give a smaller size"
+        raise DataError(
+            f"the {split} images of {name!r} do not fit into the memory that this process may use: {remedy}, or a limit "
+            "(--limit)"
+        ) from error
 
 
 def source_of(name: str) -> Source:
@@ -124,7 +139,9 @@ def source_of(name: str) -> Source:
         DataError: an unknown name; the message suggests a similar one, or lists all.
     """
     if not isinstance(name, str):
-        raise DataError(f"data set {name!r}: give its name as text, such as 'shapes' or 'folder:PATH'")
+        raise DataError(
+            f"data set {name!r:.60}: give its name as text, such as 'shapes' or 'folder:PATH'; bt.images_from takes arrays and data sets"
+        )
     prefix, colon, _ = name.partition(":")
     if source := SOURCES.get(prefix + colon):
         return source

@@ -43,10 +43,10 @@ class Request:
         if self.corrupt not in ("refuse", "skip"):
             raise DataError(f"corrupt={self.corrupt!r}: choose refuse or skip")
         if self.size is not None:
-            _check_whole("size", self.size, 8)
+            check_whole("size", self.size, 8)
         if self.limit is not None:
-            _check_whole("limit", self.limit, 2)
-        _check_whole("seed", self.seed, 0)
+            check_whole("limit", self.limit, 2)
+        check_whole("seed", self.seed, 0)
         if self.stream not in (None, True, False):
             raise DataError(f"stream={self.stream!r}: choose True or False, or None to let the size decide")
         if self.labels not in LABELS:
@@ -84,6 +84,7 @@ def in_memory(make: Callable[[Request], ImageSet]) -> Source:
     return source
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raise DataError unless the value is a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
         raise DataError(f"{name}={value!r}: give a whole number, at least {least}")

@@ -29,7 +29,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..config.errors import DataError
-from .decode import UNREADABLE, open_picture, reason_of, to_tensor
+from .decode import open_picture, to_tensor
+from .formats import reason_of
 from .found import Found
 from .image_set import ImageSet, Index, draw_positions, kind_in_words, statistics, statistics_rows
 from .reading import Reading
@@ -239,7 +240,7 @@ class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
             file = os.fsdecode(self.files[(position + k) % len(self.files)])
             try:
                 return to_tensor(open_picture(file, self.how.size, self.how), self.how), unreadable
-            except UNREADABLE as error:
+            except Exception as error:  # of whatever kind a decoder raises
                 unreadable[file] = reason_of(error)
         return None, unreadable
 

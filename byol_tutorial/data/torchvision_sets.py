@@ -1,5 +1,6 @@
 """torchvision's sets: their names, their splits, and how they become an ImageSet."""
 
+import inspect
 from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from PIL import Image
 from ..config.errors import DataError
 from .decode import stack
 from .embedded import EMBEDDED
+from .formats import open_image
 from .headers import common_size
 from .image_set import ImageSet
 from .layout import part_of_split
@@ -83,15 +85,24 @@ def load_torchvision(request: Request) -> ImageSet:
     return ImageSet(name, split, images, labels, classes)
 
 
+def _read_rgb(file: str) -> Image.Image:
+    """Read a picture as torchvision's own loader does, but of no other formats than files of a folder may have."""
+    with open_image(file) as image:
+        return image.convert("RGB")
+
+
 def _open(name: str, split: str, root: Path) -> _Pictures:
     """Return torchvision's data set, downloaded if needed; all of it where it has no split of its own."""
     import torchvision.datasets  # here, because torchvision takes longer to import than torch
 
     class_name, train, test = TORCHVISION[name]
-    arguments = train if split == "train" or test is None else test
+    arguments = dict(train if split == "train" or test is None else test)
+    kind = getattr(torchvision.datasets, class_name)
+    if "loader" in inspect.signature(kind).parameters:  # it opens image files, which it otherwise does by their content
+        arguments["loader"] = _read_rgb
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return getattr(torchvision.datasets, class_name)(str(root), download=True, **arguments)
+        return kind(str(root), download=True, **arguments)
     except (OSError, RuntimeError) as error:  # URLError is an OSError
         # A failed download may leave files behind. torchvision verifies them the next time, so nothing is removed here.
         raise DataError(

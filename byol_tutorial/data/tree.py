@@ -1,32 +1,29 @@
 """The image files below a folder, and everything else that lies there: counted, so that nothing is left out in silence.
 
 Links to folders are followed, and a link that leads back to a folder above it is not. Folders that systems and
-programs leave behind, and the run folders of this library, hold no data and are not entered.
+programs leave behind, and the run folders of this library, hold no data and are not entered. Where such a folder has a name
+that may also be that of a class, its contents decide. Pipes and devices, on which reading may wait for ever, are not read.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-
-from PIL import Image
 
 from ..config.errors import DataError
 from .bands import is_array
+from .formats import extensions
 
 # folders that other programs leave among a user's files, in lower case
 LITTER = frozenset({
-    "@eadir", "#recycle", "@recycle", "$recycle.bin", "recycler", "system volume information", "lost+found", ".trash",
-    ".trashes", ".spotlight-v100", ".fseventsd", "__macosx", "__pycache__", "thumbnails", ".thumbnails",
+    "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found", ".trash",
+    ".trashes", ".spotlight-v100", ".fseventsd", "__macosx", "__pycache__",
 })  # fmt: skip
+THUMBNAILS, RECYCLER = "thumbnails", "recycler"  # so may these be called, but classes of images, too
+LEFT = "left by the system or another program"
 RUN_FILES = ("settings.json", "checkpoint.pt")  # a folder with both is a run of this library
 RESERVED = ".byol-run"  # so is a folder with this file, which a run writes first
 RUN = "a run folder"
-# endings that Pillow lists although it shows a film's first frame at best, or needs another program
-NO_PICTURES = frozenset({
-    ".mpg", ".mpeg", ".h5", ".hdf", ".eps", ".ps", ".wmf", ".emf", ".grib", ".bufr", ".fli", ".flc",
-})  # fmt: skip
 LITTER_FILES = ("thumbs.db", "desktop.ini")
 
 
@@ -39,7 +36,9 @@ class Tree:
     others      number of the other files for each ending, such as {".heic": 12}; "" are files without one
     left_out    folders that were not entered, with the reason
     links       number of links to folders that were followed
-    dead_links  links that lead nowhere
+    dead_links  links that lead nowhere, or to themselves
+    special     pipes and devices that have the ending of an image
+    kept        folders that are used as data, although programs also leave folders of this name
     hidden      number of hidden files, and of those that systems leave behind
     """
 
@@ -49,6 +48,8 @@ class Tree:
     left_out: dict[str, str] = field(default_factory=dict)
     links: int = 0
     dead_links: list[str] = field(default_factory=list)
+    special: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     hidden: int = 0
 
     def add(self, other: "Tree") -> None:
@@ -58,6 +59,8 @@ class Tree:
         self.left_out |= other.left_out
         self.links += other.links
         self.dead_links += other.dead_links
+        self.special += other.special
+        self.kept += other.kept
         self.hidden += other.hidden
 
 
@@ -107,21 +110,13 @@ def parts(path: str) -> list[str]:
 def not_data(name: str, names: Iterable[str]) -> str:
     """Return why a folder of this name, with these entries, holds no data; "" where it may."""
     if name.lower() in LITTER:
-        return "left by the system or another program"
-    if name.startswith((".", "__")):
+        return LEFT
+    if name.startswith("."):
         return "hidden"
     names = set(names)
     if RESERVED in names or names.issuperset(RUN_FILES):
         return RUN
     return ""
-
-
-@cache
-def extensions() -> frozenset[str]:
-    """Return the endings of files that Pillow can read, in lower case, with the dot."""
-    Image.init()
-    read = {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}  # not PDF, for example
-    return frozenset(read - NO_PICTURES)
 
 
 def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> None:
@@ -134,19 +129,22 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
         if _is_folder(entry):
             if reason := _closed(entry, seen):
                 tree.left_out[entry.path] = reason
-            elif deep:
+                continue
+            if entry.name.lower() in (THUMBNAILS, RECYCLER):
+                tree.kept.append(entry.path)
+            if deep:
                 tree.links += entry.is_symlink()
                 _look(entry.path, deep, tree, seen)
         elif entry.is_symlink() and not os.path.exists(entry.path):
             tree.dead_links.append(entry.path)
         elif entry.name.startswith(".") or entry.name.lower() in LITTER_FILES:
             tree.hidden += 1
-        elif ending in extensions() and entry.is_file():
-            tree.images.append(entry.path)
-        elif is_array(entry.path) and entry.is_file():
-            tree.arrays.append(entry.path)
-        else:
+        elif ending not in extensions() and not is_array(entry.path):
             tree.others[ending] += 1
+        elif not entry.is_file():
+            tree.special.append(entry.path)
+        else:
+            (tree.arrays if is_array(entry.path) else tree.images).append(entry.path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -161,12 +159,45 @@ def _closed(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> str:
     """Return why a folder is not entered; "" where it is."""
     if reason := not_data(entry.name, ()):
         return reason
+    if entry.is_symlink() and _is_above(entry.path):
+        return "a link to a folder above it"
     inside = os.listdir(entry.path)
+    if entry.name.lower() == THUMBNAILS and _only_copies(entry.path):
+        return "copies of the images beside it"
+    if entry.name.lower() == RECYCLER and all(name.upper().startswith("S-1-") for name in inside):  # numbers of users
+        return LEFT
     if reason := not_data(entry.name, inside):
         return reason
     if _only_runs(entry.path, inside):
         return "a folder of runs"
     return "used already, through a link" if _identity(entry.path) in seen else ""
+
+
+def _is_above(link: str) -> bool:
+    """Return whether a link leads to the folder in which it lies, or to one above that."""
+    target, here = os.path.realpath(link), os.path.realpath(os.path.dirname(link))
+    return os.path.join(here, "").startswith(os.path.join(target, ""))
+
+
+def _only_copies(folder: str) -> bool:
+    """Return whether each image in a folder and below has the name of one at the same place beside the folder.
+
+    The endings may differ, and a copy may keep that of the original within its name: sea.tif, sea.jpg, sea.tif.jpg.
+    """
+    beside = os.path.dirname(folder)
+    for place, _, names in os.walk(folder):
+        try:
+            originals = [n for n in os.listdir(os.path.join(beside, os.path.relpath(place, folder))) if _is_image(n)]
+        except OSError:  # there is no such place
+            originals = []
+        known = {os.path.splitext(name)[0] for name in originals}.union(originals)
+        if not all(os.path.splitext(name)[0] in known for name in names if _is_image(name)):
+            return False
+    return True
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in extensions() and not name.startswith(".")
 
 
 def _only_runs(folder: str, inside: Iterable[str], depth: int = 4) -> bool:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from ..config.errors import DataError
 from .bands import holds_more, is_array, is_tiff, read_bands
+from .formats import open_image
 
 SAMPLE = 64  # files whose pixels decide the range
 FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # of a mask, and of 8, 10, 12, 14 and 16 bits
@@ -111,7 +112,7 @@ def _values(file: str | os.PathLike[str]) -> np.ndarray:
     if is_array(file):
         return read_bands(file).values
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             return read_bands(file).values if holds_more(image) else np.asarray(image)
     except UnidentifiedImageError:
         if is_tiff(file):

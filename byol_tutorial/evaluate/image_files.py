@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ..config.errors import DataError
 from ..data.bands import is_array
 from ..data.decode import NAMED, open_picture, refusal, stack
+from ..data.formats import extensions
 from ..data.headers import sample_headers
 from ..data.reading import check_channels, choose_reading
-from ..data.tree import extensions, look
+from ..data.tree import Tree, look
 from ..data.value_range import Scale, ValueRange, check_scale
 from .features import features
 
@@ -93,17 +94,25 @@ def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     Raises:
         DataError: a path that does not exist; no image at all; a file that is no image by its ending.
     """
+    return find_images(paths).images
+
+
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Tree:
+    """Find the image files that these paths name, as `list_images` does, and what else lies in their folders."""
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files: list[str] = []
+    found = Tree()
     for path in map(Path, several):
         if path.is_dir():
-            files += look(path).images
+            found.add(look(path))
         elif not path.exists():
-            raise DataError(f"{str(path)!r} does not exist: name image files or folders of images")
+            what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+            raise DataError(f"{str(path)!r} {what}: name image files or folders of images")
         elif path.suffix.lower() not in extensions() and not is_array(path):
             raise DataError(f"{str(path)!r} is no image by its ending: name image files or folders of images")
+        elif not path.is_file():
+            raise DataError(f"{str(path)!r} is a pipe or a device: name image files or folders of images")
         else:
-            files.append(str(path))
-    if not files:
+            found.images.append(str(path))
+    if not found.images:
         raise DataError(f"there is no image in {', '.join(map(str, several[:NAMED])) or 'an empty list'}: name some")
-    return files
+    return found

@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 
 from byol_tutorial.config.errors import DataError
-from byol_tutorial.data.decode import reason_of
 from byol_tutorial.data.fingerprint import fingerprint
-from byol_tutorial.data.folder import NoTestImages
-from byol_tutorial.data.found import SPECIAL
+from byol_tutorial.data.folder import NoTestImages, find
+from byol_tutorial.data.formats import extensions, reason_of
+from byol_tutorial.data.found import SPECIAL, beside_images
+from byol_tutorial.data.headers import read_header
 from byol_tutorial.data.image_set import nearly_constant
 from byol_tutorial.data.loading import kept_folder, load
-from byol_tutorial.data.tree import extensions
 from byol_tutorial.data.value_range import range_of
+from byol_tutorial.evaluate.image_files import find_images
 
 RNG = np.random.default_rng(0)
 DEEP = {  # name: values that files of real instruments hold, low, high
@@ -163,7 +164,8 @@ LITTER = (
     "$RECYCLE.BIN",
     ".ipynb_checkpoints",
     "__MACOSX",
-    "Thumbnails",
+    "__pycache__",
+    ".thumbnails",
     "System Volume Information",
 )
 
@@ -179,6 +181,48 @@ def test_litter_is_no_data_and_is_told(tmp_path, where, name):
     assert sum(images.found.used.values()) == 10
     assert [os.path.basename(path) for path in images.found.left_out] == [name]
     assert name in "\n".join(images.found.lines())
+
+
+@pytest.mark.parametrize("name", ["thumbnails", "Thumbnails"])
+def test_thumbnails_of_the_images_beside_them_are_no_data(tmp_path, name):
+    for c in "ab":
+        fill(tmp_path / c, ending=".tif")
+    fill(tmp_path / "a" / name, 5, ".png")  # sea.png of sea.tif
+    picture(tmp_path / "b" / name / "0.tif.jpg")  # sea.tif.jpg of sea.tif
+    for i in range(5):
+        picture(tmp_path / name / "a" / f"{i}.png")  # the same folders again, in small
+    images = folder(tmp_path)
+    assert images.classes == ("a", "b")
+    assert sum(images.found.used.values()) == 10
+    assert len(images.found.left_out) == 3
+    assert set(images.found.left_out.values()) == {"copies of the images beside it"}
+    assert images.found.kept == ()
+
+
+@pytest.mark.parametrize("labels", ["auto", "none"])
+@pytest.mark.parametrize("name", ["thumbnails", "Recycler", "__background__"])
+def test_a_class_may_have_a_name_that_programs_also_use(tmp_path, name, labels):
+    fill(tmp_path / "posters")
+    fill(tmp_path / name)  # files of the same names, but in another class and not beside them
+    images = folder(tmp_path, labels=labels)
+    assert images.classes == (tuple(sorted((name, "posters"))) if labels == "auto" else ())
+    assert sum(images.found.used.values()) == 10
+    told = "programs also leave folders of this name"
+    assert (told in "\n".join(images.found.lines())) == (name != "__background__")
+    assert images.found.to_dict()["kept"] == (() if name == "__background__" else (str(tmp_path / name),))
+
+
+def test_one_image_without_an_original_makes_thumbnails_data(tmp_path):
+    fill(tmp_path / "a")
+    fill(tmp_path / "a" / "thumbnails", 6)
+    found = folder(tmp_path, labels="none").found
+    assert (sum(found.used.values()), found.kept) == (11, (str(tmp_path / "a" / "thumbnails"),))
+
+
+def test_the_bin_of_windows_is_no_data(tmp_path):
+    fill(tmp_path / "a")
+    fill(tmp_path / "RECYCLER" / "S-1-5-21-1004336348")
+    assert folder(tmp_path).classes == ("a",)
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -224,6 +268,68 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path):
     text = "\n".join(found.lines())
     assert "1 folder is reached through links" in text
     assert "gone.png" in text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_links_that_lead_back_are_named_and_left_out(tmp_path, stream):
+    """To themselves, to each other, to a folder above them, and to one above the folder that was named."""
+    data = tmp_path / "data"
+    fill(tmp_path / "others", 4)
+    for c in "ab":
+        fill(data / c, 3)
+    loops = {data / "a" / name: target for name, target in (("x.png", "x.png"), ("y.png", "z.png"), ("z.png", "y.png"))}
+    above = {data / "up": tmp_path, data / "a" / "top": "/", data / "b" / "back": data, data / "b" / "here": "."}
+    for link, target in (loops | above).items():
+        link.symlink_to(target)
+    images = folder(data, stream=stream)
+    assert images.classes == ("a", "b")
+    assert sum(images.found.used.values()) == 6
+    assert set(images.found.dead_links) == set(map(str, loops))
+    assert images.found.left_out == dict.fromkeys(map(str, above), "a link to a folder above it")
+    tree = find_images(data)
+    assert (len(tree.images), len(tree.dead_links), len(tree.left_out)) == (6, 3, 4)
+    text = "\n".join(beside_images(tree))
+    assert all(str(link) in text for link in above)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("stream", [False, True])
+def test_pipes_and_devices_are_named_and_left_out(tmp_path, stream):
+    fill(tmp_path / "a", 3)
+    pipe, device, linked = (tmp_path / "a" / f"{name}.png" for name in ("pipe", "device", "linked"))
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    linked.symlink_to(pipe)
+    images = folder(tmp_path, stream=stream)
+    assert sum(images.found.used.values()) == 3
+    assert set(images.found.special) == {str(pipe), str(device), str(linked)}
+    assert "pipes or devices: " in "\n".join(images.found.lines())
+    assert set(find_images(tmp_path).special) == {str(pipe), str(device), str(linked)}
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        find_images(pipe)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("options", [{}, {"stream": True}])
+def test_a_file_that_becomes_a_pipe_after_it_was_listed_does_not_wait(tmp_path, monkeypatch, options):
+    files = fill(tmp_path / "train", 4)
+
+    def find_and_replace(*arguments):
+        listing = find(*arguments)
+        files[1].unlink()
+        os.mkfifo(files[1])
+        return listing
+
+    monkeypatch.setattr("byol_tutorial.data.folder.find", find_and_replace)
+    images = folder(tmp_path, corrupt="skip", **options)
+    assert images.found.unreadable == {str(files[1]): "it is a pipe or a device, not a regular file"}
+    assert read_header(files[1]) is None
+
+
+def test_a_link_that_leads_nowhere_is_named_as_such(tmp_path):
+    (tmp_path / "x.png").symlink_to("x.png")
+    with pytest.raises(DataError, match="is a link that leads nowhere"):
+        find_images(tmp_path / "x.png")
 
 
 def test_a_linked_class_is_a_class(tmp_path):
