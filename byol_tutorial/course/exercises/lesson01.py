@@ -114,6 +114,11 @@ CONTRAST = Exercise(
             lambda z1, z2, t: byol_loss(z1, z2),
             "this only draws partners together. The others of the batch must appear in it too: they are what pushes apart.",
         ),
+        Mistake(
+            "attraction alone",
+            lambda z1, z2, t: -_cosines(z1, z2).diagonal().div(t).mean(),
+            "only the partner's score is in it: the sum below the fraction, over all rows of z2, is missing.",
+        ),
     ),
     praise="right: a classification with as many classes as there are images in the batch. What does a constant z cost?",
 )
@@ -404,6 +409,11 @@ WEIGHTS = Exercise(
             "all alike",
             lambda tau, n: [tau**n] + [(1 - tau**n) / max(n, 1)] * n,
             "all online networks weigh the same here: an average with equal weights. In the moving average an older network weighs less.",
+        ),
+        Mistake(
+            "an average of all",
+            lambda tau, n: [1 / (n + 1)] * (n + 1),
+            "all parts weigh the same here, whatever τ is. In a moving average the newest weighs 1 − τ, and older ones less and less.",
         ),
     ),
     praise="right: they add up to 1, and each is τ times the one after it. What is their mean age?",

@@ -50,6 +50,11 @@ SOLARIZE = Exercise(
             "light values are cut off at 0.5. They become 1 − x: the lighter, the darker.",
         ),
         Mistake("set to black", lambda x: torch.where(x >= 0.5, 0.0, x), "light values become 1 − x, not 0."),
+        Mistake(
+            "dark values lost",
+            lambda x: torch.where(x >= 0.5, 1 - x, 0.0),
+            "the light values are right, but the dark ones became 0: they stay as they are.",
+        ),
     ),
     praise="right: nothing is lighter than 0.5 afterwards, and edges stay where they were.",
 )
@@ -155,6 +160,11 @@ BATCH = Exercise(
             "a random number is added to the picture; brightness is a factor, so that black stays black.",
         ),
         Mistake("lighter only", _one_sided, "pictures only become lighter: the factor lies in 1 ± strength."),
+        Mistake(
+            "normal numbers",
+            lambda x, strength: (x * (1 + strength * torch.randn(len(x), 1, 1, 1))).clamp(0, 1),
+            "each picture has its own factor, but some factors lie outside of 1 ± strength: torch.randn has no bounds, torch.rand lies in [0, 1).",
+        ),
     ),
     praise="right: one number per picture. With one per batch, views of different pictures would share it.",
 )

@@ -110,6 +110,31 @@ LOSS = Exercise(
             lambda p, z: 2 - 2 * F.cosine_similarity(p.flatten(), z.flatten(), dim=0),
             "the whole batch was taken as one long vector. Each row is an image and has a cosine of its own.",
         ),
+        Mistake(
+            "length of the whole batch",
+            lambda p, z: (p / p.norm() - z / z.norm()).square().sum(-1).mean(),
+            "p.norm() without dim is the length of the whole batch: each row is divided by its own, dim=-1 and keepdim=True.",
+        ),
+        Mistake(
+            "absolute values",
+            lambda p, z: (_unit(p) - _unit(z)).abs().sum(-1).mean(),
+            "the differences are taken by their absolute value; they are squared: ‖·‖² is the sum of squares.",
+        ),
+        Mistake(
+            "softmax",
+            lambda p, z: (p.softmax(-1) - z.softmax(-1)).square().sum(-1).mean(),
+            "a softmax makes rows that sum to 1. Here a row gets *length* 1: its squares sum to 1.",
+        ),
+        Mistake(
+            "every pair of images",
+            lambda p, z: 2 - 2 * (_unit(p) @ _unit(z).T).mean(),
+            "p @ z.T compares each image with all of the batch: only row i of p and row i of z belong together.",
+        ),
+        Mistake(
+            "one cosine too few",
+            lambda p, z: 2 - F.cosine_similarity(p, z, dim=-1).mean(),
+            "this is 2 − cos: the cosine has a factor 2.",
+        ),
     ),
     praise="right: 2 − 2 cos(p, z′), in [0, 4]. What is it for two unrelated directions?",
 )
@@ -331,6 +356,12 @@ def _adds(target: nn.Module, online: nn.Module, tau: float) -> None:
         xi.add_((1 - tau) * theta)
 
 
+@torch.no_grad()
+def _shrinks(target: nn.Module, online: nn.Module, tau: float) -> None:
+    for xi in target.parameters():
+        xi.mul_(tau)
+
+
 EMA = Exercise(
     id="03-ema",
     title="The moving average",
@@ -384,6 +415,11 @@ EMA = Exercise(
             _with_gradient,
             "the numbers are right, but autograd follows the update, so the target now depends on the online network and "
             "asks for a gradient. Do it under torch.no_grad().",
+        ),
+        Mistake(
+            "only shrunk",
+            _shrinks,
+            "ξ was multiplied by τ, but (1 − τ) θ was not added: the target shrinks to 0.",
         ),
     ),
     praise="right. Note that no gradient and no optimiser is involved.",

@@ -169,6 +169,11 @@ ALIGNMENT = Exercise(
             _other_side,
             "the directions are right now, but they go through W from the other side: p = W z, so W @ u, not u @ W.",
         ),
+        Mistake(
+            "columns of both",
+            lambda W, C, k: F.cosine_similarity(W, C, dim=0).abs()[:k].mean(),
+            "the columns of W are compared with those of C. Compare W u with u, for eigenvectors u of C.",
+        ),
     ),
     praise="right: columns. For W with the eigenvectors of C it is 1, for a random W small.",
 )

@@ -164,6 +164,11 @@ NEGATIVES = Exercise(
             lambda p, own, other, t: -_negatives(p, own, other, t),
             "the sign is turned: lowering this would pull the images together.",
         ),
+        Mistake(
+            "the attraction",
+            lambda p, own, other, t: byol_loss(p, other),
+            "this is the first part of the sum, BYOL's loss. The second one is asked for, in which all the other answers are.",
+        ),
     ),
     praise="right. What does it give when every answer is the same? The next cell asks.",
 )
@@ -309,6 +314,11 @@ BELOW_ZERO = Exercise(
             "the partner is not drawn near",
             lambda z1, z2, t: (_unit(z1) @ _unit(z2).T / t).logsumexp(1).mean(),
             "now nothing draws partners together: their score must still be subtracted.",
+        ),
+        Mistake(
+            "the partner alone",
+            lambda z1, z2, t: -(_unit(z1) * _unit(z2)).sum(1).div(t).mean(),
+            "only the partner's score is left. The sum over all candidates belongs in it, the partner among them.",
         ),
     ),
     praise="right: the partner is one of the candidates, and a probability is at most 1.",

@@ -153,6 +153,11 @@ LARS = Exercise(
             partial(_lars, late=False),
             "the learning rate is inside the momentum. It multiplies after it: w − lr·m, so that a change of lr acts at once.",
         ),
+        Mistake(
+            "plain descent",
+            lambda w, g, m, lr, *others: (w - lr * g, m),
+            "this is plain gradient descent: neither momentum nor, for matrices, weight decay and trust ratio are used.",
+        ),
     ),
     praise="right. Whatever the scale of the loss, a matrix moves by about lr · η of its own length: the loss may be halved, "
     "and only biases and normalisation notice.",

@@ -413,6 +413,11 @@ CHOOSE = Exercise(
             lambda held, test: test[(held + test).argmax()],
             "the test images have half a vote in the choice. They must have none.",
         ),
+        Mistake(
+            "the best sum",
+            lambda held, test: (held + test).max(),
+            "two scores were added. The held-out scores choose a setting; its test score alone is reported.",
+        ),
     ),
     praise="right: the held-out images choose, the test images judge, once.",
 )
@@ -492,6 +497,11 @@ DIFFERENCE = Exercise(
             "best against best",
             lambda a, b: torch.stack((b.max() - a.max(), (b - a).std() / math.sqrt(len(a)))),
             "this compares the best seed of the one with the best of the other: with more seeds both grow, whatever the methods.",
+        ),
+        Mistake(
+            "without an error",
+            lambda a, b: torch.stack(((b - a).mean(), torch.zeros(()))),
+            "the mean is right, but its standard error is missing: how far would it move with other seeds?",
         ),
     ),
     praise="right. A difference of less than twice its error should not be called one.",

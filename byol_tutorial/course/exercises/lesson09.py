@@ -179,6 +179,11 @@ MEMBERSHIP = Exercise(
             lambda d, sigma: torch.exp((d - d[:, :1]) / sigma[:, None]),
             "the weights grow with the distance.",
         ),
+        Mistake(
+            "distances alone",
+            lambda d, sigma: torch.exp(-d),
+            "neither ρ nor σ is used: each row has its own nearest distance and its own unit.",
+        ),
     ),
     praise="right. Twice all distances, twice all σ: the weights are the same. That is why a map by UMAP has no unit.",
 )

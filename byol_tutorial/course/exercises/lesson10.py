@@ -110,6 +110,11 @@ SORT = Exercise(
             lambda s, c, t, m: (_sort(s, _sort(s, c, t, m)[1], t, m)[0], _sort(s, c, t, m)[1]),
             "this batch is centred by a centre that it has changed itself. The paper uses the old one, and moves it afterwards.",
         ),
+        Mistake(
+            "the centre stays",
+            lambda s, c, t, m: (_sort(s, c, t, m)[0], c),
+            "the probabilities are right, but the centre is returned as it was: it moves a little towards the mean of this batch's scores.",
+        ),
     ),
     praise="right. The next cells look at what such a teacher makes of the pictures.",
 )
@@ -397,6 +402,11 @@ SINKHORN = Exercise(
             lambda s, t, i: _sinkhorn(s, t, 1),
             "this is one turn, whatever `iterations` says. But scaling the rows spoils the columns again, so it must be repeated.",
         ),
+        Mistake(
+            "a softmax of the columns",
+            lambda s, t, i: (s / t).softmax(0),
+            "that is a softmax of each column: columns sum to 1, and rows to nothing in particular. Columns to N/K, rows to 1, in turn.",
+        ),
     ),
     praise="right. Rows sum to 1 exactly; columns get closer to N/K with each turn.",
 )
@@ -462,6 +472,11 @@ COUNT = Exercise(
             "the number of local pairs",
             lambda G, L: (G * (G + L - 1), G * L),
             "that is the number of pairs with a local view; the exercise asks for their share.",
+        ),
+        Mistake(
+            "local pairs only",
+            lambda G, L: (G * L, 1.0),
+            "only the pairs with a local view are counted. The global views are compared with each other as well.",
         ),
     ),
     praise="right: with 2 and 8, 16 of the 18 comparisons are from a part to the whole.",
