@@ -246,7 +246,8 @@ def open_run(
             "leave it out, or start a new run"
         )
     try:
-        train, test = replace(source, **reading(path)).load()
+        how = reading(path) if source.name.startswith("folder:") else {}  # a known set of images has its own
+        train, test = replace(source, **how).load()
     except DataError as error:
         if "name" in options or not source.name.startswith("folder:"):
             raise
