@@ -1,6 +1,8 @@
 """A transform of the user's own, applied to the views after ours."""
 
+import functools
 import random
+import re
 import threading
 from collections.abc import Callable, Sequence
 
@@ -14,6 +16,8 @@ from .operations import constant, normalise
 
 Transform = Callable[[Tensor], Tensor]
 Transforms = Transform | tuple[Transform | None, Transform | None]  # one for all views, or a pair for T and T′
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of a function or an object, another one in each process
 
 _one_at_a_time = threading.Lock()  # the global random numbers belong to all threads of the process
 
@@ -87,10 +91,16 @@ class OwnTransform:
 
 
 def described(transform: Transform | None) -> str:
-    """Return a name of a transform that is the same in another process: its settings, if it shows them, or where it is defined."""
+    """Return a name of a transform that is the same in another process: its settings, if it shows them, or where it is defined.
+
+    Two lambdas of one place, and what a function finds outside of itself, are not told apart.
+    """
     if transform is None:
         return "none"
+    if isinstance(transform, functools.partial):
+        arguments = [*map(repr, transform.args), *(f"{name}={value!r}" for name, value in transform.keywords.items())]
+        return f"{described(transform.func)}({ADDRESS.sub('', ', '.join(arguments))})"
     if isinstance(transform, nn.Module):
-        return " ".join(repr(transform).split())
+        return ADDRESS.sub("", " ".join(repr(transform).split()))
     of = transform if hasattr(transform, "__qualname__") else type(transform)
     return f"{of.__module__}.{of.__qualname__}"

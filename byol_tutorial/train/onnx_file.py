@@ -2,6 +2,10 @@
 
 import copy
 import importlib.util
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +84,18 @@ def _model(network: Normalised, example: Tensor) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["y"], "dynamic_shapes": {"images": {0: batch}}}
     try:
-        program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **names)
+        with _quiet():
+            program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **names)
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise ExportError(f"PyTorch cannot export this encoder to ONNX: {reason}") from error
     assert program is not None
     model: Any = program.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ExportError(
+            f"PyTorch exports this {type(network.encoder).__name__} for batches of {len(example)} alone: its code must not "
+            "turn the number of images into a number of Python, as range(len(x)) does"
+        )
     about: Any = network.encoder
     properties = {"pixel_mean": about.pixel_mean.tolist(), "pixel_std": about.pixel_std.tolist()}
     text = {name: str([round(value, 6) for value in values]) for name, values in properties.items()}
@@ -94,13 +104,34 @@ def _model(network: Normalised, example: Tensor) -> bytes:
     return model.SerializeToString()
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep PyTorch from printing the whole graph of a network that it cannot export; the error says why it cannot."""
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "torch._dynamo", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def _difference(content: bytes, network: Normalised, n: int, channels: int, size: int) -> float:
     """Return the largest difference from PyTorch on n random images, relative to the largest |y|."""
     import onnxruntime
 
     images = torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(0))
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    there = torch.as_tensor(session.run(["y"], {"images": images.numpy()})[0])
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        there = torch.as_tensor(session.run(["y"], {"images": images.numpy()})[0])
+    except Exception as error:  # its errors have no common class
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(
+            f"{CHECKER} cannot run this encoder with {n} images, so no file was written: {reason}"
+        ) from error
     with torch.no_grad():
         here = network(images)
     if there.shape != here.shape:

@@ -1,5 +1,6 @@
 """Augmentations of the user's own: what they get, where they act, that they can be repeated, and what is refused."""
 
+import functools
 import random
 import threading
 
@@ -35,6 +36,17 @@ def noise(x):
 
 def halved(x):
     return x / 2
+
+
+def strong(x, s=1.0):
+    return x * s
+
+
+class Plain:
+    """A callable without a repr of its own, so that Python shows its address."""
+
+    def __call__(self, x):
+        return x
 
 
 # --- what it gets, and what becomes of its result -----------------------------------------------
@@ -143,6 +155,12 @@ def test_names_are_the_same_in_another_process():
     assert described(halved) == "test_own_transform.halved"
     assert described(v2.RandomErasing(p=0.5)) == described(v2.RandomErasing(p=0.5))
     assert described(v2.RandomErasing(p=0.5)) != described(v2.RandomErasing(p=0.25))
+    composed = [v2.Compose([v2.GaussianBlur(3), v2.Lambda(halved), f]) for f in (Plain(), Plain())]
+    assert described(composed[0]) == described(composed[1])
+    assert "test_own_transform.Plain object" in described(composed[0])
+    assert described(functools.partial(strong, s=0.1)) == "test_own_transform.strong(s=0.1)"
+    assert described(functools.partial(strong, s=0.1)) != described(functools.partial(strong, s=0.9))
+    assert described(functools.partial(strong, Plain())) == described(functools.partial(strong, Plain()))
     assert " at 0x" not in described(halved) + described(OwnTransform(halved, (0,), (1,)))
 
 

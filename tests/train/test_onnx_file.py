@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import byol_tutorial as bt
 from byol_tutorial.cli import main as cli
@@ -106,6 +107,43 @@ class Counting(torch.nn.Module):
 
     def forward(self, x):
         return x.mean((2, 3)) if float(x.sum()) > 0 else x.amax((2, 3))
+
+
+class OneByOne(nn.Module):
+    """An encoder whose code turns the number of images into a number of Python, so that a file fixes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("pixel_mean", torch.zeros(3))
+        self.register_buffer("pixel_std", torch.ones(3))
+        self.view_size = 8
+
+    def forward(self, x):
+        return torch.stack([x[i].mean((1, 2)) for i in range(int(x.shape[0]))])
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_network_for_one_number_of_images_is_refused(tmp_path, monkeypatch, capfd, checked):
+    """Also where nothing compares the file with PyTorch."""
+    if not checked:
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == onnx_file.CHECKER else find(name))
+    with pytest.raises(ExportError, match=r"for batches of 2 alone|cannot export this encoder"):
+        bt.export_onnx(tmp_path / "encoder.onnx", OneByOne())
+    assert not (tmp_path / "encoder.onnx").exists()
+    assert "".join(capfd.readouterr()) == ""  # PyTorch's own words are in the error
+
+
+def test_what_onnxruntime_cannot_run_is_an_error_in_words(tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def broken(*_, **__):
+        raise RuntimeError("no kernel for this operation")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
+    with pytest.raises(ExportError, match=r"onnxruntime cannot run this encoder with 1 images, .* no kernel"):
+        bt.export_onnx(tmp_path / "encoder.onnx", build_encoder(bt.Config(width=4), 16))
+    assert not (tmp_path / "encoder.onnx").exists()
 
 
 def test_an_encoder_that_cannot_be_exported_is_an_error_in_words(tmp_path):
