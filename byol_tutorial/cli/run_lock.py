@@ -55,7 +55,7 @@ def owned(path: Path) -> Iterator[None]:
     """Own the folder of an earlier run within the context; leftovers of processes that were killed are removed.
 
     Raises:
-        RunError: another process works in it, or it cannot be written.
+        RunError, WriteError: another process works in it, it cannot be written, or it has a link where a run writes.
     """
     try:
         lock = _lock(path)
@@ -147,6 +147,20 @@ def _create(path: Path) -> list[Path]:
 
 
 def _lock(path: Path) -> Lock:
+    """Lock the folder of a run, in which no folder that a run writes into may be a link: it would lead elsewhere.
+
+    Raises:
+        RunError: there is such a link.
+        HeldError, WriteError, OSError: as `Lock.take`.
+    """
+    for folder in (
+        path / "figures",
+        path / "tensorboard",
+        *path.glob("checkpoint-*"),
+        *path.glob("checkpoint-*/figures"),
+    ):
+        if folder.is_symlink() and not folder.is_file():
+            raise RunError(f"{str(folder)!r} is a link to another folder, so nothing was written there: remove it")
     lock = Lock.take(path / RESERVED)
     if lock.warning:
         console.print(f"warning: {lock.warning}")

@@ -53,6 +53,8 @@ def write_atomically(path: str | Path, write: Callable[[Any], object]) -> None:
 def remove_dead_parts(folder: Path) -> None:
     """Remove the half-written files, below this folder, of processes that were killed; leave those of living ones."""
     for file in folder.rglob(f".*{PART}"):
+        if file.is_symlink():  # no process of this library writes one, and what it leads to is another's
+            continue
         with suppress(OSError):  # also where the file system has no locks, so that nobody knows who lives
             if os.name == "nt":
                 file.unlink()  # which fails while another process has it open

@@ -7,6 +7,7 @@ back; one that a killed process has left is not locked, so the next process take
 import json
 import os
 import platform
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Self
+
+from ..config.errors import WriteError
 
 BEYOND = 1 << 30  # on Windows a lock hides the bytes it covers, so it covers one that is never written
 PATIENCE = 1.0  # seconds until a holder has certainly written who it is
@@ -73,10 +76,11 @@ class Lock:
 
         Raises:
             HeldError: another process has it.
+            WriteError: there is a link, a folder or a pipe of this name; what it leads to is untouched.
             OSError: the file cannot be written.
         """
         while True:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+            file = _open(path)
             try:
                 warning = _own(path, file)
                 if warning is None:
@@ -109,6 +113,28 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.give_back()
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a file to read and write, and create it where there is none; never through a link, which leads elsewhere.
+
+    A folder that was downloaded can hold a link of this name to any file of its reader, who would then lose that file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    refused = WriteError(f"{str(path)!r} is a link or no plain file, so nothing was written there: remove it")
+    if path.is_symlink():  # also on Windows, which has no O_NOFOLLOW
+        raise refused
+    try:
+        number = os.open(path, flags, 0o666)
+    except OSError:
+        if path.is_symlink() or path.is_dir():
+            raise refused from None
+        raise
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # 0 where its holder has just removed it
+        os.close(number)
+        raise refused
+    return os.fdopen(number, "r+b", buffering=0)
 
 
 def _own(path: Path, file: IO[bytes]) -> str | None:
@@ -166,6 +192,6 @@ def _has_ended(holder: dict[str, Any]) -> bool:
 def _is_at(path: Path, file: IO[bytes]) -> bool:
     """Return whether this open file is the one at `path`, and no other of the same name."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False

@@ -162,6 +162,30 @@ def test_every_command_that_writes_into_a_run_needs_it_for_itself(here, capsys, 
     assert "wait until it ends, or copy the folder and use the copy" in said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="making links needs permission on Windows")
+@pytest.mark.parametrize("name", [RESERVED, "figures", "tensorboard", "checkpoint-0001", "checkpoint-0001/figures"])
+def test_nothing_is_written_through_a_link_in_a_run_folder(here, capsys, name):
+    """As in a folder that was downloaded: each command would empty a file, or write into a folder, outside of it."""
+    victim, link = here / "victim", here / "run" / name
+    if name == RESERVED:
+        victim.write_bytes(b"precious")
+    else:
+        victim.mkdir()
+        (victim / "map.png").write_bytes(b"precious")
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(victim)
+    for command in ("export run", "embed run --kind=pca", "evaluate run", "train --resume run"):
+        assert main(*command.split()) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"run/{name}' is a link" in line
+        assert "nothing was written there: remove it" in line
+    file = victim if name == RESERVED else victim / "map.png"
+    assert file.read_bytes() == b"precious"
+    assert link.is_symlink()
+
+
 def test_embedding_elsewhere_needs_no_folder_for_itself(here):
     with run_lock.owned(here / "run"):
         assert main("embed", "run", "--out=v.npz", "--kind=none") == 0

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from byol_tutorial.config.errors import WriteError
 from byol_tutorial.runtime import files, locks
 from byol_tutorial.runtime.locks import HeldError, Lock, NoLocksError, read_holder
 
@@ -75,6 +76,28 @@ def test_never_two_at_once(tmp_path):
         thread.join(60)
     assert set(taken) == {1}
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs permission on Windows")
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "folder", "pipe"])
+def test_nothing_is_written_through_a_link_or_into_what_is_no_plain_file(tmp_path, kind):
+    victim, path = tmp_path / "victim", tmp_path / "lock"
+    if kind != "dangling":
+        victim.write_bytes(b"precious")
+    match kind:
+        case "symbolic" | "dangling":
+            path.symlink_to("victim")
+        case "hard":
+            path.hardlink_to(victim)
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+    with pytest.raises(WriteError, match=r"lock' is a link or no plain file, so nothing was written there: remove it$"):
+        Lock.take(path)
+    assert victim.exists() == (kind != "dangling")
+    assert kind == "dangling" or victim.read_bytes() == b"precious"
+    assert path.is_symlink() or path.exists()
 
 
 def test_giving_back_leaves_the_file_of_another_holder(tmp_path):
@@ -170,6 +193,20 @@ def test_a_file_taken_for_a_leftover_before_it_is_locked_is_made_again(tmp_path,
     assert cleaned
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs permission on Windows")
+def test_links_with_the_name_of_a_leftover_are_left_alone(tmp_path):
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / "run").mkdir()
+    link = tmp_path / "run" / ".a.0.part"
+    link.symlink_to(tmp_path / "victim")
+    (tmp_path / "run" / "a").symlink_to(tmp_path / "victim")
+    files.remove_dead_parts(tmp_path / "run")
+    files.write_atomically(tmp_path / "run" / "a", lambda file: file.write(b"new"))  # replaces the link itself
+    assert link.is_symlink()
+    assert (tmp_path / "run" / "a").read_bytes() == b"new"
+    assert (tmp_path / "victim").read_bytes() == b"precious"
 
 
 def test_without_locks_files_are_written_and_leftovers_stay(tmp_path, without_locks):
