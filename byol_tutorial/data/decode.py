@@ -47,6 +47,8 @@ def to_rgb(image: Image.Image, value_range: ValueRange | None = None) -> Image.I
 
 
 def _usual_range(values: np.ndarray, mode: str) -> ValueRange:
+    if values.dtype == np.int8:
+        return ValueRange(0, 127)
     return ValueRange(0, 65535 if mode != "F" else 1 if np.nan_to_num(values).max() <= 1 else 255)
 
 

@@ -40,7 +40,7 @@ class Found:
     sizes            least and greatest width and height among the files that were looked at: (w, h), (w, h)
     looked_at        number of files whose headers were read for sizes, depth and pages
     size             pixels a side that the images are brought to
-    deep             number of those files that are deeper than 8 bits
+    deep             number of those files that are deeper than 8 bits, or signed
     channels, bits   of the images
     file_channels    how many of those files have how many channels, in words
     value_range      the values that become black and white, if any image is scaled
@@ -104,7 +104,7 @@ class Found:
             lines.append(f"  {span} px, brought to {self.size}×{self.size}")
         if self.value_range:
             darkest, lightest = self.value_range
-            lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits; ")
+            lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits or signed; ")
             lines[-1] += f"values {darkest:g} to {lightest:g} become 0 to {2**self.bits - 1} (--value-range)"
             if self.bits == 16:
                 lines.append("  16 bits of every channel are kept (--bits 8 takes half the memory)")
@@ -125,9 +125,11 @@ class Found:
         if self.constant:
             lines.append(f"  constant or nearly so: {_names(self.constant)}")
         if self.brightest < 64:
-            lines.append(
-                f"  no pixel is brighter than {self.brightest} of 255 (--value-range 0,{self.brightest} would make it white)"
-            )
+            lines.append(f"  no pixel is brighter than {self.brightest} of 255")
+            if (
+                self.brightest > 0 and not self.deep and self.value_range is None
+            ):  # else these are not the files' values
+                lines[-1] += f" (--value-range 0,{self.brightest} would make it white)"
         return lines
 
 

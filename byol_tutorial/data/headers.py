@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import UnidentifiedImageError
 
 from .bands import deep_colour, has_tifffile, holds_more, is_array, is_tiff, pages_of, shape_of
@@ -21,7 +22,7 @@ class Header:
     size         width and height
     pages        number of pages
     channels     1 of grey files, 3 of coloured ones, or the number of bands; opacity is not counted
-    deep         whether it is deeper than 8 bits
+    deep         whether its values are others than 0 to 255: more than 8 bits, signed, or floats
     deep_colour  whether it is a colour file of 16 bits a channel, of which Pillow keeps the upper eight
     """
 
@@ -54,7 +55,7 @@ def read_header(file: str | os.PathLike[str]) -> Header | None:
 
 def _of_bands(file: str | os.PathLike[str]) -> Header:
     width, height, channels, kind = shape_of(file)
-    return Header(file, (width, height), 1, channels, kind.itemsize > 1)
+    return Header(file, (width, height), 1, channels, kind not in (np.uint8, np.bool_))
 
 
 def _channels_of(mode: str) -> int:

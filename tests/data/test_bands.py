@@ -12,6 +12,8 @@ from PIL import Image
 
 import byol_tutorial as bt
 from byol_tutorial.data import bands
+from byol_tutorial.data.decode import to_tensor
+from byol_tutorial.data.reading import Reading
 
 RNG = np.random.default_rng(0)
 SIDE = 16
@@ -282,3 +284,29 @@ def test_bands_are_turned_upright(tmp_path, turn):
     with Image.open(tmp_path / "a.tif") as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened))
     np.testing.assert_array_equal(bands._upright(values, turn), expected)
+
+
+KINDS = ["?", "i1", "i2", "i4", "i8", "u4", "u8", "f2", "f8", ">u2", ">i4", ">f4"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_every_type_go_from_black_to_white(tmp_path, kind, stream):
+    """The range is that of the values: own ends of signed numbers, a full scale of others."""
+    steps = np.tile(np.arange(16), (16, 1))
+    low, high = {"b": (0, 1), "f": (0, 1), "u": (0, 4095)}.get(np.dtype(kind).kind, (-100, 125))
+    values = (steps > 7) if kind == "?" else (low + (high - low) * steps / 15).astype(kind)
+    for i in range(2):
+        np.save(tmp_path / f"{i}.npy", values)
+    images = load(tmp_path, stream=stream)
+    assert images.bits == (8 if kind == "?" else 16)
+    expected = (values.astype(np.float64) - low) / (high - low)
+    read = images.sample(2).images[0, 0].numpy() / (2**images.bits - 1)
+    np.testing.assert_allclose(read, expected, atol=1 / (2**images.bits - 1))
+    eight = load(tmp_path, stream=stream, bits=8).sample(2).images[0, 0].numpy()
+    np.testing.assert_allclose(eight, expected * 255, atol=0.51)
+
+
+def test_signed_bytes_are_not_black_where_no_range_was_found():
+    values = np.full((8, 8, 1), 127, np.int8)
+    assert to_tensor(bands.Bands(values), Reading(8, 1)).unique().tolist() == [255]

@@ -445,7 +445,19 @@ def test_nearly_constant_is_a_matter_of_four_levels():
 def test_dark_images_get_a_hint(tmp_path):
     for i in range(5):
         Image.fromarray(RNG.integers(0, 16, (8, 8), dtype=np.uint8)).save(tmp_path / f"{i}.png")
-    assert any("brighter than 15 of 255" in line for line in folder(tmp_path).found.lines())
+    assert any("brighter than 15 of 255 (--value-range 0,15 " in line for line in folder(tmp_path).found.lines())
+    assert folder(tmp_path, value_range=(0, 15)).images.max() == 255
+
+
+@pytest.mark.parametrize("dark", ["black", "deep", "with a range"])
+def test_no_range_is_advised_that_is_refused_or_in_other_units(tmp_path, dark):
+    """A range ends above 0, and its numbers are those of the files."""
+    values = RNG.integers(0, 16, (8, 8)).astype(np.uint16 if dark == "deep" else np.uint8) * (dark != "black")
+    for i in range(5):
+        Image.fromarray(values.astype(np.int32) + 20_000 if dark == "deep" else values).save(tmp_path / f"{i}.tif")
+    options = {"deep": {"value_range": (20_000, 20_100)}, "with a range": {"value_range": (0, 100)}}.get(dark, {})
+    (line,) = (line for line in folder(tmp_path, **options).found.lines() if "brighter than" in line)
+    assert "--value-range" not in line
 
 
 # --- reasons ------------------------------------------------------------------------------------
