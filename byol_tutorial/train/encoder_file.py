@@ -52,10 +52,6 @@ def save_encoder(
     file's metadata holds all that is needed to build the network and to prepare its input: encoder, width, patch_size,
     norm, view_size, stem, pixel_mean and pixel_std, which have a number for each channel of the images.
 
-    bits, value_range: depth of the images; and the values of their files that became black and white, with whether 8-bit
-        files were scaled too, as in data.ValueRange; None if no file was scaled. The metadata names them too.
-    steps: the number of steps that the run had made, also in the metadata.
-
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
 
@@ -65,6 +61,12 @@ def save_encoder(
 
     >>> resnet.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
     >>> resnet.maxpool = torch.nn.Identity()
+
+    Args:
+        bits: depth of the images, also in the metadata.
+        value_range: the values of their files that became black and white, with whether 8-bit files were scaled too, as
+            in data.ValueRange; None if no file was scaled. It is in the metadata, too.
+        steps: the number of steps that the run had made, also in the metadata.
 
     Raises:
         CheckpointError: the file cannot be written; a file that was there is as before.

@@ -31,6 +31,11 @@ class Mistake:
     when: Callable[[list, list], bool] | None = None
 
 
+def cloned(output: Tensor) -> Tensor:
+    """Return a copy of the output of a network, which may be changed in place."""
+    return output.clone()
+
+
 @dataclass(frozen=True)
 class Exercise:
     """An exercise of a lesson.
@@ -70,7 +75,7 @@ class Exercise:
     cases: Callable[[], list[tuple]] = lambda: [()]
     observe: Callable | None = None
     trains: dict[str, int] = field(default_factory=dict)
-    as_trained: Callable[[Tensor], Tensor] = Tensor.clone
+    as_trained: Callable[[Tensor], Tensor] = cloned
     in_place: bool = False
     accept: Callable[[Any], str | None] | None = None
     questions: dict[str, tuple] = field(default_factory=dict)
