@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config.errors import DataError
-from .bands import MOST_CHANNELS, Bands, with_channels
+from .bands import MOST_CHANNELS, Bands, square_axis, with_channels
 from .reading import Reading
 from .value_range import ValueRange, range_of
 
@@ -41,8 +41,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
 def layout_of(shape: Sequence[int], given: str | None, what: str) -> str:
     """Return which of LAYOUTS images of this shape have; `what` names them in errors.
 
-    The axis of the channels is the one with at most FEW_CHANNELS entries. Where both are, the images are taken for square
-    ones.
+    The axis of the channels has at most FEW_CHANNELS entries, and is beside two equal sides if there are any.
 
     Raises:
         DataError: neither or both axes can be that of the channels; `given` does not fit the shape.
@@ -61,11 +60,9 @@ def layout_of(shape: Sequence[int], given: str | None, what: str) -> str:
     if len(shape) != 3:
         raise DataError(f"{what} has shape {shape}: give (H, W), (H, W, C) or (C, H, W)")
     found = [axes for axes in LAYOUTS[1:] if shape[axes.index("C")] <= FEW_CHANNELS]
-    if len(found) == 2:
-        sides = {axes: [n for n, axis in zip(shape, axes, strict=True) if axis != "C"] for axes in found}
-        found = [axes for axes in found if sides[axes][0] == sides[axes][1]] or found
-    if len(found) == 1:
-        return found[0]
+    fitting = [axes for axes in found if square_axis(shape) in (None, axes.index("C"))]
+    if len(fitting) == 1:
+        return fitting[0]
     where = "channels first or last" if found else f"more than {FEW_CHANNELS} entries first and last"
     raise DataError(f"{what} has shape {shape}, with {where}: give layout='CHW' or layout='HWC'")
 

@@ -8,8 +8,10 @@ All else is Pillow's.
 """
 
 import importlib.util
+import logging
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,15 @@ import numpy as np
 from PIL import Image
 
 MOST_CHANNELS = 64  # an axis of an array that is longer is no axis of channels
+FEW_CHANNELS = 4  # of two axes that may be that of the channels, one this short is, as of grey and coloured pictures
 LUMA = (0.299, 0.587, 0.114)  # by which Pillow makes colours grey
+
+# tifffile logs what it finds wrong with a file; without a handler Python would print it beside the error that says so
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class UnclearAxes(ValueError):
+    """The error of a picture whose channels may be first or last."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +91,12 @@ def read_bands(file: str | os.PathLike[str]) -> Bands:
     """Read a picture with all its bands and bits.
 
     Raises:
-        ValueError: a file that cannot be read; a TIFF without tifffile; an array that is no picture.
+        ValueError: a file that cannot be read; a TIFF without tifffile; an array that is no picture; too many pixels.
+        UnclearAxes: an array (H, W, C) or (C, H, W) that may be either.
     """
     if is_array(file):
         values = _array(file)
-        return Bands(np.ascontiguousarray(np.moveaxis(values, _channel_axis(values.shape), 2)))
+        return Bands(np.ascontiguousarray(np.moveaxis(values, channel_axis(values.shape), 2)))
     if is_tiff(file):
         return _read_tiff(file)
     from torchvision.io import ImageReadMode, decode_image  # here, because it takes longer to import than torch
@@ -105,16 +116,32 @@ def shape_of(file: str | os.PathLike[str]) -> tuple[int, int, int, np.dtype[Any]
     """
     if is_array(file):
         values = _array(file)
-        values = np.moveaxis(values, _channel_axis(values.shape), 2)
+        values = np.moveaxis(values, channel_axis(values.shape), 2)
         return values.shape[1], values.shape[0], values.shape[2], values.dtype
     with _open_tiff(file) as series:
         axis, alpha = _tiff_axis(series)
         lengths = dict(zip(series.axes, series.shape, strict=True))
-        if series.kind == "shaped" and axis is not None:
+        if axis is not None and _is_unnamed(series):
             height, width = (n for k, n in enumerate(series.shape) if k != axis)
         else:
             height, width = lengths["Y"], lengths["X"]
         return width, height, 1 if axis is None else series.shape[axis] - alpha, series.dtype
+
+
+def check_memory(shape: Sequence[int], itemsize: int) -> None:
+    """Refuse an array of this shape if it takes more memory than the largest picture that Pillow opens, of four bytes a pixel.
+
+    Pillow opens up to twice Image.MAX_IMAGE_PIXELS pixels; None is no limit, here too.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    needed = math.prod(shape) * itemsize
+    if Image.MAX_IMAGE_PIXELS is not None and needed > (most := 2 * Image.MAX_IMAGE_PIXELS * 4):
+        raise ValueError(
+            f"its {' × '.join(map(str, shape))} values take {needed:,} bytes, and at most {most:,} are read: cut it into "
+            "smaller pictures"
+        )
 
 
 # --- arrays -------------------------------------------------------------------------------------
@@ -125,15 +152,37 @@ def _array(file: str | os.PathLike[str]) -> np.ndarray:
     values = np.load(file, mmap_mode="r", allow_pickle=False)
     if values.ndim not in (2, 3) or values.dtype.kind not in "buif" or 0 in values.shape:
         raise ValueError(f"its array of {values.dtype} {values.shape} is no picture (H, W), (H, W, C) or (C, H, W)")
+    check_memory(values.shape, values.dtype.itemsize)
     return values[:, :, None] if values.ndim == 2 else values
 
 
-def _channel_axis(shape: tuple[int, ...]) -> int:
-    """Return which axis of (H, W, C) or (C, H, W) is that of the channels: the shorter of the last and the first."""
-    axis = 2 if shape[2] <= shape[0] else 0
-    if shape[axis] > MOST_CHANNELS:
-        raise ValueError(f"its array {shape} has neither first nor last at most {MOST_CHANNELS} channels")
-    return axis
+def square_axis(shape: Sequence[int]) -> int | None:
+    """Return which axis of (H, W, C) or (C, H, W) is that of the channels if H = W: 2 or 0; None if that does not tell."""
+    first, middle, last = shape
+    if (first == middle) == (middle == last):
+        return None
+    return 2 if first == middle else 0
+
+
+def channel_axis(shape: tuple[int, ...], remedy: str = "load the arrays and give bt.images_from their layout") -> int:
+    """Return which axis of (H, W, C) or (C, H, W) is that of the channels, 2 or 0.
+
+    It is the one beside two equal sides; else the only one of at most MOST_CHANNELS, or of at most FEW_CHANNELS.
+
+    Raises:
+        UnclearAxes: both may be; `remedy` says what to do.
+        ValueError: none can be.
+    """
+    odd = square_axis(shape)
+    possible = [axis for axis in ((2, 0) if odd is None else (odd,)) if shape[axis] <= MOST_CHANNELS]
+    few = [axis for axis in possible if shape[axis] <= FEW_CHANNELS]
+    if not possible:
+        raise ValueError(
+            f"its array {shape} has neither first nor last at most {MOST_CHANNELS} channels beside a picture"
+        )
+    if len(possible) == 1 or len(few) == 1:
+        return (few or possible)[0]
+    raise UnclearAxes(f"its array {shape} may have {shape[2]} channels last or {shape[0]} first: {remedy}")
 
 
 # --- TIFF ---------------------------------------------------------------------------------------
@@ -154,9 +203,15 @@ def _open_tiff(file: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def tiff_channels(file: str | os.PathLike[str]) -> int:
-    """Return how many channels a TIFF has by what its program wrote about its axes; 1 where it says nothing."""
+    """Return how many channels a TIFF has by what its program wrote about its axes; 1 where it says nothing.
+
+    Raises:
+        UnclearAxes: as `channel_axis`.
+    """
     try:
         return shape_of(file)[2]
+    except UnclearAxes:
+        raise
     except ValueError:
         return 1
 
@@ -171,16 +226,21 @@ def _tiff_axis(series: Any) -> tuple[int | None, bool]:
         if name in series.axes:
             extra = tuple(series.keyframe.extrasamples) if name == "S" else ()
             return series.axes.index(name), bool(extra) and int(extra[-1]) in (1, 2)
-    if series.kind == "shaped" and len(series.shape) == 3 and "Q" in series.axes:
-        axis = 2 if series.shape[2] <= series.shape[0] else 0
-        return (axis, False) if series.shape[axis] <= MOST_CHANNELS else (None, False)
-    return None, False
+    if not _is_unnamed(series) or min(series.shape[0], series.shape[2]) > MOST_CHANNELS:
+        return None, False
+    return channel_axis(series.shape, "name its axes, tifffile.imwrite(..., metadata={'axes': 'YXC'}) or 'CYX'"), False
+
+
+def _is_unnamed(series: Any) -> bool:
+    """Return whether a series is an array of three axes that tifffile wrote without a word about them."""
+    return series.kind == "shaped" and len(series.shape) == 3 and "Q" in series.axes
 
 
 def _read_tiff(file: str | os.PathLike[str]) -> Bands:
     with _open_tiff(file) as series:
-        values, (axis, alpha) = series.asarray(), _tiff_axis(series)
-        plain = series.kind == "shaped" and "Q" in series.axes and axis is not None
+        axis, alpha = _tiff_axis(series)
+        check_memory(series.shape, series.dtype.itemsize)
+        values, plain = series.asarray(), _is_unnamed(series) and axis is not None
         turn = getattr(series.keyframe.tags.get("Orientation"), "value", 1)
     if axis is None:
         values, axis = values[..., None], values.ndim

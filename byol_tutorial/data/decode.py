@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 
 from ..config.errors import DataError
-from .bands import Bands, holds_more, is_array, is_tiff, pages_of, read_bands, with_channels
+from .bands import Bands, check_memory, holds_more, is_array, is_tiff, pages_of, read_bands, with_channels
 from .formats import open_image, reason_of
 from .reading import Reading
 from .value_range import ValueRange, is_deep
@@ -124,6 +124,7 @@ def open_picture(file: str | os.PathLike[str], least: int | None = None, how: Re
             if holds_more(image, deep=how is not None and how.bits == 16):
                 return read_bands(file)
             if how is not None and 1 < pages_of(image) == how.channels != 3 and len(image.getbands()) == 1:
+                check_memory((how.channels, *image.size), 4)
                 return Bands(np.dstack([np.asarray(page) for page in ImageSequence.Iterator(image)]))
             if least is not None:
                 image.draft(None, (least, least))  # other formats ignore it

@@ -2,6 +2,8 @@
 
 import builtins
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image
 import byol_tutorial as bt
 from byol_tutorial.data import bands
 from byol_tutorial.data.decode import to_tensor
+from byol_tutorial.data.headers import read_header
 from byol_tutorial.data.reading import Reading
 
 RNG = np.random.default_rng(0)
@@ -310,3 +313,102 @@ def test_numbers_of_every_type_go_from_black_to_white(tmp_path, kind, stream):
 def test_signed_bytes_are_not_black_where_no_range_was_found():
     values = np.full((8, 8, 1), 127, np.int8)
     assert to_tensor(bands.Bands(values), Reading(8, 1)).unique().tolist() == [255]
+
+
+def write_array(path: Path, values: np.ndarray) -> Path:
+    np.save(path.with_suffix(".npy"), values)
+    return path.with_suffix(".npy")
+
+
+def write_tiff(path: Path, values: np.ndarray, **options) -> Path:
+    tiff(path.with_suffix(".tif"), values, **({"photometric": "minisblack"} | options))
+    return path.with_suffix(".tif")
+
+
+@pytest.mark.parametrize("write", [write_array, write_tiff])
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [((8, 8, 13), True), ((13, 8, 8), False), ((5, 5, 60), True), ((2, 2, 3), True), ((9, 100, 100), False),
+     ((48, 32, 3), True), ((3, 32, 48), False), ((80, 50, 30), True), ((4, 90, 70), False)],
+)  # fmt: skip
+def test_the_odd_axis_is_that_of_the_channels(tmp_path, write, shape, last):
+    values = RNG.integers(0, 256, shape, dtype=np.uint8)
+    file = write(tmp_path / "a", values)
+    expected = values if last else values.transpose(1, 2, 0)
+    np.testing.assert_array_equal(bands.read_bands(file).values, expected)
+    height, width, channels = expected.shape
+    assert bands.shape_of(file)[:3] == (width, height, channels)
+    header = read_header(file)
+    assert (header.size, header.channels) == ((width, height), channels)
+
+
+@pytest.mark.parametrize("shape", [(20, 24, 13), (8, 8, 8), (16, 40, 16), (13, 24, 20), (3, 20, 4)])
+def test_channels_that_may_be_first_or_last_are_refused(tmp_path, shape):
+    words = rf"may have {shape[2]} channels last or {shape[0]} first: "
+    for write, remedy in ((write_array, "bt.images_from"), (write_tiff, "metadata={'axes'")):
+        folder = tmp_path / write.__name__
+        folder.mkdir()
+        for i in range(2):
+            write(folder / str(i), np.zeros(shape, np.uint8))
+        with pytest.raises(bt.DataError, match=words) as refused:
+            load(folder)
+        assert remedy in str(refused.value)
+
+
+@pytest.mark.parametrize("axes", ["YXC", "CYX", "ZYX"])
+def test_named_axes_of_a_tiff_are_believed(tmp_path, axes):
+    values = RNG.integers(0, 256, (20, 24, 13), dtype=np.uint8)
+    file = write_tiff(tmp_path / "a", values, metadata={"axes": axes})
+    expected = {"YXC": values, "CYX": values.transpose(1, 2, 0), "ZYX": values[0, :, :, None]}[axes]
+    np.testing.assert_array_equal(bands.read_bands(file).values, expected)
+
+
+@pytest.mark.parametrize("shape", [(100, 8, 8), (8, 8, 100)])
+def test_more_channels_than_are_read_are_not_taken_for_a_side(tmp_path, shape):
+    file = write_array(tmp_path / "a", np.zeros(shape))
+    with pytest.raises(ValueError, match="at most 64 channels"):
+        bands.read_bands(file)
+
+
+@pytest.mark.parametrize("write", [write_array, write_tiff])
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_a_picture_that_takes_too_much_memory_is_left_out_unread(tmp_path, monkeypatch, write, kind):
+    """Pillow's limit, twice 256 pixels here, allows four bytes a pixel: 2,048."""
+    pytest.importorskip("tifffile")
+    shape = (7, 7, 32 // np.dtype(kind).itemsize)
+    for i in range(2):
+        write(tmp_path / f"small{i}", np.ones(shape, kind))
+    large = write(tmp_path / "large", np.ones((9, 9, shape[2]), kind))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256)
+    words = rf"large\.\w+ \(its 9 × 9 × {shape[2]} values take 2,592 bytes, and at most 2,048 are read"
+    with pytest.raises(bt.DataError, match=words):
+        load(tmp_path)
+    assert len(load(tmp_path, corrupt="skip")) == 2
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert bands.read_bands(large).values.shape == (9, 9, shape[2])
+
+
+def test_a_small_file_cannot_ask_for_gigabytes(tmp_path, monkeypatch):
+    """A TIFF of a few hundred bytes, whose header names 300,000 × 300,000 pixels of 5 channels, and a sparse array."""
+    tifffile = pytest.importorskip("tifffile")
+    asked = write_tiff(tmp_path / "asked", np.zeros((16, 16, 5), np.uint8), planarconfig="contig", metadata=None)
+    with tifffile.TiffFile(asked, mode="r+b") as opened:
+        for name in ("ImageWidth", "ImageLength"):
+            opened.pages[0].tags[name].overwrite(300_000, dtype="I")
+    sparse = np.lib.format.open_memmap(tmp_path / "sparse.npy", "w+", np.uint8, (100_000, 100_000))
+    del sparse
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", lambda *_, **__: pytest.fail("pixels were asked for"))
+    for file in (asked, tmp_path / "sparse.npy"):
+        with pytest.raises(ValueError, match="bytes, and at most 715,827,880 are read"):
+            bands.read_bands(file)
+
+
+def test_a_damaged_tiff_writes_no_line_of_its_own(tmp_path):
+    """In a process of its own, because pytest catches what is logged."""
+    file = write_tiff(tmp_path / "a", np.zeros((16, 16, 5), np.uint8), planarconfig="contig")
+    content = bytearray(file.read_bytes())
+    file.write_bytes(content[: len(content) // 2])
+    log = "logging.getLogger('tifffile').warning('a line of tifffile')"
+    read = f"import byol_tutorial.data.decode as d\ntry: d.open_picture({str(file)!r})\nexcept Exception: pass"
+    command = [sys.executable, "-c", f"import logging\n{read}\n{log}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""

@@ -229,6 +229,8 @@ def test_what_may_be_one_image_is_refused(shape):
     ("source", "words"),
     [
         (np.zeros((5, 32, 32, 40)), "more than 12 entries first and last: give layout"),
+        (np.zeros((5, 8, 8, 13)), "channels first or last: give layout"),
+        (np.zeros((5, 13, 8, 8)), "channels first or last: give layout"),
         (np.zeros((5, 5)), r"array of shape \(5, 5\)"),
         (np.zeros((0, 8, 8, 3)), "has no images"),
         (np.zeros((4, 0, 8, 3)), "has no images, or images without pixels"),
