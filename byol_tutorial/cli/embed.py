@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
 from ..data.streaming import StreamedSet
 from ..data.value_range import check_scale
-from ..evaluate.embed import KINDS, pca_embedding, place_on, umap_embedding
+from ..evaluate.embed import KINDS, hash_of_weights, pca_embedding, place_on, umap_embedding
 from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, find_images
 from ..runtime.device import resolve_device
@@ -78,14 +78,16 @@ def embed(
 ) -> None:
     """Write the representations of images by the encoder in run folder RUN, and a map of them.
 
+    RUN may also be an encoder file in a run folder, such as RUN/encoder-best.safetensors; what is written has its name too.
     Only the encoder of the run is needed, not the images that it was trained on. --data names other images: files or
     folders, of which all images are taken, one is enough. Their representations go to RUN/embeddings-NAME.npz, unless
     --out says otherwise.
 
     An .npz file, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1 where
-    unknown; the names of the classes; and the file of each image. A .csv or .parquet file has a row per image: file,
-    label, map and features. RUN/figures/map.png shows the map. With --onto the images do not get a map of their own: each
-    is placed among its nearest neighbours on the map of an earlier call, which the picture shows in grey.
+    unknown; the names of the classes; the file of each image; and a hash of the encoder's weights. A .csv or .parquet
+    file has a row per image: file, label, map and features. RUN/figures/map.png shows the map. With --onto the images do
+    not get a map of their own: each is placed among its nearest neighbours on the map of an earlier call by the same
+    encoder, which the picture shows in grey; -onto is added to the names of what is written.
 
     With guests, their representations are written instead: RUN/embeddings-NAME.npz and RUN/figures/map-NAME.png.
     """
@@ -106,33 +108,47 @@ def embed(
     below = None if onto is None else read_map(onto)
     place = resolve_device(device)
     encoders: dict[str, nn.Module] = dict(load_guests(guests, guest_size, place))
+    run, encoder_file = run_folder.folder_and_encoder(run)
     source = run_folder.read_source(run)
+    named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
+    about = "" if not data else data[0] if named is not None else plain_name(Path(data[0]).name)
+    which = "" if guests else encoder_file.stem.removeprefix("encoder").strip("-")
+    suffixes = {
+        name: "-".join(filter(None, (about, name, which, "onto" if onto is not None else "")))
+        for name in encoders or ("",)
+    }
+    outputs = {name: out or run / f"embeddings{_suffix(suffix)}.npz" for name, suffix in suffixes.items()}
+    for file in outputs.values():
+        if onto is not None and file.exists() and file.samefile(onto):
+            raise UserError(f"--onto {onto}: it would be overwritten, with its map; name another file with --out")
     if out is None or kind != "none" or onto is not None:  # otherwise nothing is written there
         own_until_the_end(run)
-    encoders = encoders or {"": load_encoder(run / "encoder.safetensors").to(place)}
-    named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
+    encoders = encoders or {"": load_encoder(encoder_file).to(place)}
+    hashes = {name: hash_of_weights(encoder) for name, encoder in encoders.items()}
+    if below is not None:
+        check_same_encoder(onto, below.encoder, {name or str(encoder_file): h for name, h in hashes.items()})
     for name, encoder in encoders.items():
         if named is not None:
-            table, suffix = of_run(encoder, named, None, limit or LIMIT, seed), "-".join(filter(None, (data[0], name)))
+            table = of_run(encoder, named, None, limit or LIMIT, seed)
         elif data:
             size, how = run_folder.image_size(run), run_folder.reading(run)
             how |= {} if value_range is None else {"value_range": value_range}
             table = of_files(encoder, data, size, how, corrupt or source.corrupt, limit, seed)
-            suffix = "-".join(filter(None, (plain_name(Path(data[0]).name), name)))
         else:
             source = replace(source, corrupt=corrupt or source.corrupt, **run_folder.reading(run))
-            table, suffix = of_run(encoder, source, split, limit or LIMIT, seed), name
+            table = of_run(encoder, source, split, limit or LIMIT, seed)
+        table["encoder"] = hashes[name]
         if below is not None:
-            table["map"] = place_on(table["features"], *below).numpy()
+            table["map"] = place_on(table["features"], below.known, below.points).numpy()
         elif kind != "none" and len(table["features"]) > 1:
             table["map"] = map_of(table["features"], kind, seed).numpy()
-        file = out or run / f"embeddings{_suffix(suffix)}.npz"
+        file, suffix = outputs[name], suffixes[name]
         write_table(file, table)
-        words = f"{name or run}: features {tuple(table['features'].shape)} of {len(table['features']):,} images"
+        words = f"{name or (encoder_file if which else run)}: features {tuple(table['features'].shape)} of {len(table['features']):,} images"
         if "map" in table:
             title = TITLES.get(kind, "") if onto is None else f"map of {onto.name}"
             words += f" and their map ({title})" if onto is None else f" and their places on the {title}"
-            write_map(run, suffix, title, table, None if below is None else below[1])
+            write_map(run, suffix, title, table, None if below is None else below.points)
         console.print(f"{words} in {file}")
 
 
@@ -217,6 +233,7 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
             "features": table["features"].numpy(),
             "labels": table["labels"].numpy(),
             "classes": list(table["classes"]),
+            "encoder": table["encoder"],
             "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
         }
         if "map" in table:
@@ -236,8 +253,22 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
     write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
 
 
-def read_map(file: Path) -> tuple[Tensor, Tensor]:
-    """Return the features (M, D) and the map (M, 2) that an earlier embed has written, float32.
+@dataclass
+class EarlierMap:
+    """A map that an earlier embed has written.
+
+    known    features of its points, float32 (M, D)
+    points   the map, float32 (M, 2)
+    encoder  the hash of its encoder's weights; "" where the file is of a version that did not write it
+    """
+
+    known: Tensor
+    points: Tensor
+    encoder: str
+
+
+def read_map(file: Path) -> EarlierMap:
+    """Return the features and the map that an earlier embed has written.
 
     Raises:
         UserError: the file cannot be read, or has no map.
@@ -245,13 +276,29 @@ def read_map(file: Path) -> tuple[Tensor, Tensor]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             known, points = (torch.from_numpy(arrays[name].astype(np.float32)) for name in ("features", "map"))
+            return EarlierMap(known, points, str(arrays["encoder"]) if "encoder" in arrays else "")
     except OSError as error:
         raise UserError(
             f"--onto {file}: cannot be read ({error.strerror or error}); name an .npz file that embed wrote"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"--onto {file}: no .npz file of embed with features and a map ({error}); name one") from error
-    return known, points
+
+
+def check_same_encoder(onto: Path | None, made_by: str, hashes: dict[str, str]) -> None:
+    """Raise UserError unless the map at `onto` was made by these encoders; print a line where its file does not tell.
+
+    The same width is not enough: the dimensions of two encoders have nothing to do with each other.
+    """
+    if not made_by:
+        console.print(f"{onto} does not say which encoder made it, so see to it that it is this one")
+        return
+    for name, own in hashes.items():
+        if own != made_by:
+            raise UserError(
+                f"--onto {onto}: another encoder than {name} made this map, so distances to its points mean nothing; "
+                "name a map of the same encoder, or leave --onto out"
+            )
 
 
 def check_parquet(file: Path) -> None:

@@ -88,6 +88,16 @@ def folder_and_checkpoint(run: Path) -> tuple[Path, str]:
     return run.parent, run.name
 
 
+def folder_and_encoder(run: Path) -> tuple[Path, Path]:
+    """Return the folder of a run and the encoder file that `run` names: that of the last state, or that file.
+
+    Raises:
+        RunError: it is a file that is not in a run folder.
+    """
+    folder, name = folder_and_checkpoint(run)
+    return folder, folder / ("encoder.safetensors" if folder == run else name)
+
+
 def remember(path: Path, records: dict[str, Any]) -> None:
     """Write to settings.json what a run keeps besides its state; see records.py."""
     write_json(path / "settings.json", _settings(path) | {"records": records})

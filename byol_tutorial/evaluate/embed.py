@@ -5,6 +5,7 @@ the one before. A PCA map is rotated or mirrored so that its points move least (
 so a collapse shows as a cloud that shrinks. A UMAP map is computed with the map before as its start.
 """
 
+import hashlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config.errors import EmbedError
 from .directions import directions
@@ -168,6 +169,20 @@ def place_on(features: Tensor, known: Tensor, points: Tensor, neighbours: int = 
     x, new = (directions(y.detach().cpu().double()).numpy() for y in (known, features))
     mean = KNeighborsRegressor(min(neighbours, len(known)), weights="distance", metric="cosine", algorithm="brute")
     return torch.from_numpy(mean.fit(x, points.detach().cpu().double().numpy()).predict(new)).float()
+
+
+def hash_of_weights(encoder: nn.Module) -> str:
+    """Return the SHA-256 of an encoder's parameters and buffers with their names: 64 hexadecimal digits on any device.
+
+    Features can be compared only where they are of one encoder, which this tells.
+    """
+    digest = hashlib.sha256()
+    for name, x in encoder.state_dict().items():
+        if not isinstance(x, Tensor):  # the extra state of a module that is not this library's
+            continue
+        digest.update(f"{name} {x.dtype} {tuple(x.shape)}\n".encode())
+        digest.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def align(points: Tensor, like: Tensor) -> Tensor:

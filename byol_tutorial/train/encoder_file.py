@@ -163,6 +163,7 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
         about = {name: parse_json(value) for name, value in metadata.items()}
         ABOUT(about, "")
     except SafetensorError as error:
+        _refuse_checkpoint(Path(path))
         raise CheckpointError(f"encoder {str(path)!r} cannot be read ({error}): it is damaged") from error
     except Refused as error:
         raise CheckpointError(f"encoder {str(path)!r} is damaged: {error}") from error
@@ -171,6 +172,23 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
     except Exception as error:  # a damaged file can make its reader raise anything
         raise _foreign(path) from error
     return about, state
+
+
+def _refuse_checkpoint(path: Path) -> None:
+    """Raise CheckpointError if this file is a checkpoint; the message names the encoder beside it."""
+    try:
+        checkpoint.load(path, mmap=True)
+    except CheckpointError:
+        return
+    beside = path.with_name(path.name.replace("checkpoint", "encoder", 1)).with_suffix(".safetensors")
+    others = sorted(path.parent.glob("encoder*.safetensors"))
+    names = [beside] if beside in others else others
+    advice = (
+        f"name {' or '.join(repr(str(p)) for p in names)}" if names else "name the encoder.safetensors of a run folder"
+    )
+    if beside not in others:
+        advice += f", or write this one's with bt.Trainer.resume({str(path)!r}, images).save_encoder(FILE)"
+    raise CheckpointError(f"{str(path)!r} is a checkpoint, the whole state of a run, and no encoder file: {advice}")
 
 
 def _foreign(path: str | Path) -> CheckpointError:

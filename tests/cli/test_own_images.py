@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report, run_folder
@@ -339,6 +341,80 @@ def test_a_file_without_a_map_is_refused_in_words(here, capsys, content, words):
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
     assert not (here / "new.npz").exists()
+
+
+def test_a_map_is_not_overwritten_by_what_is_placed_on_it(here, capsys):
+    assert main("embed", "run", "--data=images", "--kind=pca", "--out=run/embeddings.npz") == 0
+    (here / "link.npz").symlink_to("run/embeddings.npz")
+    before = {p: p.read_bytes() for p in (here / "run").rglob("*") if p.is_file()}
+    for out in ("run/embeddings.npz", "link.npz", "run/../run/embeddings.npz"):
+        assert main("embed", "run", "--data=images/cat", "--onto=run/embeddings.npz", f"--out={out}") == 1
+        assert "it would be overwritten, with its map; name another file with --out" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in (here / "run").rglob("*") if p.is_file()} == before
+
+    assert main("embed", "run", "--onto=run/embeddings.npz") == 0  # which would write embeddings.npz without --onto
+    assert main("embed", "run", "--data=images/cat", "--onto=run/embeddings.npz") == 0
+    after = {p: p.read_bytes() for p in (here / "run").rglob("*") if p.is_file()}
+    assert before.items() <= after.items()
+    assert {p.relative_to(here / "run").as_posix() for p in after.keys() - before.keys()} == {
+        "embeddings-onto.npz", "figures/map-onto.png", "embeddings-cat-onto.npz", "figures/map-cat-onto.png"
+    }  # fmt: skip
+    assert main("embed", "run", "--onto=run/embeddings-onto.npz") == 1
+    assert "it would be overwritten" in capsys.readouterr().err
+
+
+def test_a_map_of_another_encoder_of_the_same_width_is_refused(here, capsys):
+    assert main("embed", "run", "--data=images", "--kind=pca", "--out=known.npz") == 0
+    file = here / "run" / "encoder.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    weights = load_file(file)
+    first = next(name for name, x in weights.items() if x.dim() == 4)
+    weights[first].view(-1)[0] += 1e-6  # a single number, by as little as a float tells
+    save_file(weights, file, metadata)
+    capsys.readouterr()
+    assert main("embed", "run", "--data=images/cat", "--onto=known.npz", "--out=new.npz") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "another encoder than run/encoder.safetensors made this map" in line
+    assert not (here / "new.npz").exists()
+    with np.load("known.npz") as known:
+        np.savez("old.npz", features=known["features"], map=known["map"])  # as earlier versions wrote it
+    assert main("embed", "run", "--data=images/cat", "--onto=old.npz", "--out=new.npz") == 0
+    assert "old.npz does not say which encoder made it" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_kept_encoder_is_embedded_with_the_settings_of_its_folder(here, capsys):
+    shutil.copy("run/encoder.safetensors", "run/encoder-best.safetensors")
+    assert main("embed", "run", "--data=images", "--kind=none", "--out=whole.npz") == 0
+    assert main("embed", "run/encoder-best.safetensors", "--data=images", "--kind=pca") == 0
+    assert np.array_equal(np.load("whole.npz")["features"], np.load("run/embeddings-images-best.npz")["features"])
+    assert (here / "run" / "figures" / "map-images-best.png").is_file()
+    assert main("embed", "run/encoder.safetensors", "--data=images", "--kind=none") == 0
+    assert (here / "run" / "embeddings-images.npz").is_file()
+    shutil.copy("run/encoder.safetensors", "alone.safetensors")
+    capsys.readouterr()
+    assert main("embed", "alone.safetensors", "--data=images") == 1
+    assert "is not a run folder, nor in one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["embed", "export"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("checkpoint.pt", "name 'run/encoder.safetensors'"),
+        ("checkpoint-best.pt", "name 'run/encoder-best.safetensors'"),
+        ("checkpoint-0010.pt", "or write this one's with bt.Trainer.resume('run/checkpoint-0010.pt', images)"),
+    ],
+)
+def test_a_checkpoint_is_called_one_where_an_encoder_is_wanted(here, monkeypatch, capsys, command, name, words):
+    monkeypatch.setattr("byol_tutorial.cli.export.require_writers", lambda: None)
+    shutil.copy("run/encoder.safetensors", "run/encoder-best.safetensors")
+    if name != "checkpoint.pt":
+        shutil.copy("run/checkpoint.pt", f"run/{name}")
+    assert main(command, f"run/{name}") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"'run/{name}' is a checkpoint, the whole state of a run, and no encoder file: name " in line
+    assert words in line
 
 
 def test_embed_writes_a_table(here):
