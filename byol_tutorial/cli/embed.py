@@ -20,6 +20,7 @@ from ..config.errors import UserError
 from ..data.found import beside_images
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
+from ..data.reading import channels_of_an_encoder
 from ..data.streaming import StreamedSet
 from ..data.value_range import check_scale
 from ..evaluate.embed import KINDS, hash_of_weights, pca_embedding, place_on, umap_embedding
@@ -31,7 +32,7 @@ from ..train.encoder_file import load_encoder
 from . import run_folder
 from .console import console
 from .data_source import DataSource
-from .options import CORRUPT, DEVICE, RangeType, UserPath, guest_options, load_guests
+from .options import CORRUPT, DEVICE, RangeType, UserPath, check_channels, check_guests, guest_options, load_guests
 from .run_lock import own_until_the_end, plain_name
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
@@ -107,10 +108,13 @@ def embed(
         raise UserError(f"--split {split}: --data takes all images; leave one of them out")
     below = None if onto is None else read_map(onto)
     place = resolve_device(device)
-    encoders: dict[str, nn.Module] = dict(load_guests(guests, guest_size, place))
+    invited = load_guests(guests, guest_size, place)
+    encoders: dict[str, nn.Module] = dict(invited)
     run, encoder_file = run_folder.folder_and_encoder(run)
     source = run_folder.read_source(run)
     named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
+    if named is None:
+        check_guests(invited, run_folder.reading(run).get("channels"))
     about = "" if not data else data[0] if named is not None else plain_name(Path(data[0]).name)
     which = "" if guests else encoder_file.stem.removeprefix("encoder").strip("-")
     suffixes = {
@@ -178,7 +182,8 @@ def of_files(
     files = tree.images
     if limit is not None and limit < len(files):
         files = [files[i] for i in draw_positions(len(files), limit, seed)]
-    found = embed_images(encoder, files, size, corrupt=corrupt, **how)
+    with channels_of_an_encoder():
+        found = embed_images(encoder, files, size, corrupt=corrupt, **how)
     for file, reason in found.unreadable.items():
         console.print(f"  left out, cannot be read: {file} ({reason})")
     above = [Path(file).relative_to(places[0]).parts[:-1] for file in found.files] if len(places) == 1 else [()]
@@ -198,7 +203,9 @@ def of_run(encoder: nn.Module, source: DataSource, split: str | None, limit: int
         UserError: split "test" without test images.
         DataError: the images are not there.
     """
-    images, test = source.load()
+    with channels_of_an_encoder():
+        images, test = source.load()
+    check_channels(encoder, images)
     if split == "test" and test is None:
         raise UserError(f"--split test: {images.name!r} has no test images; leave it out, or add a test/ folder")
     chosen = images if split == "train" or test is None else test

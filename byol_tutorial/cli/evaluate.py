@@ -7,13 +7,14 @@ import rich_click as click
 
 from ..config.errors import DataError
 from ..data import streaming
+from ..data.reading import channels_of_an_encoder
 from ..evaluate.protocols import PROTOCOLS
 from ..runtime.device import resolve_device
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .data_source import DataSource, Images
-from .options import CORRUPT, DEVICE, WORKERS, UserPath, guest_options, load_guests
+from .options import CORRUPT, DEVICE, WORKERS, UserPath, check_channels, check_guests, guest_options, load_guests
 from .run_lock import own_until_the_end
 
 
@@ -62,7 +63,10 @@ def evaluate(
     run, checkpoint = run_folder.folder_and_checkpoint(run)
     out = run if checkpoint == "checkpoint.pt" else run / Path(checkpoint).stem
     own_until_the_end(run)
-    trainer, images, test = open_with_images(run, device, options, data, bool(protocols), checkpoint)
+    with channels_of_an_encoder():
+        trainer, images, test = open_with_images(run, device, options, data, bool(protocols), checkpoint)
+    if data is None or not protocols:
+        check_guests(invited, images.channels)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     console.print(f"{out}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if not protocols:
@@ -73,7 +77,10 @@ def evaluate(
         other = DataSource(data, size=images.image_size[0], corrupt=corrupt or "refuse")
         if data.startswith("folder:"):
             other = replace(other, **run_folder.reading(run))
-        images, test = other.load()
+        with channels_of_an_encoder():
+            images, test = other.load()
+        check_channels(trainer.model.encoder, images)
+        check_guests(invited, images.channels)
         console.print(repr(images))
         own = other.absolute().name == run_folder.read_source(run).absolute().name
     report.run_protocols(protocols, trainer, images, test, seed, out, invited, own)

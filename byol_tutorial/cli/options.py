@@ -6,10 +6,14 @@ from typing import Any
 
 import rich_click as click
 import torch
+from torch import nn
 
 from ..config.config import FIELDS
-from ..config.errors import UserError
+from ..config.errors import DataError, UserError
 from ..config.fields import Pair
+from ..data.image_set import ImageSet
+from ..data.streaming import StreamedSet
+from ..evaluate.features import trained_part
 from ..evaluate.pretrained import Guest, guest
 
 DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
@@ -155,3 +159,32 @@ def load_guests(asked: tuple[str, ...], size: int | None, device: torch.device) 
         how = {source: True} if source in ("download", "random") else {"weights": source}
         found[who] = guest(name, size=size, **how).to(device)
     return found
+
+
+def _channels_of(encoder: nn.Module) -> int:
+    mean: Any = trained_part(encoder).pixel_mean
+    return len(mean)
+
+
+def check_channels(encoder: nn.Module, images: ImageSet | StreamedSet) -> None:
+    """Raise DataError for images with other channels than the encoder takes; one for three channels takes grey images, too."""
+    made_for = _channels_of(encoder)
+    if images.channels != made_for and (images.channels, made_for) != (1, 3):
+        raise DataError(
+            f"the encoder is made for {made_for} channel{'s'[: made_for > 1]}, and the images of {images.name!r} have "
+            f"{images.channels}: choose other images"
+        )
+
+
+def check_guests(guests: dict[str, Guest], channels: int | None) -> None:
+    """Raise UserError for a guest that does not take images of so many channels; of grey ones it gets three equal ones.
+
+    channels: None where they are not known; they are checked when the images are encoded.
+    """
+    for name, invited in guests.items():
+        made_for = _channels_of(invited)
+        if channels not in (None, 1, made_for):
+            raise UserError(
+                f"--guest {name}: it is made for {made_for} channels, and the images have {channels}; leave it out, or "
+                f"compare it with a run on images of 1 or {made_for} channels"
+            )

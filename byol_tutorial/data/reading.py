@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,35 @@ class Reading:
         return self.channels * self.size * self.size * self.bits // 8
 
 
+class TooFewChannels(DataError):
+    """The error of files that have fewer channels than asked for.
+
+    wanted  the channels that were asked for
+    words   how many files have how many channels
+    """
+
+    def __init__(self, wanted: int, words: str, least: int) -> None:
+        super().__init__(
+            f"channels={wanted}, but {words}: give at most {least}, or leave it out to keep the files' own"
+        )
+        self.wanted, self.words = wanted, words
+
+
+@contextmanager
+def channels_of_an_encoder() -> Iterator[None]:
+    """Say that an encoder is made for the channels, and not that an option asks for them, if files have too few.
+
+    Raises:
+        DataError: files with too few channels.
+    """
+    try:
+        yield
+    except TooFewChannels as error:
+        raise DataError(
+            f"the encoder is made for {error.wanted} channels, and {error.words}: choose other images"
+        ) from error
+
+
 def choose_reading(
     headers: Sequence[Header], size: int, channels: int | None, bits: int | None, value_range: Scale
 ) -> Reading:
@@ -47,7 +77,8 @@ def choose_reading(
     Grey and coloured files become three channels, and files with other bands keep them. Files deeper than 8 bits keep 16.
 
     Raises:
-        DataError: files whose channels differ, or are fewer than asked for.
+        DataError: files whose channels differ.
+        TooFewChannels: files that have fewer than asked for.
     """
     kinds = Counter(h.channels for h in headers)
     if channels is None:
@@ -58,9 +89,7 @@ def choose_reading(
             )
         channels = 3 if kinds.keys() <= {1, 3} else next(iter(kinds))
     elif not all(can_become(h.channels, channels, h.pages) for h in headers):
-        raise DataError(
-            f"channels={channels}, but {in_words(headers)}: give at most {min(kinds)}, or leave it out to keep the files' own"
-        )
+        raise TooFewChannels(channels, in_words(headers), min(kinds))
     if bits is None:
         bits = 16 if any(h.deep for h in headers) else 8
     return Reading(

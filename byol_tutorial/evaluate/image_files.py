@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..data.bands import is_array
 from ..data.decode import NAMED, open_picture, refusal, stack
 from ..data.formats import extensions
 from ..data.headers import sample_headers
-from ..data.reading import check_channels, choose_reading
+from ..data.reading import channels_of_an_encoder, check_channels, choose_reading
 from ..data.tree import Tree, look
 from ..data.value_range import Scale, ValueRange, check_scale
 from .features import features
@@ -68,10 +69,12 @@ def embed_images(
     files = list_images(paths)
     size = size or int(getattr(encoder, "view_size", 0)) or 96
     mean, bits = getattr(encoder, "pixel_mean", None), bits or getattr(encoder, "bits", None)
+    own = channels is None
     channels = channels or (None if mean is None else len(mean))
     if value_range is None and (scale := getattr(encoder, "value_range", None)) is not None:
         value_range = ValueRange(*scale)
-    how = choose_reading(sample_headers(files), size, channels, bits, value_range)
+    with channels_of_an_encoder() if own else nullcontext():
+        how = choose_reading(sample_headers(files), size, channels, bits, value_range)
     rows: list[Tensor] = []
     kept: list[str] = []
     unreadable: dict[str, str] = {}

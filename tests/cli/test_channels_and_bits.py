@@ -1,6 +1,7 @@
 """The command line on files of five bands, of one channel and of 16 bits: train, resume, evaluate, embed."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -59,9 +60,48 @@ def test_a_run_on_five_bands_from_end_to_end(five, capsys):
     np.testing.assert_allclose(np.load("new.npz")["features"], expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(bt.embed_images(encoder, "new").features, expected.numpy(), atol=1e-5)
 
-    Image.new("RGB", (16, 16)).save(five.parent / "photo.png")
-    assert main("embed", "run", "--data=photo.png", "--kind=none", "--device=cpu") != 0
-    assert "channels=5, but 1 file has 3 channels (photo.png)" in capsys.readouterr().err
+    # images with other channels: the message names no option, because none was typed
+    (five.parent / "rgb").mkdir()
+    for i in range(8):
+        Image.new("RGB", (16, 16), (i, 2, 3)).save(five.parent / "rgb" / f"{i}.png")
+    made_for = "the encoder is made for 5 channels, and "
+    files = made_for + r"\d files? ha(ve|s) 3 channels \(\d\.png\): choose other images"
+    protocol = ["evaluate", "run", "--protocol=transfer", "--device=cpu"]
+    for command, words in (
+        (["embed", "run", "--data=rgb/0.png", "--kind=none"], files),
+        (["embed", "run", "--data=rgb", "--kind=none"], files),
+        (
+            ["embed", "run", "--data=shapes", "--kind=none"],
+            made_for + "the images of 'shapes' have 3: choose other images",
+        ),
+        ([*protocol, "--data=folder:rgb"], files),
+        ([*protocol, "--data=shapes"], made_for + "the images of 'shapes' have 3: choose other images"),
+        (["evaluate", "run", "--data=folder:rgb"], files),
+    ):
+        assert main(*command) != 0
+        error = " ".join(capsys.readouterr().err.split())
+        assert re.search(words, error), (command, error)
+        assert "channels=" not in error
+    with pytest.raises(bt.DataError, match=files):
+        bt.embed_images(encoder, "rgb")
+    with pytest.raises(bt.DataError, match=r"channels=7, but 8 files have 3 .*give at most 3"):
+        bt.embed_images(encoder, "rgb", channels=7)
+
+    # guests: before any work
+    capsys.readouterr()
+    for command in (
+        ["evaluate", "run"],
+        ["evaluate", "run", "--protocol=knn"],
+        ["embed", "run"],
+        ["embed", "run", "--data=new"],
+    ):
+        assert main(*command, "--guest=resnet18=random", "--device=cpu") != 0
+        told = capsys.readouterr()
+        words = "--guest resnet18: it is made for 3 channels, and the images have 5; leave it out"
+        assert words in " ".join(told.err.split())
+        assert "verdict" not in told.out.lower()
+        assert "channels=" not in told.err
+    assert not (five.parent / "run" / "embeddings-resnet18.npz").exists()
 
 
 def test_operations_on_colours_that_were_typed_are_refused_by_name(five, capsys):
