@@ -54,9 +54,14 @@ def is_array(file: str | os.PathLike[str]) -> bool:
 
 
 def holds_more(image: Image.Image, deep: bool = True) -> bool:
-    """Return whether a file that Pillow has opened has bands that Pillow leaves out, or with `deep` lower bits of colours."""
+    """Return whether a file that Pillow has opened has bands that Pillow leaves out, or with `deep` lower bits of colours.
+
+    Signed bytes count too, because Pillow takes -1 for 255.
+    """
     tags: Any = getattr(image, "tag_v2", None)  # of a TIFF
     if tags is not None and tags.get(277, 1) > len(image.getbands()):  # samples of a pixel
+        return True
+    if tags is not None and image.mode == "L" and tags.get(339, (1,))[0] == 2:  # the format of a sample
         return True
     if tags is not None and pages_of(image) > 1 and has_tifffile():
         return tiff_channels(getattr(image, "filename", "")) > 1

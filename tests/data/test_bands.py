@@ -412,3 +412,14 @@ def test_a_damaged_tiff_writes_no_line_of_its_own(tmp_path):
     read = f"import byol_tutorial.data.decode as d\ntry: d.open_picture({str(file)!r})\nexcept Exception: pass"
     command = [sys.executable, "-c", f"import logging\n{read}\n{log}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_signed_bytes_of_a_tiff_are_not_wrapped(tmp_path, channels):
+    """Pillow reads those of a grey file as unsigned ones."""
+    values = np.tile(np.linspace(-100, 125, 16).round().astype(np.int8), (16, 1))
+    for i in range(2):
+        contiguous(tmp_path / f"{i}.tif", values[:, :, None].repeat(channels, axis=2) if channels > 1 else values)
+    read = load(tmp_path, channels=channels).images[0]
+    expected = (values.astype(float) + 100) / 225
+    np.testing.assert_allclose(read.numpy() / 65535, np.stack([expected] * channels), atol=1e-4)

@@ -346,3 +346,25 @@ def test_no_property_begins_with_what_sphinx_takes_for_a_type():
             if names & {"property", "cached_property", "functools.cached_property"}:
                 first = (ast.get_docstring(node) or "").split("\n")[0]
                 assert ": " not in first, f"{file.name}: {node.name}: {first}"
+
+
+def test_security_names_what_decodes_images_and_what_connects():
+    text = (ROOT / "SECURITY.md").read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| images |"))
+    names = {"PIL": "Pillow", "numpy": "NumPy", "tifffile": "tifffile", "torchvision": "torchvision"}
+    package = ROOT / "byol_tutorial"
+    code = "".join((package / "data" / f"{name}.py").read_text() for name in ("bands", "decode", "formats"))
+    imported = {name.split(".")[0] for name in re.findall(r"^ *(?:from|import) ([a-zA-Z]\S*)", code, re.M)}
+    assert imported - {"torch"} - sys.stdlib_module_names == names.keys()
+    assert all(name in row for name in names.values())
+
+    words = {
+        "data/torchvision_sets.py": "a data set of torchvision",
+        "evaluate/pretrained.py": "download=True",
+        "cli/options.py": "`=download`",
+        "train/initial_weights.py": "`--init timm:NAME`, `--init torchvision:NAME`",
+    }
+    fetching = re.compile(r"\bdownload\s*=(?!=)|[\"']download[\"']|pretrained=download")
+    found = {str(p.relative_to(package).as_posix()) for p in package.rglob("*.py") if fetching.search(p.read_text())}
+    assert found == words.keys()
+    assert all(each in " ".join(text.split()) for each in words.values())
