@@ -7,27 +7,28 @@ from pathlib import Path
 import rich_click as click
 
 from ..config.errors import UserError
+from ..config.installed import is_installed
 
 LAB = Path(__file__).parents[1] / "course" / "lab" / "jupyter_lab_config.py"  # how JupyterLab is started
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--open", "show", is_flag=True, help="then open JupyterLab on the first lesson")
+@click.option("--open", "show", is_flag=True, help="then open JupyterLab on the first lesson that is there")
 def lessons(folder: Path, show: bool) -> None:
     """Write the lessons into FOLDER, to run and to change there.
 
     A folder that has the lessons already is left as it is, and with --open it is opened.
     """
-    from ..course.editions import FIRST, write_edition
+    from ..course.editions import notebooks_in, write_edition
 
-    if (folder / FIRST).is_file():
+    if there := notebooks_in(folder):
         click.echo(f"the lessons are in {folder} already, and stay as they are; for fresh ones name a new folder")
     else:
-        written = write_edition("lessons", folder)
-        click.echo(f"{len(written)} notebooks in {folder}")
+        there = write_edition("lessons", folder)
+        click.echo(f"{len(there)} notebooks in {folder}")
     if show:
-        open_lab(folder / FIRST)
+        open_lab(there[0])
 
 
 def open_lab(notebook: Path) -> None:
@@ -36,9 +37,7 @@ def open_lab(notebook: Path) -> None:
     Raises:
         UserError: JupyterLab is not installed.
     """
-    import importlib.util
-
-    if importlib.util.find_spec("jupyterlab") is None:
+    if not is_installed("jupyterlab"):
         raise UserError(
             "JupyterLab is not installed: pip install 'byol-tutorial[notebooks]', or open the notebooks elsewhere"
         )

@@ -1,7 +1,6 @@
 """byol-tutorial embed: write the representations of images, and a map of them."""
 
 import csv
-import importlib.util
 import io
 import os
 import re
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import UserError
+from ..config.installed import is_installed
 from ..data.found import beside_images
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
@@ -310,7 +310,7 @@ def check_same_encoder(onto: Path | None, made_by: str, hashes: dict[str, str]) 
 
 def check_parquet(file: Path) -> None:
     """Raise UserError if pandas or pyarrow, which write .parquet, is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("pandas", "pyarrow")):
+    if not (is_installed("pandas") and is_installed("pyarrow")):
         raise UserError(f"--out {file}: .parquet needs pandas and pyarrow; install them, or choose .csv")
 
 

@@ -4,12 +4,12 @@ Both are made from the history alone. So after a resume they hold each step once
 """
 
 import csv
-import importlib.util
 import io
 from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
+from ..config.installed import is_installed
 from ..runtime.files import write_atomically
 from ..train.history import History
 from ..train.trainer import Trainer
@@ -54,7 +54,7 @@ def write_rows(path: Path, history: History, steps_per_epoch: int) -> None:
 
 def has_tensorboard() -> bool:
     """Return whether torch can write event files."""
-    return importlib.util.find_spec("tensorboard") is not None
+    return is_installed("tensorboard")
 
 
 class EventFiles:

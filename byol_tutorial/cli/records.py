@@ -41,8 +41,14 @@ class Records:
 
     def check(self, trainer: Trainer) -> None:
         """Raise UserError if the run makes no kNN check that --keep-best could use."""
-        if self.keep_best and not (trainer.has_labels and trainer.config.knn_every):
-            lacks = "labels and test images" if trainer.config.knn_every else "knn_every above 0"
+        c = trainer.config
+        if self.keep_best and c.knn_every > c.epochs:
+            raise UserError(
+                f"--keep-best: the best state is found by the kNN check, which a run of epochs={c.epochs} with "
+                f"knn_every={c.knn_every} never makes; lower --knn-every, or give --no-keep-best"
+            )
+        if self.keep_best and not (trainer.has_labels and c.knn_every):
+            lacks = "labels and test images" if c.knn_every else "knn_every above 0"
             raise UserError(f"--keep-best: the best state is found by the kNN check, which needs {lacks}; leave it out")
 
     def remember(self, run: Path) -> None:

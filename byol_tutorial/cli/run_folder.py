@@ -18,7 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..config.checks import Refused, anything, fields, mapping_of, number, one_of, parse_json, text, whole
+from ..config.checks import (
+    Refused,
+    anything,
+    fields,
+    mapping_of,
+    number,
+    one_of,
+    or_none,
+    parse_json,
+    range_of,
+    text,
+    whole,
+)
 from ..config.config import Config
 from ..config.errors import ConfigError, DataError, RunError
 from ..data.value_range import Scale, ValueRange
@@ -27,15 +39,26 @@ from ..train.initial_weights import absolute
 from ..train.trainer import Trainer
 from .data_source import DataSource, Images
 
-SIZE = whole(1, 2**20, or_none=True)
+LARGEST = 2**14  # pixels a side to which images are resized
+SIZE = whole(1, LARGEST, or_none=True)
+CHANNELS, BITS, RANGE = whole(1, 1024, or_none=True), one_of(8, 16, None), range_of()
+
+
+def scale_or_none(value: Any, at: str) -> None:
+    """Refuse what is no value_range of DataSource."""
+    if value is not None and value != "depth":
+        RANGE(value, at)
+
+
 SETTINGS = fields(
     {"data": fields(
         {"name": text()},
         {"size": SIZE, "limit": whole(1, or_none=True), "corrupt": text(100), "stream": one_of(True, False, None),
-         "labels": text(100), "holdout": number(0, 1), "channels": whole(1, 1024, or_none=True), "bits": one_of(8, 16, None)},
+         "labels": text(100), "holdout": number(0, 1), "channels": CHANNELS, "bits": BITS,
+         "value_range": scale_or_none},
     )},
     {"version": text(100), "config": mapping_of(anything), "init": text(or_none=True),
-     "found": fields({}, {"size": SIZE}),
+     "found": or_none(fields({}, {"size": SIZE, "channels": CHANNELS, "bits": BITS, "deep": whole(0), "value_range": or_none(RANGE)})),
      "records": fields({}, {"keep_every": whole(0), "keep_best": one_of(True, False), "tensorboard": one_of(True, False)})},
 )  # fmt: skip
 

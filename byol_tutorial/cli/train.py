@@ -59,7 +59,10 @@ PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
     "--preset", "preset_name", help=f"recipe to start from: {', '.join(PRESETS)} [decided by the data]", panel="Run"
 )
 @click.option(
-    "--size", type=int, help="side in pixels to which images are resized [their own up to 96 px, else 96]", panel="Run"
+    "--size",
+    type=click.IntRange(max=run_folder.LARGEST),
+    help="side in pixels to which images are resized [their own up to 96 px, else 96]",
+    panel="Run",
 )
 @click.option("--limit", type=int, help="largest number of images to use [all]", panel="Run")
 @click.option("--corrupt", help="what is done about files that cannot be read: refuse or skip [refuse]", panel="Run")

@@ -154,6 +154,28 @@ def tuple_of(*checks: Check) -> Check:
     return check
 
 
+def range_of(*more: Check) -> Check:
+    """Return the check of a list of two finite numbers, the first below the second, and an entry for each of `more`."""
+    whole_tuple = tuple_of(number(), number(), *more)
+
+    def check(value: Any, at: str) -> None:
+        whole_tuple(value, at)
+        if not value[0] < value[1]:
+            raise Refused(f"{at} is {shown(value[0])} to {shown(value[1])}: the first must be below the second")
+
+    return check
+
+
+def or_none(one: Check) -> Check:
+    """Return the check of None, or of what passes another check."""
+
+    def check(value: Any, at: str) -> None:
+        if value is not None:
+            one(value, at)
+
+    return check
+
+
 def mapping_of(check: Check, keys: type = str) -> Check:
     """Return the check of a dictionary with keys of this type, whose values all pass `check`."""
 

@@ -51,6 +51,11 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     return written
 
 
+def notebooks_in(out: Path) -> list[Path]:
+    """Return which of the course's notebooks are in a folder, in their order: those that its user has not removed."""
+    return [out / file.name for file in sorted(installed_notebooks().glob("*.ipynb")) if (out / file.name).is_file()]
+
+
 def _write(path: Path, notebook: dict) -> None:
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, lambda f: f.write(text.encode("utf-8", "replace")))

@@ -7,7 +7,6 @@
 All else is Pillow's.
 """
 
-import importlib.util
 import logging
 import math
 import os
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from ..config.installed import is_installed
 
 MOST_CHANNELS = 64  # an axis of an array that is longer is no axis of channels
 FEW_CHANNELS = 4  # of two axes that may be that of the channels, one this short is, as of grey and coloured pictures
@@ -83,7 +84,7 @@ def deep_colour(image: Image.Image) -> bool:
 
 def has_tifffile() -> bool:
     """Return whether tifffile can be imported."""
-    return importlib.util.find_spec("tifffile") is not None
+    return is_installed("tifffile")
 
 
 def is_tiff(file: str | os.PathLike[str]) -> bool:

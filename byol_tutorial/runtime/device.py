@@ -1,6 +1,5 @@
 """The hardware of a run: device, cores, precision, compiling, and plain errors where memory does not suffice."""
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from ..config.errors import TrainingError
+from ..config.installed import is_installed
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
@@ -56,7 +56,7 @@ def resolve_compile(choice: str, device: torch.device, steps: int) -> bool:
     compilers = ("gcc", "clang") if cuda else ("g++", "clang++", "c++", "cl")
     own = os.environ.get("CC" if cuda else "CXX")
     found = any(shutil.which(name) for name in (own, "cc" if cuda else None, *compilers) if name)
-    triton = not cuda or importlib.util.find_spec("triton") is not None
+    triton = not cuda or is_installed("triton")
     if choice == "on" and not (found and triton):
         needed = f"a {'C' if cuda else 'C++'} compiler such as {compilers[0]}" if not found else "Triton"
         raise TrainingError(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config.checks import Refused, fields, list_of, number, one_of, parse_json, tensor, text, tuple_of, whole
+from ..config.checks import Refused, fields, list_of, number, one_of, or_none, parse_json, range_of, tensor, text, whole
 from ..config.config import Config
 from ..config.errors import CheckpointError, ConfigError
 from ..networks.backbones import check_name
@@ -22,17 +22,11 @@ from .state import refuse_other_encoder, refuse_wrong_module
 SIDE = whole(1, 4096)  # pixels
 
 
-def range_or_none(value: Any, at: str) -> None:
-    """Refuse what is neither None nor low, high, and whether 8-bit files were scaled too."""
-    if value is not None:
-        tuple_of(number(), number(), one_of(True, False))(value, at)
-
-
 ABOUT = fields(
     {"encoder": text(200), "view_size": SIDE, "pixel_mean": list_of(number(-1e6, 1e6), 1, 1024)}
     | {"pixel_std": list_of(number(1e-9, 1e6), 1, 1024)},
     {"width": whole(1, 4096), "patch_size": SIDE, "norm": text(100), "steps": whole(0, or_none=True)}
-    | {"bits": one_of(8, 16, None), "value_range": range_or_none},
+    | {"bits": one_of(8, 16, None), "value_range": or_none(range_of(one_of(True, False)))},
 )
 
 
@@ -162,6 +156,8 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
         about = {name: parse_json(value) for name, value in metadata.items()}
         ABOUT(about, "")
+        if len(about["pixel_mean"]) != len(about["pixel_std"]):
+            raise Refused("pixel_mean and pixel_std are not of the same number of channels")
     except SafetensorError as error:
         _refuse_checkpoint(Path(path))
         raise CheckpointError(f"encoder {str(path)!r} cannot be read ({error}): it is damaged") from error

@@ -1,7 +1,6 @@
 """Encoders as ONNX files, which run without PyTorch: onnxruntime, TensorRT, OpenVINO, browsers and phones read them."""
 
 import copy
-import importlib.util
 import io
 import logging
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..augment.operations import normalise
 from ..config.errors import ExportError
+from ..config.installed import is_installed
 from .checkpoint import write_or_explain
 
 WRITERS, CHECKER = ("onnx", "onnxscript"), "onnxruntime"
@@ -59,7 +59,7 @@ def export_onnx(path: str | Path, encoder: nn.Module) -> float | None:
     about: Any = network.encoder
     channels, size = len(about.pixel_mean), int(about.view_size)
     content = _model(network, torch.zeros(2, channels, size, size))
-    found = importlib.util.find_spec(CHECKER) is not None
+    found = is_installed(CHECKER)
     difference = max(_difference(content, network, n, channels, size) for n in CHECKED) if found else None
     if difference is not None and not difference <= TOLERANCE:
         raise ExportError(
@@ -72,7 +72,7 @@ def export_onnx(path: str | Path, encoder: nn.Module) -> float | None:
 
 def require_writers() -> None:
     """Raise ExportError where a package that writes ONNX files is not installed."""
-    missing = [name for name in WRITERS if importlib.util.find_spec(name) is None]
+    missing = [name for name in WRITERS if not is_installed(name)]
     if missing:
         raise ExportError(f"ONNX files need {' and '.join(missing)}, not installed here: {INSTALL}")
 

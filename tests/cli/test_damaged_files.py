@@ -217,6 +217,63 @@ def test_settings(trainer, images, tmp_path):
     attack(make, read, sane)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("records.keep_every", "ten", "records.keep_every is 'ten', not a whole number"),
+        ("records.keep_best", "no", "records.keep_best is 'no', not one of True, False"),
+        ("found.size", "x", "found.size is 'x'"),
+        ("found.size", 100000, "found.size is 100000, not a whole number of at least 1 and at most 16384"),
+        ("found.channels", "3", "found.channels is '3'"),
+        ("found.bits", 12, "found.bits is 12, not one of 8, 16, None"),
+        ("found.deep", -1, "found.deep is -1"),
+        ("found.value_range", "ab", "found.value_range is 'ab', not a list of 2 entries"),
+        ("found.value_range", [5, 5], "found.value_range is 5 to 5: the first must be below the second"),
+        ("data.value_range", [5, "x"], "data.value_range[1] is 'x'"),
+        ("data.size", 2**15, "data.size is 32768"),
+        ("init", 5, "init is 5, not a text"),
+    ],
+)
+def test_settings_are_refused_by_file_and_field(images, tmp_path, field, value, words):
+    run_folder.write_settings(tmp_path, CONFIG, DataSource("folder:x", size=12, limit=8), images[0])
+    file = tmp_path / "settings.json"
+    content = json.loads(file.read_bytes())
+    part, _, name = field.rpartition(".")
+    (content.setdefault(part, {}) if part else content)[name] = value
+    file.write_text(json.dumps(content))
+    for read in (run_folder.read_source, run_folder.remembered, run_folder.initial_weights, run_folder.reading):
+        with pytest.raises(bt.config.errors.RunError) as refused:
+            read(tmp_path)
+        assert f"settings.json' is damaged ({words}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("value_range", "[1]", "value_range is '[1]', not a list of 3 entries"),
+        ("value_range", [1], "value_range is a list of 1 entries"),
+        ("value_range", ["a", "b", 1], "value_range[0] is 'a', not a number"),
+        ("value_range", [5, 5, True], "value_range is 5 to 5: the first must be below the second"),
+        ("value_range", [9, 5, True], "value_range is 9 to 5"),
+        ("bits", "x", "bits is 'x', not one of 8, 16, None"),
+        ("view_size", "x", "view_size is 'x'"),
+        ("view_size", -3, "view_size is -3"),
+        ("pixel_std", [0, 0, 0], "pixel_std[0] is 0"),
+        ("pixel_std", [0.5], "pixel_mean and pixel_std are not of the same number of channels"),
+        ("pixel_mean", [float("nan")] * 3, "NaN is no number of JSON"),
+    ],
+)
+def test_what_an_encoder_file_says_of_itself_is_refused_by_field(trainer, tmp_path, name, value, words):
+    file = tmp_path / "e.safetensors"
+    trainer.save_encoder(file)
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    save_file(load_file(file), file, metadata | {name: json.dumps(value)})
+    with pytest.raises(bt.config.CheckpointError, match=r"e.safetensors' is damaged: ") as refused:
+        bt.load_encoder(file)
+    assert words in str(refused.value)
+
+
 def test_results_and_history(tmp_path):
     content = {"steps": 4, "verdict": "healthy", "table": {"BYOL": {"knn": 0.5}}, "protocols": {"knn": {"a": 1}}}
     file = tmp_path / "results.json"

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,7 @@ def test_a_full_disk_leaves_whole_files_and_is_told(monkeypatch, capsys):
     ("arguments", "words"),
     [
         (("--keep-best", "--knn-every=0"), "needs knn_every above 0"),
+        (("--keep-best", "--knn-every=5"), "a run of epochs=4 with knn_every=5 never makes"),
         (("--keep-best", "--data=folder:plain"), "needs labels and test images"),
         (("--keep-every=-1",), "keep-every"),
         (("--resume=nowhere/checkpoint-0001.pt",), "does not exist"),
@@ -232,6 +234,18 @@ def test_event_files_hold_each_step_once_also_after_a_resume(monkeypatch):
         assert [event.step for event in found] == list(range(1, 13))
         assert [event.value for event in found] == pytest.approx(history[name], rel=1e-6)
     assert [(e.step, e.value) for e in events.Scalars("knn")] == [(s, pytest.approx(a)) for s, a in history["knn"]]
+
+
+def test_a_folder_named_tensorboard_is_not_the_package(monkeypatch, tmp_path):
+    """Python takes any folder on its path for a package, which has no code."""
+    (tmp_path / "tensorboard").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # where nothing else is
+    monkeypatch.delitem(sys.modules, "tensorboard", raising=False)
+    assert importlib.util.find_spec("tensorboard") is not None
+    assert not metrics.has_tensorboard()
+    (tmp_path / "tensorboard" / "__init__.py").write_text("")
+    importlib.invalidate_caches()
+    assert metrics.has_tensorboard()
 
 
 def test_tensorboard_that_is_missing_is_one_line_before_the_run_begins(monkeypatch, capsys):

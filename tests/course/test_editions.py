@@ -101,6 +101,27 @@ def test_the_command_writes_a_folder_that_runs(tmp_path, monkeypatch, capsys):
     assert "(00_start_here.ipynb)" in path.read_text()
 
 
+def test_lessons_of_which_some_were_removed_are_there_already(tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr("byol_tutorial.cli.course.open_lab", opened.append)
+    folder = tmp_path / "lessons"
+    main(["lessons", str(folder), "--open"])
+    assert f"{len(NOTEBOOKS)} notebooks in" in capsys.readouterr().out
+    names = sorted(p.name for p in folder.glob("*.ipynb"))
+    for k, name in enumerate(names[:2], 1):
+        (folder / name).unlink()
+        main(["lessons", str(folder), "--open"])
+        assert "already, and stay as they are" in capsys.readouterr().out
+        assert opened[-1] == folder / names[k]
+        assert not (folder / name).exists()
+    assert opened[0] == folder / names[0]
+    for notebook in folder.glob("*.ipynb"):
+        notebook.unlink()
+    with pytest.raises(SystemExit):  # the ledger that is left may be the user's own
+        main(["lessons", str(folder)])
+    assert "holds something already" in capsys.readouterr().err
+
+
 def test_nothing_is_overwritten_and_errors_say_what_to_do(tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")

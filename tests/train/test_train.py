@@ -555,7 +555,7 @@ def test_auto_compiles_long_runs_on_cuda_where_there_is_a_compiler(
     monkeypatch.setattr(
         hardware.shutil, "which", lambda name: "/usr/bin/cc" if compiler and name in ("cc", "c++") else None
     )
-    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: name == "triton" or None)
+    monkeypatch.setattr(hardware, "is_installed", lambda name: name == "triton")
     monkeypatch.delenv("CC", raising=False)
     assert hardware.resolve_compile(choice, torch.device(device), steps) == expected
 
