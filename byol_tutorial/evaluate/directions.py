@@ -10,12 +10,17 @@ from ..config.errors import DataError
 def directions(x: Tensor) -> Tensor:
     """Scale each row to length 1, x/‖x‖: float (..., D), in float32 or better. A row of zeros stays as it is.
 
-    Each row is first divided by its largest entry, because the square of an entry such as 1e20 or 1e-30 is beyond the
+    The length of a float32 row is computed in float64, because the square of an entry such as 1e20 or 1e-30 is beyond the
     range of float32. So the direction does not depend on the length.
     """
     x = x if x.dtype == torch.float64 else x.float()
-    largest = x.abs().amax(-1, keepdim=True)
-    return F.normalize(x / largest.masked_fill(largest == 0, 1), dim=-1)
+    if (
+        x.dtype == torch.float64 or x.device.type == "mps"
+    ):  # there is nothing wider, so divide by the largest entry first
+        largest = x.abs().amax(-1, keepdim=True)
+        return F.normalize(x / largest.masked_fill(largest == 0, 1), dim=-1)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64)
+    return (x / length.clamp(min=1e-300)).to(x.dtype)
 
 
 def check_features(which: str, features: Tensor, labels: Tensor | None = None, columns: int | None = None) -> None:

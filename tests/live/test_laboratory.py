@@ -557,7 +557,7 @@ def test_errors_are_shown_in_the_panel(box):
     box.panel.command({"do": "open", "cell": "τ = 2"})
     assert "'τ = 2' is not a run" in box.panel.problem
     box.panel.command({"do": "speed", "rate": -1})
-    assert "rate=-1.0" in box.panel.problem
+    assert "rate=-1: give" in box.panel.problem
     box.panel.command({"do": "choose", "tables": ["5a"]})
     assert box.panel.problem == ""
 

@@ -278,7 +278,7 @@ def test_a_wrong_set_or_config_is_refused(images):
         explorer(images.images)
     with pytest.raises(UserError, match=r"config=dict: give a Config"):
         explorer(images, {"hue": 0.1})
-    with pytest.raises(UserError, match="there are none"):
+    with pytest.raises(UserError, match="no images"):
         explorer(images[:0])
 
 
