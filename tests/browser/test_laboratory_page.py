@@ -346,12 +346,19 @@ PANEL = """lab = bt.widgets.laboratory(train, test, config, cells=["BYOL", "no p
 lab"""
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Tell whether `process` is a living worker of the laboratory; one that ended while it was asked is not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "byol_tutorial.live.round_robin" in " ".join(
+            process.cmdline()
+        )
+    except psutil.NoSuchProcess:  # processes end between the list and the question
+        return False
+
+
 def workers() -> list[psutil.Process]:
     """Return the laboratory's processes on this machine that were started by this test."""
-    return [
-        p for p in psutil.Process().children(recursive=True)
-        if p.status() != psutil.STATUS_ZOMBIE and "byol_tutorial.live.round_robin" in " ".join(p.cmdline())
-    ]  # fmt: skip
+    return [process for process in psutil.Process().children(recursive=True) if is_worker(process)]
 
 
 def wait_for_workers(number):
