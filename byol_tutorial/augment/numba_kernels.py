@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     """What all views of a call have in common.
 
     size      pixels a side of a view
-    authors   whether colours change as in the authors' code (Config.colour_form)
+    authors   whether colours change and the blur pads as in the authors' code (Config.colour_form)
     unit      factor that brings pixel values to [0, 1]: 1/255 for uint8, 1/65535 for uint16, else 1
     mean      the mean of each channel, for normalisation; code is compiled for each number of channels
     scale     1 / standard deviation of each channel
@@ -138,7 +138,7 @@ def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, 
         if drawn.grayscale[row] and channels == RGB:
             to_grayscale(flat)
         if drawn.blur[row]:
-            gaussian_blur(x, drawn.sigma[row])
+            gaussian_blur(x, drawn.sigma[row], settings.authors)
         if drawn.solarize[row]:
             invert_bright(flat)
         write(flat, settings.mean, settings.scale, out[row])
@@ -218,8 +218,8 @@ def weighted_rows(x: NDArray[Any], first: NDArray[np.int64], weights: Floats, ou
 
 
 @compiled
-def gaussian_blur(x: Floats, sigma: f32) -> None:
-    """Blur x in place, down the columns and then along the rows, reflecting at the border."""
+def gaussian_blur(x: Floats, sigma: f32, authors: bool) -> None:
+    """Blur x in place, down the columns and then along the rows; beyond the border it is reflected, or 0 for the authors."""
     size = x.shape[1]
     radius = size // 20
     kernel = np.empty(2 * radius + 1, f32)
@@ -238,7 +238,11 @@ def gaussian_blur(x: Floats, sigma: f32) -> None:
             for j in range(size):
                 row[j] = f32(0)
             for k in range(len(kernel)):
-                source = picture[(size - 1) - abs(size - 1 - abs(i + k - radius))]
+                there = i + k - radius
+                reflected = (size - 1) - abs(size - 1 - abs(there))
+                if authors and reflected != there:
+                    continue
+                source = picture[reflected]
                 for j in range(size):
                     row[j] += kernel[k] * source[j]
         for i in range(size):
@@ -247,7 +251,10 @@ def gaussian_blur(x: Floats, sigma: f32) -> None:
                 line[radius + j] = row[j]
                 blurred[j] = f32(0)
             for k in range(radius):
-                line[k], line[radius + size + k] = row[radius - k], row[size - 2 - k]
+                if authors:
+                    line[k], line[radius + size + k] = f32(0), f32(0)
+                else:
+                    line[k], line[radius + size + k] = row[radius - k], row[size - 2 - k]
             for k in range(len(kernel)):
                 shifted = line[k : k + size]
                 for j in range(size):

@@ -73,14 +73,18 @@ class Draw:
 
 
 def apply(images: Tensor, drawn: Draw, size: int, colour_form: str = "torchvision") -> Tensor:
-    """Carry out a Draw: float images (N, C, H, W) in [0, 1] -> float (N, C, size, size) in [0, 1]."""
+    """Carry out a Draw: float images (N, C, H, W) in [0, 1] -> float (N, C, size, size) in [0, 1].
+
+    colour_form: "torchvision", or "authors" for colour jitter and blur as in the published code of the paper.
+    """
+    authors = colour_form == "authors"
     x = crop(images, drawn, size)
     if x.shape[1] != RGB:
         x = intensity_jitter(x, drawn, colour_form)
     else:
-        x = colour_jitter(x, drawn) if colour_form == "torchvision" else authors_colour_jitter(x, drawn)
+        x = authors_colour_jitter(x, drawn) if authors else colour_jitter(x, drawn)
         x = where(drawn.grayscale, x, lambda x, _: luma(x).expand_as(x))
-    x = where(drawn.blur, x, gaussian_blur, drawn.sigma)
+    x = where(drawn.blur, x, authors_gaussian_blur if authors else gaussian_blur, drawn.sigma)
     return where(drawn.solarize, x, lambda x, _: torch.where(x >= 0.5, 1 - x, x))
 
 
@@ -150,22 +154,40 @@ def resize_weights(start: Tensor, length: Tensor, source: int, size: int) -> Ten
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image with its own sigma (N,), reflecting at the border.
+    """Blur each image with its own sigma (N,), reflecting at the border as torchvision does; see `blur_matrix`."""
+    blur = blur_matrix(x.shape[3], sigma, zero_padding=False)
+    return separable(x, blur, blur)
 
-    The kernel has 2 · int(size / 20) + 1 taps, as in the authors' code: 23 at 224 px, 3 at 32 px.
+
+def authors_gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
+    """Blur as the authors' published code does: pixels beyond the border count as 0, so the border gets darker.
+
+    The paper does not say what is beyond the border. All else is the same here and there: the radius int(size / 20), the
+    weights exp(−d² / 2σ²) divided by their sum, and one pass along each axis.
     """
-    size = x.shape[3]
+    blur = blur_matrix(x.shape[3], sigma, zero_padding=True)
+    return separable(x, blur, blur)
+
+
+def blur_matrix(size: int, sigma: Tensor, zero_padding: bool) -> Tensor:
+    """Return how much each pixel of a line takes of each other one: (N, size, size), with a sigma for each of N images.
+
+    The kernel has 2 · int(size / 20) + 1 taps, as in the authors' code: 23 at 224 px, 3 at 32 px, and 1 below 20 px,
+    which blurs nothing. A tap beyond the border takes the pixel that it is reflected to, or with zero_padding nothing.
+    """
     radius = size // 20
-    taps = torch.arange(-radius, radius + 1, device=x.device)
+    taps = torch.arange(-radius, radius + 1, device=sigma.device)
     kernel = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (N, taps)
-    pixel = torch.arange(size, device=x.device)
-    blur = torch.zeros(len(x), size, size, device=x.device)  # how much each pixel takes of each other one
+    pixel = torch.arange(size, device=sigma.device)
+    blur = torch.zeros(len(sigma), size, size, device=sigma.device)
     for tap in range(2 * radius + 1):
-        source = (pixel + tap - radius).abs()  # reflected at the first pixel ...
+        there = pixel + tap - radius
+        source = there.abs()  # reflected at the first pixel ...
         source = (size - 1) - (size - 1 - source).abs()  # ... and at the last
-        blur[:, pixel, source] += kernel[:, tap, None]
-    return separable(x, blur, blur)
+        weight = kernel[:, tap, None]
+        blur[:, pixel, source] += torch.where(source == there, weight, 0) if zero_padding else weight
+    return blur
 
 
 # --- colour -------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
         l = _luma(r, g, b)
         r, g, b = l, l, l
     if blur:
-        across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS)
+        across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS, AUTHORS)
         down = tl.trans(across)
         r, g, b = _product(across, r, down), _product(across, g, down), _product(across, b, down)
     if solarize:
@@ -174,7 +174,7 @@ def _view_by_channel(images, out, place, flags, factors, order, statistics, n, U
             v = _crop(image + channel * H * W, rows, columns, UNIT, H, W, HP, WP)
             pivot += _mean(tl.where(bright_first, _brighten(v, bright, AUTHORS), v), inside, S) / C
 
-    across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS)
+    across = _blur_matrix(y, x, tl.load(place + row * 5 + 4), S, RADIUS, AUTHORS)
     down = tl.trans(across)
     to = out + row.to(tl.int64) * (C * S * S) + tl.where(exchanged, x * S + y, y * S + x) * C
     for channel in range(C):
@@ -232,17 +232,20 @@ def _resize_weights(start, length, mirrored, SOURCE: tl.constexpr, S: tl.constex
 
 
 @triton.jit
-def _blur_matrix(y, x, sigma, S: tl.constexpr, RADIUS: tl.constexpr):
-    """Return the matrix of augment.gaussian_blur: how much pixel y takes of pixel x, reflected at both ends."""
+def _blur_matrix(y, x, sigma, S: tl.constexpr, RADIUS: tl.constexpr, AUTHORS: tl.constexpr):
+    """Return augment.blur_matrix: how much pixel y takes of pixel x, reflected at both ends, or 0 there for the authors."""
     weights = tl.zeros_like(y + x).to(tl.float32)
     total = 0.0
     for tap in tl.static_range(-RADIUS, RADIUS + 1):
         ratio = tap / sigma
         weight = tl.exp(-0.5 * ratio * ratio)
         total += weight
-        source = tl.abs(y + tap)
-        source = (S - 1) - tl.abs((S - 1) - source)
-        weights += tl.where(source == x, weight, 0.0)
+        there = y + tap
+        source = (S - 1) - tl.abs((S - 1) - tl.abs(there))
+        if AUTHORS:
+            weights += tl.where((source == x) & (source == there), weight, 0.0)
+        else:
+            weights += tl.where(source == x, weight, 0.0)
     return weights / total
 
 

@@ -290,8 +290,8 @@ class Config:
     colour_form: str = option(
         "torchvision",
         VIEWS,
-        "brightness multiplies and contrast pivots on the mean luma; or as in the authors' code: brightness adds, "
-        "contrast pivots on each channel's mean",
+        "brightness multiplies, contrast pivots on the mean luma, and the blur reflects at the border; or as in the "
+        "authors' code: brightness adds, contrast pivots on each channel's mean, and the blur takes 0 beyond the border",
         choices=("torchvision", "authors"),
         live=True,
     )

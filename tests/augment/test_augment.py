@@ -1,8 +1,9 @@
 """Each operation against torchvision's own, and the draws against their probabilities."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop, v2
@@ -150,6 +151,42 @@ def test_blur_is_torchvisions(size, taps):
     for i in range(3):
         expected = TF.gaussian_blur(x[i], [taps, taps], [sigma[i].item()] * 2)
         torch.testing.assert_close(ours[i], expected, rtol=0, atol=1e-5)
+
+
+def authors_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur one channel as the authors' augmentations.py: kernel from H / 10, along rows, then along columns, SAME padding."""
+    radius = int(len(picture) / 10.0 / 2)
+    x = np.arange(-radius, radius + 1)
+    kernel = np.exp(-(x**2) / (2.0 * sigma**2))
+    kernel = kernel / kernel.sum()
+    for axis in (1, 0):
+        picture = np.apply_along_axis(np.convolve, axis, picture, kernel, mode="same")
+    return picture
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["by picture", "by operation"])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("size", [19, 24, 47, 80])
+def test_the_authors_blur_pads_with_zeros(size, channels, compiled, monkeypatch):
+    monkeypatch.setattr(A.Views, "compiled", compiled)
+    x = torch.rand(N, channels, size, size, generator=torch.Generator().manual_seed(0))
+    views = A.Views(bt.Config(**OFF | {"blur_p": 1.0, "colour_form": "authors", "view_size": size}), (0.0,), (1.0,))
+    sigma = torch.linspace(0.1, 2.0, 2 * N)
+    made = views.carry_out(x, replace(views.draw(N, size, size), sigma=sigma))
+    for row, ours in enumerate(torch.cat(made).numpy()):
+        expected = [authors_blur(channel, float(sigma[row])) for channel in x[row % N].double().numpy()]
+        np.testing.assert_allclose(ours, np.stack(expected), atol=2e-6 * size)
+
+
+def test_padding_with_zeros_darkens_the_border_alone():
+    """Of white, an edge loses what the kernel has beyond it: with three taps and weight w outside, (1 − w) at an edge."""
+    white, sigma = torch.ones(1, 3, 32, 32), torch.tensor([1.0])
+    w = math.exp(-0.5) / (1 + 2 * math.exp(-0.5))
+    ours = A.authors_gaussian_blur(white, sigma)
+    torch.testing.assert_close(ours[..., 1:-1, 1:-1], white[..., 1:-1, 1:-1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours[..., 0, 5], (1 - w) * torch.ones(1, 3), rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours[..., -1, -1], (1 - w) ** 2 * torch.ones(1, 3), rtol=0, atol=1e-6)
+    torch.testing.assert_close(A.gaussian_blur(white, sigma), white, rtol=0, atol=1e-6)  # the default reflects
 
 
 def test_solarize_is_torchvisions(images):

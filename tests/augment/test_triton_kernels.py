@@ -25,6 +25,8 @@ CASES = [
     (20, 16, "torchvision", 5),
     (20, 16, "authors", 5),
     (16, 16, "authors", 12),
+    (32, 40, "authors", 3),
+    (24, 40, "authors", 4),
 ]
 # The interpreter must be asked for before Triton is imported, so in a process of its own.
 INTERPRETED = """
