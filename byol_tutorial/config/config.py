@@ -72,7 +72,7 @@ class Config:
         of=("byol",),
     )
     tau_base: float = option(
-        0.95, ALGORITHM, "τ at the first step: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
+        0.95, ALGORITHM, "τ at the first update: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
     )
     tau_schedule: str = option(
         "cosine",
@@ -195,7 +195,7 @@ class Config:
         high=1e30,  # so that the rate of any step is a float32
         live=True,
     )
-    warmup_epochs: float = option(2.0, OPTIMISER, "epochs of linear warm-up before the cosine to 0", low=0)
+    warmup_epochs: float = option(2.0, OPTIMISER, "epochs of linear warm-up from 0, before the cosine to 0", low=0)
     momentum: float = option(0.9, OPTIMISER, "momentum of LARS and SGD, β1 of AdamW", low=0, high=0.9999)
     trust_coefficient: float = option(
         1e-3, OPTIMISER, "LARS: step length of a layer, relative to its weights", above=0, high=1

@@ -131,7 +131,7 @@ def differences(base: Config, data: str, steps: int, table: str = "5a") -> tuple
     path = "rises along a cosine to 1 while training" if base.tau_schedule == "cosine" else "stays as it is"
     same = [
         "The algorithm and the switch or two that make each row.",
-        f"τ: the row's value at the first step; it {path}."
+        f"τ: the row's value at the first update; it {path}."
         + (" The same in the paper." if base.tau_schedule == "cosine" else " In the paper it rises to 1."),
         "“No target” in table 5b: one network, with the gradient through both branches. “τ = 0” in table 5a: the "
         "online network as its own target, with the gradient stopped; the only difference to “no target”. “τ = 1”: "

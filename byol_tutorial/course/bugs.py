@@ -131,7 +131,7 @@ def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tu
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        tau = config.tau_base if bug == CONSTANT else tau_at(k + 1, K, config.tau_base)
+        tau = config.tau_base if bug == CONSTANT else tau_at(k, K, config.tau_base)
         model.update_target(tau)
 
         history["loss"].append(loss.item())

@@ -68,7 +68,7 @@ class Objective(nn.Module):
         """Raise ConfigError if the method cannot learn from these images with this config."""
 
     def tau(self, step: int, total_steps: int) -> float:
-        """Return the decay rate τ, in [0, 1], of update number `step` of `total_steps`; 0 where nothing follows."""
+        """Return the decay rate τ, in [0, 1], of the update after `step` of `total_steps`; 0 where nothing follows."""
         return 0.0
 
     @property

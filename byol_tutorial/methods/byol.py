@@ -84,12 +84,22 @@ def negatives_term(p: Tensor, own: Tensor, other: Tensor, temperature: float, fi
 
 
 def tau_at(step: int, total_steps: int, tau_base: float) -> float:
-    """Return τ_k = 1 − (1 − τ_base)(cos(πk/K) + 1)/2, the decay rate: τ_base at k = 0, 1 at k = K (section 3.3)."""
-    return 1 - (1 - tau_base) * (math.cos(math.pi * step / total_steps) + 1) / 2
+    """Return τ_k = 1 − (1 − τ_base)(cos(πk/K) + 1)/2, the decay rate: τ_base at k = 0, 1 at k = K (section 3.3).
+
+    k counts the updates that came before, as the global step in the authors' code does. So the first update of a run uses
+    τ_0 = τ_base, and the last of its K updates uses τ_{K−1}, which is a little below 1.
+
+    Args:
+        step: k, in [0, K].
+        total_steps: K, at least 1.
+        tau_base: τ_0, in [0, 1].
+    """
+    # the formula with its terms in another order, so that rounding leaves exactly τ_base at k = 0 and 1 at k = K
+    return tau_base + (1 - tau_base) * (1 - math.cos(math.pi * step / total_steps)) / 2
 
 
 def scheduled_tau(config: Config, step: int, total_steps: int) -> float:
-    """Return the decay rate of update `step` of `total_steps` by `Config.tau_schedule`; step 0 is before any update."""
+    """Return the decay rate of the update that `step` others came before, by `Config.tau_schedule`; see `tau_at`."""
     if config.tau_schedule == "constant":
         return config.tau_base
     return tau_at(min(step, total_steps), total_steps, config.tau_base)

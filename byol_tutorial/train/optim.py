@@ -14,10 +14,12 @@ from ..methods.base import Objective
 def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
     """Return the factor of the learning rate at a step, in [0, 1] (paper, section 3.3).
 
-    It rises linearly from 1/warmup_steps to 1, then falls along a cosine to 0, without restarts.
+    It rises linearly from 0 at step 0 to 1 at step `warmup_steps`, then falls along a cosine to 0 at step `total_steps`,
+    without restarts. `step` is the number of steps that came before, as the global step in the authors' code. So the first
+    step of a warm-up has the rate 0: it fills the momentum and moves no weight.
     """
     if step < warmup_steps:
-        return (step + 1) / warmup_steps
+        return step / warmup_steps
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total_steps - warmup_steps, 1)))
 
 

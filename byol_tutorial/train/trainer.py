@@ -210,7 +210,9 @@ class Trainer:
         """Carry out one step: views, loss, gradient, optimiser, moving average. Return the loss.
 
         With accumulation_steps > 1 the gradients of that many forward passes are averaged first; optimiser and moving
-        average step once. After the last step of the schedule the learning rate is 0 and τ is 1, so nothing changes.
+        average step once. Learning rate and τ are those of index k, the number of steps before this one, as in the authors'
+        code: the first step has τ_base and, with a warm-up, the learning rate 0. After the last step of the schedule the
+        learning rate is 0 and τ is 1, so nothing changes.
 
         A step that fails before the optimiser steps is undone, so that it can be tried again. With float16, a step whose
         gradient overflows is left out, as loss scaling requires: neither the optimiser nor the moving average steps.
@@ -227,7 +229,7 @@ class Trainer:
                 self.model.epoch.fill_(self.epoch)
                 loss, std, positive, negative, norm, stop = self._agree(self.computation.gradient(k))
                 self._refuse_divergence(loss, norm, lr)
-            tau = self.model.tau(k + 1, self.total_steps)
+            tau = self.model.tau(k, self.total_steps)
             if self.computation.move_weights():  # the optimiser
                 self.model.update_target(tau)  # the moving average
         self.steps_done += 1

@@ -83,7 +83,7 @@ def test_it_trains_saves_resumes_and_is_diagnosed(images, tmp_path):
     moved = [not torch.equal(a, b) for a, b in zip(before, whole.model.parameters(), strict=True)]
     assert sum(moved) > len(moved) / 2
     assert whole.model.scale.item() != 1.0  # which is none of the online network
-    assert whole.history.tau == whole.model.updates == [k / 20 for k in range(1, 21)]
+    assert whole.history.tau == whole.model.updates == [k / 20 for k in range(20)]
     assert whole.model.seen == 20
     assert {d.shape for d in whole.model.drawn} == {(8, 1)}
 

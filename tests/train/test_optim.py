@@ -193,7 +193,7 @@ def test_the_papers_exclusions_reach_every_bias_and_normalisation():
 def test_learning_rate_schedule_in_float64(total, warmup):
     for k in range(total + 1):
         cosine = (1 + np.cos(np.pi * (k - warmup) / max(total - warmup, 1))) / 2
-        expected = (k + 1) / warmup if k < warmup else cosine
+        expected = k / warmup if k < warmup else cosine
         assert lr_factor_at(k, total, warmup) == pytest.approx(expected, abs=1e-15)
 
 

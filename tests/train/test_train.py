@@ -127,11 +127,14 @@ def test_schedules_over_a_run(train):
     h = trainer.history
     assert len(h.loss) == len(h.std) == len(h.lr) == len(h.tau) == 15
     peak = 0.32 * 8 / 256
-    warm = [peak * (k + 1) / 5 for k in range(5)]
+    warm = [peak * k / 5 for k in range(5)]
     cosine = [peak * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(10)]
     assert h.lr == pytest.approx(warm + cosine)
-    assert h.tau == pytest.approx([1 - 0.1 * (1 + math.cos(math.pi * k / 15)) / 2 for k in range(1, 16)])
-    assert h.tau[-1] == 1
+    assert h.tau == pytest.approx([1 - 0.1 * (1 + math.cos(math.pi * k / 15)) / 2 for k in range(15)])
+    assert (h.lr[0], h.tau[0]) == (0, 0.9)
+    assert 0.99 < h.tau[-1] < 1
+    trainer.step()  # after the schedule
+    assert (h.lr[-1], h.tau[-1]) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +188,11 @@ def test_one_step_is_torchs_own_optimiser_on_a_separate_model(train, optimizer):
 
 
 def test_the_target_moves_after_the_optimiser(train):
-    trainer = tiny(train, tau_base=0.9, tau_schedule="constant")
+    trainer = tiny(train, tau_base=0.9, warmup_epochs=0)
     before = trainer.model.target.encoder[0].weight.detach().clone()
     trainer.step()
     expected = 0.9 * before + 0.1 * trainer.model.encoder[0].weight
+    assert not torch.equal(before, trainer.model.encoder[0].weight)
     torch.testing.assert_close(trainer.model.target.encoder[0].weight, expected)
 
 
@@ -208,7 +212,7 @@ def test_changes_are_recorded_and_take_effect_at_the_next_step(train):
     trainer.change(lr=0.8, tau_schedule="constant", tau_base=0.5)
     trainer.step()
     assert trainer.history.changes == [(1, {"lr": 0.8, "tau_schedule": "constant", "tau_base": 0.5})]
-    assert trainer.history.lr[1] == pytest.approx(0.8 * 8 / 256 * 2 / 5)
+    assert trainer.history.lr[1] == pytest.approx(0.8 * 8 / 256 / 5)
     assert trainer.history.tau[1] == 0.5
 
 

@@ -481,6 +481,11 @@ TAU = Exercise(
             lambda k, K, base: 1 - (1 - base) * (math.sin(math.pi * k / K) + 1) / 2,
             "a sine begins and ends at 0, so τ would be the same at both ends. A cosine goes from 1 to −1.",
         ),
+        Mistake(
+            "one update too far",
+            lambda k, K, base: tau_at(k + 1, K, base),
+            "one update too far: k counts the updates made before, so the first has k = 0 and uses tau_base itself.",
+        ),
     ),
     praise="right: the target follows fast while the online network is still poor, and stands still at the end.",
 )

@@ -272,11 +272,11 @@ class TinyRun:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.steps_done += 1
         tau = tau_at(self.steps_done, self.TOTAL, 0.5)
         with torch.no_grad():
             for xi, theta in zip(self.target.parameters(), self.online.parameters(), strict=True):
                 xi.lerp_(theta, 1 - tau)
+        self.steps_done += 1
 
 
 def _resumed(my_state: Callable) -> dict[str, Any]:

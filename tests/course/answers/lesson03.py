@@ -227,6 +227,7 @@ TAU = {
         (lambda k, K, base: 1 - (1 - base) * (1 - np.cos(np.pi * k / K)) / 2, "upside down"),
         (lambda k, K, base: 1 - (1 - base) * (math.cos(k / K) + 1) / 2, "the angle is π k/K"),
         (lambda k, K, base: 1 - (1 - base) * (math.cos(math.pi * k / K) + 1), "twice as far"),
+        (lambda k, K, base: 1 - (1 - base) * math.cos(math.pi * (k + 1) / (2 * K)) ** 2, "one update too far"),
     ],
 }
 
