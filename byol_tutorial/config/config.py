@@ -16,13 +16,26 @@ from .checks import brief
 from .errors import ConfigError
 from .fields import METHODS, Pair, checked, option
 
-__all__ = ["FIELDS", "LIVE", "OWN", "PREDICTING", "RANGES", "TARGETED", "VIEWS", "Changes", "Config", "refuse_unknown"]
+__all__ = [
+    "FIELDS",
+    "LIVE",
+    "OWN",
+    "PREDICTING",
+    "RANGES",
+    "RESIDUAL",
+    "TARGETED",
+    "VIEWS",
+    "Changes",
+    "Config",
+    "refuse_unknown",
+]
 
 Changes = dict[str, Any]  # a field of Config: its value
 
 # pairs that are a smallest and a largest value, the same for T and T′
 RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
 TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # methods with a target network; with a predictor
+RESIDUAL = ("zero_init_residual", "projection_shortcut")  # fields of ResNets alone
 OWN = "own"  # the encoder of a run that trains a module of the user's
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
@@ -241,6 +254,25 @@ class Config:
         "normalisation: BatchNorm, GroupNorm with weight standardisation, or none",
         choices=("bn", "gn_ws", "none"),
     )
+    zero_init_residual: bool = option(
+        False,
+        NETWORK,
+        "ResNets: the scale of the last normalisation of each residual block starts at 0, as in the code of BYOL and of "
+        "SimSiam for ResNet-50, so that each block begins as its shortcut",
+    )
+    projection_shortcut: bool = option(
+        False,
+        NETWORK,
+        "ResNet-18 and -34: a 1×1 convolution in the shortcut of the first group too, as in BYOL's code; ResNet-50 has it "
+        "anyway",
+    )
+    heads: str = option(
+        "byol",
+        NETWORK,
+        "biases of projector and predictor: byol has them in hidden layers and not on outputs; simsiam has none in hidden "
+        "layers, one on the predictor's output, and no scale and shift in the projector's output_norm",
+        choices=("byol", "simsiam"),
+    )
     hidden_dim: int = option(256, NETWORK, "hidden units of projector g", low=2)
     projection_dim: int = option(64, NETWORK, "dimension of projection z and prediction p", low=2)
     projector_depth: int = option(2, NETWORK, "linear layers of projector g", low=1, high=8)
@@ -327,6 +359,16 @@ class Config:
                 "negatives_weight=0"
             )
 
+        for name in RESIDUAL:
+            if getattr(self, name) and not self.encoder.startswith("resnet"):
+                raise ConfigError(
+                    f"{name}=True: encoder={self.encoder!r} is built without it; give resnet18, resnet34 or resnet50, or "
+                    "False"
+                )
+        if self.zero_init_residual and self.norm == "none":
+            raise ConfigError(
+                "zero_init_residual=True: norm='none' has no scale to start at 0; give 'bn' or 'gn_ws', or False"
+            )
         if self.method != "dino":
             return
         if self.local_crops and self.local_crop_area[1] > self.crop_area[1]:

@@ -7,7 +7,7 @@ in which it differs from the defaults of Config, which are the recipe for "shape
 from collections.abc import Callable
 from typing import Any
 
-from .config import Changes, Config, refuse_unknown
+from .config import RESIDUAL, Changes, Config, refuse_unknown
 from .errors import ConfigError
 
 # T and T′ of the paper (appendix B), which differ only in blur and solarize.
@@ -28,7 +28,13 @@ PAPER_HEADS: Changes = {"hidden_dim": 4096, "projection_dim": 256}  # of project
 
 HEADS: dict[str, Changes] = {  # what each method needs to learn from some thousand images
     "simclr": {"temperature": 0.5},
-    "simsiam": {"projection_dim": 256, "projector_depth": 3, "output_norm": True, "predictor_hidden_dim": 64},
+    "simsiam": {
+        "heads": "simsiam",
+        "projection_dim": 256,
+        "projector_depth": 3,
+        "output_norm": True,
+        "predictor_hidden_dim": 64,
+    },
     "dino": {"projection_dim": 256, "projector_depth": 3},
 }
 
@@ -45,6 +51,7 @@ def preset(name: str, **changes: Any) -> Config:
 
     With a `method` that is not the recipe's own, the recipe gets the heads and temperatures of that method, HEADS.
     With fewer `epochs` than the recipe's warm-up, the warm-up takes the whole run, unless `warmup_epochs` is given.
+    With another `encoder` or `norm`, fields of the recipe's ResNet that it does not have are left out.
 
     Raises:
         ConfigError: an unknown preset, field or value.
@@ -55,6 +62,10 @@ def preset(name: str, **changes: Any) -> Config:
     recipe = PRESETS[name]()
     if changes.get("method", recipe.get("method", "byol")) != recipe.get("method", "byol"):
         recipe |= HEADS.get(changes["method"], {})
+    if not str((recipe | changes).get("encoder")).startswith("resnet"):
+        recipe = {name: value for name, value in recipe.items() if name not in RESIDUAL}
+    elif changes.get("norm") == "none":
+        recipe.pop("zero_init_residual", None)
     usual, epochs = recipe.get("warmup_epochs", Config.warmup_epochs), changes.get("epochs")
     if isinstance(epochs, int) and 0 < epochs < usual:
         recipe["warmup_epochs"] = float(epochs)
@@ -115,19 +126,25 @@ def _imagenet(epochs: int, lr: float, weight_decay: float, tau_base: float) -> C
 
 @_recipe
 def byol_imagenet_40() -> Changes:
-    """Train ResNet-50 for 40 epochs. Source: the authors' published code, with settings for 40, 100, 300 and 1000."""
-    return _imagenet(40, 0.45, 1e-6, 0.97)
+    """Train ResNet-50 for 40 epochs. Source: the authors' published code, with settings for 40, 100, 300 and 1000.
+
+    In that code the last scale of each residual block starts at 0, which the authors found more stable.
+    """
+    return _imagenet(40, 0.45, 1e-6, 0.97) | {"zero_init_residual": True}
 
 
 @_recipe
 def byol_imagenet_100() -> Changes:
-    """Train ResNet-50 for 100 epochs. Source: the authors' published code."""
-    return _imagenet(100, 0.45, 1e-6, 0.99)
+    """Train ResNet-50 for 100 epochs. Source: the authors' published code, as for 40 epochs."""
+    return _imagenet(100, 0.45, 1e-6, 0.99) | {"zero_init_residual": True}
 
 
 @_recipe
 def byol_imagenet_300() -> Changes:
-    """Train ResNet-50 for 300 epochs, the reference of every ablation: 72.5. Source: Grill et al. 2020, section 5."""
+    """Train ResNet-50 for 300 epochs, the reference of every ablation: 72.5. Source: Grill et al. 2020, section 5.
+
+    The paper's results were obtained without zero_init_residual (the README of the authors' code, which has it).
+    """
     return _imagenet(300, 0.3, 1e-6, 0.99)
 
 
@@ -145,8 +162,13 @@ def byol_imagenet_b512() -> Changes:
 
 @_recipe
 def imagenette() -> Changes:
-    """Train ResNet-18 on ten classes of ImageNet, 128 px: 92.3 top-1, online. Source: the authors' published code."""
-    return _imagenet(1000, 2.0, 1e-6, 0.996) | {"encoder": "resnet18", "view_size": 128, "batch_size": 256}
+    """Train ResNet-18 on ten classes of ImageNet, 128 px: 92.3 top-1, online. Source: the authors' published code.
+
+    Its ResNet-18 has a projection in the shortcut of the first group too. Its scales start at 1, because Haiku's BlockV1
+    starts them at 0 in blocks with a bottleneck alone.
+    """
+    encoder: Changes = {"encoder": "resnet18", "projection_shortcut": True}
+    return _imagenet(1000, 2.0, 1e-6, 0.996) | encoder | {"view_size": 128, "batch_size": 256}
 
 
 # --- CIFAR-10 -----------------------------------------------------------------------------------
@@ -214,8 +236,12 @@ def cifar10_simclr() -> Changes:
 
 @_recipe
 def cifar10_simsiam() -> Changes:
-    """Train ResNet-18 by SimSiam. Source: lightly's CIFAR-10 benchmark; not run here, it needs a GPU."""
-    heads = {"hidden_dim": 2048, "projection_dim": 2048, "projector_depth": 2, "output_norm": True}
+    """Train ResNet-18 by SimSiam. Source: lightly's CIFAR-10 benchmark; not run here, it needs a GPU.
+
+    The projector has two layers, as in that benchmark. Its last BatchNorm has no scale and shift, as in the code of
+    SimSiam's authors; that of the benchmark has them.
+    """
+    heads = {"heads": "simsiam", "hidden_dim": 2048, "projection_dim": 2048, "projector_depth": 2, "output_norm": True}
     return _cifar10() | {"method": "simsiam", "predictor_hidden_dim": 512} | heads
 
 
@@ -246,7 +272,7 @@ def simsiam() -> Changes:
     """Train by SimSiam: no moving average, only the stop-gradient. Source: Chen & He 2020, arXiv 2011.10566, section 3.
 
     The heads are an eighth as wide as in the paper: a projector of three layers with a normalised output, and a
-    predictor whose hidden layer is a quarter of z. The other settings are those of "shapes". The loss is a quarter of
+    predictor whose hidden layer is a quarter of z. Their biases are those of the authors' code. The other settings are those of "shapes". The loss is a quarter of
     BYOL's sum, so four times the rate and a quarter of the decay make the steps of BYOL with target "online".
     """
     return {"method": "simsiam", "lr": 3.2, "weight_decay": 1e-4} | HEADS["simsiam"]

@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..config.config import Config
+from ..config.config import RESIDUAL, Config
 from ..config.errors import UserError
 from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
@@ -35,7 +35,8 @@ from ..train.trainer import Trainer
 from .worker_process import read_images, serve
 
 STEPS, SECONDS = 4, 0.15  # a turn has at most STEPS steps, and as many as the slowest run makes in SECONDS
-ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size")  # fields that decide the untrained encoder
+# fields that decide the untrained encoder
+ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size", *RESIDUAL)
 
 
 def main(folder: str) -> None:

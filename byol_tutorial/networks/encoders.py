@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..config.config import OWN, Config
+from ..config.config import OWN, RESIDUAL, Config
 from ..config.errors import ConfigError, TrainingError
 from .backbones import library_encoder, own_encoder
-from .heads import MLP
+from .heads import build_projector
 from .normalization import StandardisedConv2d, build_norm
 from .vit import vit
 
@@ -50,16 +50,32 @@ class SmallEncoder(nn.Sequential):
         self.feature_dim = channels
 
 
-def resnet(name: str, view_size: int, norm: str = "bn", channels: int = 3) -> Encoder:
+def resnet(
+    name: str,
+    view_size: int,
+    norm: str = "bn",
+    channels: int = 3,
+    zero_init_residual: bool = False,
+    projection_shortcut: bool = False,
+) -> Encoder:
     """Build torchvision's ResNet without its classifier: (N, C, H, W) -> (N, 512 or 2048).
 
     For views up to 64 px one 3×3 convolution of stride 1 replaces the 7×7 stem of stride 2 and the max-pool, which are
     made for 224 px. Other libraries do the same on CIFAR-10.
+
+    Args:
+        zero_init_residual: start the scale γ of the last normalisation of each residual block at 0, so that the block
+            begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1). The authors' code does so in
+            ResNet-50, by Haiku's BlockV1, and not in ResNet-18. Their README says that the paper's results were obtained
+            without it, and that it changes nothing in the accuracy of this network.
+        projection_shortcut: put a 1×1 convolution and a normalisation into the shortcut of the first group of ResNet-18
+            and -34 too, as in the authors' networks.py. All other groups, and ResNet-50, have them anyway.
     """
     from torchvision.models import get_model  # here, because it takes longer to import than torch itself
 
     # the network keeps norm_layer; unlike a lambda, a partial can be pickled with it
-    net: Any = get_model(name, weights=None, norm_layer=partial(build_norm, norm))
+    make_norm = partial(build_norm, norm)
+    net: Any = get_model(name, weights=None, norm_layer=make_norm, zero_init_residual=zero_init_residual)
     net.feature_dim = net.fc.in_features
     net.fc = nn.Identity()
     if view_size <= SMALL_STEM_UP_TO:
@@ -68,6 +84,10 @@ def resnet(name: str, view_size: int, norm: str = "bn", channels: int = 3) -> En
     elif channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own
+    if projection_shortcut and net.layer1[0].downsample is None:
+        projection = nn.Conv2d(64, 64, 1, bias=False)
+        nn.init.kaiming_normal_(projection.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own
+        net.layer1[0].downsample = nn.Sequential(projection, make_norm(64))
     if norm == "gn_ws":
         for module in net.modules():
             if type(module) is nn.Conv2d:
@@ -111,7 +131,8 @@ def build_encoder(
             config.encoder, view_size, config.patch_size, channels
         )  # it has LayerNorm, whatever config.norm is
     else:
-        encoder = resnet(config.encoder, view_size, config.norm, channels)
+        residual = {name: getattr(config, name) for name in RESIDUAL}
+        encoder = resnet(config.encoder, view_size, config.norm, channels, **residual)
     encoder = cast(Encoder, encoder)
     encoder.view_size = view_size
     encoder.fixed_size = getattr(encoder, "fixed_size", False)
@@ -144,11 +165,8 @@ class Branch(nn.Module):
         own: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        c = config
-        self.encoder = build_encoder(c, view_size, mean, std, own)
-        self.projector = MLP(
-            self.encoder.feature_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm
-        )
+        self.encoder = build_encoder(config, view_size, mean, std, own)
+        self.projector = build_projector(config, self.encoder.feature_dim)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; raise TrainingError for another network, which neither optimiser nor target would know."""

@@ -14,21 +14,38 @@ class MLP(nn.Sequential):
     """Linear(→ hidden) → BatchNorm → ReLU → Linear(→ out): (N, in) -> (N, out).
 
     It is the projector and the predictor of the paper, section 3.3: there is no BatchNorm on the output. As in the
-    authors' code, a hidden layer has a bias and the output layer has none. `depth` counts the linear layers: 1 is one
-    linear map, 3 has two hidden layers (appendix, depth of projector and predictor).
+    authors' code (networks.py, MLP), a hidden layer has a bias and the output layer has none. `build_projector` and
+    `build_predictor` say where SimSiam's differ.
+
+    Args:
+        depth: number of linear layers: 1 is one linear map, 3 has two hidden layers (appendix, depth of the heads).
+        output_norm: whether the output is normalised.
+        hidden_bias, output_bias: whether these linear layers have a bias.
+        output_affine: whether the normalisation of the output has a scale and a shift that are learned.
     """
 
     def __init__(
-        self, in_dim: int, hidden_dim: int, out_dim: int, depth: int = 2, norm: str = "bn", output_norm: bool = False
+        self,
+        in_dim: int,
+        hidden_dim: int,
+        out_dim: int,
+        depth: int = 2,
+        norm: str = "bn",
+        output_norm: bool = False,
+        *,
+        hidden_bias: bool = True,
+        output_bias: bool = False,
+        output_affine: bool = True,
     ) -> None:
         linear = StandardisedLinear if norm == "gn_ws" else nn.Linear
         layers: list[nn.Module] = []
         for _ in range(depth - 1):
-            layers += [linear(in_dim, hidden_dim), build_norm(norm, hidden_dim, 1), nn.ReLU(inplace=True)]
+            hidden = linear(in_dim, hidden_dim, bias=hidden_bias)
+            layers += [hidden, build_norm(norm, hidden_dim, 1), nn.ReLU(inplace=True)]
             in_dim = hidden_dim
-        layers.append(nn.Linear(in_dim, out_dim, bias=False))
+        layers.append(nn.Linear(in_dim, out_dim, bias=output_bias))
         if output_norm:
-            layers.append(build_norm(norm, out_dim, 1))
+            layers.append(build_norm(norm, out_dim, 1, affine=output_affine))
         super().__init__(*layers)
 
 
@@ -71,12 +88,29 @@ class OptimalPredictor(nn.Module):
         return F.linear(z, self.weight)
 
 
+def build_projector(config: Config, in_dim: int) -> MLP:
+    """Build the projector g: y, (N, in_dim) -> z, (N, projection_dim).
+
+    With heads "simsiam" its layers are those of Chen & He's code, simsiam/builder.py: no hidden bias, because the
+    BatchNorm that follows would subtract it, and no scale and shift in the BatchNorm of the output. Their last linear layer
+    has a bias that is never trained and that the BatchNorm subtracts; here it has none, which is the same function.
+    """
+    c, byol = config, config.heads == "byol"
+    return MLP(
+        in_dim, c.hidden_dim, c.projection_dim, c.projector_depth, c.norm, c.output_norm,
+        hidden_bias=byol, output_affine=byol,
+    )  # fmt: skip
+
+
 def build_predictor(config: Config) -> nn.ModuleDict:
-    """Build every predictor q that `Config.predictor` can name, so that a running Trainer can exchange them."""
-    d, hidden = config.projection_dim, config.predictor_hidden_dim or config.hidden_dim
+    """Build every predictor q that `Config.predictor` can name, so that a running Trainer can exchange them.
+
+    With heads "simsiam" the MLP is that of Chen & He's code: no hidden bias, and one on the output.
+    """
+    d, hidden, byol = config.projection_dim, config.predictor_hidden_dim or config.hidden_dim, config.heads == "byol"
 
     def mlp() -> MLP:
-        return MLP(d, hidden, d, config.predictor_depth, config.norm)
+        return MLP(d, hidden, d, config.predictor_depth, config.norm, hidden_bias=byol, output_bias=not byol)
 
     predictors: dict[str, nn.Module] = {
         "mlp": mlp(),

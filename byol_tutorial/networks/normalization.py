@@ -6,17 +6,18 @@ from torch import Tensor, nn
 # --- normalisation: bn, gn_ws or none -----------------------------------------------------------
 
 
-def build_norm(kind: str, channels: int, dims: int = 2) -> nn.Module:
+def build_norm(kind: str, channels: int, dims: int = 2, affine: bool = True) -> nn.Module:
     """Build BatchNorm ("bn"), GroupNorm ("gn_ws") or nothing ("none"), for pictures (dims = 2) or vectors (1).
 
     PyTorch's BatchNorm momentum 0.1 is the authors' decay 0.9. GroupNorm has 16 groups as in Richemond et al. 2020
-    (arXiv 2010.10241), or fewer, so that each group has at least four channels.
+    (arXiv 2010.10241), or fewer, so that each group has at least four channels. `affine`: with a scale and a shift of each
+    channel that are learned.
     """
     if kind == "bn":
-        return nn.BatchNorm2d(channels) if dims == 2 else nn.BatchNorm1d(channels)
+        return nn.BatchNorm2d(channels, affine=affine) if dims == 2 else nn.BatchNorm1d(channels, affine=affine)
     if kind == "gn_ws":
         groups = next(g for g in (16, 8, 4, 2, 1) if (channels % g == 0 and channels >= 4 * g) or g == 1)
-        return nn.GroupNorm(groups, channels)
+        return nn.GroupNorm(groups, channels, affine=affine)
     return nn.Identity()
 
 

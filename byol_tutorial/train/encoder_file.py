@@ -20,13 +20,18 @@ from .checkpoint import write_or_explain
 from .state import refuse_other_encoder, refuse_wrong_module
 
 SIDE = whole(1, 4096)  # pixels
+NETWORK = ("encoder", "width", "patch_size", "norm", "projection_shortcut")  # fields of Config that build the encoder
 
 
 ABOUT = fields(
     {"encoder": text(200), "view_size": SIDE, "pixel_mean": list_of(number(-1e6, 1e6), 1, 1024)}
     | {"pixel_std": list_of(number(1e-9, 1e6), 1, 1024)},
     {"width": whole(1, 4096), "patch_size": SIDE, "norm": text(100), "steps": whole(0, or_none=True)}
-    | {"bits": one_of(8, 16, None), "value_range": or_none(range_of(one_of(True, False)))},
+    | {
+        "projection_shortcut": one_of(True, False),
+        "bits": one_of(8, 16, None),
+        "value_range": or_none(range_of(one_of(True, False))),
+    },
 )
 
 
@@ -44,7 +49,8 @@ def save_encoder(
     Names and shapes are those of torchvision's ResNet without `fc`, or of timm's VisionTransformer without `head`.
     Standardised weights (norm gn_ws) are written after standardisation, so a plain convolution computes the same. The
     file's metadata holds all that is needed to build the network and to prepare its input: encoder, width, patch_size,
-    norm, view_size, stem, pixel_mean and pixel_std, which have a number for each channel of the images.
+    norm, projection_shortcut, view_size, stem, pixel_mean and pixel_std, which have a number for each channel of the
+    images.
 
     >>> resnet = torchvision.models.resnet18()
     >>> resnet.load_state_dict(safetensors.torch.load_file(path), strict=False)    # only fc is missing
@@ -55,6 +61,11 @@ def save_encoder(
 
     >>> resnet.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
     >>> resnet.maxpool = torch.nn.Identity()
+
+    With projection_shortcut a ResNet-18 or -34 has one more shortcut; add it to the plain ResNet first:
+
+    >>> shortcut = torch.nn.Conv2d(64, 64, 1, bias=False), torch.nn.BatchNorm2d(64)
+    >>> resnet.layer1[0].downsample = torch.nn.Sequential(*shortcut)
 
     Args:
         bits: depth of the images, also in the metadata.
@@ -80,6 +91,7 @@ def save_encoder(
         "width": config.width,
         "patch_size": config.patch_size,
         "norm": config.norm,
+        "projection_shortcut": config.projection_shortcut,
         "view_size": view_size,
         "stem": "its own"
         if config.foreign_encoder
@@ -111,7 +123,7 @@ def load_encoder(path: str | Path, encoder: nn.Module | None = None) -> nn.Modul
     """
     about, state = read_encoder_file(path)
     try:
-        network = {name: about[name] for name in ("encoder", "width", "patch_size", "norm") if name in about}
+        network = {name: about[name] for name in NETWORK if name in about}
         config, shape = Config(**network), (about["view_size"], about["pixel_mean"], about["pixel_std"])
     except (KeyError, TypeError, ValueError) as error:
         raise _foreign(path) from error

@@ -21,7 +21,8 @@ from .encoder_file import read_encoder_file
 from .state import check, mismatch, part_of
 
 PIXELS = ("pixel_mean", "pixel_std")  # buffers of the encoder that belong to the images, not to the weights
-ENCODER = ("encoder", "width", "patch_size", "norm", "view_size")  # fields of Config that decide the encoder's shape
+# fields of Config that decide the encoder's shape
+ENCODER = ("encoder", "width", "patch_size", "norm", "view_size", "projection_shortcut")
 SETTLED = 1000  # batches after which nothing is left of the initial values in BatchNorm's running averages
 
 

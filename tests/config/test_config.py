@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import byol_tutorial as bt
 from byol_tutorial.cli import main as cli
-from byol_tutorial.config.config import FIELDS, LIVE
+from byol_tutorial.config.config import FIELDS, LIVE, RESIDUAL
 from byol_tutorial.config.fields import Pair
 from byol_tutorial.config.presets import PRESETS
 
@@ -68,6 +68,20 @@ def test_bounds_are_inclusive_and_what_is_beyond_is_refused(name, field):
             {"method": "dino", "ibot_weight": 1.0},
             "ibot_weight=1: encoder='small' has no patches to hide; give vit_nano, vit_tiny or vit_small, or 0",
         ),
+        (
+            {"zero_init_residual": True},
+            "zero_init_residual=True: encoder='small' is built without it; give resnet18, resnet34 or resnet50, or False",
+        ),
+        (
+            {"encoder": "timm:resnet18", "projection_shortcut": True},
+            "projection_shortcut=True: encoder='timm:resnet18' is built without it; give resnet18, resnet34 or resnet50, "
+            "or False",
+        ),
+        (
+            {"encoder": "resnet18", "zero_init_residual": True, "norm": "none"},
+            "zero_init_residual=True: norm='none' has no scale to start at 0; give 'bn' or 'gn_ws', or False",
+        ),
+        ({"heads": "simclr"}, "heads='simclr': choose one of byol, simsiam"),
         ({"student_temperature": 0}, "student_temperature=0: give a number at least 0.001 and at most 10"),
         ({"method": "moco"}, "method='moco': choose one of byol, simclr, simsiam, dino"),
         ({"taubase": 0.9}, "'taubase' is not a field of Config: did you mean 'tau_base'?"),
@@ -101,6 +115,11 @@ def without_contradictions(changes: dict) -> dict:
         changes.pop("loss_normalization", None)
     if not changes.get("encoder", "small").startswith("vit"):
         changes.pop("ibot_weight", None)
+    if not changes.get("encoder", "small").startswith("resnet"):
+        changes.pop("projection_shortcut", None)
+        changes.pop("zero_init_residual", None)
+    if changes.get("norm") == "none":
+        changes.pop("zero_init_residual", None)
     if changes.get("local_crop_area", (0, 0.5))[1] > changes.get("crop_area", (0, 1))[1]:
         changes.pop("local_crops", None)
     return changes
@@ -159,6 +178,36 @@ def test_any_valid_config_survives_the_command_line(changes):
             options.append(f"--{flag}=" + (",".join(map(str, value)) if isinstance(value, tuple) else str(value)))
     read = cli.train.make_context("train", options).params
     assert bt.preset("simsiam", **{name: read[name] for name in FIELDS}) == config
+
+
+def test_recipes_say_what_the_authors_code_and_the_paper_say_of_their_resnets():
+    """By Haiku's BlockV1 and the README of the authors' code: γ 0 in ResNet-50's blocks, not in the paper's own results."""
+    named = {name: bt.preset(name) for name in PRESETS}
+    assert {name for name, c in named.items() if c.zero_init_residual} == {"byol-imagenet-40", "byol-imagenet-100"}
+    assert {name for name, c in named.items() if c.projection_shortcut} == {"imagenette"}
+    assert {name for name, c in named.items() if c.heads == "simsiam"} == {"simsiam", "cifar10-simsiam"}
+    assert bt.preset("photos", method="simsiam").heads == "simsiam"
+
+
+@pytest.mark.parametrize("encoder", ["small", "vit_tiny", "own", "timm:resnet18"])
+@pytest.mark.parametrize("name", ["byol-imagenet-100", "imagenette"])
+def test_a_recipe_with_an_encoder_that_is_no_resnet_leaves_out_what_only_resnets_have(name, encoder):
+    config = bt.preset(name, encoder=encoder)
+    assert (config.zero_init_residual, config.projection_shortcut) == (False, False)
+    assert config.replace(encoder="resnet18") == bt.preset(name, encoder="resnet18", **dict.fromkeys(RESIDUAL, False))
+    with pytest.raises(bt.ConfigError, match="projection_shortcut=True: encoder="):
+        bt.preset(name, encoder=encoder, projection_shortcut=True)
+    bare = bt.preset(name, norm="none")
+    assert (bare.zero_init_residual, bare.projection_shortcut) == (False, name == "imagenette")
+
+
+def test_settings_from_before_these_fields_mean_what_they_meant():
+    import json
+
+    old = bt.preset("simsiam", heads="byol").to_dict()
+    for name in ("zero_init_residual", "projection_shortcut", "heads"):
+        old.pop(name)
+    assert bt.Config.from_dict(json.loads(json.dumps(old))) == bt.preset("simsiam", heads="byol")
 
 
 def test_one_number_serves_both_views():

@@ -170,6 +170,38 @@ def test_what_differs_is_taken_from_the_config():
 # --- turns, without processes -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("encoder", ["small", "resnet18", "vit_nano"])
+def test_every_field_that_changes_the_untrained_encoder_decides_which_baseline_a_run_has(encoder):
+    base = bt.Config(encoder=encoder)
+
+    def untrained(config):
+        torch.manual_seed(0)
+        return bt.networks.build_encoder(config, 32).state_dict()
+
+    def same(a, b):
+        return a.keys() == b.keys() and all(
+            a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a
+        )
+
+    plain, found = untrained(base), set()
+    for name, field in bt.config.FIELDS.items():
+        if field.metadata["group"] != bt.config.NETWORK or name == "encoder":
+            continue
+        now = getattr(base, name)
+        values = field.metadata["choices"] or ([not now] if field.type is bool else [2 * now or 8])
+        for value in values:
+            try:
+                changed = base.replace(**{name: value})
+            except ConfigError:
+                continue  # not for this encoder
+            if not same(untrained(changed), plain):
+                found.add(name)
+    assert found <= set(round_robin.ENCODER)
+    assert found == {
+        "small": {"width"}, "resnet18": {"zero_init_residual", "projection_shortcut"}, "vit_nano": {"patch_size"},
+    }[encoder] | ({"norm"} if encoder != "vit_nano" else set())  # fmt: skip
+
+
 def take_turns(images, commands, answer=lambda message, command: None):
     """Return what a worker sends when it gets these commands. `answer` gets each message and may add commands."""
     sent, waiting = [], queue.SimpleQueue()

@@ -43,6 +43,20 @@ def test_a_run_goes_on_from_a_finished_one_with_a_schedule_of_its_own(images, tr
     assert not torch.equal(more.model.encoder[0].weight, before)
 
 
+def test_a_checkpoint_from_before_a_field_existed_goes_on_as_it_was(images, tmp_path):
+    """SimSiam's presets had BYOL's heads once: their files do not name any, and keep those."""
+    run = bt.Trainer(bt.Config(**TINY, method="simsiam", output_norm=True), images, device="cpu")
+    run.step()
+    run.save(tmp_path / "run.pt")
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    for name in ("zero_init_residual", "projection_shortcut", "heads"):
+        del state["config"][name]
+    torch.save(state, tmp_path / "old.pt")
+    again = bt.Trainer.resume(tmp_path / "old.pt", images, device="cpu")
+    assert again.config == run.config
+    assert again.step() == run.step()
+
+
 def test_the_first_representations_are_those_of_the_weights(images, trained):
     run, folder = trained
     more = bt.Trainer(bt.Config(**TINY, seed=5), images, device="cpu", init=folder)
