@@ -2,34 +2,26 @@
 
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 import torch
 
-from ..config.config import FIELDS, OWN, Config
-from ..config.errors import DivergedError, RunError, UserError
-from ..config.presets import PRESETS, preset
+from ..config.errors import DivergedError, UserError
+from ..config.presets import PRESETS
 from ..data import streaming
-from ..data.embedded import EMBEDDED
-from ..data.headers import LARGEST_DEFAULT
-from ..evaluate.features import kept_size
-from ..networks.backbones import check_name
 from ..runtime import distributed
-from ..runtime.device import resolve_device
 from ..runtime.distributed import process
-from ..runtime.signals import ending_signals, exit_on, ignored
+from ..runtime.signals import ending_signals, ignored
 from ..train.trainer import Trainer
-from . import report, run_folder, run_lock
+from . import report, run_folder
 from .console import console
-from .data_source import DataSource, Images
 from .metrics import NO_TENSORBOARD, has_tensorboard
+from .new_run import start_run
 from .options import DATA_HELP, DEVICE, WORKERS, ChannelsType, RangeType, UserPath, config_options
 from .records import Recorder, Records
-
-PRESET_OF = {"shapes": "shapes", "digits": "digits"}  # any other data: "photos"
+from .resumed_run import resume_run
 
 
 @click.command()
@@ -195,237 +187,6 @@ def train(
 def typed(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were typed; those that were not are None."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-# --- a new run ----------------------------------------------------------------------------------
-
-
-def start_run(
-    out: Path | None,
-    preset_name: str | None,
-    init: Path | None,
-    data_options: dict[str, Any],
-    changes: dict[str, Any],
-    device: str,
-    records: Records,
-) -> tuple[Trainer, Images | None, Path]:
-    """Load the images, build the trainer and write the run folder.
-
-    Args:
-        out: the run folder. Default: the next number in runs/.
-        preset_name: the recipe. Default: see `recipe`.
-        init: the weights to start from.
-        data_options, changes: the fields of DataSource and of Config that were typed.
-        device: as for Trainer.
-        records: what the run keeps besides its state.
-
-    Returns:
-        trainer, test images, run folder
-
-    Raises:
-        UserError: an option, the data or the run folder cannot be used.
-    """
-    # The checks that cost nothing come first: a typing error must not cost a download.
-    source = DataSource(**({"name": "shapes"} | data_options))
-    config = recipe(source.name, preset_name, changes)
-    check_name(config.encoder)
-    if config.encoder == OWN:
-        raise UserError(
-            f"--encoder {OWN}: a module of your own is given in Python, as Trainer(config, images, encoder=...)"
-        )
-    resolve_device(device)
-    if source.size is None and config.view_size:
-        source = replace(source, size=stored_size(config.view_size, source.name))
-    if not process().is_main:
-        trainer, test = build(source, config, changes, device, init)
-        records.check(trainer)
-        return trainer, test, out or Path()
-    claim = run_lock.reserve(out, source.short_name)
-    try:
-        with exit_on(*ending_signals()):
-            trainer, test = build(source, config, changes, device, init)
-            records.check(trainer)
-            run_folder.begin(claim.path, trainer.config, source, trainer, init)
-            records.remember(claim.path)
-    except BaseException:
-        claim.undo()
-        raise
-    claim.keep_until_the_end()
-    return trainer, test, claim.path
-
-
-def build(
-    source: DataSource, config: Config, changes: dict[str, Any], device: str, init: Path | None
-) -> tuple[Trainer, Images | None]:
-    """Load the images, print what was found, and build the trainer; return it with the test images."""
-    images, test = source.load()
-    for line in images.found.lines() if images.found is not None else ():
-        console.print(line)
-    for each in (images, test):
-        if each is not None:
-            console.print(repr(each))
-            sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
-            for file, reason in {**sampled, **each.unreadable}.items():
-                console.print(f"  left out, cannot be read: {file} ({reason})")
-    config = fit_channels(config, changes, images.channels)
-    trainer = Trainer(fit_batch(config, changes, len(images)), images, test, device, init)
-    for part, words in trainer.taken.items():
-        console.print(f"{part} from {init}: {words}")
-    return trainer, test
-
-
-def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Config:
-    """Return the preset with `changes`.
-
-    Without a name it is the preset of the data; on "shapes", that of the method if there is one of its name.
-
-    Raises:
-        ConfigError: an unknown preset, or a value that is not allowed.
-        UserError: a change that has no part in the method.
-    """
-    if preset_name is None and data == "shapes" and changes.get("method") in PRESETS:
-        preset_name = changes["method"]
-    config = preset(preset_name or PRESET_OF.get(data, "photos"), **changes)
-    for name in changes:
-        of = FIELDS[name].metadata["of"]
-        if config.method not in of:
-            raise UserError(
-                f"{name}={changes[name]}: it has no part in method {config.method!r}, only in {', '.join(of)}; leave it out"
-            )
-    return config
-
-
-def stored_size(view_size: int, data: str) -> int | None:
-    """Return the side in pixels at which images are kept for views of this size: 8/7 of it.
-
-    None means their own size: that of the sets which the library draws or bundles, and that of torchvision's sets for views of
-    at most 96 px, since enlarging small pictures adds nothing.
-    """
-    keeps_its_own = data in EMBEDDED or (not data.startswith("folder:") and view_size <= LARGEST_DEFAULT)
-    return None if keeps_its_own else kept_size(view_size)
-
-
-def fit_channels(config: Config, changes: dict[str, Any], channels: int) -> Config:
-    """Return the config without operations on colours where images have none, and print what was switched off.
-
-    Raises:
-        ConfigError: such an operation was typed.
-    """
-    fitted = config.for_channels(channels)
-    fitted = fitted.replace(**{name: changes[name] for name in ("saturation", "hue", "grayscale_p") if name in changes})
-    fitted.check_channels(channels)
-    if off := [name for name in config.rgb_operations if name not in fitted.rgb_operations]:
-        console.print(
-            f"{', '.join(off)} switched off in the views: they take red, green and blue, and the images have {channels} "
-            f"channel{'s'[: channels > 1]}"
-        )
-    return fitted
-
-
-def fit_batch(config: Config, changes: dict[str, Any], images: int) -> Config:
-    """Return the config with steps of at most this many images, and print what was changed.
-
-    A batch size that was typed is left alone.
-    """
-    if "batch_size" in changes or config.step_images <= images:
-        return config
-    passes = config.accumulation_steps if "accumulation_steps" in changes else 1
-    batch = min(config.batch_size, max(2, images // passes))
-    console.print(
-        f"batch_size {batch} and accumulation_steps {passes} instead of {config.batch_size} and "
-        f"{config.accumulation_steps}: there are {images} images"
-    )
-    return config.replace(batch_size=batch, accumulation_steps=passes)
-
-
-# --- a run that goes on -------------------------------------------------------------------------
-
-
-def resume_run(
-    path: Path,
-    out: Path | None,
-    preset_name: str | None,
-    init: Path | None,
-    data_options: dict[str, Any],
-    changes: dict[str, Any],
-    device: str,
-    records: Records,
-) -> tuple[Trainer, Images | None, Path]:
-    """Open the run in this folder as its last checkpoint left it, or go on from a file in a new folder, see `branch`.
-
-    Args:
-        path: the run folder, or a checkpoint in one.
-        out, preset_name, init: must be None, since a resumed run keeps its own.
-        data_options, changes: the fields of DataSource and of Config that were typed; they must be those of the run.
-        device: as for Trainer.
-        records: what the run keeps besides its state.
-
-    Returns:
-        trainer, test images, run folder
-
-    Raises:
-        UserError: an option that is not that of the run, or a run folder that cannot be read or is in use.
-    """
-    for option, value in (("--out", out), ("--preset", preset_name), ("--init", init)):
-        if value is not None and not (option == "--out" and path.is_file()):
-            raise RunError(f"{option} {value}: a resumed run keeps its own; leave it out")
-    if path.is_file():
-        return branch(path, out, data_options, changes, device, records)
-    if process().is_main:
-        run_lock.own_until_the_end(path)
-    trainer, _, test = run_folder.open_run(path, device, data_options, changes)
-    records.check(trainer)
-    if "name" in data_options and process().is_main:  # the images have moved
-        source = source_of(path, data_options)
-        run_folder.write_settings(path, trainer.config, source, trainer.train, run_folder.initial_weights(path))
-    if process().is_main:
-        records.remember(path)
-    console.print(f"{path}: going on at step {trainer.steps_done} of {trainer.total_steps} on {trainer.train!r}")
-    return trainer, test, path
-
-
-def branch(
-    file: Path,
-    out: Path | None,
-    data_options: dict[str, Any],
-    changes: dict[str, Any],
-    device: str,
-    records: Records,
-) -> tuple[Trainer, Images | None, Path]:
-    """Go on from a checkpoint that a run has kept, in a folder of its own, so that nothing of that run is replaced.
-
-    Raises:
-        UserError: as `resume_run`; no folder is named, or it cannot be used.
-    """
-    if out is None:
-        raise RunError(
-            f"--resume {file}: a single checkpoint goes on in a folder of its own; name a new one with --out"
-        )
-    trainer, _, test = run_folder.open_run(file.parent, device, data_options, changes, checkpoint=file.name)
-    records.check(trainer)
-    if process().is_main:
-        claim = run_lock.reserve(out, out.name)
-        try:
-            source, init = source_of(file.parent, data_options), run_folder.initial_weights(file.parent)
-            run_folder.begin(claim.path, trainer.config, source, trainer, None if init is None else Path(init))
-            records.remember(claim.path)
-        except BaseException:
-            claim.undo()
-            raise
-        claim.keep_until_the_end()
-    console.print(f"{out}: going on from {file} at step {trainer.steps_done} of {trainer.total_steps}")
-    return trainer, test, out
-
-
-def source_of(run: Path, data_options: dict[str, Any]) -> DataSource:
-    """Return the images of an earlier run, at the place that was typed if they have moved."""
-    source = run_folder.read_source(run)
-    if run_folder.scale(run) == "depth":
-        source = replace(source, value_range="depth")
-    return replace(source, name=data_options.get("name", source.name))
-
-
-# --- training -----------------------------------------------------------------------------------
 
 
 def train_to_the_end(trainer: Trainer, out: Path, records: Records) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from byol_tutorial.cli import embed, report, run_folder
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli.data_source import DataSource
-from byol_tutorial.cli.train import recipe, stored_size
+from byol_tutorial.cli.new_run import recipe, stored_size
 from byol_tutorial.config.config import FIELDS, Config
 from byol_tutorial.config.fields import Pair
 from byol_tutorial.config.presets import PRESETS
