@@ -29,9 +29,9 @@ def export(run: Path, out: Path | None) -> None:
     if out is not None and out.suffix.lower() != ".onnx":
         raise UserError(f"--out {out}: give a file that ends in .onnx")
     require_writers()
-    if out is None and (run / "settings.json").is_file():
-        own_until_the_end(run)
     file = run if run.is_file() else run / "encoder.safetensors"
+    if out is None and (file.parent / "settings.json").is_file():  # then it is written into the folder of a run
+        own_until_the_end(file.parent)
     out = out or file.with_suffix(".onnx")
     encoder: Any = load_encoder(file)
     out.parent.mkdir(parents=True, exist_ok=True)

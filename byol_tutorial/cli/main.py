@@ -11,6 +11,7 @@ from .. import _starting
 from .._version import __version__
 from ..config.errors import UserError
 from ..runtime import distributed
+from ..runtime.files import explained
 from ..runtime.signals import EndedBySignal, ending_signals, exit_on
 from .course import claims, course, lessons
 from .embed import embed
@@ -50,8 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
             app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
     except EndedBySignal as end:
         _fail(f"ended by {end.signal}; a run folder that is named above keeps what was learned", int(str(end.code)))
-    except (UserError, OSError) as error:  # OSError: such as a full disk, a path that is too long, or no permission
+    except UserError as error:
         _fail(str(error), 1)
+    except OSError as error:  # such as a full disk, a path that is too long, or no permission
+        _fail(explained(error), 1)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "byol-tutorial"
         _fail(f"{error.format_message().rstrip('.')}; see {command} --help", error.exit_code)

@@ -92,8 +92,14 @@ class Recorder:
 
 
 def _accuracy(file: Path) -> float:
-    """Return the kNN accuracy of a state that was kept as the best; −1 where there is none, or it cannot be read."""
+    """Return the kNN accuracy of a state that was kept as the best; −1 where there is none, or it is damaged.
+
+    Raises:
+        UnreadableError: the system does not let us read it. It may be whole, so it must not be replaced.
+    """
     try:
         return float(checkpoint.load(file)["history"]["knn"][-1][1])
+    except checkpoint.UnreadableError:
+        raise
     except (CheckpointError, LookupError, TypeError):
         return -1.0

@@ -187,10 +187,14 @@ def _write_results(out: Path, steps: int, new: dict[str, Any]) -> None:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the content of a results.json; an empty dict where there is none that can be read."""
+    """Return the content of a results.json; an empty dict where there is none, or it is damaged.
+
+    Raises:
+        OSError: the system does not let us read it. It may be whole, so it must not be replaced.
+    """
     try:
         content = parse_json(path.read_bytes())
         RESULTS(content, "")
-    except (OSError, Refused):
+    except (FileNotFoundError, Refused):
         return {}
     return content

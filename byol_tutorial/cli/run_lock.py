@@ -14,7 +14,7 @@ from click import get_current_context
 
 from ..config.errors import RunError
 from ..data.tree import RESERVED
-from ..runtime.files import PART, remove_dead_parts
+from ..runtime.files import PART, remedy, remove_dead_parts
 from ..runtime.locks import HeldError, Lock
 from . import run_folder
 from .console import console
@@ -65,7 +65,8 @@ def owned(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise RunError(
-            f"run folder {str(path)!r} cannot be written ({error.strerror}): make it writable, or use a copy of it"
+            f"run folder {str(path)!r} cannot be written ({error.strerror}): "
+            + remedy(error.errno, "make it writable, or use a copy of it")
         ) from error
     with lock:
         remove_dead_parts(path)
@@ -108,7 +109,8 @@ def reserve(path: Path | None, name: str, parent: str = "runs") -> Claim:
         raise RunError(f"run folder {str(path)!r} is in use by {error}: choose another --out") from error
     except OSError as error:
         raise RunError(
-            f"run folder {str(path or parent)!r} cannot be written ({error.strerror}): choose another --out"
+            f"run folder {str(path or parent)!r} cannot be written ({error.strerror}): "
+            + remedy(error.errno, "choose another --out")
         ) from error
     raise AssertionError("count never ends")
 

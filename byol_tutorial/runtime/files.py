@@ -17,6 +17,17 @@ FORMAT, VERSION = "byol_tutorial checkpoint", 2
 ENCODER_FORMAT = "byol_tutorial encoder"
 PART = ".part"  # the end of a file's name while it is written
 
+# Errors of a drive, not of the user. Systems have some of these numbers and lack others.
+QUOTA = getattr(errno, "EDQUOT", -1)
+NO_ANSWER = {
+    getattr(errno, name, -1)
+    for name in ("EIO", "ESTALE", "ETIMEDOUT", "ENXIO", "ENODEV", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN",
+                 "ENETUNREACH", "EREMOTEIO", "ESHUTDOWN", "ECONNRESET", "ECONNABORTED")
+} - {-1}  # fmt: skip
+RECONNECT = (
+    "its drive does not answer as it should: see to it that it is connected and sound, then give the command again"
+)
+
 
 def write_atomically(path: str | Path, write: Callable[[Any], object]) -> None:
     """Call write(file) with a temporary binary file beside `path`, fsync it, then rename it to `path`.
@@ -112,16 +123,35 @@ def _explained(path: Path, error: BaseException, write: Callable[[Any], object])
     untouched = "what was there before is untouched; "
     if number in (errno.ENOENT, errno.ENOTDIR) or not folder.is_dir():
         return f"{start}there is no folder {str(folder)!r} (any more): put it back where it was moved, or create it"
-    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG):
+    if number in (errno.ENOSPC, QUOTA, errno.EFBIG):
         needed = _size_of(write)
         facts = [] if needed is None else [f"it needs {in_words(needed)}"]
         if number == errno.EFBIG:
             facts.append("and files may not be so large here (ulimit -f)")
+        elif number == QUOTA:  # how much the whole disk has free does not help
+            facts.append("and what you may use there is used up")
         else:
             with suppress(OSError):
                 facts.append(f"and {in_words(shutil.disk_usage(folder).free)} are free there")
-        return f"{start}{' '.join(facts).removeprefix('and ')}; {untouched}make room, or choose another place"
-    return f"{start}{untouched}give yourself the permission to write there, or choose another place"
+        return f"{start}{' '.join(facts).removeprefix('and ')}; {untouched}{remedy(number)}"
+    return f"{start}{untouched}{remedy(number, 'give yourself the permission to write there, or choose another place')}"
+
+
+def remedy(number: int | None, otherwise: str = "") -> str:
+    """Return what to do about an error of the system by its number; `otherwise` where a drive is not the cause."""
+    if number in (errno.ENOSPC, errno.EFBIG):
+        return "make room, or choose another place"
+    if number == QUOTA:
+        return "remove files of yours there, or choose another place"
+    if number == errno.EROFS:
+        return "nothing can be written to this drive: choose another place"
+    return RECONNECT if number in NO_ANSWER else otherwise
+
+
+def explained(error: OSError) -> str:
+    """Return an error of the system in words, with what to do about it where its number tells."""
+    advice = remedy(error.errno)
+    return f"{error}: {advice}" if advice else str(error)
 
 
 def in_words(size: int) -> str:

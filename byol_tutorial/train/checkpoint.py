@@ -11,7 +11,7 @@ import torch
 
 from ..config.checks import shown
 from ..config.errors import CheckpointError, WriteError
-from ..runtime.files import FORMAT, VERSION, write_atomically
+from ..runtime.files import FORMAT, NO_ANSWER, VERSION, remedy, write_atomically
 
 
 def save(path: str | Path, state: dict) -> None:
@@ -46,6 +46,7 @@ def load(path: str | Path, mmap: bool = False) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged file can make its reader raise anything
+        refuse_unreadable("checkpoint", path, error)
         raise CheckpointError(
             f"checkpoint {str(path)!r} cannot be read: it is damaged, or not a file that Trainer.save wrote"
         ) from error
@@ -59,3 +60,14 @@ def load(path: str | Path, mmap: bool = False) -> dict:
             f"checkpoint {str(path)!r} has version {shown(version)}, this library reads {VERSION}: use the release that wrote it"
         )
     return state
+
+
+class UnreadableError(CheckpointError):
+    """A file that the system did not let us read, and that may be whole."""
+
+
+def refuse_unreadable(what: str, path: str | Path, error: Exception) -> None:
+    """Raise UnreadableError if this error is one of the drive or of its permissions, and not of what the file holds."""
+    if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno in NO_ANSWER):
+        advice = remedy(error.errno, "give yourself the permission to read it, or use a copy")
+        raise UnreadableError(f"{what} {str(path)!r} cannot be read ({error.strerror or error}): {advice}") from error

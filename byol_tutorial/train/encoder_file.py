@@ -16,7 +16,7 @@ from ..networks.encoders import SMALL_STEM_UP_TO, build_encoder
 from ..networks.normalization import is_standardised, standardise
 from ..runtime.files import ENCODER_FORMAT
 from . import checkpoint
-from .checkpoint import write_or_explain
+from .checkpoint import refuse_unreadable, write_or_explain
 from .state import refuse_other_encoder, refuse_wrong_module
 
 SIDE = whole(1, 4096)  # pixels
@@ -178,6 +178,7 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can make its reader raise anything
+        refuse_unreadable("encoder", path, error)
         raise _foreign(path) from error
     return about, state
 

@@ -1,8 +1,8 @@
 """The Trainer: one step of a run, whole runs, and changes to a run while it trains.
 
 A step is views, loss, gradient, optimiser, moving average. The method defines loss and target (methods/base.py),
-step_computation.py computes the gradient and moves the weights, batches.py yields a step's images and views, and monitor.py
-measures between steps.
+step_computation.py computes the gradient and moves the weights, batches.py yields a step's images and views, monitor.py
+measures between steps, and saving.py saves and resumes.
 """
 
 import copy
@@ -35,25 +35,12 @@ from ..runtime.distributed import mean_over_processes, process
 from ..runtime.progress import hidden
 from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
-from . import checkpoint, encoder_file, monitor
+from . import monitor, saving
 from .batches import Feed
 from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
-from .state import (
-    check,
-    is_finite,
-    part_of,
-    refuse_other_channels,
-    refuse_other_config,
-    refuse_other_encoder,
-    refuse_other_images,
-    refuse_other_transform,
-    refuse_wrong_module,
-    restore,
-    state_of,
-)
 from .step_computation import StepComputation
 
 FIXED = {  # attributes that a run is built with, and how to have others
@@ -392,27 +379,11 @@ class Trainer:
             DivergedError: the weights are not finite; a file that was there is as before.
             CheckpointError: the file cannot be written; a file that was there is as before.
         """
-        if not self.process.is_main:
-            return
-        state = state_of(self)
-        if not is_finite(state):
-            raise DivergedError(
-                f"the weights are not finite after step {self.steps_done}, so {str(path)!r} was not written: train anew "
-                "with a lower lr, or Trainer.resume an earlier checkpoint and change(lr=...)"
-            )
-        checkpoint.save(path, state)
+        saving.save(self, path)
 
     def save_encoder(self, path: str | Path) -> None:
         """Write the encoder alone, as safetensors; see encoder_file.save_encoder. Only the main process writes."""
-        if self.process.is_main:
-            found = self.train.found
-            ends = None if found is None else found.value_range
-            scale = (
-                None if ends is None or found is None else (*ends, found.deep == 0)
-            )  # a range for 8-bit files was given by hand
-            encoder_file.save_encoder(
-                path, self.model.encoder, self.config, self.view_size, self.train.bits, scale, self.steps_done
-            )
+        saving.save_encoder(self, path)
 
     @classmethod
     def resume(
@@ -440,19 +411,6 @@ class Trainer:
             ConfigError: it was written with another config, or by a version with other fields.
             DataError: it was written with other images.
         """
-        state = checkpoint.load(path)
-        check(path, state)
-        saved = Config.from_dict(state["config"])
-        config = saved.replace(**config) if isinstance(config, dict) else config or saved
-        refuse_other_config(path, saved, config)
-        refuse_other_channels(path, state, train.channels)
-        refuse_wrong_module(path, saved, encoder)
-        trainer = cls(saved, train, test, device, encoder=encoder, transform=transform)
-        if saved.foreign_encoder:
-            refuse_other_encoder(path, part_of(state["model"], "online.encoder."), trainer.model.encoder)
-        if same_images:
-            refuse_other_transform(path, state.get("transform"), trainer.transform.name if trainer.transform else None)
-            refuse_other_images(path, state["data"], trainer.fingerprint)
-        restore(path, trainer, state)
+        trainer = saving.resume(cls, path, train, test, device, config, same_images, encoder, transform)
         trainer._set_config(trainer.config)  # the views, with the mean and standard deviation restored
         return trainer

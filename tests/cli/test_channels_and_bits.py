@@ -6,23 +6,15 @@ import re
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import run_folder
 from byol_tutorial.evaluate.features import features
 
 SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
          "--epochs=1"]  # fmt: skip
-
-
-def main(*arguments):
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from command_line import main
 from PIL import Image
 
 from byol_tutorial.cli import embed, report, run_folder
@@ -56,15 +57,6 @@ FILES = {
 
 def call(command: list[str], *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([*command, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, timeout=120)
-
-
-def main(*arguments: str) -> int:
-    """The exit status of the command, run in this process."""
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def pictures(path: Path, n: int, size: int = 12) -> Path:
@@ -791,7 +783,8 @@ def test_full_disk_while_training_is_one_line(world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     monkeypatch.setattr(Trainer, "save", full)
     assert main(*TRAIN.split(), "--out", "disk", "--epochs", "1", *TINY) == 1
-    assert "error: [Errno 28] No space left on device: 'checkpoint.pt'\n" in capsys.readouterr().err
+    words = "error: [Errno 28] No space left on device: 'checkpoint.pt': make room, or choose another place\n"
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import SMALL, cut_run, main
 
-from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report
 from byol_tutorial.config.config import Config
 from byol_tutorial.train import checkpoint
 from byol_tutorial.train.encoder_file import load_encoder, steps_of
 from byol_tutorial.train.trainer import Trainer
 
-SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
-         "--limit=8", "--size=12", "--knn-every=0"]  # fmt: skip
 NEW = ["train", "--out=run", "--epochs=1", *SMALL]
 COMMANDS = {"train": NEW, "resume": ["train", "--resume=run"], "evaluate": ["evaluate", "run"],
             "embed": ["embed", "run", "--kind=none"]}  # fmt: skip
@@ -147,24 +145,10 @@ for name, arguments in commands.items():
 """
 
 
-def main(*arguments) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory) -> Path:
     """A run that was cut after its second step of four."""
-    path = tmp_path_factory.mktemp("cut") / "run"
-    run = Trainer.run
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "judge", lambda *_: None)
-        patch.setattr(Trainer, "run", lambda self, **options: run(self, epochs=1, **options))
-        assert main("train", f"--out={path}", "--epochs=2", *SMALL) == 0
-    return path
+    return cut_run(tmp_path_factory.mktemp("cut") / "run", 2, after=1)
 
 
 @pytest.mark.training
@@ -184,14 +168,6 @@ def test_killed_before_any_operation_on_its_files_every_reader_sees_one_moment(c
         points["train"] >= 30
     )  # lock, settings, and four times checkpoint, encoder and history, each in three operations
     assert points["resume"] >= 20
-
-
-@pytest.fixture
-def here(cut, tmp_path, monkeypatch) -> Path:
-    shutil.copytree(cut, tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "judge", lambda *_: None)
-    return tmp_path
 
 
 def learn_on(here) -> None:
@@ -314,6 +290,8 @@ FULL = {
     "evaluate disk/run --protocol knn": "results.json",
     "embed disk/run --kind none": "embeddings.npz",
     "embed disk/run --kind none --out disk/v.csv": "v.csv",
+    "export disk/run": "encoder.onnx",
+    "export run --out disk/mine.onnx": "mine.onnx",
     "course student disk/student": "00_start_here.ipynb",
     "claims --page disk/ledger.md": "ledger.md",
 }
@@ -321,6 +299,8 @@ FULL = {
 
 @pytest.mark.parametrize("command", FULL)
 def test_a_full_disk_is_one_line_that_says_how_much_is_needed(small_disk, monkeypatch, capsys, command):
+    if command.startswith("export"):
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     shutil.copytree("run", small_disk / "run")
     more = [] if "--out disk/new" not in command else ["--epochs=1", *SMALL]
     before = {p: p.read_bytes() for p in (small_disk / "run").iterdir() if p.is_file()}

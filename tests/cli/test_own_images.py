@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report, run_folder
 from byol_tutorial.cli.data_source import DataSource
 from byol_tutorial.data.tree import RESERVED
@@ -28,14 +28,6 @@ from byol_tutorial.train.trainer import Trainer
 
 COMMAND = str(Path(sys.executable).parent / "byol-tutorial")
 SMALL = ["--warmup-epochs=0.5", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu"]
-
-
-def main(*arguments):
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def pictures(path, n, size=12):

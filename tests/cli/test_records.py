@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import main
 
 import byol_tutorial as bt
-from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import metrics, report
 from byol_tutorial.config.errors import CheckpointError
 from byol_tutorial.train import checkpoint
@@ -25,14 +25,6 @@ TINY = ["--limit=24", "--epochs=4", "--batch-size=8", "--warmup-epochs=0.5", "--
 def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "judge", lambda *_: None)  # slow, and not what this is about
-
-
-def main(*arguments: object) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def stop_after(monkeypatch, epochs: float):

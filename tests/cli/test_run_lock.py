@@ -9,25 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from command_line import SMALL, cut_run, main
 
-from byol_tutorial.cli import main as cli
-from byol_tutorial.cli import report, run_lock
+from byol_tutorial.cli import run_lock
 from byol_tutorial.config.errors import RunError
 from byol_tutorial.data.tree import RESERVED
 from byol_tutorial.train import checkpoint
 from byol_tutorial.train.trainer import Trainer
 
-SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
-         "--limit=8", "--size=12", "--knn-every=0"]  # fmt: skip
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-
-
-def main(*arguments) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def start(here: Path, *arguments: str) -> subprocess.Popen:
@@ -38,22 +28,7 @@ def start(here: Path, *arguments: str) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory) -> Path:
     """A run that was cut after its first step of very many."""
-    path = tmp_path_factory.mktemp("cut") / "run"
-    run = Trainer.run
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "judge", lambda *_: None)
-        patch.setattr(Trainer, "run", lambda self, **options: run(self, epochs=0.5, **options))
-        assert main("train", f"--out={path}", "--epochs=100000", *SMALL) == 0
-    return path
-
-
-@pytest.fixture
-def here(cut, tmp_path, monkeypatch) -> Path:
-    """A folder with a copy of that run, as the current folder."""
-    shutil.copytree(cut, tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "judge", lambda *_: None)
-    return tmp_path
+    return cut_run(tmp_path_factory.mktemp("cut") / "run", 100_000, after=0.5)
 
 
 def together(count: int, work) -> None:
@@ -153,8 +128,14 @@ def test_of_eight_that_resume_one_run_at_once_one_trains(here, capsys):
     assert not [*(here / "run").rglob(".*")]
 
 
-@pytest.mark.parametrize("command", ["train --resume run", "evaluate run", "embed run", "embed run --out v.npz"])
+WRITING = ["train --resume run", "evaluate run", "embed run", "embed run --out v.npz", "export run",
+           "export run/encoder.safetensors"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRITING)
 def test_every_command_that_writes_into_a_run_needs_it_for_itself(here, capsys, command):
+    if command.startswith("export"):
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     with run_lock.owned(here / "run"):
         assert main(*command.split()) == 1
     said = capsys.readouterr().err
@@ -186,10 +167,14 @@ def test_nothing_is_written_through_a_link_in_a_run_folder(here, capsys, name):
     assert link.is_symlink()
 
 
-def test_embedding_elsewhere_needs_no_folder_for_itself(here):
+@pytest.mark.parametrize("command", ["embed run --out=v.npz --kind=none", "export run --out=v.onnx"])
+def test_writing_elsewhere_needs_no_folder_for_itself(here, command):
+    if command.startswith("export"):
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     with run_lock.owned(here / "run"):
-        assert main("embed", "run", "--out=v.npz", "--kind=none") == 0
-    assert (here / "v.npz").is_file()
+        assert main(*command.split()) == 0
+    (written,) = here.glob("v.*")
+    assert written.stat().st_size > 1000
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")

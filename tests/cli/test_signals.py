@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import SMALL
 
 from byol_tutorial.cli import embed, report
 from byol_tutorial.cli import main as cli
@@ -16,8 +17,6 @@ from byol_tutorial.train import checkpoint
 from byol_tutorial.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
-         "--limit=8", "--size=12", "--knn-every=0"]  # fmt: skip
 COMMANDS = [[sys.executable, "-m", "byol_tutorial"], [str(Path(sys.executable).parent / "byol-tutorial")]]
 # A module named torch that is found first: it sends the signal from inside its own import.
 TORCH = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemError('half imported')\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import run_folder
 from byol_tutorial.config.errors import CheckpointError, DivergedError, TrainingError
 from byol_tutorial.train import checkpoint, encoder_file
@@ -67,14 +67,6 @@ def read_until(stream, wanted: bytes) -> bytes:
     while wanted not in seen and (more := os.read(stream.fileno(), 4096)):
         seen += more
     return seen
-
-
-def main(*arguments) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 # --- while a checkpoint is written --------------------------------------------------------------

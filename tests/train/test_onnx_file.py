@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from command_line import main
 from torch import nn
 
 import byol_tutorial as bt
-from byol_tutorial.cli import main as cli
 from byol_tutorial.config.errors import CheckpointError, ExportError
 from byol_tutorial.networks.encoders import build_encoder
 from byol_tutorial.train import onnx_file
@@ -161,14 +161,6 @@ def run_folder(tmp_path):
     config = bt.Config(width=4)
     save_encoder(tmp_path / "run" / "encoder.safetensors", encoder_of(), config, 32)
     return tmp_path / "run"
-
-
-def main(*arguments: object) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize("source", [".", "encoder.safetensors"])

@@ -1,0 +1,32 @@
+"""The command line in the process of a test, and the smallest runs that it makes."""
+
+from pathlib import Path
+
+import pytest
+
+from byol_tutorial.cli import main as cli
+from byol_tutorial.cli import report
+from byol_tutorial.train.trainer import Trainer
+
+# A run of two steps an epoch, on eight of the drawn shapes.
+SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
+         "--limit=8", "--size=12", "--knn-every=0"]  # fmt: skip
+
+
+def main(*arguments: object) -> int:
+    """Run the command with these arguments; return its exit status."""
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def cut_run(path: Path, epochs: int, after: float) -> Path:
+    """Make a run that was cut `after` so many epochs of `epochs`, and that nobody has judged; return its folder."""
+    run = Trainer.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "judge", lambda *_: None)
+        patch.setattr(Trainer, "run", lambda self, **options: run(self, epochs=after, **options))
+        assert main("train", f"--out={path}", f"--epochs={epochs}", *SMALL) == 0
+    return path
