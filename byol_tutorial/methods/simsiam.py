@@ -6,6 +6,8 @@
     L = ½ D(p, sg z′) + ½ D(p′, sg z),   D(p, z) = −cos(p, z)
 
 sg (stop-gradient): no gradient passes. Without it, or without the predictor q, every z becomes the same.
+
+The layers of g and q are those of Config. `preset("simsiam")` has the authors' heads; networks/heads.py says what these are.
 """
 
 from collections.abc import Sequence
