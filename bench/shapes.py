@@ -1,7 +1,7 @@
 """Measure the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
 
-A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, one at a time on all
-cores, and are timed. The ablations follow, with one process per core, and are not timed.
+A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, one at a time with one
+thread, and are timed. The ablations follow, with one process per core, and are not timed.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import os
 import statistics
 
 import common
-import torch
 
 import byol_tutorial as bt
 from byol_tutorial.evaluate.features import pixels
@@ -25,9 +24,8 @@ ABLATIONS = {
 }
 
 
-def measure(seed: int, changes: dict, threads: int, epochs: int | None) -> dict:
+def measure(seed: int, changes: dict, epochs: int | None) -> dict:
     """Train one run, and return the accuracies of its representation."""
-    torch.set_num_threads(threads)
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
     config = bt.preset("shapes", seed=seed, knn_every=0, **changes | ({} if epochs is None else {"epochs": epochs}))
     trainer = bt.Trainer(config, train, test, device="cpu")
@@ -83,11 +81,11 @@ def main() -> None:
 
     runs: dict[str, list[dict]] = {"raw pixels": [], "random encoder": [], "BYOL": []}
     for seed in seeds:
-        runs["BYOL"].append(measure(seed, {}, torch.get_num_threads(), epochs))
+        runs["BYOL"].append(measure(seed, {}, epochs))
     for seed in seeds:
         for name, result in zip(("raw pixels", "random encoder"), measure_baselines(seed), strict=True):
             runs[name].append(result)
-    jobs = [(name, (seed, changes, 1, epochs)) for name, changes in ABLATIONS.items() for seed in seeds]
+    jobs = [(name, (seed, changes, epochs)) for name, changes in ABLATIONS.items() for seed in seeds]
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for (name, _), result in zip(jobs, pool.imap(_star, [job for _, job in jobs]), strict=True):
             runs.setdefault(name, []).append(result)

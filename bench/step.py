@@ -121,7 +121,9 @@ def main() -> None:
     parser.add_argument(
         "--device", default="cpu", choices=["cpu"], help="this benchmark measures the CPU; bench/gpu.py measures a GPU"
     )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="[torch's default]")
     options = parser.parse_args()
+    bt.set_threads(options.threads)
     least, rounds = (0.02, 1) if options.quick else (1.0, 5)
     result: dict = {"threads": torch.get_num_threads(), "cases": {}}
     for name, changes in CASES.items():

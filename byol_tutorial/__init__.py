@@ -23,6 +23,7 @@ from .live.experiment import Experiment, rebuild
 from .live.recording import Recording, record
 from .live.session import Session
 from .methods.byol import BYOL, byol_loss, tau_at
+from .runtime.threads import set_threads
 from .train import Trainer, optim
 from .train.encoder_file import load_encoder
 from .train.onnx_file import export_onnx
@@ -67,6 +68,7 @@ __all__ = [
     "preset",
     "rebuild",
     "record",
+    "set_threads",
     "tau_at",
     "train",
     "umap_embedding",

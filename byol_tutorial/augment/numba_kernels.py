@@ -8,7 +8,6 @@ operations.py, where they are explained; the two are tested against each other.
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -17,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..runtime.omp_threads import run_on_threads
 from .operations import BRIGHTNESS, CONTRAST, RGB, SATURATION, Draw, Statistics, orientation
 
 f32 = np.float32
@@ -25,7 +23,6 @@ Floats = NDArray[np.float32]
 F = TypeVar("F", bound=Callable[..., Any])
 # The compiler may take sums in any order, and may round a·b + c once; without that it computes number by number.
 ROUNDING = {"contract", "nsz", "reassoc", "arcp"}
-LEAST = 20_000  # numbers in the views of one thread; with fewer, waking the thread costs more than it saves
 
 
 class Numbers(NamedTuple):
@@ -100,20 +97,17 @@ def views(images: Tensor, drawn: Draw, size: int, colour_form: str, mean: Statis
     unit = f32(1 / torch.iinfo(images.dtype).max if whole else 1)
     settings = Settings(size, colour_form == "authors", unit, means, tuple(1 / s for s in stds))
     written = out.permute(0, 2, 3, 1).reshape(n, size * size, channels).numpy()  # the same memory
-    threads = torch.get_num_threads()  # all or one: with fewer, OpenMP would end the others, and start them again
-    parts = threads if threads <= n and out.numel() >= LEAST * threads else 1
-    ends = np.linspace(0, n, parts + 1).astype(int)
-    run_on_threads(_rows, [(pixels.numpy(), numbers, settings, a, b, written) for a, b in pairwise(ends)])
+    _rows(pixels.numpy(), numbers, settings, written)
     return out
 
 
 @compiled
-def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, begin: int, end: int, out: Floats) -> None:
-    """Write the views of rows begin to end to out: (rows, pixels, C)."""
+def _rows(images: NDArray[Any], drawn: Numbers, settings: Settings, out: Floats) -> None:
+    """Write the views of all rows to out: (rows, pixels, C)."""
     size, channels = settings.size, len(settings.mean)
     x = np.empty((channels, size, size), f32)  # one picture at a time, which stays in the processor's cache
     flat = x.reshape(channels, size * size)  # the same memory
-    for row in range(begin, end):
+    for row in range(len(out)):
         image = images[row % len(images)]
         crop(
             image,

@@ -28,11 +28,22 @@ from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, find_images
 from ..runtime.device import resolve_device
 from ..runtime.files import write_atomically
+from ..runtime.threads import set_threads
 from ..train.encoder_file import load_encoder
 from . import run_folder
 from .console import console
 from .data_source import DataSource
-from .options import CORRUPT, DEVICE, RangeType, UserPath, check_channels, check_guests, guest_options, load_guests
+from .options import (
+    CORRUPT,
+    DEVICE,
+    THREADS,
+    RangeType,
+    UserPath,
+    check_channels,
+    check_guests,
+    guest_options,
+    load_guests,
+)
 from .run_lock import own_until_the_end, plain_name
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
@@ -62,6 +73,7 @@ ENDINGS = (".npz", ".csv", ".parquet")
 @guest_options
 @click.option("--seed", type=int, default=0, help="seed for the map and for the choice of images [0]")
 @click.option("--device", **DEVICE)
+@click.option("--threads", **THREADS)
 def embed(
     run: Path,
     data: tuple[str, ...],
@@ -76,6 +88,7 @@ def embed(
     guest_size: int | None,
     seed: int,
     device: str,
+    threads: int | None,
 ) -> None:
     """Write the representations of images by the encoder in run folder RUN, and a map of them.
 
@@ -107,6 +120,8 @@ def embed(
     if data and split is not None:
         raise UserError(f"--split {split}: --data takes all images; leave one of them out")
     below = None if onto is None else read_map(onto)
+    if threads:
+        set_threads(threads)
     place = resolve_device(device)
     invited = load_guests(guests, guest_size, place)
     encoders: dict[str, nn.Module] = dict(invited)

@@ -10,11 +10,22 @@ from ..data import streaming
 from ..data.reading import channels_of_an_encoder
 from ..evaluate.protocols import PROTOCOLS
 from ..runtime.device import resolve_device
+from ..runtime.threads import set_threads
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .data_source import DataSource, Images
-from .options import CORRUPT, DEVICE, WORKERS, UserPath, check_channels, check_guests, guest_options, load_guests
+from .options import (
+    CORRUPT,
+    DEVICE,
+    THREADS,
+    WORKERS,
+    UserPath,
+    check_channels,
+    check_guests,
+    guest_options,
+    load_guests,
+)
 from .run_lock import own_until_the_end
 
 
@@ -33,6 +44,7 @@ from .run_lock import own_until_the_end
 @guest_options
 @click.option("--seed", type=int, default=0, help="seed for splits, batches and crops of the protocols [0]")
 @click.option("--device", **DEVICE)
+@click.option("--threads", **THREADS)
 @click.option("--workers", **WORKERS)
 def evaluate(
     run: Path,
@@ -43,6 +55,7 @@ def evaluate(
     guest_size: int | None,
     seed: int,
     device: str,
+    threads: int | None,
     workers: int | None,
 ) -> None:
     """Judge the run in folder RUN by its verdict and its table, or by protocols.
@@ -56,6 +69,8 @@ def evaluate(
 
     Guests are encoders that others trained. They see the same images, resized to the size they were made for.
     """
+    if threads:
+        set_threads(threads)
     streaming.set_workers(workers)
     report.check_protocols(protocols, data)
     invited = load_guests(guests, guest_size, resolve_device(device))

@@ -18,6 +18,10 @@ from ..evaluate.pretrained import Guest, guest
 
 DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
 DEVICE: dict[str, Any] = {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps [auto]"}
+THREADS: dict[str, Any] = {
+    "type": click.IntRange(min=1),
+    "help": "number of CPU threads [one for small networks; measured for large ones]",
+}
 WORKERS: dict[str, Any] = {
     "type": click.IntRange(min=0),
     "help": "number of processes that decode a streamed folder; with 0, the command itself decodes "

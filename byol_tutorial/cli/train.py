@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-import torch
 
 from ..config.errors import DivergedError, UserError
 from ..config.presets import PRESETS
@@ -14,12 +13,13 @@ from ..data import streaming
 from ..runtime import distributed
 from ..runtime.distributed import process
 from ..runtime.signals import ending_signals, ignored
+from ..runtime.threads import set_threads
 from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .metrics import NO_TENSORBOARD, has_tensorboard
 from .new_run import start_run
-from .options import DATA_HELP, DEVICE, WORKERS, ChannelsType, RangeType, UserPath, config_options
+from .options import DATA_HELP, DEVICE, THREADS, WORKERS, ChannelsType, RangeType, UserPath, config_options
 from .records import Recorder, Records
 from .resumed_run import resume_run
 
@@ -97,7 +97,7 @@ from .resumed_run import resume_run
     panel="Run",
 )
 @click.option("--device", panel="Run", **DEVICE)
-@click.option("--threads", type=click.IntRange(min=1), help="number of CPU threads [number of cores]", panel="Run")
+@click.option("--threads", panel="Run", **THREADS)
 @click.option("--workers", panel="Run", **WORKERS)
 @click.option(
     "--keep-every",
@@ -169,7 +169,7 @@ def train(
     device = distributed.join(device)
     console.quiet = not process().is_main
     if threads:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     streaming.set_workers(workers)
     if resume:
         records = Records.of(run_folder.folder_and_checkpoint(resume)[0], kept)

@@ -13,10 +13,13 @@ bugs.py        five bugs that people report, in one training loop
 board.py       the runs behind the board's sliders
 """
 
+from ..runtime.threads import one_by_default
 from .cache import cached
 from .runs import FinishedRun, Results, run, run_all
 from .scale import SCALES, images, pick, recipe, scale
 from .supervised import Supervised, supervised
+
+one_by_default()  # only lessons and panels import this, and the loops that a notebook writes are of small operations too
 
 __all__ = [
     "SCALES",

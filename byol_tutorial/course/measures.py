@@ -15,6 +15,7 @@ from ..augment.views import Views
 from ..evaluate.diagnose import eigenspace_alignment
 from ..evaluate.features import features
 from ..runtime.seeding import seed_at
+from ..runtime.threads import computing
 from ..train.monitor import REPORTED, looked_at
 from ..train.trainer import Trainer
 
@@ -66,6 +67,7 @@ TRACKS: dict[str, Callable[[Trainer, Tensor, Tensor], Tensor]] = {
 
 
 @torch.no_grad()
+@computing()
 def measure(trainer: Trainer, names: tuple[str, ...]) -> dict[str, Tensor]:
     """Return these measures at the current step. Networks, running statistics and random states stay as they are."""
     images = trainer.train.sample(REPORTED).images.to(trainer.device)

@@ -20,6 +20,7 @@ from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..runtime.device import cores, resolve_device
 from ..runtime.progress import hidden
+from ..runtime.threads import chosen
 from ..train.trainer import Trainer
 from . import cache
 from .jobs import Job, train_and_judge
@@ -63,7 +64,7 @@ def carry_out(
     steps = sum(job.steps(len(train)) for _, job in jobs)
     work = sum(job.steps(len(train)) * job.config.step_images for _, job in jobs)
     in_memory = all(isinstance(images, ImageSet) for images in (train, test) if images is not None)
-    workers = min(len(jobs), cores(), 8)
+    workers = min(len(jobs), cores() // (chosen() or 1), 8)
     side_by_side = workers > 1 and in_memory and work >= WORTH and resolve_device("auto").type == "cpu"
     with tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
         if side_by_side:
@@ -96,7 +97,7 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    threads = max(1, cores() // workers)
+    threads = chosen() or 1
     states: States = {}
     failures: list[tuple[str, Exception]] = []
     with tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True) as name:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.image_set import CONSTANT, nearly_constant
+from ..runtime.threads import computing
 from .directions import directions
 
 
@@ -74,6 +75,7 @@ def spread(z: Tensor) -> Tensor:
     return z.std(dim=0).mean() * z.shape[1] ** 0.5
 
 
+@computing()
 def effective_rank(z: Tensor) -> float:
     """Measure in how many directions z, float (N, d), varies, in [0, d].
 
@@ -104,6 +106,7 @@ def cosines(p: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     return (p * z).sum(1).mean(), negative
 
 
+@computing()
 def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
     """Measure how far the predictor keeps the principal directions of its input in place, in [0, 1].
 
@@ -138,6 +141,7 @@ class CollapseReport:
         return f"{self.verdict}: {VERDICTS[self.verdict]} ({measures})"
 
 
+@computing()
 def collapse_report(z: Tensor) -> CollapseReport:
     """Measure the spread and the rank of projections (or representations) z, float (N, d), and say what they mean.
 
@@ -218,6 +222,7 @@ class Diagnosis:
         )
 
 
+@computing()
 def diagnose(
     loss: Sequence[float],
     gradient_norm: Sequence[float],

@@ -8,15 +8,16 @@ so a collapse shows as a cloud that shrinks. A UMAP map is computed with the map
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..config.errors import EmbedError
+from ..runtime.threads import computing
 from .directions import directions
+from .linear import fitting
 
 KINDS = ("pca", "umap")
 PAIRS = 2**24  # pairs of points whose distances are in memory at a time
@@ -26,6 +27,7 @@ WARM_STEPS, WARM_RATE = 200, 0.25  # UMAP's epochs and learning rate from an ear
 # --- one map ------------------------------------------------------------------------------------
 
 
+@computing()
 def pca_embedding(features: Tensor, components: int = 2, like: Tensor | None = None) -> Tensor:
     """Return the first principal components of features (N, D): float32 (N, components), centred, in the features' unit.
 
@@ -87,7 +89,7 @@ def umap_embedding(
         raise EmbedError(
             f"init has shape {tuple(init.shape)}: give a map of the {len(features)} points, not all in one place"
         )
-    with _threads_kept():
+    with computing():  # numba asks OpenMP for every core, and torch on this thread would keep that number
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numba's warnings about its version
@@ -118,27 +120,14 @@ def _neighbours(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Find each point's k nearest by cosine, itself first, with distances 1 − cosine: int64 and float32 (N, k)."""
     x = directions(features.double()).float()
     indices, distances = [], []
-    for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
-        distance = 1 - x[rows] @ x.T
-        distance[torch.arange(len(rows)), rows] = -torch.inf  # so that a point comes before its copies
-        nearest = distance.topk(k, largest=False)
-        indices.append(nearest.indices)
-        distances.append(nearest.values.clamp(min=0))
+    with computing(x.numel() * len(x)):
+        for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
+            distance = 1 - x[rows] @ x.T
+            distance[torch.arange(len(rows)), rows] = -torch.inf  # so that a point comes before its copies
+            nearest = distance.topk(k, largest=False)
+            indices.append(nearest.indices)
+            distances.append(nearest.values.clamp(min=0))
     return torch.cat(indices).numpy(), torch.cat(distances).numpy()
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """Restore torch's number of threads afterwards.
-
-    Numba asks OpenMP for every core. From then on torch on this thread would compute with as many threads: slower beside
-    other work, and with other rounding errors than before.
-    """
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def place_on(features: Tensor, known: Tensor, points: Tensor, neighbours: int = 15) -> Tensor:
@@ -168,7 +157,8 @@ def place_on(features: Tensor, known: Tensor, points: Tensor, neighbours: int = 
         raise EmbedError(f"the map has shape {tuple(points.shape)}: give {len(known)} finite points, (N, 2)")
     x, new = (directions(y.detach().cpu().double()).numpy() for y in (known, features))
     mean = KNeighborsRegressor(min(neighbours, len(known)), weights="distance", metric="cosine", algorithm="brute")
-    return torch.from_numpy(mean.fit(x, points.detach().cpu().double().numpy()).predict(new)).float()
+    with fitting():
+        return torch.from_numpy(mean.fit(x, points.detach().cpu().double().numpy()).predict(new)).float()
 
 
 def hash_of_weights(encoder: nn.Module) -> str:

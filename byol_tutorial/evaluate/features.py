@@ -17,6 +17,7 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..networks.encoders import Branch
 from ..runtime.device import memory_errors
+from ..runtime.threads import available, chosen, computing, multiplications
 
 BatchNorm = nn.modules.batchnorm._BatchNorm  # with one, two or three dimensions, and synchronised
 Network = TypeVar("Network", bound=nn.Module)
@@ -52,13 +53,31 @@ def features(
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
-    rows = []
+    rows, work = [], None
     for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
         with memory_errors(f"on {device} at the features of {len(batch)} images", "give features a smaller batch_size"):
             x = centre(batch.to(device), seen_size(encoder, min(batch.shape[2:])))
-            rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
+            if work is None:
+                work = len(x) * work_of(encoder, x)
+            with computing(work):
+                rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     encoder.train(was_training)
     return torch.cat(rows)
+
+
+def work_of(encoder: nn.Module, images: Tensor) -> float:
+    """Return the multiplications for one image's features, which decide the number of threads; 0 where they need not be known.
+
+    images: uint8 or uint16 (N, C, H, W), on the CPU. They are counted in evaluation mode, and the mode is restored.
+    """
+    if next(encoder.parameters(), images).device.type != "cpu" or chosen() is not None or available() == 1:
+        return 0.0
+    was_training = encoder.training
+    encoder.eval()
+    x = centre(images[:2], seen_size(encoder, min(images.shape[2:])))
+    work = multiplications(encoder, network_input(encoder, as_float(x)))
+    encoder.train(was_training)
+    return work
 
 
 def _of_model(model: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int, of: str) -> Tensor:
@@ -95,6 +114,7 @@ def representations(online: Branch, images: Tensor | ImageSet | StreamedSet) -> 
     return y, _in_evaluation(network.projector, features(network.encoder, images))
 
 
+@computing()
 @torch.no_grad()
 def _in_evaluation(head: nn.Module, x: Tensor) -> Tensor:
     """Apply a projector or predictor in evaluation mode to float (N, D): float32 (N, d), on the CPU. Its mode is restored."""

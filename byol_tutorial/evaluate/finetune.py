@@ -15,7 +15,8 @@ from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
-from .features import features, network_input, seen_size
+from ..runtime.threads import computing
+from .features import features, network_input, seen_size, work_of
 from .linear import HELD_OUT
 from .result import Images, Outcome, Result, accuracy_of, features_of, held_out, labels_of, predictions_of, result_of
 
@@ -70,7 +71,8 @@ def sgd_linear(
         return total
 
     by_rate = {rate * batch / 256: nn.ModuleList(of_rate[rate] for of_rate in heads) for rate in LINEAR_RATES}
-    descend(by_rate, augmented(encoder, train, torch.arange(len(y)), batch, epochs, crop_area, seed), loss, seed)
+    with computing(2 * batch * work_of(encoder, train.sample(2).images)):
+        descend(by_rate, augmented(encoder, train, torch.arange(len(y)), batch, epochs, crop_area, seed), loss, seed)
 
     def outcome(of_rate: dict[float, nn.ModuleList], z_held: Tensor, z_test: Tensor) -> Outcome:
         scores = {rate: accuracy_of(choosing, z_held, y[held]) for rate, (choosing, _) in of_rate.items()}
@@ -134,7 +136,10 @@ def few_labels(
         def loss(at: Tensor, x: Tensor) -> Tensor:
             return F.cross_entropy(head(tuned(network_input(f, x))), targets[at.to(targets.device)])
 
-        descend({rate: nn.ModuleList((tuned, head))}, augmented(f, train, few, batch, n, crop_area, seed), loss, seed)
+        with computing(3 * batch * work_of(f, train.sample(2).images)):  # the backward pass takes as long as two
+            descend(
+                {rate: nn.ModuleList((tuned, head))}, augmented(f, train, few, batch, n, crop_area, seed), loss, seed
+            )
         return Tuned(tuned, head, {"lr": rate, "epochs": n}, accuracy_of(head, features(tuned, choosing), y[held]))
 
     def outcome(f: nn.Module) -> Outcome:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..config.errors import DataError
+from ..runtime.threads import computing
 from .balance import accuracy
 from .directions import check_features, directions
 
@@ -19,8 +20,9 @@ def nearest(query_features: Tensor, bank_features: Tensor, k: int) -> Tensor:
         DataError: features that are no finite matrices of equal width, or a k that is no whole number of at least 1.
     """
     _check(bank_features, query_features, k)
-    similarity = directions(query_features) @ directions(bank_features).T
-    return similarity.topk(min(k, len(bank_features)), dim=1).indices
+    with computing(query_features.numel() * len(bank_features)):
+        similarity = directions(query_features) @ directions(bank_features).T
+        return similarity.topk(min(k, len(bank_features)), dim=1).indices
 
 
 def knn_accuracy(
@@ -55,9 +57,10 @@ def knn_predictions(
     k, bank = min(k, len(train_features)), directions(train_features)
     n_classes, train_labels = int(train_labels.max()) + 1, train_labels.to(bank.device)
     winners = []
-    for query in directions(test_features).to(bank.device, bank.dtype).split(1024):
-        similarity, index = (query @ bank.T).topk(k, dim=1)  # (n, k)
-        winners.append(vote(similarity, train_labels[index], n_classes, temperature))
+    with computing(test_features.numel() * len(bank)):
+        for query in directions(test_features).to(bank.device, bank.dtype).split(1024):
+            similarity, index = (query @ bank.T).topk(k, dim=1)  # (n, k)
+            winners.append(vote(similarity, train_labels[index], n_classes, temperature))
     return torch.cat(winners)
 
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import DataError
+from ..runtime.threads import available, chosen
 from .finetune import few_labels, sgd_linear
 from .knn import knn_predictions
 from .linear import factor_probe, fitting, linear_probe
@@ -84,7 +85,7 @@ def transfer(encoder: nn.Module, baseline: nn.Module, train: Images, test: Image
         centre = a.double().mean(0)  # the bias makes up for it: the same minimum, found sooner
         x, x_test = (a.double() - centre).numpy(), (b.double() - centre).numpy()
         scores: dict[float, float] = {}
-        with fitting(threads=1 if x.size < LARGE else torch.get_num_threads()):
+        with fitting(threads=1 if x.size < LARGE else chosen() or available()):
             classifier = LogisticRegression(tol=TOLERANCE, max_iter=ITERATIONS, warm_start=True)
             # From the strongest penalty to the weakest, each fit starts where the one before ended.
             for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():

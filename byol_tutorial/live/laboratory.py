@@ -26,6 +26,7 @@ from ..data.names import short_name
 from ..runtime.device import cores
 from ..runtime.progress import hidden
 from ..runtime.seeding import random_states
+from ..runtime.threads import chosen
 from ..train import checkpoint
 from ..train.state import restore
 from ..train.trainer import Trainer
@@ -77,7 +78,7 @@ class Laboratory:
                 "builds, or train each run by Trainer(config, images, encoder=...)"
             )
         self.rows, self.base, self.train, self.test = dict(rows), base, train, test
-        usual = 1 if torch.cuda.is_available() else min(cores(), MOST)
+        usual = 1 if torch.cuda.is_available() else max(1, min(cores() // (chosen() or 1), MOST))
         self.workers = min(workers or usual, len(rows))
         self._data = fingerprint(train)
         self._runs = LaboratoryRuns(

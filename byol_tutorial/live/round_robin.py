@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from ..config.config import RESIDUAL, Config
@@ -42,7 +41,6 @@ ENCODER = ("seed", "encoder", "width", "patch_size", "norm", "view_size", *RESID
 def main(folder: str) -> None:
     """Train the runs that are sent to this process, until it is asked to quit."""
     commands, send = serve(Path(folder))
-    torch.set_num_threads(1)
     try:
         images = read_images(Path(folder) / "images.pt")
     except FileNotFoundError:

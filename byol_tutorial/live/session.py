@@ -26,7 +26,6 @@ from ..config.config import Config, refuse_unknown
 from ..config.errors import SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..runtime.omp_threads import release_helpers
 from ..train.trainer import Trainer
 from .command_queue import CommandQueue
 from .live_run import LiveRun
@@ -88,7 +87,6 @@ class Session:
 
     def start(self) -> Future:
         """Train on, to the end of the schedule. A run that has failed or was stopped must be reset first."""
-        release_helpers()  # the session's thread computes from now on, not this one
         return self._queue.submit(self._run.go)
 
     resume = start
@@ -97,7 +95,6 @@ class Session:
         """Make n steps, then pause."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise SessionError(f"step: n={n!r}; give a whole number, at least 1")
-        release_helpers()
         return self._queue.submit(lambda: self._run.go(n))
 
     def pause(self) -> Future:
@@ -143,7 +140,6 @@ class Session:
         if epochs is not None:
             steps = max(1, round(epochs * self.trainer.steps_per_epoch))
         stopped: Future = Future()
-        release_helpers()
         self._queue.submit(lambda: self._run.go(steps, stopped)).result()
         try:
             # with a timeout, because on Windows Ctrl-C does not end a wait without one

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..config.errors import LaboratoryError
 from ..data.image_set import ImageSet
+from ..runtime.threads import chosen
 from . import round_robin
 from .command_queue import all_of
 from .worker_process import Worker, write_images
@@ -49,7 +50,7 @@ class WorkerPool:
         """Start this many processes and deal the jobs to them in turn; round_robin.py describes a job."""
         try:
             for k in range(number):
-                worker = Worker(round_robin.__name__, folder, self.on_message)
+                worker = Worker(round_robin.__name__, folder, self.on_message, chosen() or 1)
                 self.workers[worker] = [job["run"] for job in jobs[k::number]]
                 self.send(worker, do="begin", runs=jobs[k::number])
         except OSError:

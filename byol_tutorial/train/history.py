@@ -15,6 +15,7 @@ class History:
     gradient_norm is the one before clipping, so it shows how often config.clip_grad_norm shortens a gradient.
 
     knn   [(step, accuracy)], measured while training      changes   [(step, {field: value})], made by Trainer.change
+    threads   [(step, number)], how many CPU threads compute from this step on
     """
 
     loss: list[float] = field(default_factory=list)
@@ -26,6 +27,7 @@ class History:
     negative: list[float] = field(default_factory=list)
     knn: list[tuple[int, float]] = field(default_factory=list)
     changes: list[tuple[int, dict]] = field(default_factory=list)
+    threads: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0  # time spent in steps
 
     def add(
@@ -35,6 +37,11 @@ class History:
         step = {"loss": loss, "std": std, "positive": positive, "negative": negative, "gradient_norm": gradient_norm}
         for name, value in (step | {"lr": lr, "tau": tau}).items():
             getattr(self, name).append(value)
+
+    def count_threads(self, step: int, number: int) -> None:
+        """Note that this step computed with so many threads, if the one before did not."""
+        if not self.threads or self.threads[-1][1] != number:
+            self.threads.append((step, number))
 
     def to_dict(self) -> dict:
         """Return all fields as a dict, for a checkpoint."""

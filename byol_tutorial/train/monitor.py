@@ -12,8 +12,10 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.comparison import accuracies
 from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose, judged_with
+from ..evaluate.features import work_of
 from ..methods.base import Objective
 from ..runtime.seeding import seed_at
+from ..runtime.threads import computing
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -78,7 +80,10 @@ def diagnosis(trainer: "Trainer") -> Diagnosis:
     if trainer.transform is not None:
         v1, v2 = trainer.transform((v1, v2), seed_at(trainer.config, 0))
     model = copy_in_training_mode(trainer)
-    with torch.no_grad():
+    with (
+        torch.no_grad(),
+        computing(3 * len(images) * work_of(trainer.model.encoder, images)),
+    ):  # two views, and the target of one
         _, z, p, target = model(v1, v2)
     h, first = trainer.history, same_loss_since(trainer)
     losses, norms = h.loss[first:], h.gradient_norm[first:]

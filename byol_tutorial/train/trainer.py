@@ -35,6 +35,7 @@ from ..runtime.distributed import mean_over_processes, process
 from ..runtime.progress import hidden
 from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
+from ..runtime.threads import available, chosen, multiplications, on_threads
 from . import monitor, saving
 from .batches import Feed
 from .cuda_graph import OUTSIDE
@@ -42,6 +43,7 @@ from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .step_computation import StepComputation
+from .thread_choice import LARGE_STEP, ThreadChoice
 
 FIXED = {  # attributes that a run is built with, and how to have others
     "config": "trainer.change(...) changes live fields, and a new Trainer takes another config",
@@ -65,7 +67,8 @@ class Trainer:
 
     Everything random depends on (seed, step) only: which images are in batch k, and how their views are drawn. So nothing
     else changes a run that is saved and resumed, or one of two runs side by side. On a CPU the same seed, config and number
-    of threads give the same losses, bit for bit.
+    of threads give the same losses, bit for bit. Small networks train with one thread. The number of a large one is
+    measured (thread_choice.py) and kept in history.threads, unless `bt.set_threads` sets one.
 
     An epoch of N images has ⌊N / images per step⌋ steps; the images left over differ from epoch to epoch. Under torchrun
     the processes share each batch, see batches.py, and together make the same steps as one process.
@@ -141,6 +144,7 @@ class Trainer:
         self.interrupted = False  # whether a signal ended the last call of `run`
         self.stop_signal: int | None = None  # the signal that did
         self._stop: threading.Event | None = None
+        self._choice: ThreadChoice | None = None
         self.history = History()
         self._set_config(config)
 
@@ -211,7 +215,8 @@ class Trainer:
         """
         start, k = time.perf_counter(), self.steps_done
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
-        with self._memory():
+        threads = self._threads()
+        with on_threads(threads), self._memory():
             with self.computation.undone_if_it_fails():
                 self.model.epoch.fill_(self.epoch)
                 loss, std, positive, negative, norm, stop = self._agree(self.computation.gradient(k))
@@ -222,8 +227,39 @@ class Trainer:
         self.steps_done += 1
         self.interrupted = stop > 0
         self.history.add(loss, std, positive, negative, norm, lr, tau)
-        self.history.seconds += time.perf_counter() - start
+        self.history.count_threads(k, threads)
+        seconds = time.perf_counter() - start
+        self.history.seconds += seconds
+        if self._choice is not None and chosen() is None:
+            self._choice.add(seconds)
         return loss
+
+    def _threads(self) -> int:
+        """Return the number of CPU threads of the next step: the one that was set, else one or a measured number.
+
+        On a GPU, with several processes, or compiled (for one number of threads), it is torch's own.
+        """
+        if (count := chosen()) is not None:
+            return count
+        if self.device.type != "cpu" or self.process.world_size > 1 or self.compiled:
+            return torch.get_num_threads()
+        if self._choice is None:
+            self._choice = self._build_choice()
+        return self._choice.count
+
+    def _build_choice(self) -> ThreadChoice:
+        """Return what chooses the number of threads: one for a small network, for another as measured so far."""
+        if available() == 1:
+            return ThreadChoice(1)
+        encoder = self.model.encoder
+        training, size = encoder.training, (self.view_size, self.view_size)
+        encoder.eval()
+        each = multiplications(encoder, torch.zeros(2, self.train.channels, *size, device=self.device))
+        encoder.train(training)
+        # two views, each a forward pass of both networks and a backward pass, which takes as long as two
+        small = 8 * each * self.config.batch_size < LARGE_STEP
+        used = self.history.threads
+        return ThreadChoice(1) if small else ThreadChoice(available(), used[-1][1] if used else None)
 
     def _agree(self, numbers: Tensor) -> list[float]:
         """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.

@@ -8,8 +8,6 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
-from ..runtime.omp_threads import release_helpers
-
 
 class Endable(Protocol):
     """A panel that can be interrupted and closed."""
@@ -77,7 +75,6 @@ def _hook_interrupts() -> None:
     _hooked.add(shell)
 
     def after_cell(result: Any) -> None:
-        release_helpers()  # so that the panels' runs go on at full speed
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             interrupt_all()
 

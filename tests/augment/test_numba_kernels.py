@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import fields
 
 import numba
@@ -13,7 +12,6 @@ import torch
 import byol_tutorial as bt
 from byol_tutorial import augment as A
 from byol_tutorial.augment import numba_kernels
-from byol_tutorial.runtime import omp_threads
 
 N = 40
 MEAN, STD = (0.1, 0.5, 0.7), (0.3, 0.2, 0.6)
@@ -146,23 +144,14 @@ def test_local_crops_take_their_images_in_turn():
     torch.testing.assert_close(ours, by_operation(crops, pictures(), drawn, ours.shape[2]), **CLOSE)
 
 
-def test_views_do_not_depend_on_how_a_batch_is_shared_out(monkeypatch):
-    monkeypatch.setattr(numba_kernels, "LEAST", 1)
+def test_views_do_not_depend_on_how_a_batch_is_shared_out():
     views = A.Views(bt.Config(**ALL), MEAN, STD, torch.Generator().manual_seed(0))
     images, drawn = pictures(), views.draw(N, 32, 32)
-    before = torch.get_num_threads()
-    try:
-        whole = {}
-        for threads in (1, 2, 3, 7):
-            torch.set_num_threads(threads)
-            whole[threads] = torch.cat(views.carry_out(images, drawn))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(whole[1], other) for other in whole.values())
+    whole = torch.cat(views.carry_out(images, drawn))
     for i in (0, 7, N - 1):
         rows = torch.tensor([i, N + i])
         alone = torch.cat(views.carry_out(images[i : i + 1], drawn[rows]))
-        assert torch.equal(alone, whole[1][rows])
+        assert torch.equal(alone, whole[rows])
 
 
 def test_views_are_channels_last():
@@ -248,45 +237,3 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", njit)
     assert numba_kernels.compiled(lambda x: x + 1)(2) == 3
-
-
-# --- torch's threads ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tasks", [1, 2, 5, 64])
-def test_every_task_is_done_once(tasks):
-    done, lock = [], threading.Lock()
-
-    def work(i):
-        with lock:
-            done.append(i)
-
-    omp_threads.run_on_threads(work, [(i,) for i in range(tasks)])
-    assert sorted(done) == list(range(tasks))
-
-
-def test_two_tasks_run_at_the_same_time():
-    """Each waits for the other: one after the other would never end, so a timeout says so."""
-    if omp_threads._library() is None:
-        pytest.skip("torch's OpenMP is not GNU's here")
-    if os.environ.get("OMP_THREAD_LIMIT") == "1":
-        pytest.skip("OpenMP may use one thread only, by OMP_THREAD_LIMIT")
-    meet = threading.Barrier(2, timeout=30)
-    omp_threads.run_on_threads(meet.wait, [(), ()])
-    assert not meet.broken
-
-
-def test_an_error_in_a_task_is_raised():
-    def work(i):
-        if i == 1:
-            raise KeyError("one of two")
-
-    with pytest.raises(KeyError, match="one of two"):
-        omp_threads.run_on_threads(work, [(0,), (1,)])
-
-
-def test_without_gnus_openmp_tasks_come_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(omp_threads, "_library", lambda: None)
-    done = []
-    omp_threads.run_on_threads(lambda i: done.append((i, threading.get_ident())), [(0,), (1,), (2,)])
-    assert done == [(i, threading.get_ident()) for i in range(3)]

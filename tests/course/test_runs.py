@@ -17,6 +17,7 @@ import byol_tutorial as bt
 from byol_tutorial import course
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import cache, cached, parallel, run, run_all, supervised
+from byol_tutorial.course.jobs import Job
 from byol_tutorial.course.measures import TRACKS
 
 SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
@@ -278,6 +279,22 @@ def test_another_user_reads_what_is_kept_and_may_not_write(monkeypatch, tmp_path
         assert done.stderr.count("UserWarning: results are not kept in") == 1
         assert "Permission denied" in done.stderr
         assert len([*Path(name).iterdir()]) == 1
+
+
+@pytest.mark.parametrize(("threads", "workers"), [(None, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
+def test_runs_side_by_side_have_as_many_threads_as_were_set_and_no_more_than_there_are_cores(
+    threads, workers, images, config, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(parallel, "chosen", lambda: threads)
+    monkeypatch.setattr(parallel, "_side_by_side", lambda jobs, given, workers, bar: asked.append(workers) or {})
+    monkeypatch.setattr(parallel, "_one_by_one", lambda jobs, given, bar: asked.append(1) or {})
+    options = {"epochs": 1, "probe": False, "changes": {}, "track": [], "track_every": 1.0}
+    jobs = [(f"run {k}", Job(str(k), config, options)) for k in range(6)]
+    parallel.carry_out(jobs, *images, None, progress=False)
+    assert asked == [workers]
 
 
 def test_images_without_labels_have_no_accuracies(config, images):

@@ -21,6 +21,7 @@ import byol_tutorial as bt
 from byol_tutorial.config import paper_tables as ablations
 from byol_tutorial.config.errors import ConfigError, LaboratoryError, UserError
 from byol_tutorial.config.paper_tables import Row, own_rows, tables
+from byol_tutorial.live import laboratory as laboratory_module
 from byol_tutorial.live import round_robin, worker_process
 from byol_tutorial.live.findings import LEVELS, Finding, Findings, level, remark
 from byol_tutorial.live.laboratory import Laboratory
@@ -72,6 +73,13 @@ def settled(box):
 def alone(config, images):
     """Return the same run, made by a Trainer: the independent truth."""
     return bt.Trainer(config, *images, device="cpu").run(progress=False)
+
+
+@pytest.mark.parametrize(("threads", "processes"), [(None, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
+def test_processes_times_threads_are_no_more_than_there_are_cores(threads, processes, images, monkeypatch):
+    monkeypatch.setattr(laboratory_module, "cores", lambda: 4)
+    monkeypatch.setattr(laboratory_module, "chosen", lambda: threads)
+    assert Laboratory(tables("5b"), BASE, *images).workers == processes
 
 
 # --- the tables ---------------------------------------------------------------------------------

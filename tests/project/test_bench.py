@@ -15,7 +15,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("name", ["step", "growth", "learn", "startup", "peers"])
+@pytest.mark.parametrize("name", ["step", "growth", "learn", "startup", "peers", "busy"])
 def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
     if name == "peers":
         for peer in ("byol_pytorch", "kornia"):
@@ -23,7 +23,7 @@ def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
                 pytest.skip(f"{peer} is not installed: make bench-peers")
     before = {p: p.stat().st_mtime_ns for p in (BENCH / "results").rglob("*")}
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    on = [] if name == "startup" else ["--device", "cpu"]
+    on = [] if name in ("startup", "busy") else ["--device", "cpu"]
     end = subprocess.run(
         [sys.executable, f"{name}.py", "--quick", *on], cwd=BENCH, env=env, capture_output=True, text=True
     )

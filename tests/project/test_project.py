@@ -245,7 +245,7 @@ def test_the_package_shows_few_rooms():
 PUBLIC = {
     "BYOL", "LARS", "PROTOCOLS", "Config", "ConfigError", "DataError", "Experiment", "ImageSet", "Recording", "Session",
     "StreamedSet", "Trainer", "accuracies", "augment", "byol_loss", "collapse_report", "compare", "factor_probe", "features", "guest",
-    "knn_accuracy", "linear_probe", "load", "load_encoder", "pca_embedding", "preset", "rebuild", "record", "tau_at",
+    "knn_accuracy", "linear_probe", "load", "load_encoder", "pca_embedding", "preset", "rebuild", "record", "set_threads", "tau_at",
     "umap_embedding", "config", "diagnose", "embed", "embed_images", "evaluate", "networks", "optim", "train", "widgets", "exercises",
 }  # fmt: skip
 WITHIN = {
