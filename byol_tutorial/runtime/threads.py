@@ -57,7 +57,7 @@ vars(torch)["set_num_threads"] = _remember
 
 
 def chosen() -> int | None:
-    """Return the number of threads that was set, or None if nobody set one."""
+    """Return the number of threads that was set, or None if none was set."""
     here = getattr(_here, "count", None)
     later = _set_before() if _set_later is None else _set_later
     return here or later or None

@@ -1,4 +1,4 @@
-"""How many threads a run's steps compute with on a CPU, where nobody has set a number.
+"""How many threads a run's steps compute with on a CPU, where no number was set.
 
 A step of a small network computes with one thread, always, so that it gives the same numbers on every machine. A step of
 a larger one is measured: twice as many threads are worth it if they make a step 1.2 times as fast.
