@@ -111,9 +111,9 @@ def eigenspace_alignment(z: Tensor, p: Tensor, directions: int = 8) -> float:
     """Measure how far the predictor keeps the principal directions of its input in place, in [0, 1].
 
     Let F = E[z zᵀ] have the unit eigenvectors u_j. The alignment is the mean of |cos(W u_j, u_j)| over the `directions` of
-    largest eigenvalue, weighted by that eigenvalue. It is 1 if W and F share their eigenspace; gradient descent leads
-    there for a linear predictor (Tian et al. 2021, theorem 3). For any other predictor W is its best linear
-    approximation, p ≈ W z by least squares.
+    largest eigenvalue, weighted by that eigenvalue. It is 1 if W and F share their eigenspace. Gradient descent leads
+    there in a linear network with a symmetric linear predictor, under conditions (Tian et al. 2021, theorem 3). For any
+    other predictor W is its best linear approximation, p ≈ W z by least squares.
 
     Args:
         z, p: float (N, d), the predictor's input and output.

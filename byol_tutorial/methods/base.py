@@ -14,6 +14,14 @@ from ..config.errors import TrainingError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..networks.encoders import Branch, Encoder, instead, replaces
+from ..runtime.distributed import mean_over_processes
+
+
+def correlation(z: Tensor) -> Tensor:
+    """Return E[z zᵀ] over the rows of all processes, without gradient. z: (N, d) -> float32 (d, d)."""
+    z = z.detach().float()
+    with torch.autocast(z.device.type, enabled=False):  # half precision would round a sum of many products
+        return mean_over_processes(z.T @ z / len(z))
 
 
 class Output(NamedTuple):
@@ -86,11 +94,6 @@ class Objective(nn.Module):
         return 0.0
 
     @property
-    def can_be_recorded(self) -> bool:
-        """Whether a forward pass starts the same kernels each time and waits for no number; see train/cuda_graph.py."""
-        return True
-
-    @property
     def encoder(self) -> Encoder:
         """The encoder f, the result of training, which other tasks use."""
         return self.online.encoder
@@ -112,7 +115,10 @@ class Objective(nn.Module):
         """Prepare for the forward passes of an optimiser step. It is not called where a recorded step is replayed."""
 
     def update_target(self, tau: float) -> None:
-        """Update the target, ξ ← τ ξ + (1 − τ) θ, once per optimiser step; do nothing where there is no target."""
+        """Update the target, ξ ← τ ξ + (1 − τ) θ, once per optimiser step; do nothing where there is no target.
+
+        It is not recorded in a CUDA graph, so it may wait for numbers; `forward` may not.
+        """
 
     def _followed(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return the parameters ξ and θ in the same order.

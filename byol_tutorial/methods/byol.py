@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from ..config.config import Config
 from ..networks.encoders import Branch
 from ..networks.heads import OptimalPredictor, build_predictor
-from ..runtime.distributed import all_rows, mean_over_processes, process
-from .base import Objective, Output
+from ..runtime.distributed import all_rows, process
+from .base import Objective, Output, correlation
 
 
 def byol_loss(p: Tensor, z: Tensor, normalization: str = "l2") -> Tensor:
@@ -150,11 +150,6 @@ class BYOL(Objective):
         """Return the config without the exchanged views and without negatives."""
         return self.config.replace(negatives_weight=0.0, symmetric=False)
 
-    @property
-    def can_be_recorded(self) -> bool:
-        """Whether a CUDA graph can hold a step; not with "optimal", because the CPU waits for its eigenvectors."""
-        return self.config.predictor != "optimal"
-
     def project_target(self, v: Tensor, z: Tensor | None) -> Tensor:
         """Return z′, the target network's projection of v, (N, D), without gradient.
 
@@ -182,9 +177,7 @@ class BYOL(Objective):
         z2 = self.online(v2) if c.symmetric else None
         predictor = self.predictor
         if isinstance(predictor, OptimalPredictor) and self.training:
-            z = (z1 if z2 is None else torch.cat((z1, z2))).detach().float()
-            with torch.autocast(z.device.type, enabled=False):  # products of many numbers, and their eigenvectors
-                predictor.update(mean_over_processes(z.T @ z / len(z)))
+            predictor.observe(correlation(z1 if z2 is None else torch.cat((z1, z2))))
         p1, t2 = predictor(z1), self.project_target(v2, z2)
         loss = byol_loss(p1, t2, c.loss_normalization)
         if c.symmetric or c.negatives_weight > 0:
@@ -201,5 +194,7 @@ class BYOL(Objective):
         return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
 
     def update_target(self, tau: float) -> None:
-        """Update ξ ← τ ξ + (1 − τ) θ, once per optimiser step. τ = 1 leaves the target as it is."""
+        """Update ξ ← τ ξ + (1 − τ) θ, once per optimiser step; τ = 1 leaves the target as it is. Set DirectPred's W."""
+        if isinstance(self.predictor, OptimalPredictor):
+            self.predictor.set_weight()
         self.follow(tau)

@@ -12,13 +12,14 @@ The layers of g and q are those of Config. `preset("simsiam")` has the authors' 
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config.config import Config
 from ..networks.encoders import Branch
-from ..networks.heads import build_predictor
-from .base import Objective, Output
+from ..networks.heads import OptimalPredictor, build_predictor
+from .base import Objective, Output, correlation
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
@@ -31,11 +32,6 @@ class SimSiam(Objective):
 
     predicts = True
     scales = frozenset({"stop_gradient"})
-
-    @property
-    def can_be_recorded(self) -> bool:
-        """Whether a CUDA graph can hold a step; not with "optimal", because the CPU waits for its eigenvectors."""
-        return self.config.predictor != "optimal"
 
     def __init__(
         self,
@@ -61,7 +57,14 @@ class SimSiam(Objective):
     def forward(self, v1: Tensor, v2: Tensor) -> Output:
         """Compute the loss of a batch of view pairs, each (N, 3, H, W): in [−1, 1]."""
         z1, z2 = self.online(v1), self.online(v2)
+        if isinstance(self.predictor, OptimalPredictor) and self.training:
+            self.predictor.observe(correlation(torch.cat((z1, z2))))
         p1, p2 = self.predictor(z1), self.predictor(z2)
         t1, t2 = (z1.detach(), z2.detach()) if self.config.stop_gradient else (z1, z2)
         loss = (negative_cosine(p1, t2) + negative_cosine(p2, t1)) / 2
         return Output(loss, z1.detach().float(), p1.detach().float(), t2.detach().float())
+
+    def update_target(self, tau: float) -> None:
+        """Set DirectPred's W, once per optimiser step. There is no target network."""
+        if isinstance(self.predictor, OptimalPredictor):
+            self.predictor.set_weight()

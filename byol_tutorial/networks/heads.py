@@ -50,11 +50,16 @@ class MLP(nn.Sequential):
 
 
 class OptimalPredictor(nn.Module):
-    """The linear predictor that is computed from the projections at every step instead of learned.
+    """The linear predictor that is computed from the projections after every step instead of learned.
 
-    DirectPred (Tian et al. 2021, arXiv 2102.06810, section 5) averages the correlation of the online projections over
+    DirectPred (Tian et al. 2021, arXiv 2102.06810, section 4) averages the correlation of the online projections over
     steps, F ← ρF + (1 − ρ) E[z zᵀ]. W gets the eigenvectors of F, with eigenvalues p_j = √(s_j / max s) + ε. A linear
     predictor that is learned by gradient descent aligns with them in time.
+
+    The paper does not say whether W is set before or after the step. Here it is set after the optimiser's step, as in the
+    authors' code, so the next step is the first that predicts with it; at the first step W is the identity. The division
+    by max s is theirs, too. Equation 18 of the paper, √s_j + ε max s, is the same where max s = 1. ρ = 0.3 and ε = 0.1
+    are the paper's (the best of table 6, and those of table 8); the command in the authors' README has ε = 0.01.
 
     Buffers: correlation F and weight W, float32 (d, d).
     """
@@ -69,19 +74,23 @@ class OptimalPredictor(nn.Module):
         self.register_buffer("weight", torch.eye(dim))
 
     @torch.no_grad()
-    def update(self, correlation: Tensor) -> None:
-        """Average this step's E[z zᵀ], (d, d), into F and set W. At the first step F is that E[z zᵀ].
+    def observe(self, correlation: Tensor) -> None:
+        """Average this pass's E[z zᵀ], float32 (d, d), into F. At the first pass F is that E[z zᵀ].
 
         If it is not finite, nothing changes: the run has diverged, and its loss shows it. The device decides that,
         because Python would have to wait for the number.
         """
         finite, started = torch.isfinite(correlation).all(), self.correlation.any()
-        correlation = torch.where(finite, correlation.float(), self.correlation)
+        correlation = torch.where(finite, correlation, self.correlation)
         self.correlation.lerp_(correlation, torch.where(started, 1 - self.rho, 1.0))
+
+    @torch.no_grad()
+    def set_weight(self) -> None:
+        """Set W by the eigenvectors and eigenvalues of F."""
         s, u = torch.linalg.eigh(self.correlation)
         s = s.clamp(min=0)
         p = (s / s[-1].clamp(min=1e-12)).sqrt() + self.epsilon
-        self.weight.copy_(torch.where(finite, (u * p) @ u.T, self.weight))
+        self.weight.copy_((u * p) @ u.T)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return p = W z for each row: (N, d) -> (N, d)."""

@@ -186,5 +186,4 @@ class StepComputation:
             and self.device.type == "cuda"
             and self.process.world_size == self.config.accumulation_steps == 1
             and self.precision != torch.float16
-            and self.model.can_be_recorded
         )

@@ -295,30 +295,48 @@ def test_fixed_predictor_is_random_and_never_trained():
     assert [type(m).__name__ for m in model.predictor] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
 
 
-def test_optimal_predictor_is_directpred_of_the_correlation():
-    """Against NumPy: moving correlation of both views' projections, its eigenvectors, eigenvalues √(s/max s) + ε."""
-    model = tiny(predictor="optimal").train()
-    reference, f = copy.deepcopy(model), None
-    for seed in (1, 2, 3):
+@pytest.mark.parametrize("method", ["byol", "simsiam"])
+def test_optimal_predictor_is_directpred_of_the_steps_before(method):
+    """Against NumPy: moving correlation of both views' projections, its eigenvectors, eigenvalues √(s/max s) + ε.
+
+    In the authors' code the projections of a step go into the correlation, and W is set after the step.
+    """
+    model = build_model(bt.Config(**TINY, method=method, predictor="optimal"), view_size=16).train()
+    reference, f, w = copy.deepcopy(model), None, np.eye(8)
+    for seed in (1, 2, 3, 4):
         v1, v2 = views(seed=seed)
         output = model(v1, v2)
         with torch.no_grad():
             z1, z2 = (reference.online(v).double().numpy() for v in (v1, v2))
+        np.testing.assert_allclose(output.p.numpy(), z1 @ w.T, atol=5e-3)
+        np.testing.assert_allclose(model.predictor.weight.numpy(), w, atol=2e-3)  # not yet
+        model.update_target(0.9)
         z = np.concatenate((z1, z2))
         now = z.T @ z / len(z)
         f = now if f is None else 0.3 * f + 0.7 * now
         s, u = np.linalg.eigh(f)
         w = u @ np.diag(np.sqrt(np.maximum(s, 0) / s.max()) + 0.1) @ u.T
         np.testing.assert_allclose(model.predictor.weight.numpy(), w, atol=2e-3)
-        np.testing.assert_allclose(output.p.numpy(), z1 @ w.T, atol=5e-3)
     assert list(model.predictor.parameters()) == []
 
 
 def test_optimal_predictor_stays_in_evaluation_mode():
-    model = tiny(predictor="optimal").eval()
-    before = model.predictor.weight.clone()
+    model = tiny(predictor="optimal").train()
     model(*views())
-    assert torch.equal(model.predictor.weight, before)
+    model.update_target(0.9)
+    before = copy.deepcopy(model.predictor.state_dict())
+    model.eval()(*views(seed=1))
+    assert all(torch.equal(value, before[name]) for name, value in model.predictor.state_dict().items())
+
+
+def test_optimal_predictor_ignores_projections_that_are_not_finite():
+    q = bt.networks.OptimalPredictor(3)
+    q.observe(torch.diag(torch.tensor([4.0, 1.0, 0.0])))
+    before = q.correlation.clone()
+    q.observe(torch.full((3, 3), torch.nan))
+    q.set_weight()
+    assert torch.equal(q.correlation, before)
+    torch.testing.assert_close(q.weight, torch.diag(torch.tensor([1.1, 0.6, 0.1])))
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,12 @@ def _scaled(C: Tensor, epsilon: float) -> Tensor:
     return (u * (root + epsilon * root.max())) @ u.T
 
 
+def _equation_18(C: Tensor, epsilon: float) -> Tensor:
+    s, u = torch.linalg.eigh(C)
+    s = s.clamp(min=0)
+    return (u * (s.sqrt() + epsilon * s.max())) @ u.T
+
+
 def _not_clamped(C: Tensor, epsilon: float) -> Tensor:
     s, u = torch.linalg.eigh(C)
     return (u * ((s / s.max()).sqrt() + epsilon)) @ u.T
@@ -258,8 +264,14 @@ DIRECTPRED = Exercise(
         Mistake(
             "right but for its scale",
             _scaled,
-            "√s + ε max √s, which is the form of the authors' code, has the right eigenvectors and ratios, but it grows with the "
-            "projections. Here the formula is √(s / max s) + ε: divide by √(max s), so that the largest is 1 + ε.",
+            "√s + ε max √s has the right eigenvectors and ratios, but it grows with the projections. Here, as in the authors' code, "
+            "the formula is √(s / max s) + ε: divide by √(max s), so that the largest is 1 + ε.",
+        ),
+        Mistake(
+            "equation 18",
+            _equation_18,
+            "√s + ε max s is the paper's equation 18, which is the formula asked for only where max s is 1. Here, as in the authors' "
+            "code, s is divided by its largest first: √(s / max s) + ε.",
         ),
         Mistake(
             "not clamped",

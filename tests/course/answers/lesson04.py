@@ -145,10 +145,15 @@ def sum_of_products(C, epsilon):
     return W
 
 
-def of_the_authors(C, epsilon):
+def scaled(C, epsilon):
     s, u = torch.linalg.eigh(C)
     root = s.relu().sqrt()
     return u @ torch.diag(root + epsilon * root.max()) @ u.T
+
+
+def of_the_paper(C, epsilon):
+    u, s, _ = torch.linalg.svd(C)
+    return u @ torch.diag(s.sqrt() + epsilon * s[0]) @ u.T
 
 
 def not_clamped(C, epsilon):
@@ -159,7 +164,8 @@ def not_clamped(C, epsilon):
 DIRECTPRED = {
     "right": [from_svd, from_numpy, sum_of_products],
     "wrong": [
-        (of_the_authors, "√s + ε max √s"),
+        (scaled, "√s + ε max √s"),
+        (of_the_paper, "equation 18"),
         (not_clamped, "NaN"),
         (lambda C, e: from_svd(C, 0), "could never come back"),
         (lambda C, e: from_svd(C @ C, e), "the root is missing"),
