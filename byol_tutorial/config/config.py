@@ -187,14 +187,25 @@ class Config:
         of=("dino",),
     )
     ibot_weight: float = option(
-        0.0, DINO, "weight of iBOT's loss at hidden patches; needs a ViT", low=0, high=100, of=("dino",)
+        0.0,
+        DINO,
+        "weight of iBOT's loss at hidden patches, a mean over all global views; needs a ViT",
+        low=0,
+        high=100,
+        of=("dino",),
     )
     mask_ratio: Pair = option(
         (0.1, 0.5), DINO, "smallest and largest share of patches to hide", low=0.01, high=0.99, live=True, of=("dino",)
     )
     mask_p: float = option(0.5, DINO, "P(patches of a view are hidden)", low=0, high=1, live=True, of=("dino",))
     koleo_weight: float = option(
-        0.0, DINO, "weight of KoLeo, which keeps neighbours apart", low=0, high=100, live=True, of=("dino",)
+        0.0,
+        DINO,
+        "weight of KoLeo, summed over both global views, which keeps neighbours apart",
+        low=0,
+        high=100,
+        live=True,
+        of=("dino",),
     )
 
     optimizer: str = option(

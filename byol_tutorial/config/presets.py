@@ -175,7 +175,10 @@ def imagenette() -> Changes:
 
 
 def _cifar10() -> Changes:
-    """Return what all runs of lightly's CIFAR-10 benchmark share. Its lr 0.06 at B 128 is a base rate of 0.12."""
+    """Return what all runs of lightly's CIFAR-10 benchmark share. Its lr 0.06 at B 128 is a base rate of 0.12.
+
+    In all of them the stem has no ReLU, see `cifar10`.
+    """
     return PAPER_VIEWS | {
         "encoder": "resnet18",
         "saturation": 0.4,
@@ -195,6 +198,9 @@ def _cifar10() -> Changes:
 @_recipe
 def cifar10() -> Changes:
     """Train ResNet-18 with the 3×3 stem by SGD for 200 epochs: kNN 86.9. Source: lightly's CIFAR-10 benchmark.
+
+    The network that was measured there has no ReLU after the BatchNorm of the stem: the benchmark puts the modules of
+    lightly's ResNet in a row, and that ReLU is a call, not a module. Ours has it, as in He et al. 2015.
 
     Its loss is half the sum of two negative cosines, a quarter of ours. So a quarter of its rate, and four times its
     weight decay, which the rate multiplies, make the same steps.
@@ -308,7 +314,10 @@ def dino_vit() -> Changes:
 def dinov2() -> Changes:
     """Train by DINO with Sinkhorn-Knopp, iBOT and KoLeo. Source: Oquab et al. 2023, arXiv 2304.07193, section 4.
 
-    iBOT and KoLeo have the paper's weights, 1 and 0.1. Class token and patches share one head, as in iBOT; DINOv2 has
-    two, because it is much larger.
+    iBOT and KoLeo have the weights of the paper, 1 and 0.1, and the scales of its code: iBOT's loss is the mean over all
+    global views, KoLeo's the sum over the two, and Sinkhorn-Knopp assigns the hidden patches alone. What differs, besides
+    all sizes, rates and temperatures: class token and patches share one head, as in iBOT (the large models of DINOv2 have
+    two); the head has BatchNorm, over all patches, where DINOv2 has none; patches are hidden one by one, in a view with
+    probability ½, where DINOv2 hides blocks, in exactly half of the views; layer scale and stochastic depth are left out.
     """
     return dino_vit() | {"ibot_weight": 1.0, "koleo_weight": 0.1}

@@ -113,6 +113,7 @@ class DINO(Objective):
             "teacher_temperature_start",
             "centering",
             "ibot_weight",
+            "mask_p",
             "koleo_weight",
         }
     )
@@ -169,12 +170,15 @@ class DINO(Objective):
         self.noted = {"center": [], "patch_center": []}
 
     @torch.no_grad()
-    def sort(self, scores: Tensor, center: str = "center") -> Tensor:
-        """Return the teacher's probabilities of scores (N, K), centred and sharpened. Training notes their mean."""
+    def sort(self, scores: Tensor, center: str = "center", chosen: Tensor | None = None) -> Tensor:
+        """Return the teacher's probabilities of scores (N, K), centred and sharpened. Training notes their mean.
+
+        chosen: bool (N,), the rows that Sinkhorn-Knopp assigns; default: all. A mean is over all rows, as in iBOT.
+        """
         temperature = teacher_temperature_at(self.epoch, self.config)
         match self.config.centering:
             case "sinkhorn":
-                return sinkhorn(scores, temperature)
+                return sinkhorn(scores, temperature, chosen=chosen)
             case "none":
                 return (scores / temperature).softmax(1)
         if self.training:
@@ -203,7 +207,8 @@ class DINO(Objective):
         if mask is not None:
             loss = loss + c.ibot_weight * self._hidden_patches(teacher_y[:, 1:], seen[:, 1:], mask)
         if c.koleo_weight > 0:
-            loss = loss + c.koleo_weight * sum(map(koleo, y.split(n))) / 2
+            # the sum over the two global views, as in DINOv2's code
+            loss = loss + c.koleo_weight * sum(map(koleo, y.split(n)))
         z1 = z[:n].detach().float()
         return Output(loss, z1, z1, teacher_z[n:].float())
 
@@ -214,7 +219,7 @@ class DINO(Objective):
         """Return iBOT's loss. Patches share projector and prototypes with the class token. y: (2N, P, dim)."""
         with torch.no_grad():
             scores = self.target.scores(self.target.projector(teacher_y.flatten(0, 1)))
-            teacher = self.sort(scores, "patch_center").view(*mask.shape, -1)
+            teacher = self.sort(scores, "patch_center", mask.flatten()).view(*mask.shape, -1)
         log_student = self._log_student(self.online.projector(y.flatten(0, 1))).view(*mask.shape, -1)
         return ibot_loss(teacher, log_student, mask)
 

@@ -1,6 +1,7 @@
 """SimCLR, SimSiam, DINO and what DINOv2 adds: losses against references written apart and against lightly's, equal
 runs by BYOL's switches, what must sum to one, what is drawn, what is refused."""
 
+import copy
 import decimal
 import math
 from functools import partial
@@ -290,6 +291,63 @@ def test_sinkhorn_is_the_alternating_scaling_of_exact_arithmetic(temperature):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_sinkhorn_of_chosen_rows_is_that_of_these_rows_alone():
+    scores, chosen = randn(20, 5), torch.arange(20) % 3 == 0
+    found = dinov2.sinkhorn(scores, 0.1, chosen=chosen)
+    torch.testing.assert_close(found[chosen], dinov2.sinkhorn(scores[chosen], 0.1))
+    assert not torch.allclose(found[chosen], dinov2.sinkhorn(scores, 0.1)[chosen], atol=0.01)
+    torch.testing.assert_close(dinov2.sinkhorn(scores, 0.1, chosen=chosen | True), dinov2.sinkhorn(scores, 0.1))
+    assert torch.isfinite(dinov2.sinkhorn(scores, 0.001, chosen=chosen & False)).all()
+    scores[0, 0] = torch.nan  # a run that diverges must be seen
+    assert dinov2.sinkhorn(scores, 0.1, chosen=chosen).isnan().any()
+
+
+def sinkhorn_of_their_code(scores, temperature):
+    q = (scores / temperature).exp().T
+    k, b = q.shape
+    q = q / q.sum()
+    for _ in range(3):
+        q = q / q.sum(1, keepdim=True) / k
+        q = q / q.sum(0, keepdim=True) / b
+    return (q * b).T
+
+
+def test_the_whole_loss_is_that_of_dinov2s_code():
+    """Its sums and means, written from its ssl_meta_arch.py: DINO's pairs, iBOT over all views, KoLeo of both views."""
+    config = bt.preset("dinov2", **TINY_VIT | {"koleo_weight": 0.1, "ibot_weight": 1.0, "centering": "sinkhorn"})
+    model = build_model(config, view_size=32).train()
+    model.epoch.fill_(99.0)
+    with torch.no_grad():
+        for p in model.online.parameters():  # so that teacher and student differ
+            p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    v1, v2 = randn(8, 3, 32, 32), randn(8, 3, 32, 32, seed=1)
+    drawn = dinov2.draw_masks((8, 2, model.patches), (0.1, 0.5), 0.5, torch.Generator().manual_seed(0))
+    assert 0 < drawn.any(2).sum() < 16
+    found = copy.deepcopy(model)(v1, v2, drawn=drawn).loss
+
+    both, mask = torch.cat((v1, v2)), torch.cat((drawn[:, 0], drawn[:, 1]))
+    teacher, student = model.target, model.online
+    t_tokens = vit.tokens(teacher.encoder, both)
+    s_tokens = vit.tokens(student.encoder, both, mask, student.mask_token)
+    scores = {}
+    for name, network, tokens in (("t", teacher, t_tokens), ("s", student, s_tokens)):
+        scores[name, "class"] = network.scores(network.projector(tokens[:, 0]))
+        scores[name, "patch"] = network.scores(network.projector(tokens[:, 1:].flatten(0, 1)))[mask.flatten()]
+    t_class = sinkhorn_of_their_code(scores["t", "class"], config.teacher_temperature)
+    t_class = torch.cat((t_class[8:], t_class[:8]))  # each view is compared with the other one
+    log_s = {part: (scores["s", part] / config.student_temperature).log_softmax(1) for part in ("class", "patch")}
+    dino_loss = -(t_class * log_s["class"]).sum(1).mean() * 2 / 2  # two pairs, of two
+    t_patch = sinkhorn_of_their_code(scores["t", "patch"], config.teacher_temperature)
+    weight = (1 / mask.sum(1).clamp(min=1))[:, None].expand_as(mask)[mask]
+    ibot = -((t_patch * log_s["patch"]).sum(1) * weight).sum() / 16
+    koleo = 0.0
+    for y in s_tokens[:, 0].split(8):
+        y = F.normalize(y, dim=1)
+        koleo = koleo - (torch.cdist(y, y) + 9 * torch.eye(8)).min(1).values.log().mean()
+    assert found.item() == pytest.approx((dino_loss + ibot + 0.1 * koleo).item(), rel=1e-4)
+    assert min(abs(x.item()) for x in (dino_loss, ibot, 0.1 * koleo)) > 1e-3
+
+
 def test_koleo_is_lightlys_and_least_where_points_are_apart(lightly_loss):
     y = randn(20, 5)
     assert dinov2.koleo(y).item() == pytest.approx(lightly_loss.KoLeoLoss()(y).item(), rel=1e-4)
@@ -305,15 +363,18 @@ def test_ibot_loss_in_float64_patch_by_patch():
     mask = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.bool)
     first = -(teacher[0, [0, 2]] * student[0, [0, 2]]).sum() / 2
     third = -(teacher[2, 1] * student[2, 1]).sum()
-    assert dinov2.ibot_loss(teacher, student, mask).item() == pytest.approx(((first + third) / 2).item(), rel=1e-12)
+    # over three views: the second, which hides nothing, counts as 0
+    assert dinov2.ibot_loss(teacher, student, mask).item() == pytest.approx(((first + third) / 3).item(), rel=1e-12)
     assert dinov2.ibot_loss(teacher, student, torch.zeros_like(mask)).item() == 0
 
 
-def test_ibot_loss_is_lightlys_without_its_centre(lightly_loss):
-    scores_t, scores_s = randn(5, 16, 7), randn(5, 16, 7, seed=1)
-    mask = dinov2.draw_masks((5, 16), (0.2, 0.6), 1.0, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("p", [1.0, 0.5, 0.2])
+def test_ibot_loss_is_lightlys_without_its_centre(lightly_loss, p):
+    scores_t, scores_s = randn(15, 16, 7), randn(15, 16, 7, seed=1)
+    mask = dinov2.draw_masks((15, 16), (0.2, 0.6), p, torch.Generator().manual_seed(0))
+    assert 0 < mask.any(1).sum() <= 15
     peer = lightly_loss.IBOTPatchLoss(output_dim=7, teacher_temp=0.05, student_temp=0.1)
-    theirs = peer(scores_t[mask], scores_s[mask], mask.view(5, 4, 4))
+    theirs = peer(scores_t[mask], scores_s[mask], mask.view(15, 4, 4))
     ours = dinov2.ibot_loss((scores_t / 0.05).softmax(2), (scores_s / 0.1).log_softmax(2), mask)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-4)
 
@@ -599,6 +660,9 @@ def test_losses_from_before_a_change_of_scale_are_not_compared(train):
     assert monitor.same_loss_since(trainer) == 0
     trainer.change(negatives_weight=0.5)
     assert monitor.same_loss_since(trainer) == 3
+    hidden = trained(train, **TINY_VIT, ibot_weight=1.0)
+    hidden.change(mask_p=0.1)  # iBOT's loss is a mean over all views
+    assert monitor.same_loss_since(hidden) == 3
 
 
 @pytest.mark.parametrize("level", [-0.9, 0.9])
