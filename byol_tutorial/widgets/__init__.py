@@ -7,6 +7,7 @@
     bt.widgets.phase_plane()                  why a predictor keeps BYOL from collapsing
     bt.widgets.board()                        a grid of runs that were trained beforehand, with sliders
     bt.widgets.strip(images)                  one augmentation at a time, at every strength
+    bt.widgets.playground()                   BYOL that trains in the browser, without Python
 
 Every function returns a widget that also works without a front end. The panels need
 `pip install 'byol-tutorial[notebooks]'`.
@@ -25,6 +26,7 @@ from .explorer import Explorer, explorer
 from .film import Film, film
 from .laboratory import LaboratoryBox, laboratory
 from .phase import PhasePlane, phase_plane
+from .playground import Playground, playground
 from .static import save_html, static_html
 from .strip import Strip, strip
 
@@ -35,6 +37,7 @@ __all__ = [
     "Film",
     "LaboratoryBox",
     "PhasePlane",
+    "Playground",
     "Strip",
     "board",
     "cockpit",
@@ -42,6 +45,7 @@ __all__ = [
     "film",
     "laboratory",
     "phase_plane",
+    "playground",
     "save_html",
     "static_html",
     "strip",

@@ -2,18 +2,21 @@
 
 const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
-/** Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. */
+/**
+ * Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. data() may also give
+ * `others`, more curves [{x, y, colour, dashed}].
+ */
 function btPlot(title, data, {low, high, dots = false}) {
   const canvas = btCanvas(140, title, draw);
   const caption = h("figcaption", {}, title);
   const element = h("figure", {}, caption, canvas.element);
 
   function draw(context, width, height, theme) {
-    const {now, before, frame, base, beforeEnd} = data();
+    const {now, before, frame, base, beforeEnd, others = []} = data();
     const box = {left: 38, right: width - 8, top: 8, bottom: height - 20};
     const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
-    const values = [...now.y, ...(before ? before.y : [])].filter(Number.isFinite);
-    const top = high ?? Math.max(1e-3, ...values) * 1.08;
+    const values = [...now.y, ...(before ? before.y : []), ...others.flatMap((o) => [...o.y])].filter(Number.isFinite);
+    const top = high ?? values.reduce((a, b) => Math.max(a, b), 1e-3) * 1.08; // a long list is too many arguments
     const X = (s) => box.left + (box.right - box.left) * s / end;
     const Y = (v) => box.bottom - (box.bottom - box.top) * (Math.min(v, top) - low) / (top - low);
     context.font = theme.font;
@@ -54,6 +57,12 @@ function btPlot(title, data, {low, high, dots = false}) {
       curve(now, 1);
       context.globalAlpha = 1;
       curve({x: now.x, y: smoothed(now.y)}, 2);
+    }
+    for (const {x, y, colour, dashed} of others) {
+      context.strokeStyle = context.fillStyle = colour;
+      context.setLineDash(dashed ? [4, 3] : []);
+      curve({x, y: dots ? y : smoothed(y)}, 2);
+      context.setLineDash([]);
     }
     if (!now.x?.length && !before) {
       context.fillStyle = theme.quiet;

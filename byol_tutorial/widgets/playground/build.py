@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 from ..assets import HERE, script, source
@@ -18,7 +19,7 @@ from ..assets import HERE, script, source
 FOLDER = HERE / "js" / "playground"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
 PANEL = ("settings", "pictures", "diagram", "guide", "save", "host", "panel")
-OFFERED = "Run, drawView, carryOut, ViewMaker, generator"  # what the panel takes from the engine
+OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
 COMPILE = (
     "-target wasm32-freestanding -mcpu=generic+simd128+bulk_memory -O2 -fno-unroll-loops -nostdlib -Wl,--no-entry "
     "-Wl,--import-memory -Wl,--strip-all -Wl,-z,stack-size=8192"
@@ -32,11 +33,12 @@ def engine() -> str:
 
 def module() -> str:
     """Return the ES module of the panel, without comments and indentation, so that a page is smaller."""
-    wasm = base64.b64encode((FOLDER / "kernels.wasm").read_bytes()).decode()
+    deflate = zlib.compressobj(9, wbits=-15)  # without a header
+    wasm = deflate.compress((FOLDER / "kernels.wasm").read_bytes()) + deflate.flush()
     parts = [
         source("plots", "js"),
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
-        f'const PLAYGROUND_WASM = "{wasm}";',
+        f'const PLAYGROUND_WASM = "{base64.b64encode(wasm).decode()}";',
         *(script(f"playground/{name}.js") for name in PANEL),
     ]
     return slim("\n".join(parts))

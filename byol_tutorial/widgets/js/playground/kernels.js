@@ -106,9 +106,10 @@ const STACK = 4096; // floats at the beginning of the memory that WebAssembly us
 /** The same by kernels.wasm, given as bytes. It throws where WebAssembly or its SIMD is missing or forbidden. */
 async function openWebAssembly(bytes) {
   const module = await WebAssembly.compile(bytes);
-  return (floats) => {
+  const open = (floats) => {
     const memory = new WebAssembly.Memory({initial: Math.ceil(4 * floats / 65536) + 1});
     const instance = new WebAssembly.Instance(module, {env: {memory}});
     return {H: new Float32Array(memory.buffer), kernels: instance.exports};
   };
+  return Object.assign(open, {wasm: true});
 }

@@ -6,7 +6,8 @@
 //                    run {until}                 train until this step
 //                    pause                       stop after the present step
 //                    drawn                       the page has drawn the last frame and can take the next
-// Messages from it:  begun {labels, hues, bytes, …}, frame {step, loss, std, seen, …}; see below
+// Messages from it:  begun {labels, hues, bytes, …}     the pictures that the run is looked at with
+//                    frame {step, loss, std, seen, …}   what is new since the last frame
 
 const HEADS = {hidden: 256, projection: 64}; // the widths of projector and predictor, as in the course
 const TRAINED = 4096, LOOKED_AT = 768, SAMPLED = 512; // pictures to train on, to look at, and to take mean and deviation of
@@ -47,7 +48,7 @@ class Run {
 
   begin(settings, changes) {
     const s = this.settings = {...settings}, [weights, pictures, batches] = [0, 1, 2].map((k) => generator(3 * s.seed + k));
-    Object.assign(this, {step: 0, plan: [...changes], changes: [], failed: false, running: false, random: batches, order: [], spent: 0, looks: 0, loss: [], std: []});
+    Object.assign(this, {step: 0, first: {...settings}, plan: [...changes], changes: [], failed: false, running: false, random: batches, order: [], spent: 0, looks: 0, loss: [], std: []});
     this.learner = new Learner({size: s.pixels, width: s.width, batch: s.batch_size, looked: LOOKED_AT, ...HEADS}, this.open);
     this.learner.initialise(weights, s.target === "random");
     this.pictures = new PictureSet(TRAINED, s.pixels, pictures);
@@ -72,9 +73,11 @@ class Run {
   change(settings) {
     const s = this.settings, changed = Object.entries(settings).filter(([name, value]) => s[name] !== value);
     if (!changed.length) return;
-    if (changed.some(([name]) => NEW_RUN.includes(name))) { this.begin({...s, ...settings}, []); return; }
+    // a random target is drawn with the first weights; later the target stays as it is then
+    if (changed.some(([name]) => NEW_RUN.includes(name) || (name === "target" && this.step === 0))) { this.begin({...s, ...settings}, this.step ? [] : this.plan); return; }
     Object.assign(s, settings);
-    this.changes.push([this.step, Object.fromEntries(changed)]);
+    if (this.step) this.changes.push([this.step, Object.fromEntries(changed)]);
+    else this.first = {...s};
     if (!this.running) this.frame();
   }
 
@@ -139,7 +142,7 @@ class Run {
   frame() {
     const {learner: {H, images}, settings: s, pictures: {each}} = this;
     const pairs = Array.from({length: this.step ? PAIRS : 0}, (_, i) => [i, s.batch_size + i].map((row) => Float32Array.from(H.subarray(images + row * each, images + (row + 1) * each))));
-    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, settings: {...s}, changes: [...this.changes], loss: this.loss, std: this.std,
+    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, settings: {...s}, first: this.first, changes: this.changes.concat(this.plan), loss: this.loss, std: this.std,
                seen: this.seen ?? null, pairs, perSecond: this.spent ? 1000 * this.step / this.spent : 0});
     Object.assign(this, {loss: [], std: [], seen: null, waiting: true});
   }

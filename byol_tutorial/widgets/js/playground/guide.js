@@ -1,0 +1,103 @@
+// What guides the reader: the six experiments, the prediction before one, the verdict in words, and the tour of the first visit.
+
+const EXPERIMENTS = { // name: [the settings that differ from BYOL's, what is done]
+  "BYOL": [{}, "predictor, stop-gradient and moving average"],
+  "no predictor": [{predictor: "identity"}, "the online network must equal the target"],
+  "no stop-gradient": [{stop_gradient: false}, "both branches learn to agree"],
+  "a target that never moves": [{target: "random"}, "predict a random network"],
+  "no EMA": [{target: "online"}, "the target is the online network itself"],
+  "no colours": [{jitter_p: 0, grayscale_p: 0}, "views keep the picture’s colours"],
+};
+const METHODS = { // what a method needs besides its name: config/presets.py
+  byol: {lr: 0.8, weight_decay: 4e-4, temperature: 0.1}, simsiam: {lr: 3.2, weight_decay: 1e-4, temperature: 0.1}, simclr: {lr: 0.8, weight_decay: 4e-4, temperature: 0.5},
+};
+const RUN_FOR = 600; // steps of an experiment
+const SHORTCUT = {hue: 0.9, shape: 0.25}; // kNN accuracies by which the hue has been learned instead of the shape
+
+const meanOfLast = (y, n) => { const last = y.slice(-n); return last.reduce((a, b) => a + b, 0) / last.length; };
+
+/** Return {kind, text}: the verdict of evaluate/diagnose.py on a run, and what its neighbours show. */
+function verdictOf(about, run) {
+  const {thresholds: t, verdicts} = about, {std, seen} = run.curves, last = seen.at(-1);
+  if (run.frame?.failed) return {kind: "not finite", text: `not finite: ${verdicts["not finite"]} (at step ${run.frame.step})`};
+  if (!std.length || !last) return {kind: "", text: "not trained yet: the map and the neighbours are those of random weights"};
+  const spread = meanOfLast(std, t.recent);
+  const kind = spread < t.collapsed ? "collapse" : spread < t.partial || last.rank < t.one_direction ? "partial collapse" : "healthy";
+  const found = last.hue >= SHORTCUT.hue && last.shape <= SHORTCUT.shape ? "It has learned the hue, not the shape: a shortcut. " : "";
+  const percent = (x) => `${Math.round(100 * x)} %`;
+  return {kind, text: `${kind}: ${verdicts[kind]} (√d·std ${spread.toFixed(kind === "collapse" ? 3 : 2)}, rank ${last.rank.toFixed(1)}). ${found}Neighbours know the shape of ${percent(last.shape)} of the pictures (untrained ${percent(seen[0].shape)}) and the hue of ${percent(last.hue)}.`};
+}
+
+/** Return the answers to the questions that hold for the run so far: cockpit/predictions.py. */
+function outcomesOf({asked: {late, margin, questions, spread: answers}, thresholds: t}, {loss, std, seen}) {
+  const right = {}, mean = (y) => y.reduce((a, b) => a + b, 0) / y.length;
+  if (loss.length >= 2 * late) {
+    const first = mean(loss.slice(0, late)), last = meanOfLast(loss, late), spread = meanOfLast(std, late);
+    right.loss = last < 0.1 ? 0 : last < 0.9 * first ? 1 : 2;
+    right.spread = answers[spread < t.collapsed ? "collapse" : spread < t.partial ? "partial collapse" : "healthy"];
+  }
+  if (seen.length > 1) {
+    const gain = seen.at(-1).shape - seen[0].shape;
+    right.knn = gain > margin ? 0 : gain > -margin ? 1 : 2;
+  }
+  return Object.fromEntries(Object.entries(right).map(([name, index]) => [name, questions[name][1][index]]));
+}
+
+/** Make the form for a prediction. ask(name, run) opens it; run(prediction) is called when it is sent. */
+function makePrediction(about) {
+  const element = h("form", {class: "bt-form", hidden: true, "aria-label": "Your prediction"});
+  const close = () => { element.hidden = true; element.replaceChildren(); };
+  return {element, close, ask(name, run) {
+    const fields = Object.entries(about.asked.questions).map(([key, [text, answers]]) => [key, btChoice({label: `${text} …`}, answers[0], answers, () => {})]);
+    element.onsubmit = (event) => {
+      event.preventDefault();
+      const prediction = Object.fromEntries(fields.map(([key, field]) => [key, field.get()]));
+      close();
+      run(prediction);
+    };
+    element.replaceChildren(h("strong", {}, `${name}: what will happen?`), ...fields.map(([, field]) => field.element),
+      h("div", {class: "bt-row"}, h("button", {type: "submit", class: "bt-main"}, "run it"), btButton("run without predicting", () => { close(); run(null); }), btButton("never mind", close)));
+    element.hidden = false;
+    fields[0][1].input.focus({preventScroll: true});
+  }};
+}
+
+/** Return what was predicted beside what has happened so far, as elements. */
+function outcomeRows(about, prediction, run) {
+  const seen = outcomesOf(about, run.curves);
+  return Object.entries(prediction).map(([name, guess]) => {
+    const mark = !seen[name] ? "…" : seen[name] === guess ? "✓" : "✗";
+    return h("div", {}, h("strong", {}, `${about.asked.questions[name][0]}: `), `you said “${guess}”; so far it ${seen[name] ?? "is undecided"} `, h("span", {class: "bt-mark"}, mark));
+  });
+}
+
+// --- the tour -------------------------------------------------------------------------------------------------------------
+
+const TOURED = "byol-playground-tour";
+const TOUR = [ // [which part, what is said]
+  ["play", "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page."],
+  ["map", "Each dot is a picture, placed by what the network says of it. Watch the shapes find together. Point at a dot to see its picture."],
+  ["plots", "The loss alone tells nothing: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape."],
+  ["cards", "Now break it. Each of these removes one part of BYOL. Predict what happens, then run it."],
+  ["controls", "Everything can be changed while it trains. The link in the address bar holds all that you did: send it to somebody."],
+];
+
+const toured = () => { try { return localStorage.getItem(TOURED) !== null; } catch { return true; } };
+
+/** Make the tour; places: {name of a part: its element}. It opens at the first visit only, or by open(). */
+function makeTour(places) {
+  let at = -1;
+  const words = h("span", {}), element = h("div", {class: "bt-tour", role: "note", "aria-label": "Tour", hidden: true});
+  const show = (step) => {
+    places[TOUR[at]?.[0]]?.classList.remove("bt-toured");
+    at = step;
+    element.hidden = !(at in TOUR);
+    if (element.hidden) { try { localStorage.setItem(TOURED, "seen"); } catch { /* then it opens again */ } return; }
+    places[TOUR[at][0]].classList.add("bt-toured");
+    words.textContent = `${at + 1} of ${TOUR.length}: ${TOUR[at][1]}`;
+    next.textContent = at + 1 < TOUR.length ? "next" : "done";
+  };
+  const next = btButton("next", () => show(at + 1), {class: "bt-main"});
+  element.append(words, h("span", {class: "bt-row"}, next, btButton("skip the tour", () => show(TOUR.length))));
+  return {element, open: () => show(0)};
+}

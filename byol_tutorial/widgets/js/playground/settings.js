@@ -1,0 +1,96 @@
+// The settings of runs, by the names of Config, and the three ways in which they are written: a page's fragment, the course's line
+// of text for an experiment, and an object. `about` is what playground.py says of the fields.
+//
+// A plan is {settings, changes, steps}: the settings at the start, changes [[step, {name: value}], …], and the step to train to.
+// fragment:  #playground&predictor=identity&120:lr=0.2&steps=300&b&seed=1     `b` begins the plan of a second run
+
+const FRAGMENT = "#playground";
+const WIDTHS = {24: 8, 32: 16}; // pixels a side: width of the encoder
+
+/** Return the value if this field may have it, or throw an error that says what is allowed. */
+function allowed(about, name, value) {
+  const field = about.fields[name];
+  if (!field) throw new Error(`${name}: the page cannot change it; it can change ${Object.keys(about.fields).join(", ")}`);
+  const {kind, options, low, high} = field;
+  if (kind === "switch" && typeof value !== "boolean") throw new Error(`${name}=${value}: give true or false`);
+  if (options && !options.includes(value)) throw new Error(`${name}=${value}: choose one of ${options.join(", ")}`);
+  if (kind === "number" && !(typeof value === "number" && value >= low && value <= high)) throw new Error(`${name}=${value}: give a number from ${low} to ${high}`);
+  if (field.whole && !Number.isInteger(value)) throw new Error(`${name}=${value}: give a whole number`);
+  return value;
+}
+
+/** Return a plan whose settings are the page's own but for these; every value is checked. */
+function planOf(about, values, changes = [], steps = 0) {
+  const settings = {...about.settings, ...(values.pixels in WIDTHS ? {width: WIDTHS[values.pixels]} : {}), ...values};
+  for (const [name, value] of Object.entries(settings)) allowed(about, name, value);
+  if (settings.warmup_epochs > settings.epochs) throw new Error(`warmup_epochs=${settings.warmup_epochs}: longer than the run of epochs=${settings.epochs}`);
+  if (!Number.isInteger(steps) || steps < 0) throw new Error(`steps=${steps}: give a whole number`);
+  for (const [step, change] of changes) {
+    if (!Number.isInteger(step) || step < 0) throw new Error(`${step}: a change needs the number of its step`);
+    for (const [name, value] of Object.entries(change)) if (!about.fields[name]?.live) throw new Error(`${name}: it cannot change while a run trains`); else allowed(about, name, value);
+  }
+  return {settings, changes: [...changes].sort((a, b) => a[0] - b[0]), steps};
+}
+
+// --- the fragment -------------------------------------------------------------------------------------------------------
+
+function writeFragment(about, plans) {
+  return FRAGMENT + plans.map(({settings, changes, steps}, i) => {
+    const parts = i ? ["b"] : [];
+    for (const [name, value] of Object.entries(settings))
+      if (value !== about.settings[name] && !(name === "width" && WIDTHS[settings.pixels] === value)) parts.push(`${name}=${value}`);
+    for (const [step, change] of changes) for (const [name, value] of Object.entries(change)) parts.push(`${step}:${name}=${value}`);
+    if (steps) parts.push(`steps=${steps}`);
+    return parts.map((part) => `&${part}`).join("");
+  }).join("");
+}
+
+const isFragment = (text) => text === FRAGMENT || text.startsWith(`${FRAGMENT}&`);
+
+/** Return the plans of a fragment, one or two. */
+function readFragment(about, text) {
+  const runs = [{values: {}, changes: [], steps: 0}];
+  for (const part of decodeURIComponent(text).split("&").slice(1)) {
+    const run = runs.at(-1), [, step, name, word] = /^(?:(\d+):)?(\w+)(?:=(.*))?$/.exec(part) ?? [];
+    if (name === undefined) throw new Error(`“${part}” is not a setting: write name=value`);
+    if (part === "b" && runs.length === 1) { runs.push({values: {}, changes: [], steps: 0}); continue; }
+    const value = word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
+    if (name === "steps") run.steps = value;
+    else if (step !== undefined) run.changes.push([Number(step), {[name]: value}]);
+    else run.values[name] = value;
+  }
+  return runs.map((run) => planOf(about, run.values, run.changes, run.steps));
+}
+
+// --- the course's experiment: live/experiment.py --------------------------------------------------------------------------
+
+const outOf = (field, value) => field.pair === "low" ? [value, 1] : field.pair === "both" ? [value, value] : value;
+
+function into(name, field, value) {
+  if (!Array.isArray(value)) return value;
+  if (field?.pair === "low" && value[1] === 1) return value[0];
+  if (field?.pair === "both" && value[0] === value[1]) return value[0];
+  throw new Error(`${name}=(${value}): the page can change ${field?.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
+}
+
+const each = (record, change) => Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(name, value)]));
+
+/** Return the line of text from which bt.rebuild makes this run in Python. */
+function writeExperiment(about, {settings, changes, steps}) {
+  const {pixels, ...config} = settings, write = (name, value) => outOf(about.fields[name], value);
+  for (const name of Object.keys(config)) if (config[name] === about.fields[name].value) delete config[name]; // Config's own default
+  return JSON.stringify({byol: 1, version: about.version, data: {name: "shapes", images: 4096, pixels: [pixels, pixels]}, config: each(config, write),
+                         changes: changes.map(([step, change]) => [step, each(change, write)]), steps});
+}
+
+/** Return the plan of an experiment of the course, or throw an error that says what a page cannot do. */
+function readExperiment(about, text) {
+  let parts;
+  try { parts = JSON.parse(text); } catch { throw new Error("this is not an experiment: give the whole line that a panel or str(bt.Experiment.of(session)) gave"); }
+  if (parts?.byol !== 1 || typeof parts.config !== "object" || !Array.isArray(parts.changes)) throw new Error("this is not an experiment of a format that this page reads");
+  const {name, pixels} = parts.data ?? {};
+  if (name !== "shapes" || !(pixels?.[0] in WIDTHS)) throw new Error(`images of “${name}”, ${pixels?.[0]} px: a page has the shapes of 24 and 32 px alone`);
+  const read = (record) => each(Object.fromEntries(Object.entries(record).filter(([field]) => !about.ignored.includes(field))), (field, value) => into(field, about.fields[field], value));
+  const first = {...each(about.fields, (_, field) => field.value), ...read(parts.config), pixels: pixels[0]};
+  return planOf(about, first, parts.changes.map(([step, change]) => [step, read(change)]).filter(([, change]) => Object.keys(change).length), parts.steps);
+}

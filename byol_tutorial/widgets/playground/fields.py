@@ -1,0 +1,103 @@
+"""The settings that the playground can change: fields of Config, with what its page must know of each.
+
+A page trains on "shapes" alone, with the course's small encoder, so it has few of Config's fields. The names are the
+same, so that an experiment of a page is an experiment of the library, and the reverse.
+"""
+
+from typing import Any
+
+from ..._version import __version__
+from ...config.config import FIELDS, Config
+from ...config.errors import UserError
+from ...live.experiment import Experiment
+
+SIZES = {24: 8, 32: 16}  # pixels a side: width of the small encoder
+NAMES = (
+    "method", "seed", "epochs", "batch_size", "width", "target", "tau_base", "tau_schedule", "predictor", "stop_gradient",
+    "symmetric", "temperature", "negatives", "lr", "warmup_epochs", "weight_decay", "crop_area", "jitter_p", "grayscale_p",
+)  # fmt: skip
+FEWER = {  # values that a page has, where Config allows more
+    "method": ("byol", "simsiam", "simclr"),
+    "predictor": ("mlp", "linear", "identity"),
+    "batch_size": (16, 32, 64, 128),
+    "width": tuple(SIZES.values()),
+}
+PAIRS = {"crop_area": "low", "jitter_p": "both", "grayscale_p": "both"}  # which number of a pair the page changes
+IGNORED = ("knn_every", "compile", "cuda_graph")  # fields that do not change what a run learns
+# A playground has no end: the schedule is so long that lr and τ stay nearly constant after the warm-up.
+OPEN_END: dict[str, Any] = {"epochs": 1000, "tau_schedule": "constant"}
+LARGEST = 1e30
+
+
+def fields() -> dict[str, dict[str, Any]]:
+    """Return what the page must know of each setting: its kind, Config's default, what it may be, and whether it is live."""
+    described = {name: _described(name) for name in NAMES}
+    pixels = {"kind": "choice", "value": 32, "options": list(SIZES), "live": False, "help": "pixels a side of a picture"}
+    return described | {"pixels": pixels}
+
+
+def _described(name: str) -> dict[str, Any]:
+    f, meta, value = FIELDS[name], FIELDS[name].metadata, getattr(Config(), name)
+    options = FEWER.get(name) or meta["choices"]
+    described = {
+        "kind": "switch" if f.type is bool else "choice" if options else "number", "live": meta["live"], "help": meta["help"],
+        "value": value[0] if name in PAIRS else value, "whole": f.type is int,
+    }  # fmt: skip
+    if options:
+        return described | {"options": list(options)}
+    if name in PAIRS:
+        described["pair"] = PAIRS[name]
+    low = meta["low"] if meta["low"] is not None else 1e-9
+    return described | {"low": low, "high": LARGEST if meta["high"] is None else meta["high"]}
+
+
+def settings(config: Config, pixels: int) -> dict[str, Any]:
+    """Return the settings of a config as the page has them.
+
+    Raises:
+        UserError: the config has a field, or a value of one, that the page cannot have; or the size is not 24 or 32.
+    """
+    if pixels not in SIZES:
+        raise UserError(f"size={pixels!r}: choose one of {', '.join(map(str, SIZES))}")
+    usual = Config()
+    for name in FIELDS:
+        value = getattr(config, name)
+        if value != getattr(usual, name) and name not in (*NAMES, *IGNORED):
+            raise UserError(f"{name}={value!r}: the page cannot change it; it can change {', '.join(NAMES)}")
+        if name in FEWER and value not in FEWER[name]:
+            raise UserError(f"{name}={value!r}: the page has {', '.join(map(str, FEWER[name]))}")
+    return {name: _shown(name, getattr(config, name)) for name in NAMES} | {"pixels": pixels}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name not in PAIRS:
+        return value
+    first, second = value
+    if second != (1 if PAIRS[name] == "low" else first):
+        what = "the first number alone, beside 1" if PAIRS[name] == "low" else "both views alike"
+        raise UserError(f"{name}={value!r}: the page can change {what}")
+    return first
+
+
+def plan(experiment: Experiment) -> dict[str, Any]:
+    """Return the experiment as the page has it: the settings at the start, the changes, and the number of steps.
+
+    Raises:
+        UserError: other images than "shapes" of 24 or 32 px, or what `settings` refuses.
+    """
+    name, pixels = experiment.data.get("name"), experiment.data.get("pixels")
+    if name != "shapes" or not pixels or pixels[0] not in SIZES:
+        raise UserError(f"images of {name!r}, {pixels} pixels: the page has the shapes of 24 and 32 px alone")
+    config, changes = experiment.config, []
+    for step, values in experiment.changes:
+        config = config.replace(**values)
+        settings(config, pixels[0])
+        shown = {n: _shown(n, getattr(config, n)) for n in values if n not in IGNORED}
+        changes += [[step, shown]] if shown else []
+    return {"settings": settings(experiment.config, pixels[0]), "changes": changes, "steps": experiment.steps}
+
+
+def about() -> dict[str, Any]:
+    """Return all that the page must know of settings: the fields, its own first settings, and the library's version."""
+    first = settings(Config(width=SIZES[24], **OPEN_END), 24)
+    return {"fields": fields(), "settings": first, "ignored": list(IGNORED), "version": __version__}
