@@ -6,6 +6,7 @@
 - ```{teacher} is shown only in the teacher edition (BYOL_EDITION=teacher).
 - Scripts that several panels of a page share are kept once.
 - A link whose title is a key of the bibliography gets the title of the reference.
+- A link with the title "playground: predictor=identity" opens this experiment in the playground.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from docutils import nodes
 from pybtex.database import parse_file
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -45,7 +47,7 @@ def library() -> str:
     """Return a digest of everything that the pages import, and of the scale at which they run."""
     digest = hashlib.sha256(os.environ.get("BYOL_SCALE", "laptop").encode())
     for file in sorted((ROOT / "byol_tutorial").rglob("*")):
-        if file.suffix in (".py", ".js", ".css", ".toml", ".json"):
+        if file.suffix in (".py", ".js", ".css", ".toml", ".json", ".wasm"):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -73,6 +75,7 @@ class Panel(SphinxDirective):
         makers = {
             "board": bt.widgets.board,
             "phase_plane": bt.widgets.phase_plane,
+            "playground": bt.widgets.playground,
             "strip": lambda: bt.widgets.strip(bt.load("shapes", limit=64)),
         }
         shipped = self.env.temp_data.setdefault("panels", set())
@@ -139,6 +142,26 @@ def name_references(app: Sphinx, doctree: nodes.document, _docname: str) -> None
             )
 
 
+PLAYGROUND = "playground: "
+
+
+def keep_experiments(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep the title of a link to a page if it names an experiment; Sphinx forgets titles when it resolves such a link."""
+    for link in list(doctree.findall(addnodes.pending_xref)):
+        if (title := link.get("title", "")).startswith(PLAYGROUND):
+            kept = nodes.reference("", "", *link[0].children, internal=True, reftitle=title, page=link["reftarget"])
+            link.replace_self(kept)
+
+
+def open_experiments(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let a link with the title "playground: NAME=VALUE, ..." open that experiment in the panel of the page it leads to."""
+    for link in doctree.findall(nodes.reference):
+        if (title := link.get("reftitle", "")).startswith(PLAYGROUND):
+            address = app.builder.get_relative_uri(docname, link["page"])
+            link["refuri"] = "&".join([f"{address}#playground", *title.removeprefix(PLAYGROUND).split(", ")])
+            link["reftitle"] = "opens this experiment in the playground"
+
+
 def read_bibliography(app: Sphinx, *_) -> None:
     app.env.course_bibliography = dict(parse_file(ROOT / "book" / "references.bib").entries)
 
@@ -186,6 +209,8 @@ def setup(app: Sphinx) -> dict:
     app.connect("source-read", mark_lessons)
     app.connect("autodoc-process-docstring", keep_tables, priority=100)  # before Napoleon
     app.connect("env-updated", read_bibliography)
+    app.connect("doctree-read", keep_experiments)
+    app.connect("doctree-resolved", open_experiments)
     app.connect("doctree-resolved", name_references)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -134,7 +134,7 @@ def rebuild(
     experiment = text if isinstance(text, Experiment) else Experiment.parse(text)
     if train is None:
         train = _embedded_images(experiment)
-        test = load(experiment.data["name"], "test") if test is None else test
+        test = _embedded_images(experiment, "test") if test is None else test
     _refuse_other_images(experiment, train)
     session = Session(experiment.config, train, test, device)
     for step, changed in experiment.changes:
@@ -151,19 +151,40 @@ def _without_place(data: dict) -> dict:
     }
 
 
-def _embedded_images(experiment: Experiment) -> ImageSet | StreamedSet:
-    """Return the embedded training images of the experiment's name, as many as it was made with."""
+def _embedded_images(experiment: Experiment, split: str = "train") -> ImageSet | StreamedSet:
+    """Return the embedded images of the experiment's name: of training as many as it was made with, of its size."""
     name, count = experiment.data.get("name"), experiment.data.get("images")
     if name not in EMBEDDED:
         raise DataError(f"the experiment was made with {count} images of {name!r}: give them as train=")
-    train = load(name)
-    return train if len(train) == count else load(name, limit=count)
+    size = _size_of(experiment)
+    images = load(name, split, size=size)
+    return images if split == "test" or len(images) == count else load(name, size=size, limit=count)
+
+
+def _size_of(experiment: Experiment) -> int | None:
+    """Return the side of the experiment's square images in pixels, or None if the text does not say it.
+
+    Raises:
+        DataError: the sides are not two equal whole numbers.
+    """
+    pixels = experiment.data.get("pixels")
+    if pixels is None:
+        return None
+    if not (isinstance(pixels, list) and len(pixels) == 2 and type(pixels[0]) is int and 0 < pixels[0] == pixels[1]):
+        raise DataError(f"the experiment was made with images of {shown(pixels)} pixels: give them as train=")
+    return pixels[0]
 
 
 def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) -> None:
+    """Raise DataError unless the images agree with all that the experiment says of its own.
+
+    An experiment of the playground was made with pictures that the page drew. It has no checksums, because the page's random
+    numbers are not the library's.
+    """
     here, there = _without_place(fingerprint(train)), _without_place(experiment.data)
-    if here != there:
-        wrong = ", ".join(f"{k} {there.get(k)!r} (here {here[k]!r})" for k in here if here[k] != there.get(k))
+    known = here if {"content", "all"} & there.keys() else there
+    if any(here.get(k) != there.get(k) for k in known):
+        wrong = ", ".join(f"{k} {there.get(k)!r} (here {here.get(k)!r})" for k in known if here.get(k) != there.get(k))
         raise DataError(f"the experiment was made with other images: {wrong}; give the same ones as train=")
 
 

@@ -1,7 +1,10 @@
 """The parts of the book's Sphinx extension and of its slides; browser/test_book.py tests the built book."""
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +206,35 @@ def test_first_words_are_whole_sentences():
 def test_slides_without_an_executed_book_say_what_to_do(tmp_path):
     with pytest.raises(SystemExit, match="make book first"):
         slides.executed(ROOT / "notebooks" / "00_start_here.md", tmp_path)
+
+
+def test_a_link_titled_with_an_experiment_opens_it(tmp_path):
+    """A link with another title, or with none, stays as it is."""
+    (tmp_path / "conf.py").write_text('extensions = ["myst_parser", "links"]\n', "utf-8")
+    (tmp_path / "index.md").write_text(
+        '# A\n[one](b/play.md "playground: lr=0.2, 30:predictor=linear, b, seed=1") [two](b/play.md) [three](b/play.md "a word")\n',
+        "utf-8",
+    )
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "play.md").write_text("# Play\n", "utf-8")
+    (tmp_path / "links.py").write_text(
+        f"import importlib.util\nspec = importlib.util.spec_from_file_location('c', {str(ROOT / 'book/_ext/course.py')!r})\n"
+        "c = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(c)\n"
+        "def setup(app):\n    app.connect('doctree-read', c.keep_experiments)\n    app.connect('doctree-resolved', c.open_experiments)\n",
+        "utf-8",
+    )
+    out = tmp_path / "out"
+    end = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-n", tmp_path, out],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert end.returncode == 0, end.stderr
+    page = (out / "index.html").read_text("utf-8")
+    links = re.findall(r'href="(b/play.html[^"]*)"[^>]*>(?:<span[^>]*>)?(one|two|three)', page)
+    assert [(name, address) for address, name in links] == [
+        ("one", "b/play.html#playground&amp;lr=0.2&amp;30:predictor=linear&amp;b&amp;seed=1"),
+        ("two", "b/play.html"),
+        ("three", "b/play.html"),
+    ]

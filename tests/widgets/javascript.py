@@ -44,8 +44,12 @@ def run(source: str, body: str, **arguments: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "program.js"
             end = "process.stdout.write(r, () => process.exit(0))"
-            file.write_text(f'({function})(JSON.parse(require("fs").readFileSync(0, "utf8"))).then((r) => {end});', "utf-8")
-            ended = subprocess.run([node, str(file)], input=json.dumps(packed(arguments)), capture_output=True, text=True)
+            file.write_text(
+                f'({function})(JSON.parse(require("fs").readFileSync(0, "utf8"))).then((r) => {end});', "utf-8"
+            )
+            ended = subprocess.run(
+                [node, str(file)], input=json.dumps(packed(arguments)), capture_output=True, text=True
+            )
         assert ended.returncode == 0, ended.stderr[-2000:]
         return json.loads(ended.stdout)
     if chromium() is None:

@@ -7,7 +7,6 @@ body of one function in it. The same function runs on the page's own thread, and
 """
 
 import base64
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,15 +14,13 @@ import zlib
 from pathlib import Path
 
 from ..assets import HERE, script, source
+from .shrink import shrink
 
 FOLDER = HERE / "js" / "playground"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
 PANEL = ("settings", "pictures", "diagram", "guide", "save", "host", "panel")
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
-COMPILE = (
-    "-target wasm32-freestanding -mcpu=generic+simd128+bulk_memory -O2 -fno-unroll-loops -nostdlib -Wl,--no-entry "
-    "-Wl,--import-memory -Wl,--strip-all -Wl,-z,stack-size=8192"
-).split()
+COMPILE = ["-target", "wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-O2", "-fno-unroll-loops", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--strip-all", "-Wl,-z,stack-size=8192"]
 
 
 def engine() -> str:
@@ -32,7 +29,7 @@ def engine() -> str:
 
 
 def module() -> str:
-    """Return the ES module of the panel, without comments and indentation, so that a page is smaller."""
+    """Return the ES module of the panel, as small as `shrink` makes it."""
     deflate = zlib.compressobj(9, wbits=-15)  # without a header
     wasm = deflate.compress((FOLDER / "kernels.wasm").read_bytes()) + deflate.flush()
     parts = [
@@ -41,16 +38,7 @@ def module() -> str:
         f'const PLAYGROUND_WASM = "{base64.b64encode(wasm).decode()}";',
         *(script(f"playground/{name}.js") for name in PANEL),
     ]
-    return slim("\n".join(parts))
-
-
-def slim(text: str) -> str:
-    """Remove empty lines, indentation, and lines that hold nothing but a comment.
-
-    No part may have a text that goes over several lines, because it would lose its indentation too.
-    """
-    lines = (line.strip() for line in re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL).split("\n"))
-    return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
+    return shrink("\n".join(parts))
 
 
 def compiled() -> bytes:

@@ -32,7 +32,13 @@ LARGEST = 1e30
 def fields() -> dict[str, dict[str, Any]]:
     """Return what the page must know of each setting: its kind, Config's default, what it may be, and whether it is live."""
     described = {name: _described(name) for name in NAMES}
-    pixels = {"kind": "choice", "value": 32, "options": list(SIZES), "live": False, "help": "pixels a side of a picture"}
+    pixels = {
+        "kind": "choice",
+        "value": 32,
+        "options": list(SIZES),
+        "live": False,
+        "help": "pixels a side of a picture",
+    }
     return described | {"pixels": pixels}
 
 

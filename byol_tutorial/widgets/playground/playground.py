@@ -66,7 +66,9 @@ def playground(
     if beside is not None:
         refuse_unknown(beside)
         other = (first.config if experiment is not None else config).replace(**beside)
-        plans.append({"settings": settings(other, plans[0]["settings"]["pixels"]), "changes": [], "steps": plans[0]["steps"]})
+        plans.append(
+            {"settings": settings(other, plans[0]["settings"]["pixels"]), "changes": [], "steps": plans[0]["steps"]}
+        )
     return Playground(plans=plans)
 
 

@@ -120,7 +120,9 @@ class Reference:
         config = bt.Config(batch_size=BATCH, width=width, **changes)
         torch.manual_seed(1)
         model = MODELS[config.method](config, size).double().train()
-        with torch.no_grad():  # BatchNorm at 1 and 0 would hide a fault, and so would a target equal to the online network
+        with (
+            torch.no_grad()
+        ):  # BatchNorm at 1 and 0 would hide a fault, and so would a target equal to the online network
             for p in model.parameters():
                 if p.ndim == 1:
                     p.add_(0.2 * torch.randn_like(p))

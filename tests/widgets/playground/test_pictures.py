@@ -46,7 +46,9 @@ def test_a_set_holds_all_shapes_as_often_and_all_factors_in_their_ranges():
     np.testing.assert_allclose(ours["statistics"]["std"], x.std((0, 2, 3)), atol=0.01)
 
 
-@pytest.mark.parametrize(("size", "changes"), [(24, {}), (32, {}), (32, {"crop_area": (0.08, 1.0)}), (24, {"jitter_p": 0.5})])
+@pytest.mark.parametrize(
+    ("size", "changes"), [(24, {}), (32, {}), (32, {"crop_area": (0.08, 1.0)}), (24, {"jitter_p": 0.5})]
+)
 def test_views_of_given_draws_are_the_librarys(size, changes):
     config, n = bt.preset("shapes", **changes), 64
     images = bt.load("shapes", size=size, limit=n).images[:n]
@@ -113,7 +115,9 @@ def test_rank_and_plane_are_the_librarys(spectrum):
     np.testing.assert_allclose(np.sort(ours["eigenvalues"]), values, atol=1e-10)
     assert ours["rank"] == pytest.approx(effective_rank(z), rel=1e-6, abs=1e-9)
     xy = np.array(ours["xy"]).reshape(-1, 2)
-    assert (xy**2).sum() / 300 == pytest.approx(float(values[-2:].sum()), rel=0.03)  # of all planes the one with most variance
+    assert (xy**2).sum() / 300 == pytest.approx(
+        float(values[-2:].sum()), rel=0.03
+    )  # of all planes the one with most variance
 
 
 def test_schedules_are_the_librarys():

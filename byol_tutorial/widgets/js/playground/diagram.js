@@ -20,7 +20,7 @@ function networkOf(s) {
 function drawNetwork(context, width, height, theme, s) {
   const {one, contrastive, stopped, predictor, average} = networkOf(s);
   const left = 26, wide = Math.min(96, (width - 150) / 4), gap = (width - left - 70 - 3 * wide) / 3, tall = 30, rows = [26, height - tall - 26];
-  const gradient = theme.warn, middle = (row) => rows[row] + tall / 2, place = (i) => left + 14 + i * (wide + gap);
+  const gradient = BT_COLOURS[5], middle = (row) => rows[row] + tall / 2, place = (i) => left + 14 + i * (wide + gap);
   context.font = theme.font;
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -60,10 +60,10 @@ function drawNetwork(context, width, height, theme, s) {
     const dash = row ? "′" : "", end = row ? 1 : 2;
     text(`v${dash}`, left - 12, middle(row));
     arrow(left - 4, middle(row), place(0) - 2, middle(row), theme.ink);
-    box(0, row, small ? "f" : "encoder f");
+    box(0, row, (small ? "f" : "encoder f") + dash);
     arrow(place(0) + wide, middle(row), place(1) - 2, middle(row), theme.ink);
     text(`y${dash}`, place(0) + wide + gap / 2, middle(row) - 9);
-    box(1, row, small ? "g" : "projector g");
+    box(1, row, (small ? "g" : "projector g") + dash);
     text(`z${dash}`, place(1) + wide + gap / 2, middle(row) - 9);
     if (!row) {
       arrow(place(1) + wide, middle(0), place(2) - 2, middle(0), theme.ink);

@@ -9,6 +9,7 @@ const RUN_COLOURS = [BT_COLOURS[4], BT_COLOURS[1]], RUN_NAMES = ["A", "B"];
 function render({model, el}) {
   const about = model.get("about"), still = matchMedia("(prefers-reduced-motion: reduce)");
   const first = !document.querySelector(".bt-playground"); // the first panel of a page follows the address
+  const {ViewMaker, drawView, generator} = playgroundEngine(); // for views of the picture that the reader points at
   let runs = [], selected = 0, playing = false, inView = false, opened = false, closed = false, chosen = null, mapOf = "z", colourBy = "shape", touched = false;
   const run = () => runs[selected];
 
@@ -46,7 +47,6 @@ function render({model, el}) {
   function pause() {
     playing = false;
     sync();
-    remember();
   }
   /** Tell every run how far to train now: not at all while nobody looks, and no run far ahead of the other. */
   function sync() {
@@ -64,7 +64,6 @@ function render({model, el}) {
     if (message.kind === "problem") { problem.textContent = message.text; problem.hidden = false; pause(); return; }
     if (message.kind === "begun") {
       Object.assign(one, {begun: message, frame: null, curves: {loss: [], std: [], seen: []}, limit: 0});
-      const {ViewMaker, generator} = playgroundEngine();
       Object.assign(one, {maker: new ViewMaker(message.size, message), random: generator(1)});
       return;
     }
@@ -72,6 +71,7 @@ function render({model, el}) {
     for (const name of ["loss", "std"]) for (const value of message[name]) one.curves[name].push(value);
     if (message.seen) one.curves.seen.push(message.seen);
     if (message.pairs.length) one.pairs = message.pairs;
+    if (chosen === null && one === run()) choose(0);
     if (playing && runs.every((r) => r.frame && (r.frame.failed || r.frame.step >= Math.min(r.goal, r.begun.total)))) pause();
     sync();
     schedule();
@@ -157,7 +157,7 @@ function render({model, el}) {
   const detail = btCanvas(84, "Picture", (context, width, height) => {
     const one = run(), {begun} = one;
     if (!begun || chosen === null) return;
-    const each = begun.size ** 2 * 3, {drawView} = playgroundViews, side = Math.min(height, (width - 24) / 3);
+    const each = begun.size ** 2 * 3, side = Math.min(height, (width - 24) / 3);
     drawPicture(context, begun, begun.bytes, chosen * each, 0, 0, side);
     [0, 1].forEach((k) => {
       const view = new Float32Array(each);
@@ -165,7 +165,6 @@ function render({model, el}) {
       drawPicture(context, begun, view, 0, (k + 1) * (side + 8), 0, side);
     });
   });
-  const playgroundViews = playgroundEngine();
   const number = btSlider({label: "picture", low: 0, high: 767, step: 1, format: (i) => i === null ? "none" : String(i + 1)}, 0, (i) => choose(i));
   const detailWords = h("p", {class: "bt-quiet"}, "Point at a dot, or move the slider: the picture, and two views of it.");
   function choose(i) {
@@ -254,7 +253,7 @@ function render({model, el}) {
   function show() {
     if (closed || !runs.length) return;
     drawnAt = performance.now();
-    if (playing && drawnAt - remembered > 1000) remember();
+    if (!playing || drawnAt - remembered > 1000) remember();
     const two = runs.length === 2, all = runs.map((one) => verdictOf(about, one)), s = run().frame?.settings ?? run().plan.settings;
     choice.hidden = maps[1].figure.hidden = !two;
     root.toggleAttribute("data-two", two);
