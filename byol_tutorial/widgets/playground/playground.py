@@ -81,7 +81,7 @@ class Playground(Panel):
     _esm = module()
     _css = source("playground", "css")
     about = traitlets.Dict().tag(sync=True)
-    plans = traitlets.List().tag(sync=True)
+    plans: traitlets.List = traitlets.List().tag(sync=True)
 
     def __init__(self, plans: list[dict[str, Any]]):
         asked = {"late": LATE, "margin": KNN_MARGIN, "questions": questions("byol"), "spread": SPREAD_ANSWER}

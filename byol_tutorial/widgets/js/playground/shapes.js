@@ -111,4 +111,8 @@ function channelStatistics(bytes) {
 }
 
 /** Return the pictures as float32, (value − mean) / std. */
-const normalisedPictures = (bytes, {mean, std}) => Float32Array.from(bytes, (v, i) => (v / 255 - mean[i % 3]) / std[i % 3]);
+function normalisedPictures(bytes, {mean, std}) {
+  const out = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) out[i] = (bytes[i] / 255 - mean[i % 3]) / std[i % 3];
+  return out;
+}
