@@ -165,7 +165,7 @@ def test_the_module_holds_the_webassembly_of_the_folder():
 @pytest.mark.parametrize(
     ("source", "wanted"),
     [
-        ("const a = 1; // one\n\n  /* two */ let b = a + 2;", "const a=1;\nlet b=a+2;"),
+        ("const a = 1; // one\n\n  /* two */ let b = a + 2;", "const a=1;let b=a+2;"),
         ('const s = "a  // b"; const t = `x ${ s + "}" }  y // z`;', 'const s="a  // b";const t=`x ${s+"}"}  y // z`;'),
         ("const r = /[/ ]  \\/ a/g, q = 1 / 2 / 3;", "const r=/[/ ]  \\/ a/g,q=1/2/3;"),
         ("let i = a + +b - -c; i++;", "let i=a+ +b- -c;i++;"),

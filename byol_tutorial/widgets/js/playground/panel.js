@@ -2,6 +2,7 @@
 // it settings and gets frames. Everything that is drawn was computed by the run in this page.
 
 const REST_AFTER = 3000; // steps until a run pauses by itself, to spare the battery
+const SETTLED = 150; // milliseconds until a slider that was moved counts as set
 const LEAD = 100; // steps by which one of two runs may be ahead
 const PERIOD = {moving: 120, still: 1000}; // milliseconds between drawings; the second where the reader prefers reduced motion
 const RUN_COLOURS = [BT_COLOURS[4], BT_COLOURS[1]], RUN_NAMES = ["A", "B"];
@@ -23,7 +24,7 @@ function render({model, el}) {
     begin(one);
   }
   const begin = (one, settings = one.plan.settings, changes = one.plan.changes) => {
-    Object.assign(one, {limit: 0, begun: null});
+    Object.assign(one, {limit: 0, begun: null, frame: null});
     one.host.post({do: "begin", settings, changes});
   };
   /** Show the runs of these plans, one or two, from their beginning. */
@@ -80,9 +81,10 @@ function render({model, el}) {
     touched = true;
     const settings = {...(run().frame?.settings ?? run().plan.settings), ...values};
     try { planOf(about, settings); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; show(); return; }
-    if (!run().begun) { run().plan.settings = settings; return; }
+    if (!run().begun) { run().plan = {...run().plan, settings}; return; }
     run().host.post({do: "change", settings: values});
-    if (Object.keys(values).some((name) => !about.fields[name].live)) { run().plan = {settings, changes: [], steps: 0}; run().begun = null; run().limit = 0; }
+    if (Object.keys(values).some((name) => !about.fields[name].live)) Object.assign(run(), {plan: {settings, changes: [], steps: 0}, goal: playing ? REST_AFTER : 0, limit: 0, begun: null, frame: null});
+    show();
   };
   const restart = () => { touched = true; for (const one of runs) { one.plan = {...planNow(one), steps: 0}; one.prediction = null; begin(one); } sync(); };
   const planNow = (one) => one.frame ? {settings: one.frame.first, changes: one.frame.changes, steps: one.frame.step} : one.plan;
@@ -141,7 +143,7 @@ function render({model, el}) {
       const one = runs[i], xy = one?.curves.seen.at(-1)?.maps[mapOf];
       if (xy) drawMap(context, width, height, theme, {xy, begun: one.begun, colourOf, sphere: sphere(), chosen: i === selected ? chosen : null});
     });
-    map.element.addEventListener("pointermove", (event) => {
+    for (const type of ["pointermove", "pointerdown"]) map.element.addEventListener(type, (event) => {
       const xy = runs[i]?.curves.seen.at(-1)?.maps[mapOf], box = map.element.getBoundingClientRect();
       const at = xy ? pictureAt(event.clientX - box.left, event.clientY - box.top, xy, sphere(), box.width, box.height) : null;
       if (at !== null && (at !== chosen || i !== selected)) { selected = i; choose(at); }
@@ -178,6 +180,8 @@ function render({model, el}) {
 
   // --- controls -----------------------------------------------------------------------------------------------------------------
   const help = (name) => about.fields[name].help, set = (name) => (value) => change({[name]: value});
+  let waiting = 0;
+  const settle = (name) => (value) => { clearTimeout(waiting); waiting = setTimeout(() => change({[name]: value}), SETTLED); }; // else a link would hold each place of a moving slider
   const controls = {
     predictor: btChoice({label: "predictor", help: help("predictor")}, "mlp", [["mlp", "MLP"], ["linear", "linear"], ["identity", "none"]], set("predictor")),
     target: btChoice({label: "target", help: help("target")}, "ema", [["ema", "moving average"], ["online", "online network"], ["random", "fixed"]], set("target")),
@@ -185,11 +189,11 @@ function render({model, el}) {
     symmetric: btSwitch({label: "symmetric loss", help: help("symmetric")}, true, set("symmetric")),
     negatives: btSwitch({label: "negatives", help: help("negatives")}, true, set("negatives")),
     colours: btSwitch({label: "colour changes", help: "Jitter and grayscale in the views"}, true, (on) => change({jitter_p: on ? 1 : 0, grayscale_p: on ? 0.3 : 0})),
-    tau_base: btSlider({label: "decay rate τ", scale: "tau", help: help("tau_base")}, 0.95, set("tau_base")),
-    lr: btSlider({label: "learning rate", scale: "log", low: 0.01, high: 10, help: help("lr")}, 0.8, set("lr")),
-    weight_decay: btSlider({label: "weight decay", scale: "log", low: 1e-6, high: 0.1, zero: true, help: help("weight_decay")}, 4e-4, set("weight_decay")),
-    crop_area: btSlider({label: "smallest crop, of the area", low: 0.05, high: 1, step: 0.05, help: help("crop_area")}, 0.5, set("crop_area")),
-    temperature: btSlider({label: "temperature α", scale: "log", low: 0.02, high: 2, help: help("temperature")}, 0.1, set("temperature")),
+    tau_base: btSlider({label: "decay rate τ", scale: "tau", help: help("tau_base")}, 0.95, settle("tau_base")),
+    lr: btSlider({label: "learning rate", scale: "log", low: 0.01, high: 10, help: help("lr")}, 0.8, settle("lr")),
+    weight_decay: btSlider({label: "weight decay", scale: "log", low: 1e-6, high: 0.1, zero: true, help: help("weight_decay")}, 4e-4, settle("weight_decay")),
+    crop_area: btSlider({label: "smallest crop, of the area", low: 0.05, high: 1, step: 0.05, help: help("crop_area")}, 0.5, settle("crop_area")),
+    temperature: btSlider({label: "temperature α", scale: "log", low: 0.02, high: 2, help: help("temperature")}, 0.1, settle("temperature")),
     method: btChoice({label: "method", help: help("method")}, "byol", [["byol", "BYOL"], ["simsiam", "SimSiam"], ["simclr", "SimCLR"]], (v) => change({method: v, ...METHODS[v]})),
     pixels: btChoice({label: "pictures", help: help("pixels")}, "24", [["24", "24 px, small encoder"], ["32", "32 px, the course’s"]], (v) => change({pixels: Number(v), width: WIDTHS[v]})),
     batch_size: btChoice({label: "batch size", help: help("batch_size")}, "32", about.fields.batch_size.options.map(String), (v) => change({batch_size: Number(v)})),
@@ -315,6 +319,7 @@ function render({model, el}) {
     removeEventListener("hashchange", fromAddress);
     if (globalThis.btPlaying === pause) globalThis.btPlaying = null;
     clearTimeout(timer);
+    clearTimeout(waiting);
     for (const one of runs) one.host?.end();
     for (const part of [...maps, diagram, pairs, near, detail, ...Object.values(plots)]) part.close();
   };

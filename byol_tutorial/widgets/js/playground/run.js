@@ -76,8 +76,10 @@ class Run {
     // a random target is drawn with the first weights; later the target stays as it is then
     if (changed.some(([name]) => NEW_RUN.includes(name) || (name === "target" && this.step === 0))) { this.begin({...s, ...settings}, this.step ? [] : this.plan); return; }
     Object.assign(s, settings);
-    if (this.step) this.changes.push([this.step, Object.fromEntries(changed)]);
-    else this.first = {...s};
+    const last = this.changes.at(-1);
+    if (this.step === 0) this.first = {...s};
+    else if (last?.[0] === this.step) Object.assign(last[1], Object.fromEntries(changed));
+    else this.changes.push([this.step, Object.fromEntries(changed)]);
     if (!this.running) this.frame();
   }
 
