@@ -191,7 +191,7 @@ def test_a_lesson_opens_a_prepared_experiment(page, site):
     opened(page, f"{site}/notebooks/00_start_here.html")
     page.get_by_role("link", name="playground").click()
     panel = page.get_by_role("region", name="BYOL playground")
-    expect(panel.get_by_label("predictor")).to_have_value("identity")
+    expect(panel.get_by_role("combobox", name="predictor")).to_have_value("identity")
     expect(panel).to_be_in_viewport()
     assert page.url.endswith("book/play.html#playground&predictor=identity&steps=200")
 

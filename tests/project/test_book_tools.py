@@ -212,7 +212,8 @@ def test_a_link_titled_with_an_experiment_opens_it(tmp_path):
     """A link with another title, or with none, stays as it is."""
     (tmp_path / "conf.py").write_text('extensions = ["myst_parser", "links"]\n', "utf-8")
     (tmp_path / "index.md").write_text(
-        '# A\n[one](b/play.md "playground: lr=0.2, 30:predictor=linear, b, seed=1") [two](b/play.md) [three](b/play.md "a word")\n',
+        '# A\n[one](b/play.md "playground: lr=0.2, 30:predictor=linear, b, seed=1") [two](b/play.md) [three](b/play.md "a word")\n\n'
+        "```{toctree}\nb/play\n```\n",
         "utf-8",
     )
     (tmp_path / "b").mkdir()

@@ -58,7 +58,7 @@ def test_it_begins_with_the_courses_recipe_and_what_is_changed(made):
         ({"jitter_p": (1.0, 0.0)}, "both views alike"),
         ({"size": 64}, "size=64: choose one of 24, 32"),
         ({"lr": -1}, "lr"),
-        ({"sise": 3}, "is not a field of Config"),
+        ({"learning_rate": 3}, "is not a field of Config"),
         ({"beside": {"momentum": 0.5}}, "momentum=0.5: the page cannot change it"),
         ({"experiment": "no text"}, "is not an experiment"),
     ],

@@ -1,6 +1,8 @@
 """What the lessons say of BYOL holds for the playground's light network, over three seeds, with the course's recipe.
 
-The margins are from runs of these seeds and of others: see each test.
+Measured with these seeds (kNN of the shape before training: 0.15, 0.18, 0.16): BYOL after 600 steps 0.61, 0.61, 0.61; a
+fixed target 0.22, 0.37, 0.34; without predictor √d·std is below 0.1 from step 38 on, without stop-gradient from 32 to 38 on;
+without colours the hue has 0.98, 0.97, 0.98 after 200 steps and the shape 0.12, 0.07, 0.09.
 """
 
 import pytest
@@ -33,7 +35,7 @@ SEEDS = pytest.mark.parametrize("seed", range(3))
 def test_byol_finds_the_shapes_within_600_steps(seed):
     found = trained(seed, 600)
     assert found["shape"] > 1.5 * found["before"]
-    assert found["shape"] > 0.35
+    assert found["shape"] > 0.45
     assert found["std"][-1] > 0.5
 
 

@@ -48,6 +48,7 @@ function render({model, el}) {
   function pause() {
     playing = false;
     sync();
+    show();
   }
   /** Tell every run how far to train now: not at all while nobody looks, and no run far ahead of the other. */
   function sync() {

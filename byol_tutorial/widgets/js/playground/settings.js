@@ -56,6 +56,7 @@ function readFragment(about, text) {
     if (part === "b" && runs.length === 1) { runs.push({values: {}, changes: [], steps: 0}); continue; }
     const value = word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
     if (name === "steps") run.steps = value;
+    else if (step !== undefined && run.changes.at(-1)?.[0] === Number(step)) run.changes.at(-1)[1][name] = value;
     else if (step !== undefined) run.changes.push([Number(step), {[name]: value}]);
     else run.values[name] = value;
   }
