@@ -17,9 +17,9 @@ const NEW_RUN = ["method", "seed", "pixels", "width", "batch_size", "epochs", "w
 
 /** Return the factor of the learning rate at a step: optim.lr_factor_at. */
 const rateFactor = (step, total, warmup) =>
-  step < warmup ? (step + 1) / warmup : 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / Math.max(total - warmup, 1)));
+  step < warmup ? step / warmup : 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / Math.max(total - warmup, 1)));
 
-/** Return τ of an update: byol.BYOL.tau. */
+/** Return τ of the update that `update` others came before: byol.BYOL.tau. */
 function decayRate(s, update, total) {
   if (s.target !== "ema") return s.target === "random" ? 1 : 0;
   return s.tau_schedule === "constant" ? s.tau_base : 1 - (1 - s.tau_base) * (Math.cos(Math.PI * Math.min(update, total) / total) + 1) / 2;
@@ -103,7 +103,7 @@ class Run {
     const s = this.settings;
     this.draw();
     const lr = s.lr * s.batch_size / 256 * rateFactor(Math.min(this.step, this.total), this.total, this.warmup);
-    const {loss, std} = this.learner.step(s, lr, decayRate(s, this.step + 1, this.total));
+    const {loss, std} = this.learner.step(s, lr, decayRate(s, this.step, this.total));
     this.loss.push(loss);
     this.std.push(std);
     this.step++;
