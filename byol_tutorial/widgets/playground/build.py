@@ -20,7 +20,18 @@ FOLDER = HERE / "js" / "playground"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
 PANEL = ("settings", "pictures", "diagram", "guide", "save", "host", "panel")
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
-COMPILE = ["-target", "wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-O2", "-fno-unroll-loops", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--strip-all", "-Wl,-z,stack-size=8192"]
+COMPILE = [
+    "-target",
+    "wasm32-freestanding",
+    "-mcpu=generic+simd128+bulk_memory",
+    "-O2",
+    "-fno-unroll-loops",
+    "-nostdlib",
+    "-Wl,--no-entry",
+    "-Wl,--import-memory",
+    "-Wl,--strip-all",
+    "-Wl,-z,stack-size=8192",
+]
 
 
 def engine() -> str:

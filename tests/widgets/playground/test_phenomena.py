@@ -5,6 +5,8 @@ fixed target 0.22, 0.37, 0.34; without predictor √d·std is below 0.1 from ste
 without colours the hue has 0.98, 0.97, 0.98 after 200 steps and the shape 0.12, 0.07, 0.09.
 """
 
+import functools
+
 import pytest
 from javascript import run
 
@@ -22,6 +24,7 @@ return {before: first.shape, shape: run.seen.shape, hue: run.seen.hue, rank: run
 """
 
 
+@functools.cache
 def trained(seed: int, steps: int, **changes) -> dict:
     settings = about()["settings"] | {"seed": seed} | changes
     return run(engine(), TRAIN, wasm=(FOLDER / "kernels.wasm").read_bytes(), settings=settings, steps=steps)

@@ -69,11 +69,12 @@ function render({model, el}) {
       Object.assign(one, {maker: new ViewMaker(message.size, message), random: generator(1)});
       return;
     }
+    const begins = one.frame === null;
     one.frame = message;
+    if (begins && one === run()) choose(chosen ?? 0);
     for (const name of ["loss", "std"]) for (const value of message[name]) one.curves[name].push(value);
     if (message.seen) one.curves.seen.push(message.seen);
     if (message.pairs.length) one.pairs = message.pairs;
-    if (chosen === null && one === run()) choose(0);
     if (playing && runs.every((r) => r.frame && (r.frame.failed || r.frame.step >= Math.min(r.goal, r.begun.total)))) pause();
     sync();
     schedule();
