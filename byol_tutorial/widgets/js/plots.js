@@ -16,7 +16,7 @@ function btPlot(title, data, {low, high, dots = false}) {
     const box = {left: 38, right: width - 8, top: 8, bottom: height - 20};
     const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
     const values = [...now.y, ...(before ? before.y : []), ...others.flatMap((o) => [...o.y])].filter(Number.isFinite);
-    const top = high ?? values.reduce((a, b) => Math.max(a, b), 1e-3) * 1.08; // a long list is too many arguments
+    const top = high ?? values.reduce((a, b) => Math.max(a, b), values.length ? 1e-3 : 1) * 1.08; // a long list is too many arguments
     const X = (s) => box.left + (box.right - box.left) * s / end;
     const Y = (v) => box.bottom - (box.bottom - box.top) * (Math.min(v, top) - low) / (top - low);
     context.font = theme.font;

@@ -119,7 +119,7 @@ function render({model, el}) {
       const plan = (s) => ({settings: {...base, ...s}, changes: [], steps: RUN_FOR});
       load(beside.get() && name !== "BYOL" ? [plan({}), plan(settings)] : [plan(settings)], beside.get() && name !== "BYOL" ? [null, guess] : [guess]);
       play();
-    }), {class: "bt-card", "aria-label": name});
+    }), {class: "bt-card", "aria-label": name, title: words});
     card.append(h("strong", {}, name), h("span", {class: "bt-quiet"}, words));
     return card;
   }));
@@ -152,7 +152,7 @@ function render({model, el}) {
     });
     return {...map, figure: h("figure", {}, h("figcaption", {}, name), map.element)};
   });
-  const space = btChoice({label: "map of"}, mapOf, [["z", "z, on the sphere"], ["y", "y, which kNN sees"]], (v) => { mapOf = v; show(); });
+  const space = btChoice({label: "map of", help: "z, the projection on the sphere, which the loss sees; y, the representation, which kNN sees"}, mapOf, ["z", "y"], (v) => { mapOf = v; show(); });
   const colouring = btChoice({label: "colour by"}, colourBy, ["shape", "hue"], (v) => { colourBy = v; legend.hidden = v !== "shape"; show(); });
   const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...about.classes.map((name, k) => h("span", {}, h("i", {style: `background:${BT_COLOURS[k]}`}), name)));
   const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, width, height, theme, run().frame?.settings ?? run().plan.settings));
@@ -279,7 +279,7 @@ function render({model, el}) {
     for (const [name, plot] of Object.entries(plots)) plot.redraw(runs.map((r, i) => `${two ? `${RUN_NAMES[i]} ` : ""}${last(r, name) === undefined ? "nothing yet" : btNumber(last(r, name), 2)}`).join(", "));
     maps.forEach((map, i) => {
       if (!runs[i]) return;
-      map.figure.querySelector("figcaption").textContent = two ? `${RUN_NAMES[i]}${i === selected ? ", chosen" : ""}` : `${mapOf} of 768 pictures that it does not train on`;
+      map.figure.querySelector("figcaption").textContent = two ? `${RUN_NAMES[i]}${i === selected ? ", chosen" : ""}` : `${mapOf} of 768 new pictures`;
       map.alt(`Map of ${mapOf} in two principal components, coloured by ${colourBy}; ${all[i].text}`);
       map.redraw();
     });
@@ -308,7 +308,7 @@ function render({model, el}) {
   addEventListener("hashchange", fromAddress);
   const watcher = new IntersectionObserver(([entry]) => {
     inView = entry.isIntersecting;
-    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured()) tour.open(); }
+    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured() && !isFragment(location.hash)) tour.open(); }
     sync();
   });
   load(model.get("plans").map((plan) => ({...plan})));
