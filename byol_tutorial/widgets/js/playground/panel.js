@@ -15,7 +15,8 @@ function render({model, el}) {
   const run = () => runs[selected];
 
   // --- running ------------------------------------------------------------------------------------------------------------
-  const makeRun = (plan) => ({plan, goal: plan.steps, frame: null, begun: null, curves: {loss: [], std: [], seen: []}, pairs: [], host: null, prediction: null, limit: 0, plane: null});
+  const nothing = () => ({limit: 0, begun: null, frame: null, curves: {loss: [], std: [], seen: []}, pairs: []}); // of a run that has not begun
+  const makeRun = (plan) => ({...nothing(), plan, goal: plan.steps, host: null, prediction: null});
   async function open(one) {
     one.host = {post() {}, end() { one.ended = true; }, place: "opening"};
     const host = await openHost((message) => { if (!one.ended) heard(one, message); });
@@ -24,7 +25,7 @@ function render({model, el}) {
     begin(one);
   }
   const begin = (one, settings = one.plan.settings, changes = one.plan.changes) => {
-    Object.assign(one, {limit: 0, begun: null, frame: null});
+    Object.assign(one, nothing());
     one.host.post({do: "begin", settings, changes});
   };
   /** Show the runs of these plans, one or two, from their beginning. */
@@ -65,8 +66,7 @@ function render({model, el}) {
   function heard(one, message) {
     if (message.kind === "problem") { problem.textContent = message.text; problem.hidden = false; pause(); return; }
     if (message.kind === "begun") {
-      Object.assign(one, {begun: message, frame: null, curves: {loss: [], std: [], seen: []}, limit: 0});
-      Object.assign(one, {maker: new ViewMaker(message.size, message), random: generator(1)});
+      Object.assign(one, {...nothing(), begun: message, maker: new ViewMaker(message.size, message), random: generator(1)});
       return;
     }
     const begins = one.frame === null;
@@ -85,7 +85,7 @@ function render({model, el}) {
     try { planOf(about, settings); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; show(); return; }
     if (!run().begun) { run().plan = {...run().plan, settings}; return; }
     run().host.post({do: "change", settings: values});
-    if (Object.keys(values).some((name) => !about.fields[name].live)) Object.assign(run(), {plan: {settings, changes: [], steps: 0}, goal: playing ? REST_AFTER : 0, limit: 0, begun: null, frame: null});
+    if (Object.keys(values).some((name) => !about.fields[name].live)) Object.assign(run(), {plan: {settings, changes: [], steps: 0}, goal: playing ? REST_AFTER : 0, ...nothing()});
     show();
   };
   const restart = () => { touched = true; for (const one of runs) { one.plan = {...planNow(one), steps: 0}; one.prediction = null; begin(one); } sync(); };
