@@ -24,9 +24,10 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# For every edit: lint, and the tests that neither train for long nor open a browser.
+# For every edit: lint, and the tests that neither train for long nor open a browser, without those that are slow for
+# another reason, such as the interpreter of a GPU's kernel.
 check: lint
-	$(PYTEST) tests --ignore tests/browser -m "not training" $(ARGS)
+	$(PYTEST) tests --ignore tests/browser -m "not training and not slow" $(ARGS)
 
 # The notebooks come first and alone: in one process with the browser tests two event loops would conflict, and the book
 # reads the runs that they kept. The book's pages are executed one after another, so the tests that do not need the book

@@ -29,7 +29,7 @@ from ..evaluate.image_files import embed_images, find_images
 from ..runtime.device import resolve_device
 from ..runtime.files import write_atomically
 from ..runtime.threads import set_threads
-from ..train.encoder_file import load_encoder
+from ..train.encoder_file import load_encoder, steps_of
 from . import run_folder
 from .console import console
 from .data_source import DataSource
@@ -98,7 +98,8 @@ def embed(
     --out says otherwise.
 
     An .npz file, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1 where
-    unknown; the names of the classes; the file of each image; and a hash of the encoder's weights. A .csv or .parquet
+    unknown; the names of the classes; the file of each image; a hash of the encoder's weights; and the steps that its run
+    had made. A .csv or .parquet
     file has a row per image: file, label, map and features. RUN/figures/map.png shows the map. With --onto the images do
     not get a map of their own: each is placed among its nearest neighbours on the map of an earlier call by the same
     encoder, which the picture shows in grey; -onto is added to the names of what is written.
@@ -156,7 +157,7 @@ def embed(
         else:
             source = replace(source, corrupt=corrupt or source.corrupt, **run_folder.reading(run))
             table = of_run(encoder, source, split, limit or LIMIT, seed)
-        table["encoder"] = hashes[name]
+        table["encoder"], table["steps"] = hashes[name], None if name else steps_of(encoder_file)
         if below is not None:
             table["map"] = place_on(table["features"], below.known, below.points).numpy()
         elif kind != "none" and len(table["features"]) > 1:
@@ -258,6 +259,8 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
             "encoder": table["encoder"],
             "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
         }
+        if table["steps"] is not None:
+            arrays["steps"] = table["steps"]
         if "map" in table:
             arrays["map"] = table["map"]
         write_atomically(file, lambda opened: np.savez(opened, **arrays))

@@ -15,6 +15,7 @@ from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .data_source import DataSource, Images
+from .moment import name_earlier_maps
 from .options import (
     CORRUPT,
     DEVICE,
@@ -84,6 +85,8 @@ def evaluate(
         check_guests(invited, images.channels)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     console.print(f"{out}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
+    if out == run:
+        name_earlier_maps(run, trainer.steps_done)
     if not protocols:
         report.judge(trainer, test, out, trainer.diagnosis(), invited)
         return

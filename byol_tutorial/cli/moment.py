@@ -3,11 +3,18 @@
 A run writes its checkpoint first, then encoder and history, each whole. A process that is killed in between leaves an
 encoder or a history of an earlier moment. No list of what belongs together is kept, because it would be one more file
 that can be of another moment; the checkpoint holds all that the others do.
+
+What takes long to make is left as it is, and names its own moment: results.json and the files of embed have the number of
+steps in them, and checkpoints that are kept have the epoch in their name.
 """
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..config.config import Config
 from ..config.errors import CheckpointError, ConfigError
@@ -58,6 +65,25 @@ def bring_together(path: Path) -> None:
             written += _write_the_rest(path, whole, config)
     if written:
         console.print(f"{path}: {', '.join(written)} of another moment, written again from the checkpoint")
+
+
+def name_earlier_maps(path: Path, steps: int) -> None:
+    """Print which files of embed in a run folder are of another step than `steps`; embed alone makes them again."""
+    current = {steps, steps_of(path / "encoder-best.safetensors"), None}
+    for file in sorted(path.glob("embeddings*.npz")):
+        if (there := _steps_of_map(file)) not in current:
+            console.print(
+                f"{file} is of step {there}, the run of step {steps}: 'byol-tutorial embed {path}' makes such a file again"
+            )
+
+
+def _steps_of_map(file: Path) -> int | None:
+    """Return how many steps the encoder of a file of embed had made; None where that is not known, as of a guest."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return int(arrays["steps"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _write_the_rest(path: Path, whole: dict[str, Any], config: Config) -> list[str]:

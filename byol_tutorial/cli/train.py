@@ -18,6 +18,7 @@ from ..train.trainer import Trainer
 from . import report, run_folder
 from .console import console
 from .metrics import NO_TENSORBOARD, has_tensorboard
+from .moment import name_earlier_maps
 from .new_run import start_run
 from .options import DATA_HELP, DEVICE, THREADS, WORKERS, ChannelsType, RangeType, UserPath, config_options
 from .records import Recorder, Records
@@ -181,6 +182,7 @@ def train(
     diagnosis = trainer.diagnosis()  # all processes compute it together
     if process().is_main:
         report.judge(trainer, test, out, diagnosis)
+        name_earlier_maps(out, trainer.steps_done)
         console.print(f"all of it is in {out}")
 
 

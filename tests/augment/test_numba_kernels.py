@@ -194,6 +194,7 @@ NO_BYTE_MAY_BE_WRITTEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -208,6 +209,7 @@ def test_where_numba_cannot_be_used_the_pictures_are_the_same_and_it_is_said_onc
     assert warnings == 1
 
 
+@pytest.mark.slow
 def test_a_cache_that_was_cut_short_is_said_too(tmp_path):
     expected = some_views()
     here = numba_kernels._rows.stats.cache_path  # None where nothing can be kept; copied, since compiling takes long

@@ -70,6 +70,7 @@ def interpreted() -> list[dict]:
     return json.loads(end.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(len(CASES)), ids=[str(c) for c in CASES])
 def test_the_kernel_makes_the_views_that_the_batched_form_makes(interpreted, case):
     found, (_, size, _, channels) = interpreted[case], CASES[case]
@@ -81,9 +82,12 @@ def test_the_kernel_makes_the_views_that_the_batched_form_makes(interpreted, cas
     assert found["shape"] == [16, channels, size, size]
 
 
+COMPILED = [(32, False, 3), (32, True, 3), (64, False, 3), (64, False, 5), (32, False, 12)]
+
+
 @pytest.mark.parametrize(
     ("size", "authors", "channels"),
-    [(32, False, 3), (32, True, 3), (64, False, 3), (32, True, 1), (64, False, 5), (32, False, 12)],
+    [(32, True, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in COMPILED)],
 )
 def test_the_kernel_compiles_for_a_gpu(size, authors, channels, tmp_path, monkeypatch):
     """For Hopper, by Triton's own compiler, which needs no card for it."""

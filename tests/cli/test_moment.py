@@ -1,18 +1,25 @@
 """A run folder is of one moment: killed before every single operation on its files, and read afterwards."""
 
+import io
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import SMALL, cut_run, main
+from PIL import Image
 
 from byol_tutorial.cli import report
+from byol_tutorial.cli.metrics import has_tensorboard
 from byol_tutorial.config.config import Config
+from byol_tutorial.course import cache
 from byol_tutorial.train import checkpoint
 from byol_tutorial.train.encoder_file import load_encoder, steps_of
 from byol_tutorial.train.trainer import Trainer
@@ -210,6 +217,29 @@ def test_what_is_of_another_moment_is_written_again_and_said(here, capsys, comma
     assert "of another moment" not in capsys.readouterr().out
 
 
+def test_embeddings_name_their_step_and_who_goes_on_is_told_that_they_are_earlier(here, capsys):
+    for command in ("embed run --kind none", "embed run --kind pca --data run-is-here.png"):
+        Image.new("RGB", (12, 12), (3, 200, 9)).save("run-is-here.png")
+        assert main(*command.split()) == 0
+    for file in Path("run").glob("embeddings*.npz"):
+        assert np.load(file)["steps"] == 2
+    assert main("evaluate", "run") == 0
+    assert "is of step" not in capsys.readouterr().out
+    assert main("train", "--resume=run") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name in ("embeddings.npz", "embeddings-run-is-here-png.npz"):
+        assert f"run/{name} is of step 2, the run of step 4: 'byol-tutorial embed run' makes such a file again" in said
+    assert main("evaluate", "run") == 0
+    assert "run/embeddings.npz is of step 2" in capsys.readouterr().out
+    assert main("embed", "run", "--kind=none") == 0
+    (here / "run" / "embeddings-old.npz").write_bytes(b"of an earlier version, or damaged")
+    capsys.readouterr()
+    assert main("evaluate", "run") == 0
+    said = capsys.readouterr().out
+    assert "embeddings.npz is of step" not in said
+    assert "embeddings-old" not in said
+
+
 def test_an_encoder_of_an_earlier_version_says_no_step_and_is_left_alone(here, capsys):
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
@@ -240,13 +270,40 @@ def test_results_of_another_number_of_steps_are_kept_apart(tmp_path):
 # --- the clock, the place, the disk -------------------------------------------------------------
 
 
-def test_a_clock_that_jumps_back_changes_nothing(here, monkeypatch):
-    monkeypatch.setattr("time.time", lambda: 0.0)
+CLOCKS = {"of 1970": lambda k: 0.0, "an hour back at every look": lambda k: 2e9 - 3600 * k}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_clock_that_jumps_back_changes_nothing(here, monkeypatch, clock):
+    """As without a battery, or when it is set while a run goes on. All files are of the future then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        shutil.copytree("run", "usual")
+        assert main("train", "--resume=usual") == 0
+    looks = itertools.count()
+    monkeypatch.setattr("time.time", lambda: CLOCKS[clock](next(looks)))
+    monkeypatch.setattr("tqdm.std.time", time.time)
     for file in (here / "run").iterdir():
         os.utime(file, (2e9, 2e9))
-    assert main("train", "--resume=run") == 0
-    assert checkpoint.load("run/checkpoint.pt")["steps_done"] == 4
-    assert steps_of("run/encoder.safetensors") == 4
+    assert main("train", "--resume=run", "--tensorboard" if has_tensorboard() else "--no-tensorboard") == 0
+    for command in ("evaluate run", "embed run --kind none", "embed run --kind none --out v.csv"):
+        assert main(*command.split()) == 0
+    assert main("train", "--epochs=1", *SMALL) == 0  # runs are counted, not named by dates
+    assert [path.name for path in (here / "runs").iterdir()] == ["shapes-001"]
+    usual, found = (checkpoint.load(f"{run}/checkpoint.pt") for run in ("usual", "run"))
+    assert found["history"]["loss"] == usual["history"]["loss"]
+    assert found["steps_done"] == steps_of("run/encoder.safetensors") == 4
+    assert not [*here.rglob(".*")]  # no lock is held, and nothing is half-written
+
+
+def test_kept_results_do_not_depend_on_the_clock_nor_on_the_times_of_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("BYOL_CACHE", str(tmp_path))
+    assert cache.cached("x", lambda: {"v": 1}) == {"v": 1}
+    (entry,) = tmp_path.iterdir()
+    for moment in (0, 4e9):
+        os.utime(entry, (moment, moment))
+        monkeypatch.setattr("time.time", lambda: 2e9)
+        assert cache.kept(torch.load(io.BytesIO(entry.read_bytes()[32:]))["key"]) is not None
 
 
 def test_a_folder_that_is_moved_while_it_trains_is_said(here, monkeypatch, capsys):

@@ -297,6 +297,44 @@ def test_runs_side_by_side_have_as_many_threads_as_were_set_and_no_more_than_the
     assert asked == [workers]
 
 
+# Another user, who may write into the folder, but not read what is kept there, since its umask allows that to nobody.
+PRIVATE = """
+import os, sys, warnings
+from byol_tutorial.course import cache
+shared, os.environ["BYOL_CACHE"] = os.environ["BYOL_CACHE"], sys.argv[1]
+cache.cached("w", lambda: {"v": 2})
+os.environ["BYOL_CACHE"] = shared
+os.setgid(65534), os.setuid(65534), os.umask(0o077)
+warnings.simplefilter("always")
+assert cache.kept("a" * 64) is None
+cache.keep("x", "a" * 64, {"k": 1})
+assert (cache.kept("a" * 64) is None) == (sys.argv[2] == "sticky")
+for name in ("y", "z"):
+    assert cache.cached(name, lambda: {"v": 2}) == {"v": 2}
+    assert cache.cached(name, lambda: {"v": 2}) == {"v": 2}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("kind", "mode"), [("sticky", 0o1777), ("open", 0o777)])
+def test_users_whose_files_are_private_share_a_folder_without_harm(monkeypatch, tmp_path, kind, mode):
+    """In a sticky folder, as /tmp is one, nobody can replace what another user keeps: it stays, and a line says so."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(mode)
+        monkeypatch.setenv("BYOL_CACHE", name)
+        before = os.umask(0o077)
+        try:
+            cache.keep("x", "a" * 64, {"k": 1})
+        finally:
+            os.umask(before)
+        done = subprocess.run([sys.executable, "-c", PRIVATE, tmp_path / "own", kind], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("UserWarning: results are not kept in") == (kind == "sticky")
+        assert cache.kept("a" * 64)["k"] == 1
+        assert {file.suffix for file in Path(name).iterdir()} == {".pt"}
+        assert len([*Path(name).iterdir()]) == 3
+
+
 def test_images_without_labels_have_no_accuracies(config, images):
     from dataclasses import replace
 

@@ -304,6 +304,39 @@ def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, change
     assert resumed.step() == trainer.step() == twin.step()
 
 
+OTHERS = {  # valid pictures of other kinds than those that a run began with
+    "larger": lambda file: Image.new("RGB", (40, 31), (9, 200, 7)).save(file),
+    "grey": lambda file: Image.new("L", (12, 12), 77).save(file),
+    "transparent": lambda file: Image.new("RGBA", (12, 12), (9, 200, 7, 90)).save(file),
+    "deeper": lambda file: Image.new("I;16", (12, 12), 40_000).save(file),
+    "of another format": lambda file: Image.new("CMYK", (12, 12), (9, 200, 7, 3)).save(file, "JPEG"),
+    "a single pixel": lambda file: Image.new("1", (1, 1), 1).save(file),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_pictures_that_are_replaced_in_mid_run_are_trained_on_and_noticed_at_a_resume(images, kind, stream):
+    """Of a set on disk the run sees the new ones from then on; a set in memory stays as it was."""
+    bt.data.streaming.set_workers(0)
+    folder = f"folder:{images / 'images'}"
+    data = bt.load(folder, stream=stream, holdout=0)
+    trainer, twin = (tiny(data, batch_size=4) for _ in range(2))
+    trainer.step(), twin.step()
+    for file in (images / "images").rglob("*.png"):
+        OTHERS[kind](file)
+    losses = [trainer.step() for _ in range(trainer.steps_per_epoch)]
+    assert np.isfinite(losses).all()
+    assert trainer.view_size == 12
+    trainer.save(images / "c.pt")
+    if not stream:
+        assert losses == [twin.step() for _ in range(trainer.steps_per_epoch)]
+        assert bt.Trainer.resume(images / "c.pt", data, device="cpu").step() == trainer.step()
+    now = bt.load(folder, stream=stream, holdout=0, size=12)
+    with pytest.raises(bt.DataError, match="was written with other images: "):
+        bt.Trainer.resume(images / "c.pt", now, device="cpu")
+
+
 def test_an_overflow_of_float16_moves_nothing(train, tmp_path, monkeypatch):
     """Loss scaling works on a CPU too: the target stands still with the network, and the record stays JSON."""
     monkeypatch.setattr("byol_tutorial.train.trainer.resolve_precision", lambda name, device: torch.float16)

@@ -145,6 +145,7 @@ def test_nothing_is_printed_into_a_cell_by_a_run_that_fails(kernel):
     assert "lower lr" in kernel.run("print(panel.frame['verdict'])")
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_shut_down_ends_though_a_run_goes_on(kernel):
     import psutil
 
