@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 # The most words of a section and the most lines of code on its slide; the notes have the whole text.
 WORDS, LINES = 45, 18
+LEFT_OUT = {"solution", "remove-cell"}  # tags of cells
 
 
 def lessons() -> list[Path]:
@@ -44,7 +45,7 @@ def executed(lesson: Path, work: Path) -> list[dict]:
 
 
 def sections(cells: list[dict]) -> list[tuple[str, str, list[dict], str]]:
-    """Return (heading, text, outputs, first short piece of code) of each section, without solutions."""
+    """Return (heading, text, outputs, first short piece of code) of each section, without what is left out."""
     found: list[tuple[str, list[str], list[dict], list[str]]] = []
     for cell in cells:
         if cell["cell_type"] == "markdown":
@@ -55,7 +56,7 @@ def sections(cells: list[dict]) -> list[tuple[str, str, list[dict], str]]:
                     part = part[heading.end() :]
                 if found:
                     found[-1][1].append(part)
-        elif cell["cell_type"] == "code" and found and "solution" not in cell["metadata"].get("tags", []):
+        elif cell["cell_type"] == "code" and found and not LEFT_OUT.intersection(cell["metadata"].get("tags", [])):
             found[-1][2].extend(cell.get("outputs", []))
             if cell["source"].count("\n") < LINES and "bt.exercises" not in cell["source"]:
                 found[-1][3].append(cell["source"])

@@ -35,7 +35,7 @@ from ..runtime.markup import escaped
 from .assets import source
 from .cockpit import Cockpit, cockpit
 from .panel import Panel
-from .static import as_page, bundle
+from .static import as_page, bundle, with_page
 
 POINTS = 160  # values of a curve, at most; longer curves are averaged in blocks
 RATES = (None, 20.0, 5.0, 1.0)  # the panel's choices of steps a second; None is no limit
@@ -116,7 +116,7 @@ class LaboratoryBox(ipywidgets.VBox):
             self.pause()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
+        return bundle(self) if as_page() else with_page(self, super()._repr_mimebundle_(**options))
 
     def open(self, cell: str | None = None) -> Cockpit | None:
         """Return a cockpit with a copy of one run, at the run's present step; see Laboratory.session.

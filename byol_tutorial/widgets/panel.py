@@ -20,7 +20,7 @@ import traitlets
 from ..config.errors import UserError
 from . import lifecycle
 from .messages import command_of, shown_problem
-from .static import as_page, bundle
+from .static import as_page, bundle, with_page
 
 AWAY = 180.0  # seconds without a "ping" after which no page shows the panel; hidden tabs send one a minute
 LEFT = 10.0  # the same after a page has sent "left"; another page may still be open
@@ -49,7 +49,7 @@ class Panel(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return what a notebook shows."""
-        return bundle(self) if as_page() else super()._repr_mimebundle_(**options)
+        return bundle(self) if as_page() else with_page(self, super()._repr_mimebundle_(**options))
 
     def show(self, **traits: object) -> None:
         """Set traits, from any thread. The browser receives bytes as a DataView."""

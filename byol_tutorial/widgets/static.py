@@ -11,8 +11,10 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from anywidget import AnyWidget
 from ipywidgets import Widget
@@ -60,9 +62,18 @@ def static_html(panel: Widget, height: int | None = None, shipped: set[str] | No
     return "\n".join([*parts, f'<script type="module">\n{host}</script>'])
 
 
+NOT_LIVE = (
+    "<p>This is the panel as it was when its cell ran: nothing can be live here. It is live in JupyterLab with the "
+    "package anywidget, in VS Code, on Binder and on Colab, when its cell is run there.</p>\n"
+)
+
+
 def as_page() -> bool:
-    """Return whether notebooks show panels as pages without kernel do: BYOL_STATIC is set when the book is built."""
-    return bool(os.environ.get("BYOL_STATIC"))
+    """Return whether panels are shown as on pages without kernel.
+
+    They are in the book, for which BYOL_STATIC is set, and on Kaggle, whose pages show no widgets of other packages.
+    """
+    return bool(os.environ.get("BYOL_STATIC") or os.environ.get("KAGGLE_KERNEL_RUN_TYPE"))
 
 
 def bundle(panel: Widget) -> dict[str, str]:
@@ -71,7 +82,30 @@ def bundle(panel: Widget) -> dict[str, str]:
         if hasattr(one, "prepare_picture"):
             one.prepare_picture()
             break
-    return {"text/html": static_html(panel), "text/plain": f"{type(panel).__name__}"}
+    about = "" if os.environ.get("BYOL_STATIC") else NOT_LIVE
+    return {"text/html": about + static_html(panel), "text/plain": _words(panel)}
+
+
+def with_page(panel: Widget, live: Any) -> Any:
+    """Add a page to the output of a live panel; it is shown instead wherever widgets cannot be.
+
+    A front end takes what it can show best of an output: the widget if it knows widgets and trusts the notebook, else the
+    page, else the words. Without scripts, as on GitHub, the page is a sentence.
+
+    Args:
+        panel: a panel of this package, or a box of panels.
+        live: what ipywidgets would show, data or (data, metadata).
+    """
+    data, metadata = live if isinstance(live, tuple) else (live, {})
+    if "google.colab" not in sys.modules:  # it has widgets, and what it prefers is not documented
+        data = data | {"text/html": NOT_LIVE + static_html(panel)}
+    return data | {"text/plain": _words(panel)}, metadata
+
+
+def _words(panel: Widget) -> str:
+    return (
+        f"{type(panel).__name__}, a panel: it needs JupyterLab with anywidget, or bt.widgets.save_html(panel, 'x.html')"
+    )
 
 
 def save_html(panels: Widget | Iterable[Widget], path: str | Path, title: str = "byol_tutorial") -> None:

@@ -5,6 +5,7 @@ import symtable
 from pathlib import Path
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from byol_tutorial.cli.main import main
 from byol_tutorial.config.errors import UserError
@@ -45,7 +46,7 @@ def test_a_teacher_edition_has_them_unfolded(path):
 
 def names(code: str) -> tuple[set[str], set[str]]:
     """(names that this cell defines for others, names that it needs from others or from itself)"""
-    top = symtable.symtable("\n".join(line for line in code.splitlines() if line[:1] not in "%!"), "cell", "exec")
+    top = symtable.symtable(TransformerManager().transform_cell(code), "cell", "exec")  # %magic becomes Python
     made = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
     used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
     inner = list(top.get_children())

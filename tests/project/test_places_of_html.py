@@ -35,6 +35,7 @@ PLACES = {
     "byol_tutorial/widgets/laboratory.py": "the heading of a cockpit beneath the laboratory",
     "byol_tutorial/widgets/panel.py": "panels",
     "byol_tutorial/widgets/static.py": "panels as pages",
+    "book/_ext/address.py": "links to the project's address, whose form is checked",
     "book/_ext/course.py": "panels and pictures in the book",
     "book/_ext/icons.py": "the theme's own icons",
     "book/_ext/terms.py": "definitions of terms, as docutils renders the glossary",

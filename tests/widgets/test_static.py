@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import sys
 from pathlib import Path
 
 import ipywidgets
@@ -180,3 +181,64 @@ def test_a_laboratory_of_the_book_has_run(as_page, monkeypatch):
     assert box.lab.state == "done"
     assert "data-bt-module" in html
     box.close()
+
+
+# --- where widgets cannot be shown ---------------------------------------------------------------
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(params=["panel", "box"])
+def displayed(request):
+    if request.param == "panel":
+        panel = bt.widgets.phase_plane()
+    else:
+        images = bt.load("shapes", limit=32)
+        panel = bt.widgets.laboratory(images, images, bt.Config(width=4, hidden_dim=16), cells=["τ = 0"])
+    yield panel
+    panel.close()
+
+
+def test_beside_the_widget_stands_a_page_that_says_what_it_is(displayed):
+    data, _ = displayed._repr_mimebundle_()
+    assert data[VIEW]["model_id"] == displayed.model_id
+    assert data["text/html"].startswith("<p>This is the panel as it was when its cell ran: nothing can be live here.")
+    assert static_html(displayed) in data["text/html"]
+    assert data["text/plain"].startswith(f"{type(displayed).__name__}, a panel: it needs JupyterLab with anywidget")
+
+
+def test_a_saved_notebook_shows_the_page_where_the_model_is_not_found(displayed):
+    """nbconvert knows widgets, but finds no state of this one in the notebook; it shows the next best."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    data, metadata = displayed._repr_mimebundle_()
+    cell = nbformat.v4.new_code_cell("panel")
+    cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
+    saved = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+    page, _ = HTMLExporter().from_notebook_node(nbformat.reads(saved, as_version=4))
+    assert "nothing can be live here" in page
+    assert page.count('class="bt-static"') == 1
+    assert displayed.model_id not in page
+
+
+def test_on_colab_the_widget_has_no_rival(displayed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    data, _ = displayed._repr_mimebundle_()
+    assert set(data) == {VIEW, "text/plain"}
+
+
+def test_on_kaggle_a_panel_is_a_page_and_says_so(monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    panel = bt.widgets.phase_plane()
+    data = shown(panel)
+    assert set(data) == {"text/html", "text/plain"}
+    assert data["text/html"].startswith("<p>This is the panel as it was when its cell ran")
+    assert data["text/html"].endswith(static_html(panel))
+    panel.close()
+
+
+def test_the_book_says_nothing_about_other_places(as_page):
+    panel = bt.widgets.phase_plane()
+    assert shown(panel)["text/html"] == static_html(panel)
+    panel.close()
