@@ -48,7 +48,7 @@ def names(code: str) -> tuple[set[str], set[str]]:
     """(names that this cell defines for others, names that it needs from others or from itself)"""
     top = symtable.symtable(TransformerManager().transform_cell(code), "cell", "exec")  # %magic becomes Python
     made = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()} - {"get_ipython"}  # which kernels define
     inner = list(top.get_children())
     while inner:
         table = inner.pop()
