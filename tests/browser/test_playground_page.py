@@ -193,6 +193,19 @@ def test_divergence_is_said_in_words(page, show):
     expect(panel.locator(".bt-verdict").first).to_contain_text("not trained yet")
 
 
+def test_a_schedule_that_has_ended_begins_anew(page, show):
+    panel = show("#playground&method=simsiam&lr=3.2&epochs=1&warmup_epochs=0&batch_size=128")
+    expect(panel.get_by_text("The learning rate falls to 0 within this run of 1 × 32 steps")).to_be_visible()
+    panel.get_by_role("button", name="train").click()
+    page.wait_for_function(TRAINED, arg=32)
+    first = curves(page, panel)
+    assert [len(first), float(first[-1]["loss"]) < 0] == [33, True]
+    panel.get_by_role("button", name="train").click()
+    wait_for(page, f"() => 0 < ({STEP})[0] && ({STEP})[0] < 32")
+    page.wait_for_function(TRAINED, arg=32)
+    assert curves(page, panel)[-1]["loss"] == first[-1]["loss"]
+
+
 def test_one_panel_runs_at_a_time(page, show):
     show("", {}, {"seed": 1})
     a, b = (page.get_by_role("region", name="BYOL playground").nth(i) for i in (0, 1))

@@ -4,15 +4,15 @@ const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
 /**
  * Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. data() may also give
- * `others`, more curves [{x, y, colour, dashed}].
+ * `others`, more curves [{x, y, colour, dashed}], and another `low`, the value at the bottom.
  */
-function btPlot(title, data, {low, high, dots = false}) {
+function btPlot(title, data, {low: floor, high, dots = false}) {
   const canvas = btCanvas(140, title, draw);
   const caption = h("figcaption", {}, title);
   const element = h("figure", {}, caption, canvas.element);
 
   function draw(context, width, height, theme) {
-    const {now, before, frame, base, beforeEnd, others = []} = data();
+    const {now, before, frame, base, beforeEnd, others = [], low = floor} = data();
     const box = {left: 38, right: width - 8, top: 8, bottom: height - 20};
     const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
     const values = [...now.y, ...(before ? before.y : []), ...others.flatMap((o) => [...o.y])].filter(Number.isFinite);

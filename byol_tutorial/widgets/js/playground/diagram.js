@@ -73,7 +73,7 @@ function drawNetwork(context, width, height, theme, s) {
     arrow(place(end) + wide, middle(row), last, middle(row), theme.ink);
   }
   // --- the loss, and the gradient on its way back
-  text(contrastive ? "InfoNCE" : "2 − 2 cos", meets + 18, height / 2 - 8);
+  text(contrastive ? "InfoNCE" : s.method === "simsiam" ? "−cos" : "2 − 2 cos", meets + 18, height / 2 - 8);
   text("loss", meets + 18, height / 2 + 8, theme.quiet);
   context.strokeStyle = theme.line;
   context.beginPath();

@@ -76,10 +76,10 @@ function outcomeRows(about, prediction, run) {
 const TOURED = "byol-playground-tour";
 const TOUR = [ // [which part, what is said]
   ["play", "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page."],
-  ["map", "Each dot is a picture, placed by what the network says of it. Watch the shapes find together. Point at a dot to see its picture."],
+  ["map", "Each dot is a picture, placed by what the network says of it. Watch equal shapes come together. Point at a dot to see its picture."],
   ["plots", "The loss alone tells nothing: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape."],
   ["cards", "Now break it. Each of these removes one part of BYOL. Predict what happens, then run it."],
-  ["controls", "Everything can be changed while it trains. The link in the address bar holds all that you did: send it to somebody."],
+  ["controls", "Everything can be changed while it trains. The address of the page holds the whole experiment: send it to others."],
 ];
 
 const toured = () => { try { return localStorage.getItem(TOURED) !== null; } catch { return true; } };

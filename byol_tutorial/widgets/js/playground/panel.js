@@ -39,7 +39,7 @@ function render({model, el}) {
     show();
   }
   function play() {
-    if (run().frame?.failed) restart();
+    if (runs.some((r) => r.frame && (r.frame.failed || r.frame.step >= r.begun.total))) restart(); // nothing is left to train
     for (const one of runs) if (!(one.goal > (one.frame?.step ?? 0))) one.goal = (one.frame?.step ?? 0) + REST_AFTER;
     if (globalThis.btPlaying && globalThis.btPlaying !== pause) globalThis.btPlaying(); // one panel runs at a time
     globalThis.btPlaying = pause;
@@ -133,7 +133,8 @@ function render({model, el}) {
     const steps = (y) => Array.from(y, (_, i) => i + 1), points = (r, key) => ({x: r.curves.seen.map((s) => s.step), y: r.curves.seen.map((s) => s[key])});
     const of = (r) => name === "loss" || name === "std" ? {x: steps(r.curves[name]), y: r.curves[name]} : points(r, name === "knn" ? "shape" : name);
     const others = runs.flatMap((r, i) => [...(i ? [{...of(r), colour: RUN_COLOURS[1]}] : []), ...(name === "knn" ? [{...points(r, "hue"), colour: RUN_COLOURS[i], dashed: true}] : [])]);
-    return {now: of(runs[0]), before: null, others, base: name === "knn" ? runs[0].curves.seen[0]?.shape : null, beforeEnd: 0,
+    const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).reduce((a, b) => Math.min(a, b), 0) : 0; // below 0 with SimSiam
+    return {now: of(runs[0]), before: null, others, low: Math.max(least, -1e6), base: name === "knn" ? runs[0].curves.seen[0]?.shape : null, beforeEnd: 0,
             frame: {step: Math.max(1, ...runs.map((r) => r.frame?.step ?? 0)), epoch: 100, total: Infinity, changes: run().frame?.changes ?? []}};
   };
   const plots = Object.fromEntries([["loss", "loss", {low: 0}], ["std", "√d·std of z", {low: 0, high: 1.05}], ["rank", "rank of z", {low: 0, dots: true}], ["knn", "kNN: shape, and hue dashed", {low: 0, high: 1, dots: true}]]
@@ -234,8 +235,8 @@ function render({model, el}) {
   const tour = makeTour({play: playButton, map: maps[0].figure, plots: plots.std.element, cards, controls: live});
   const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", tour.open)),
     h("div", {class: "bt-row bt-open"}, h("label", {for: text.id}, "experiment"), text, openText));
-  const place = h("span", {});
-  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. The learning rate and τ stay constant after a warm-up of two epochs. BatchNorm’s averages are set by eight batches before the first step.");
+  const place = h("span", {}), rate = h("span", {});
+  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. BatchNorm’s averages are set by eight batches before the first step. ", rate);
   const root = h("div", {class: "bt bt-playground", role: "region", "aria-label": "BYOL playground"},
     h("div", {class: "bt-row bt-spread"}, h("div", {class: "bt-row"}, playButton, step, again, newSeed), counter),
     h("div", {class: "bt-row bt-spread bt-quiet"}, h("span", {}, "Predict, then run:"), h("div", {class: "bt-row"}, beside.element, compare.element, choice)),
@@ -274,6 +275,7 @@ function render({model, el}) {
     if (now !== kinds) announced.textContent = kinds = now; // the numbers change too often to be read aloud
     const speed = runs.map((r) => r.frame?.perSecond ?? 0).filter(Boolean).map((v) => v.toFixed(0)).join(" and ");
     counter.textContent = `step ${runs.map((r) => r.frame?.step ?? 0).join(" and ")}${speed ? ` · ${speed} steps a second` : ""} · ${run().frame?.failed ? "diverged" : !playing ? "paused" : inView && !document.hidden ? "training" : "waiting to be seen"}`;
+    rate.textContent = s.epochs >= about.settings.epochs ? "The learning rate stays nearly constant after its warm-up, so a run has no end." : `The learning rate falls to 0 within this run of ${s.epochs} × ${run().begun?.perEpoch ?? "…"} steps.`;
     place.textContent = run().host?.place ?? "as soon as it is seen";
     const last = (r, name) => name === "loss" || name === "std" ? r.curves[name].at(-1) : r.curves.seen.at(-1)?.[name === "knn" ? "shape" : name];
     for (const [name, plot] of Object.entries(plots)) plot.redraw(runs.map((r, i) => `${two ? `${RUN_NAMES[i]} ` : ""}${last(r, name) === undefined ? "nothing yet" : btNumber(last(r, name), 2)}`).join(", "));
