@@ -158,7 +158,7 @@ def open_experiments(app: Sphinx, doctree: nodes.document, docname: str) -> None
     for link in doctree.findall(nodes.reference):
         if (title := link.get("reftitle", "")).startswith(PLAYGROUND):
             address = app.builder.get_relative_uri(docname, link["page"])
-            link["refuri"] = "&".join([f"{address}#playground", *title.removeprefix(PLAYGROUND).split(", ")])
+            link["refuri"] = "&".join([f"{address}?playground", *title.removeprefix(PLAYGROUND).split(", ")])
             link["reftitle"] = "opens this experiment in the playground"
 
 

@@ -237,6 +237,14 @@ def test_a_link_makes_the_same_run_with_its_changes(page, show):
     expect(panel.locator(".bt-counter")).to_contain_text("step 0")
 
 
+def test_the_query_of_an_address_opens_an_experiment_too(page, show):
+    """A theme of a book may take the fragments of links for selectors, so the book's links have queries."""
+    panel = show("?playground&predictor=linear&steps=3")
+    expect(panel.get_by_role("combobox", name="predictor")).to_have_value("linear")
+    train(page, panel, 3)
+    assert page.url.endswith("playground.html#playground&predictor=linear&steps=3")
+
+
 def test_a_change_is_recorded_with_its_step_and_rebuilds_in_python(page, show):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     panel = show("#playground&steps=6")

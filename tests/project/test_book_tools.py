@@ -235,7 +235,7 @@ def test_a_link_titled_with_an_experiment_opens_it(tmp_path):
     page = (out / "index.html").read_text("utf-8")
     links = re.findall(r'href="(b/play.html[^"]*)"[^>]*>(?:<span[^>]*>)?(one|two|three)', page)
     assert [(name, address) for address, name in links] == [
-        ("one", "b/play.html#playground&amp;lr=0.2&amp;30:predictor=linear&amp;b&amp;seed=1"),
+        ("one", "b/play.html?playground&amp;lr=0.2&amp;30:predictor=linear&amp;b&amp;seed=1"),
         ("two", "b/play.html"),
         ("three", "b/play.html"),
     ]

@@ -91,12 +91,12 @@ function render({model, el}) {
   const restart = () => { touched = true; for (const one of runs) { one.plan = {...planNow(one), steps: 0}; one.prediction = null; begin(one); } sync(); };
   const planNow = (one) => one.frame ? {settings: one.frame.first, changes: one.frame.changes, steps: one.frame.step} : one.plan;
   const plansNow = () => runs.map(planNow);
-  const link = () => model.recorded ? location.href.split("#")[0] + writeFragment(about, plansNow()) : writeFragment(about, plansNow());
+  const link = () => model.recorded ? location.href.split(/[?#]/)[0] + writeFragment(about, plansNow()) : writeFragment(about, plansNow());
   let remembered = 0;
   function remember() {
     if (!model.recorded || !first || !touched || closed || !runs.length) return;
     remembered = performance.now();
-    try { history.replaceState(null, "", writeFragment(about, plansNow())); } catch { /* a page without an address of its own */ }
+    try { history.replaceState(null, "", (location.search ? location.pathname : "") + writeFragment(about, plansNow())); } catch { /* a page without an address of its own */ }
   }
 
   // --- the first row, the experiments -----------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ function render({model, el}) {
   const text = h("input", {type: "text", id: btId(), class: "bt-code", placeholder: "a link, or the line of an experiment"});
   const openText = btButton("open", () => {
     try {
-      const given = text.value.trim(), hash = given.includes(FRAGMENT) ? given.slice(given.indexOf(FRAGMENT)) : null;
+      const given = text.value.trim(), hash = /[?#]playground(&.*)?$/.exec(given)?.[0].replace("?", "#");
       load(hash ? readFragment(about, hash) : [readExperiment(about, given)]);
       problem.hidden = touched = true;
     } catch (error) { problem.textContent = error.message; problem.hidden = false; }
@@ -300,8 +300,9 @@ function render({model, el}) {
 
   // --- who looks, and the address -----------------------------------------------------------------------------------------------------
   const fromAddress = () => {
-    if (!model.recorded || !first || !isFragment(location.hash)) return false;
-    try { load(readFragment(about, location.hash)); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; return false; }
+    const address = model.recorded && first ? addressed() : null;
+    if (!address) return false;
+    try { load(readFragment(about, address)); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; return false; }
     root.scrollIntoView({block: "start"});
     return true;
   };
@@ -310,7 +311,7 @@ function render({model, el}) {
   addEventListener("hashchange", fromAddress);
   const watcher = new IntersectionObserver(([entry]) => {
     inView = entry.isIntersecting;
-    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured() && !isFragment(location.hash)) tour.open(); }
+    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured() && !addressed()) tour.open(); }
     sync();
   });
   load(model.get("plans").map((plan) => ({...plan})));

@@ -47,6 +47,13 @@ function writeFragment(about, plans) {
 
 const isFragment = (text) => text === FRAGMENT || text.startsWith(`${FRAGMENT}&`);
 
+/** Return the fragment that the address of the page has, or null. It may be the query instead: some scripts of sites take every
+ *  fragment of a link for a selector. */
+function addressed() {
+  const query = location.search.replace("?", "#");
+  return isFragment(location.hash) ? location.hash : isFragment(query) ? query : null;
+}
+
 /** Return the plans of a fragment, one or two. */
 function readFragment(about, text) {
   const runs = [{values: {}, changes: [], steps: 0}];
