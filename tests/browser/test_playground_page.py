@@ -238,11 +238,18 @@ def test_a_link_makes_the_same_run_with_its_changes(page, show):
 
 
 def test_the_query_of_an_address_opens_an_experiment_too(page, show):
-    """A theme of a book may take the fragments of links for selectors, so the book's links have queries."""
-    panel = show("?playground&predictor=linear&steps=3")
-    expect(panel.get_by_role("combobox", name="predictor")).to_have_value("linear")
-    train(page, panel, 3)
-    assert page.url.endswith("playground.html#playground&predictor=linear&steps=3")
+    """A theme of a book may take the fragments of links for selectors, so the book's links have queries. It may also write
+    the query anew, as the second address here."""
+    for query in (
+        "?playground&predictor=linear&2:lr=0.2&steps=3&b&seed=1&steps=3",
+        "?playground=&predictor=linear&2%3Alr=0.2&steps=3&b=&seed=1&steps=3",
+    ):
+        panel = show(query)
+        expect(panel.get_by_role("button", name="B", exact=True)).to_have_attribute("aria-pressed", "true")
+        panel.get_by_role("button", name="A", exact=True).click()
+        expect(panel.get_by_role("combobox", name="predictor")).to_have_value("linear")
+        train(page, panel, 3)
+        assert page.url.endswith("playground.html#playground&predictor=linear&2:lr=0.2&steps=3&b&seed=1&steps=3")
 
 
 def test_a_change_is_recorded_with_its_step_and_rebuilds_in_python(page, show):

@@ -47,10 +47,10 @@ function writeFragment(about, plans) {
 
 const isFragment = (text) => text === FRAGMENT || text.startsWith(`${FRAGMENT}&`);
 
-/** Return the fragment that the address of the page has, or null. It may be the query instead: some scripts of sites take every
- *  fragment of a link for a selector. */
+/** Return the fragment that the address of the page has, or null. It may be the query instead, because some scripts of sites take
+ *  every fragment of a link for a selector. Others write “playground=&b=” for “playground&b”. */
 function addressed() {
-  const query = location.search.replace("?", "#");
+  const query = location.search.replace(/^\?(playground)=?/, "#$1");
   return isFragment(location.hash) ? location.hash : isFragment(query) ? query : null;
 }
 
@@ -60,7 +60,7 @@ function readFragment(about, text) {
   for (const part of decodeURIComponent(text).split("&").slice(1)) {
     const run = runs.at(-1), [, step, name, word] = /^(?:(\d+):)?(\w+)(?:=(.*))?$/.exec(part) ?? [];
     if (name === undefined) throw new Error(`“${part}” is not a setting: write name=value`);
-    if (part === "b" && runs.length === 1) { runs.push({values: {}, changes: [], steps: 0}); continue; }
+    if (name === "b" && !word && runs.length === 1) { runs.push({values: {}, changes: [], steps: 0}); continue; }
     const value = word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
     if (name === "steps") run.steps = value;
     else if (step !== undefined && run.changes.at(-1)?.[0] === Number(step)) run.changes.at(-1)[1][name] = value;
