@@ -1,7 +1,9 @@
 """The automation of the project: the workflow, the hooks before a commit, the templates of issues."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -53,9 +55,54 @@ def test_actions_are_pinned_by_commit_and_say_which_version_that_is():
 
 
 def test_workflows_may_only_read():
+    """The job that publishes the book may also push, and it starts only by hand."""
     for path in WORKFLOWS:
         assert read(path)["permissions"] == {"contents": "read"}
-        assert all("permissions" not in job for job in read(path)["jobs"].values())
+    allowed = {name: job["permissions"] for name, job in jobs().items() if "permissions" in job}
+    assert allowed == {"publish": {"contents": "write"}}
+    assert read(ROOT / ".github/workflows/pages.yml")[True].keys() == {"workflow_dispatch"}  # YAML reads "on" as true
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = {f"GIT_{who}_{what}": "x@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    end = subprocess.run(["git", *arguments], cwd=folder, env=os.environ | names, capture_output=True, text=True)
+    assert end.returncode == 0, end.stderr
+    return end.stdout
+
+
+def test_the_book_is_published_with_what_the_next_build_can_use(tmp_path):
+    """The workflow's own lines, twice, in a repository of their own, with a build that writes what it found."""
+    origin, project, temporary = tmp_path / "origin", tmp_path / "project", tmp_path / "temporary"
+    temporary.mkdir()
+    git(tmp_path, "init", "--quiet", "--bare", str(origin))
+    (project / ".git").parent.mkdir()
+    git(project, "init", "--quiet", "--initial-branch=main")
+    (project / ".gitignore").write_text("build/\n")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "start")
+    git(project, "remote", "add", "origin", str(origin))
+    git(project, "push", "--quiet", "origin", "main")
+    _, _, restore, build, push = jobs()["publish"]["steps"]
+    assert build["run"] == "make book PYTHON=python WORK=build/kept/book"
+    environment = os.environ | push["env"] | {"RUNNER_TEMP": str(temporary)}
+    kept, html = project / "build/kept", project / "build/html"
+    for build_number in (1, 2):
+        subprocess.run(["bash", "-e", "-c", restore["run"]], cwd=project, env=environment, check=True)
+        found = sorted(p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file())
+        assert found == ([] if build_number == 1 else ["book/_build/executed/page", "runs/run-1"])
+        for file in ("runs/run-1", "book/_build/executed/page", "book/_build/html/page.html"):
+            (kept / file).parent.mkdir(parents=True, exist_ok=True)
+            (kept / file).write_text("made")
+        html.mkdir(parents=True)
+        for name in (".nojekyll", "index.html", f"only-{build_number}.html"):
+            (html / name).write_text(name)
+        subprocess.run(["bash", "-e", "-c", push["run"]], cwd=project, env=environment, check=True)
+        shutil.rmtree(project / "build")
+        listed = git(origin, "ls-tree", "-r", "--name-only", "gh-pages").split()
+        assert listed == [".nojekyll", "index.html", f"only-{build_number}.html"]
+        assert git(origin, "rev-list", "--count", "gh-pages").strip() == "1"
+    assert git(project, "status", "--porcelain", "--branch") == "## main\n"
+    assert git(origin, "rev-list", "--count", "main").strip() == "1"
 
 
 def test_advisories_are_looked_up_every_week_for_the_newest_and_the_oldest_versions():
