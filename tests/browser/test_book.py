@@ -192,7 +192,9 @@ def test_a_lesson_opens_a_prepared_experiment(page, site):
     panel = page.get_by_role("region", name="BYOL playground")
     expect(panel.get_by_role("combobox", name="predictor")).to_have_value("identity")
     expect(panel).to_be_in_viewport()
-    assert page.url.endswith("book/play.html?playground&predictor=identity&steps=200")
+    assert re.search(
+        r"book/play\.html\?playground=?&predictor=identity&steps=200$", page.url
+    )  # a script may add the "="
 
 
 SCHEMES = ("light", "dark")
