@@ -14,6 +14,7 @@ from byol_tutorial.evaluate.knn import knn_accuracy
 from byol_tutorial.methods.byol import tau_at
 from byol_tutorial.train.optim import lr_factor_at
 from byol_tutorial.widgets.playground.build import engine
+from byol_tutorial.widgets.playground.fields import about
 
 
 @pytest.mark.parametrize("size", [24, 32])
@@ -127,3 +128,13 @@ def test_schedules_are_the_librarys():
     ours = run(engine(), body, steps=steps)
     np.testing.assert_allclose(ours["rate"], [lr_factor_at(k, 1000, 150) for k in steps], atol=1e-12)
     np.testing.assert_allclose(ours["tau"], [tau_at(k, 1000, 0.9) for k in steps], atol=1e-12)
+
+
+def test_the_map_of_z_stays_within_the_sphere():
+    body = """
+    const frames = [], run = new Run((m) => { if (m.kind === "frame") frames.push(m); }, openScript(), "page");
+    run.begin(a.settings, []);
+    return frames[0].seen.maps.z;"""
+    z = np.array(run(engine(), body, settings=about()["settings"])).reshape(-1, 2)
+    length = np.linalg.norm(z, axis=1)
+    assert 0.2 < length.max() <= 1 + 1e-6

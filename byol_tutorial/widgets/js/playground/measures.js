@@ -89,7 +89,7 @@ function eigenvaluesOf(matrix, d) {
 }
 
 /**
- * Return {xy, directions}: rows x, (n, d), on two principal directions. The search begins at those of the last map, so the map turns
+ * Return {xy, directions}: rows x, (n, d), less `mean`, on two principal directions of `matrix`. The search begins at those of the last map, so the map turns
  * with the representation and does not flip.
  */
 function principalPlane(x, d, {mean, matrix}, before) {

@@ -41,7 +41,7 @@ function drawMap(context, width, height, theme, {xy, begun, colourOf, sphere, ch
   context.fillStyle = theme.quiet;
   context.font = theme.font;
   context.textAlign = "left";
-  context.fillText(sphere ? "circle: the unit sphere’s size" : "scaled to fill", 4, height - 4);
+  context.fillText(sphere ? "circle: the unit sphere" : "scaled to fill", 4, height - 4);
   if (chosen === null) return;
   context.strokeStyle = theme.ink;
   context.lineWidth = 2;

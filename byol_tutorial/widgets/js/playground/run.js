@@ -129,7 +129,8 @@ class Run {
     unitRows(z, d);
     const near = neighbours(learner.products(y, features), LOOKED_AT), spreadOfZ = covariance(z, d);
     const maps = {};
-    for (const [name, x, columns, c] of [["z", z, d, spreadOfZ], ["y", y, features, covariance(y, features)]]) {
+    // z is seen from the centre of its sphere, so that no dot is outside of it; y from its mean
+    for (const [name, x, columns, c] of [["z", z, d, {...spreadOfZ, mean: new Float64Array(d)}], ["y", y, features, covariance(y, features)]]) {
       const {xy, directions} = principalPlane(x, columns, c, this.planes[name]);
       if (directions.every(Number.isFinite)) this.planes[name] = directions;
       maps[name] = xy;

@@ -19,29 +19,44 @@ function curvesAsCsv(runs) {
   return rows.join("\n") + "\n";
 }
 
-/** Return a canvas with the visible canvases of the panel where they stand, and the texts of the given elements. */
+const GAP = 14; // pixels that are left of a part of the panel that the picture leaves out
+
+/** Return a canvas with the visible canvases of the panel and the texts of the given elements, one below the other as they stand. */
 function pictureOf(root, texts) {
-  const box = root.getBoundingClientRect(), scale = 2, canvas = h("canvas", {width: Math.round(box.width * scale), height: Math.round(box.height * scale)});
-  const context = canvas.getContext("2d");
+  const box = root.getBoundingClientRect(), scale = 2;
+  const parts = [...root.querySelectorAll("canvas"), ...texts].map((element) => ({element, at: element.getBoundingClientRect()})).filter(({at}) => at.width).sort((a, b) => a.at.top - b.at.top);
+  let end = box.top, left = 0; // how far the panel has been looked at, and how much of it was left out
+  for (const part of parts) {
+    left += Math.max(0, part.at.top - end - GAP);
+    part.y = part.at.top - box.top - left;
+    end = Math.max(end, part.at.bottom);
+  }
+  const canvas = h("canvas", {width: Math.round(box.width * scale), height: Math.round((end - box.top - left + GAP) * scale)}), context = canvas.getContext("2d");
   context.scale(scale, scale);
   context.fillStyle = getComputedStyle(root).backgroundColor;
-  context.fillRect(0, 0, box.width, box.height);
-  for (const part of root.querySelectorAll("canvas")) {
-    const at = part.getBoundingClientRect();
-    if (at.width) context.drawImage(part, at.left - box.left, at.top - box.top, at.width, at.height);
-  }
+  context.fillRect(0, 0, canvas.width, canvas.height);
   context.textBaseline = "top";
-  for (const element of texts) {
-    const at = element.getBoundingClientRect(), style = getComputedStyle(element);
-    context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
-    context.fillStyle = style.color;
-    const inset = parseFloat(style.paddingLeft) || 0, wide = at.width - 2 * inset;
-    let line = "", y = at.top - box.top + (parseFloat(style.paddingTop) || 0);
-    for (const word of element.textContent.split(" ")) {
-      if (line && context.measureText(`${line} ${word}`).width > wide) { context.fillText(line, at.left - box.left + inset, y); line = word; y += 1.4 * parseFloat(style.fontSize); }
-      else line = line ? `${line} ${word}` : word;
-    }
-    context.fillText(line, at.left - box.left + inset, y);
+  for (const {element, at, y} of parts) {
+    const x = at.left - box.left;
+    if (element.tagName === "CANVAS") context.drawImage(element, x, y, at.width, at.height);
+    else drawText(context, element, x, y, at.width);
   }
   return canvas;
+}
+
+/** Write an element's text as the page shows it, in as many lines as its width asks for. */
+function drawText(context, element, x, y, width) {
+  const style = getComputedStyle(element), inset = parseFloat(style.paddingLeft) || 0;
+  context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  context.fillStyle = style.color;
+  let line = "", down = y + (parseFloat(style.paddingTop) || 0);
+  for (const word of element.textContent.split(" ")) {
+    const longer = line ? `${line} ${word}` : word;
+    if (line && context.measureText(longer).width > width - 2 * inset + 1) {
+      context.fillText(line, x + inset, down);
+      down += 1.4 * parseFloat(style.fontSize);
+      line = word;
+    } else line = longer;
+  }
+  context.fillText(line, x + inset, down);
 }
