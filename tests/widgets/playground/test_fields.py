@@ -165,9 +165,9 @@ def test_the_module_holds_the_webassembly_of_the_folder():
 @pytest.mark.parametrize(
     ("source", "wanted"),
     [
-        ("const a = 1; // one\n\n  /* two */ let b = a + 2;", "const a=1;let b=a+2;"),
-        ('const s = "a  // b"; const t = `x ${ s + "}" }  y // z`;', 'const s="a  // b";const t=`x ${s+"}"}  y // z`;'),
-        ("const r = /[/ ]  \\/ a/g, q = 1 / 2 / 3;", "const r=/[/ ]  \\/ a/g,q=1/2/3;"),
+        ("const a = 1; // one\n\n  /* two */ let b = a + 2;", "let a=1;let b=a+2;"),
+        ('const s = "a  // b"; const t = `x ${ s + "}" }  y // z`;', 'let s="a  // b";let t=`x ${s+"}"}  y // z`;'),
+        ("const r = /[/ ]  \\/ a/g, q = 1 / 2 / 3;", "let r=/[/ ]  \\/ a/g,q=1/2/3;"),
         ("let i = a + +b - -c; i++;", "let i=a+ +b- -c;i++;"),
         ("function used() { return {x: 1}; }\nfunction never({a = {}} = {}) { return `}${a}`; }\nused();", "function used(){return{x:1};}\nused();"),
         ("async function one() { two(); }\nfunction two() { one(); }\nfunction three() { four(); }\nfunction four() { }", "async function one(){two();}\nfunction two(){one();}\n"),
