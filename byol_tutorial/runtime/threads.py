@@ -4,13 +4,13 @@ Threads share every operation and wait for each other at its end. An operation o
 an idle machine two threads then gain a few per cent. Beside other programs one of the threads often has no core, the
 other waits for it at every operation, and a step takes many times as long (bench/busy.py). Large operations lose little.
 
-A number that was set is always kept: by `set_threads`, `torch.set_num_threads`, `--threads`, or OMP_NUM_THREADS.
+A number that was set is always kept: by OMP_NUM_THREADS, by `--threads`, or, after the import of this library, by
+`set_threads` or `torch.set_num_threads`. One that torch was given before is the most that large work takes.
 """
 
 import functools
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +25,7 @@ LARGE = 1e10  # multiplications of one call, about 0.3 s on one core, from which
 AT_IMPORT = torch.get_num_threads()
 _torch_sets = torch.set_num_threads
 _set_later: int | None = None  # by a call since the import
+_outside = AT_IMPORT  # torch's number outside this library, while none is set
 _here = threading.local()  # `count` is the number in `on_threads`, which holds on its own thread alone
 
 
@@ -40,7 +41,7 @@ def set_threads(count: int | None) -> None:
     global _set_later
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise TrainingError(f"threads={count!r}: give a whole number of at least 1, or None to let the library decide")
-    _torch_sets(count or AT_IMPORT)
+    _torch_sets(count or _outside)
     _set_later = count or 0
 
 
@@ -65,21 +66,15 @@ def chosen() -> int | None:
 
 @functools.cache
 def _set_before() -> int | None:
-    """Return the number that was set before this module was imported: by a variable, or in torch to another than its default."""
-    is_default = cores() == AT_IMPORT or _physical_cores() == AT_IMPORT
-    values = [os.environ.get(name, "").split(",")[0].strip() for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
-    asked = max((int(value) for value in values if value.isdecimal()), default=0)
-    # torch takes at most one thread for each core from a variable, so its default may hide a larger number
-    return None if is_default and asked < AT_IMPORT else max(AT_IMPORT, asked if is_default else 0)
+    """Return the number that OMP_NUM_THREADS or MKL_NUM_THREADS asks for, or None.
+
+    torch's own number at the import says nothing: it is that of all cores, of the physical or the fast ones, or less.
+    """
+    values = [os.environ.get(name, "").split(",")[0].strip() for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS")]
+    return next((int(value) for value in values if value.isdecimal() and int(value)), None)
 
 
-def _physical_cores() -> int:
-    """Return the number of cores without hyperthreads, which is torch's default where Intel's MKL computes."""
-    import joblib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where it is unknown, joblib warns and returns the number of all
-        return int(joblib.cpu_count(only_physical_cores=True))
+_set_before()  # now, because a variable that a notebook sets later is meant for other processes
 
 
 def available() -> int:
@@ -113,7 +108,9 @@ def computing(work: float = 0) -> Iterator[None]:
 
 
 def one_by_default() -> None:
-    """Let torch compute with one thread in the whole process, also outside this library, unless a number was set."""
+    """Let torch compute with one thread in the whole process, also outside this library, while no number is set."""
+    global _outside
+    _outside = 1
     if chosen() is None:
         _torch_sets(1)
 

@@ -1,9 +1,11 @@
 """Numbers of threads: what was set is kept, small work takes one, and the same number gives the same bits on any machine."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from byol_tutorial.config.errors import TrainingError
 from byol_tutorial.networks.encoders import build_encoder
 from byol_tutorial.runtime import threads
 
+ROOT = Path(__file__).parents[2]
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -33,7 +36,7 @@ def nothing_set(monkeypatch):
 # --- what was set -------------------------------------------------------------------------------
 
 IMPORT = (
-    "import torch; {before}; import byol_tutorial as bt; from byol_tutorial.runtime.threads import chosen; {after}; "
+    "import os, torch; {before}; import byol_tutorial as bt; from byol_tutorial.runtime.threads import chosen; {after}; "
 )
 SHOW = "print(chosen(), torch.get_num_threads())"
 
@@ -43,10 +46,19 @@ SHOW = "print(chosen(), torch.get_num_threads())"
     [
         ({}, "0", "n = torch.get_num_threads(); a = chosen(); torch.set_num_threads(n); b = chosen(); bt.set_threads(None); "
          "print(a, b == n, chosen(), torch.get_num_threads() == n)", "None True None True"),
-        ({}, "torch.set_num_threads(97)", SHOW, "97 97"),
+        ({}, "torch.set_num_threads(97)", f"from byol_tutorial.runtime.threads import available; {SHOW}; "
+         "print(available() <= (os.cpu_count() or 1))", "None 97\nTrue"),
+        ({}, "torch.set_num_threads(1)", "from byol_tutorial.runtime.threads import available; print(available())", "1"),
         ({"OMP_NUM_THREADS": "1"}, "0", f"{SHOW}; bt.set_threads(2); {SHOW}", "1 1\n2 2"),
         ({"OMP_NUM_THREADS": "97"}, "0", "import byol_tutorial.course; print(chosen())", "97"),
+        ({"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, "0", "print(chosen())", "2"),
+        ({"OMP_NUM_THREADS": "3,2"}, "0", "print(chosen())", "3"),
+        ({"OMP_NUM_THREADS": "0"}, "0", "print(chosen())", "None"),
+        ({}, "0", f"os.environ['OMP_NUM_THREADS'] = '5'; {SHOW.split(',')[0]})", "None"),
         ({}, "0", f"import byol_tutorial.course; {SHOW}", "None 1"),
+        ({}, "0", f"import byol_tutorial.course; bt.set_threads(2); {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
+        ({}, "0", f"bt.set_threads(2); import byol_tutorial.course; {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
+        ({"OMP_NUM_THREADS": "2"}, "0", f"import byol_tutorial.course; bt.set_threads(None); {SHOW}", "None 1"),
     ],
 )  # fmt: skip
 def test_a_number_that_was_set_is_known_and_kept(variables, before, after, expected):
@@ -56,6 +68,30 @@ def test_a_number_that_was_set_is_known_and_kept(variables, before, after, expec
         [sys.executable, "-c", code], env=environment | variables, capture_output=True, text=True, check=True
     )
     assert printed.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("at_import", "cores"),
+    [(4, 8), (8, 8), (4, 4), (2, 4), (1, 2)],
+    ids=["fast cores of an Apple chip", "all", "physical", "sibling hyperthreads", "one"],
+)
+def test_the_default_of_no_machine_is_taken_for_a_number_that_was_set(monkeypatch, at_import, cores):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(threads, "_set_later", None)
+    monkeypatch.setattr(threads, "AT_IMPORT", at_import)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
+    monkeypatch.setattr("joblib.cpu_count", lambda only_physical_cores=False: 8)  # it counts the slow cores, too
+    monkeypatch.setattr(threads, "_set_before", threads._set_before.__wrapped__)
+    assert threads.chosen() is None
+    assert threads.threads_for(0) == 1
+    assert threads.threads_for(1e15) == at_import
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "book").rglob("*.md")))])
+def test_no_page_advises_a_variable_that_brings_slow_busy_machines_back(page):
+    words = r"OMP_NUM_THREADS`? *(?:=|\|) *`?([^|`]*)"
+    assert {value.strip() for value in re.findall(words, (ROOT / page).read_text("utf-8"))} <= {"1"}
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, True, "2"])
