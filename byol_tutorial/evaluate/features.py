@@ -5,6 +5,7 @@ Every y and z behind a number or a map is computed here, so that a panel, a verd
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -22,6 +23,18 @@ from ..runtime.threads import available, chosen, computing, multiplications
 BatchNorm = nn.modules.batchnorm._BatchNorm  # with one, two or three dimensions, and synchronised
 Network = TypeVar("Network", bound=nn.Module)
 PIXEL_GRID = 32  # largest side, in pixels, of images that are used as features themselves
+
+
+@contextmanager
+def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Compute with the network in evaluation mode; then, also after an error, each of its parts has the mode it had."""
+    modes = [(part, part.training) for part in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @torch.no_grad()
@@ -51,17 +64,16 @@ def features(
     if of != "y" or hasattr(encoder, "online"):
         return _of_model(encoder, images, batch_size, of)
     device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
     rows, work = [], None
-    for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
-        with memory_errors(f"on {device} at the features of {len(batch)} images", "give features a smaller batch_size"):
-            x = centre(batch.to(device), seen_size(encoder, min(batch.shape[2:])))
-            if work is None:
-                work = len(x) * work_of(encoder, x)
-            with computing(work):
-                rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
-    encoder.train(was_training)
+    with in_evaluation_mode(encoder):
+        for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):
+            where = f"on {device} at the features of {len(batch)} images"
+            with memory_errors(where, "give features a smaller batch_size"):
+                x = centre(batch.to(device), seen_size(encoder, min(batch.shape[2:])))
+                if work is None:
+                    work = len(x) * work_of(encoder, x)
+                with computing(work):
+                    rows.append(encoder(network_input(encoder, as_float(x))).float().cpu())
     return torch.cat(rows)
 
 
@@ -72,12 +84,9 @@ def work_of(encoder: nn.Module, images: Tensor) -> float:
     """
     if next(encoder.parameters(), images).device.type != "cpu" or chosen() is not None or available() == 1:
         return 0.0
-    was_training = encoder.training
-    encoder.eval()
-    x = centre(images[:2], seen_size(encoder, min(images.shape[2:])))
-    work = multiplications(encoder, network_input(encoder, as_float(x)))
-    encoder.train(was_training)
-    return work
+    with in_evaluation_mode(encoder):
+        x = centre(images[:2], seen_size(encoder, min(images.shape[2:])))
+        return multiplications(encoder, network_input(encoder, as_float(x)))
 
 
 def _of_model(model: nn.Module, images: Tensor | ImageSet | StreamedSet, batch_size: int, of: str) -> Tensor:
@@ -118,11 +127,9 @@ def representations(online: Branch, images: Tensor | ImageSet | StreamedSet) -> 
 @torch.no_grad()
 def _in_evaluation(head: nn.Module, x: Tensor) -> Tensor:
     """Apply a projector or predictor in evaluation mode to float (N, D): float32 (N, d), on the CPU. Its mode is restored."""
-    device, training = next(head.parameters(), x).device, head.training
-    head.eval()
-    result = torch.cat([head(part.to(device)).float().cpu() for part in x.split(4096)])
-    head.train(training)
-    return result
+    device = next(head.parameters(), x).device
+    with in_evaluation_mode(head):
+        return torch.cat([head(part.to(device)).float().cpu() for part in x.split(4096)])
 
 
 def settled(network: Network) -> Network | None:

@@ -15,7 +15,7 @@ class History:
     gradient_norm is the one before clipping, so it shows how often config.clip_grad_norm shortens a gradient.
 
     knn   [(step, accuracy)], measured while training      changes   [(step, {field: value})], made by Trainer.change
-    threads   [(step, number)], how many CPU threads compute from this step on
+    threads   [(step, number)], how many CPU threads compute from this step on; steps on a GPU are left out
     """
 
     loss: list[float] = field(default_factory=list)

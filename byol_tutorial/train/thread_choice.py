@@ -23,12 +23,13 @@ class ThreadChoice:
 
     Args:
         most: the largest number of threads; with 1 there is nothing to choose.
-        count: the number to begin with, for a run that is resumed. Default: `most`, and fewer are tried at once.
+        count: the number to begin with, for a run that is resumed. Default: `most`. With `most`, which may never have been
+            compared with others, fewer are tried at once.
     """
 
     def __init__(self, most: int, count: int | None = None) -> None:
         self.most, self.count = most, min(count or most, most)
-        self._resumed = count is not None
+        self._resumed = self.count < most
         self._trying = True  # the first steps measure the number that the run begins with
         self._other: tuple[int, float] | None = None  # the number that a trial is compared with, and its seconds
         self._usual = 0.0  # seconds of a step with `count` threads, when it was last measured
@@ -53,6 +54,8 @@ class ThreadChoice:
             elif self._since > AGAIN and self.count < self.most:
                 self._usual = now
                 self._try(min(2 * self.count, self.most))
+            else:  # what was usual on a busy machine would hide the next time that it is busy
+                self._usual = min(self._usual, now)
 
     def _try(self, count: int) -> None:
         """Make the next steps with this number, to compare it with the present one."""

@@ -26,7 +26,7 @@ from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import CollapseReport, Diagnosis
-from ..evaluate.features import representations
+from ..evaluate.features import in_evaluation_mode, representations
 from ..methods.base import Objective
 from ..methods.registry import OBJECTIVES, build_model
 from ..networks.vit import synchronise_batchnorm
@@ -215,8 +215,7 @@ class Trainer:
         """
         start, k = time.perf_counter(), self.steps_done
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
-        threads = self._threads()
-        with on_threads(threads), self._memory():
+        with self._memory(), on_threads(threads := self._threads()):
             with self.computation.undone_if_it_fails():
                 self.model.epoch.fill_(self.epoch)
                 loss, std, positive, negative, norm, stop = self._agree(self.computation.gradient(k))
@@ -227,7 +226,8 @@ class Trainer:
         self.steps_done += 1
         self.interrupted = stop > 0
         self.history.add(loss, std, positive, negative, norm, lr, tau)
-        self.history.count_threads(k, threads)
+        if self.device.type == "cpu":  # another device computes with none, and so says nothing about how many pay
+            self.history.count_threads(k, threads)
         seconds = time.perf_counter() - start
         self.history.seconds += seconds
         if self._choice is not None and chosen() is None:
@@ -251,15 +251,24 @@ class Trainer:
         """Return what chooses the number of threads: one for a small network, for another as measured so far."""
         if available() == 1:
             return ThreadChoice(1)
-        encoder = self.model.encoder
-        training, size = encoder.training, (self.view_size, self.view_size)
-        encoder.eval()
-        each = multiplications(encoder, torch.zeros(2, self.train.channels, *size, device=self.device))
-        encoder.train(training)
         # two views, each a forward pass of both networks and a backward pass, which takes as long as two
-        small = 8 * each * self.config.batch_size < LARGE_STEP
+        small = 8 * self._multiplications() * self.config.batch_size < LARGE_STEP
         used = self.history.threads
         return ThreadChoice(1) if small else ThreadChoice(available(), used[-1][1] if used else None)
+
+    def _multiplications(self) -> float:
+        """Count the multiplications by weights of a view in the online network and its predictor.
+
+        Each weight of projector, prototypes and predictor multiplies once for a view; one of an encoder, many times.
+        """
+        encoder, predictor = self.model.encoder, getattr(self.model, "predictor", None)
+        views = torch.zeros(2, self.train.channels, self.view_size, self.view_size, device=self.device)
+        with in_evaluation_mode(encoder):
+            total = multiplications(encoder, views)
+        of_encoder = set(encoder.parameters())
+        heads = [p for p in self.model.online.parameters() if p not in of_encoder]
+        heads += [] if predictor is None else predictor.parameters()
+        return total + sum(weight.numel() for weight in heads if weight.dim() > 1)
 
     def _agree(self, numbers: Tensor) -> list[float]:
         """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.

@@ -1,6 +1,7 @@
 """kNN and linear probe against scikit-learn; features without a trace of training."""
 
 import copy
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -538,3 +539,21 @@ def test_the_floor_of_accuracies_is_said_only_where_classes_are_uneven():
     assert floor_if_uneven(even) == floor_if_uneven(None) == floor_if_uneven(even[:0]) == ""
     assert floor_if_uneven(uneven) == "chance 0.333, largest class 0.667"
     assert floor_if_uneven(torch.tensor([0] * 15 + [1] * 15 + [2])) == ""  # 0.484 is less than 1.5 times a third
+
+
+@pytest.mark.parametrize("of", ["y", "z", "p"])
+def test_features_that_fail_leave_the_modes_of_the_network_as_they_were(monkeypatch, of):
+    train = bt.load("shapes", limit=64)
+    model = bt.Trainer(bt.Config(width=4, batch_size=16), train, device="cpu").model
+    part = {"y": model.encoder, "z": model.projector, "p": model.predictor}[of]
+    frozen = next(layer for layer in part.modules() if layer is not part)
+    frozen.eval()
+    modes = [layer.training for layer in model.modules()]
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "forward", lambda x: 1 / 0)
+        patch.setattr(sys.modules["byol_tutorial.evaluate.features"], "settled", lambda online: None)
+        with pytest.raises(ZeroDivisionError):
+            bt.features(model, train, of=of)
+    assert [layer.training for layer in model.modules()] == modes
+    bt.features(model, train, of=of)
+    assert [layer.training for layer in model.modules()] == modes

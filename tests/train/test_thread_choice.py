@@ -1,9 +1,13 @@
 """The number of threads of a run: by the seconds of its steps, which a model of a machine gives here."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import byol_tutorial as bt
+from byol_tutorial.config.errors import TrainingError
 from byol_tutorial.course import jobs
 from byol_tutorial.runtime import threads
 from byol_tutorial.train import trainer as trainer_module
@@ -63,10 +67,28 @@ def test_single_slow_steps_change_nothing():
         choice.add(5e-3 if k % 4 == 0 else 0.25e-3)
 
 
+def test_after_a_busy_time_in_which_fewer_were_not_better_the_next_busy_time_is_noticed():
+    choice = ThreadChoice(2)
+    make(choice, lambda n: 0.02 / n, 40)
+    busy_for_all = make(choice, lambda n: 0.2 / n, 40)  # each core is slow, and so fewer threads are no better
+    assert (1 in busy_for_all, choice.count) == (True, 2)
+    make(choice, lambda n: 0.02 / n, 40)
+    make(choice, lambda n: 0.02 if n == 1 else 0.1, 2 * WINDOW + TRIAL)  # ten times as slow as usual, as slow as before
+    assert choice.count == 1
+
+
 def test_a_resumed_run_begins_with_its_number_and_tries_nothing_at_first():
     choice = ThreadChoice(8, count=2)
     assert set(make(choice, lambda n: 1 / n, 40)) == {2}
-    assert ThreadChoice(2, count=16).count == 2  # on a smaller machine
+
+
+@pytest.mark.parametrize("count", [2, 16])
+def test_a_resumed_run_that_had_all_threads_or_more_is_tried_anew(count):
+    """Several processes and compiled runs have all without a trial; a smaller machine has fewer than were measured."""
+    choice = ThreadChoice(2, count=count)
+    assert choice.count == 2
+    make(choice, lambda n: 1.0, 2 * TRIAL)
+    assert choice.count == 1
 
 
 # --- in a Trainer -------------------------------------------------------------------------------
@@ -109,7 +131,16 @@ def test_a_small_network_trains_with_one_thread_whatever_the_seconds(two_cores, 
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("fields", [{"encoder": "resnet18", "batch_size": 16}, {"width": 256}, {"batch_size": 1500}])
+LARGE = [{"encoder": "resnet18", "batch_size": 16}, {"width": 256}, {"batch_size": 1500}]
+LARGE_HEADS = [  # beside the small encoder
+    {"hidden_dim": 4096, "projection_dim": 4096},
+    {"predictor_hidden_dim": 60_000},
+    {"method": "dino", "prototypes": 100_000},
+    {"method": "simclr", "hidden_dim": 4096, "projection_dim": 1024},
+]
+
+
+@pytest.mark.parametrize("fields", LARGE + LARGE_HEADS)
 def test_larger_ones_are_measured(two_cores, fields):
     images = bt.images_from(torch.zeros(1500, 3, 32, 32, dtype=torch.uint8))
     trainer = bt.Trainer(bt.Config(view_size=32, **{"batch_size": 32, **fields}), images, device="cpu")
@@ -135,6 +166,47 @@ def test_a_large_network_takes_the_number_that_was_measured_and_keeps_it(two_cor
     resumed = bt.Trainer.resume(tmp_path / "run.pt", train, device="cpu")
     assert steps_with(resumed, 1) == [2]
     assert resumed.history.threads == trainer.history.threads
+
+
+def test_the_work_of_a_step_is_that_of_the_layers_that_a_view_goes_through(two_cores, train):
+    trainer = bt.Trainer(bt.Config(**TINY, view_size=16), train, device="cpu")
+    x = torch.zeros(2, 3, 16, 16)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        trainer.model.predictor(trainer.model.online(x))
+    assert trainer._multiplications() == counter.get_total_flops() / 4
+    assert all(part.training for part in trainer.model.online.modules())
+
+
+def test_memory_that_does_not_suffice_to_count_is_said_and_every_part_keeps_its_mode(two_cores, train, monkeypatch):
+    trainer = bt.Trainer(bt.Config(**TINY), train, device="cpu")
+    frozen = next(part for part in trainer.model.encoder.modules() if isinstance(part, torch.nn.BatchNorm2d)).eval()
+
+    def fail(*_):
+        assert not trainer.model.encoder.training
+        raise torch.OutOfMemoryError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "multiplications", fail)
+        with pytest.raises(TrainingError, match="lower batch_size"):
+            trainer.step()
+    modes = {part: part.training for part in trainer.model.modules()}
+    assert modes.pop(frozen) is False
+    assert all(modes.values())
+    trainer.step()
+    assert trainer.steps_done == 1
+
+
+def test_steps_on_another_device_say_nothing_about_threads_and_a_run_from_there_is_tried_anew(
+    two_cores, train, monkeypatch
+):
+    monkeypatch.setattr(trainer_module, "LARGE_STEP", 1.0)
+    trainer = bt.Trainer(bt.Config(**TINY), train, device="cpu")
+    with monkeypatch.context() as patch:
+        patch.setitem(vars(trainer), "device", SimpleNamespace(type="cuda"))
+        trainer.step()
+    assert trainer.history.threads == []
+    seen = steps_with(trainer, TRIAL + 1)
+    assert seen == [2] * TRIAL + [1]
 
 
 def test_a_number_that_was_set_is_never_changed(two_cores, train, monkeypatch):
