@@ -4,9 +4,9 @@ const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
 /**
  * Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. data() may also give
- * `others`, more curves [{x, y, colour, dashed}], and another `low`, the value at the bottom.
+ * `others`, more curves [{x, y, colour, dashed}], and another `low`, the value at the bottom. empty: the words in a plot without data.
  */
-function btPlot(title, data, {low: floor, high, dots = false}) {
+function btPlot(title, data, {low: floor, high, dots = false, empty = "press play"}) {
   const canvas = btCanvas(140, title, draw);
   const caption = h("figcaption", {}, title);
   const element = h("figure", {}, caption, canvas.element);
@@ -22,7 +22,8 @@ function btPlot(title, data, {low: floor, high, dots = false}) {
     context.font = theme.font;
     context.lineWidth = 1;
     context.textBaseline = "middle";
-    for (const tick of niceTicks(low, top, 4)) {
+    const ticks = niceTicks(low, top, 4);
+    for (const tick of ticks) {
       context.strokeStyle = theme.line;
       context.globalAlpha = 0.6;
       context.beginPath();
@@ -67,7 +68,8 @@ function btPlot(title, data, {low: floor, high, dots = false}) {
     if (!now.x?.length && !before) {
       context.fillStyle = theme.quiet;
       context.textAlign = "center";
-      context.fillText("press play", width / 2, height / 2);
+      context.textBaseline = "middle";
+      context.fillText(empty, width / 2, (Y(ticks[0]) + Y(ticks[1])) / 2); // between two lines of the grid
     }
 
     function line(xs, ys) {

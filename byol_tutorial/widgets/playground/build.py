@@ -18,7 +18,7 @@ from .shrink import shrink
 
 FOLDER = HERE / "js" / "playground"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
-PANEL = ("settings", "pictures", "diagram", "guide", "save", "host", "panel")
+PANEL = ("settings", "pictures", "diagram", "guide", "curves", "save", "host", "panel")
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
 COMPILE = [
     "-target",
@@ -49,7 +49,7 @@ def module() -> str:
         f'const PLAYGROUND_WASM = "{base64.b64encode(wasm).decode()}";',
         *(script(f"playground/{name}.js") for name in PANEL),
     ]
-    return shrink("\n".join(parts))
+    return shrink("\n".join(parts), rename=True)
 
 
 def compiled() -> bytes:

@@ -7,8 +7,10 @@ same, so that an experiment of a page is an experiment of the library, and the r
 from typing import Any
 
 from ..._version import __version__
+from ...config.checks import brief
 from ...config.config import FIELDS, Config
 from ...config.errors import UserError
+from ...config.presets import preset
 from ...live.experiment import Experiment
 
 SIZES = {24: 8, 32: 16}  # pixels a side: width of the small encoder
@@ -27,6 +29,10 @@ IGNORED = ("knn_every", "compile", "cuda_graph")  # fields that do not change wh
 # A playground has no end: the schedule is so long that lr and τ stay nearly constant after the warm-up.
 OPEN_END: dict[str, Any] = {"epochs": 1000, "tau_schedule": "constant"}
 LARGEST = 1e30
+MOST: dict[str, float] = {"epochs": 10_000, "warmup_epochs": 10_000}  # less than Config allows, so that a page can hold a run
+IMAGES = 4096  # on which the page trains: shapes that it draws itself
+MOST_STEPS = int(MOST["epochs"]) * IMAGES // min(FEWER["batch_size"])  # of the longest schedule
+OF_METHOD = ("lr", "weight_decay", "temperature")  # what the page sets when the method changes
 
 
 def fields() -> dict[str, dict[str, Any]]:
@@ -54,7 +60,8 @@ def _described(name: str) -> dict[str, Any]:
     if name in PAIRS:
         described["pair"] = PAIRS[name]
     low = meta["low"] if meta["low"] is not None else 1e-9
-    return described | {"low": low, "high": LARGEST if meta["high"] is None else meta["high"]}
+    high = LARGEST if meta["high"] is None else meta["high"]
+    return described | {"low": low, "high": MOST.get(name, high)}
 
 
 def settings(config: Config, pixels: int) -> dict[str, Any]:
@@ -72,6 +79,8 @@ def settings(config: Config, pixels: int) -> dict[str, Any]:
             raise UserError(f"{name}={value!r}: the page cannot change it; it can change {', '.join(NAMES)}")
         if name in FEWER and value not in FEWER[name]:
             raise UserError(f"{name}={value!r}: the page has {', '.join(map(str, FEWER[name]))}")
+        if name in MOST and value > MOST[name]:
+            raise UserError(f"{name}={value!r}: the page has at most {MOST[name]}")
     return {name: _shown(name, getattr(config, name)) for name in NAMES} | {"pixels": pixels}
 
 
@@ -89,21 +98,39 @@ def plan(experiment: Experiment) -> dict[str, Any]:
     """Return the experiment as the page has it: the settings at the start, the changes, and the number of steps.
 
     Raises:
-        UserError: other images than "shapes" of 24 or 32 px, or what `settings` refuses.
+        UserError: other images than 4,096 "shapes" of 24 or 32 px, more steps than the page's longest schedule has, or what
+            `settings` refuses.
     """
-    name, pixels = experiment.data.get("name"), experiment.data.get("pixels")
-    if name != "shapes" or not pixels or pixels[0] not in SIZES:
-        raise UserError(f"images of {name!r}, {pixels} pixels: the page has the shapes of 24 and 32 px alone")
-    config, changes = experiment.config, []
+    size, config, changes = _size(experiment.data), experiment.config, []
+    for step in (experiment.steps, *(step for step, _ in experiment.changes)):
+        if step > MOST_STEPS:
+            raise UserError(f"step {step}: a run of the page has at most {MOST_STEPS} steps")
     for step, values in experiment.changes:
         config = config.replace(**values)
-        settings(config, pixels[0])
+        settings(config, size)
         shown = {n: _shown(n, getattr(config, n)) for n in values if n not in IGNORED}
         changes += [[step, shown]] if shown else []
-    return {"settings": settings(experiment.config, pixels[0]), "changes": changes, "steps": experiment.steps}
+    return {"settings": settings(experiment.config, size), "changes": changes, "steps": experiment.steps}
+
+
+def _size(data: dict[str, Any]) -> int:
+    """Return the pixels a side of an experiment's images, or raise UserError where the page does not have these images."""
+    name, images, pixels = data.get("name"), data.get("images", IMAGES), data.get("pixels")
+    sides = list(pixels) if isinstance(pixels, list | tuple) else []
+    if name != "shapes" or sides not in [[size, size] for size in SIZES] or any(type(side) is not int for side in sides):
+        raise UserError(f"images of {brief(name)}, {brief(pixels)} pixels: the page has the shapes of 24 and 32 px alone")
+    if images != IMAGES:
+        raise UserError(f"{brief(images)} images: the page trains on {IMAGES}; give an experiment on as many")
+    return sides[0]
 
 
 def about() -> dict[str, Any]:
-    """Return all that the page must know of settings: the fields, its own first settings, and the library's version."""
+    """Return all that the page must know of settings.
+
+    These are the fields, the page's own first settings, those that belong to each method, and the library's version.
+    """
     first = settings(Config(width=SIZES[24], **OPEN_END), 24)
-    return {"fields": fields(), "settings": first, "ignored": list(IGNORED), "version": __version__}
+    recipes = {"byol": preset("shapes"), "simsiam": preset("simsiam"), "simclr": preset("simclr")}
+    methods = {method: {name: getattr(recipe, name) for name in OF_METHOD} for method, recipe in recipes.items()}
+    return {"fields": fields(), "settings": first, "methods": methods, "ignored": list(IGNORED), "most_steps": MOST_STEPS,
+            "version": __version__}  # fmt: skip

@@ -4,8 +4,10 @@ It is made for this package's own style. Other ends of lines stay, because JavaS
 """
 
 import re
+import string
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<name>[A-Za-z_$][\w$]*)
@@ -15,17 +17,19 @@ TOKEN = re.compile(
 TEMPLATE = re.compile(r"[`}](?:\\.|(?!\$\{)[^`\\])*(?:`|\$\{)", re.DOTALL)  # up to its end, or to its next expression
 PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\[])+/[a-z]*")
 WORD = re.compile(r"[\w$]")
+RESERVED = ("do", "if", "in", "of", "as", "NaN")
 Token = tuple[str, str]
 
 
-def shrink(text: str) -> str:
-    """Return a module with the same effect in fewer characters.
+def shrink(text: str, rename: bool = False) -> str:
+    """Return a module with the same effect in fewer characters. rename: give its own functions and constants short names.
 
     >>> shrink("const x = 1; // one" + chr(10) + "function never() { return x; }" + chr(10) + "export {x};")
     'let x=1;export{x};'
     """
     parts, before = [], "\n"
-    for kind, value in without_unused(list(tokens(text))):
+    found = without_unused(list(tokens(text)))
+    for kind, value in with_short_names(found) if rename else found:
         if kind == "line" and before in "\n;{,([":  # after these a statement goes on, or has ended
             continue
         value = "let" if (kind, value) == ("name", "const") else value  # no program that works sets a constant again
@@ -78,6 +82,38 @@ def without_unused(found: list[Token]) -> list[Token]:
             return found
         start = unused - (found[unused - 1] == ("name", "async"))
         found = found[:start] + found[_end_of_block(found, unused) :]
+
+
+def with_short_names(found: list[Token]) -> list[Token]:
+    """Rename what is declared at the beginning of a line, unless the name also stands for a property or is in a text.
+
+    A name becomes the same new one everywhere, which did not occur before. So it does not matter where the name is seen.
+    """
+    declared, properties, open_marks = set(), set(), [""]
+    for i, (kind, value) in enumerate(found):
+        before, after = (found[j][1] if 0 <= j < len(found) else "" for j in (i - 1, i + 1))
+        if kind == "mark" and value in "([{":
+            open_marks.append(value)
+        elif kind == "mark" and value in ")]}":
+            open_marks.pop()
+        elif kind == "text":
+            if value.startswith("}"):
+                open_marks.pop()
+            if value.endswith("${"):
+                open_marks.append("$")
+        elif kind == "name":
+            if before in ("const", "let", "function", "class") and _opens_line(found, i - 1):
+                if before in ("function", "class") or not value.islower():  # a short word may also be the browser's: `status`
+                    declared.add(value)
+            shorthand = open_marks[-1] == "{" and before in ("{", ",", "\n") and after in (",", "}", "=", "\n")
+            if shorthand or after == ":" or (before == "." and found[i - 2][1] != "."):
+                properties.add(value)
+    uses = Counter(value for kind, value in found if kind == "name")
+    texts = " ".join(value for kind, value in found if kind == "text")
+    old = [name for name, _ in uses.most_common() if name in declared - properties and len(name) > 3 and name not in texts]
+    new = ("".join(pair) for pair in product(string.ascii_letters, string.ascii_letters + string.digits))
+    short = dict(zip(old, (name for name in new if name not in uses and name not in RESERVED), strict=False))
+    return [(kind, short.get(value, value) if kind == "name" else value) for kind, value in found]
 
 
 def _opens_line(found: list[Token], i: int) -> bool:

@@ -12,7 +12,7 @@ import byol_tutorial as bt
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.widgets.assets import script
 from byol_tutorial.widgets.playground.build import ENGINE, FOLDER, PANEL, engine, module
-from byol_tutorial.widgets.playground.fields import about, plan
+from byol_tutorial.widgets.playground.fields import IMAGES, MOST_STEPS, about, plan
 from byol_tutorial.widgets.playground.shrink import shrink
 
 SETTINGS = script("playground/settings.js")
@@ -68,8 +68,8 @@ def test_what_the_page_cannot_do_is_refused_in_words(options, words):
         bt.widgets.playground(**options)
 
 
-def experiment(changes=(), steps=0, pixels=(24, 24), **config) -> str:
-    data = {"name": "shapes", "images": 4096, "pixels": list(pixels)}
+def experiment(changes=(), steps=0, pixels=(24, 24), images=4096, **config) -> str:
+    data = {"name": "shapes", "images": images, "pixels": list(pixels) if isinstance(pixels, tuple) else pixels}
     return json.dumps(
         {"byol": 1, "version": "1", "data": data, "config": config, "changes": list(changes), "steps": steps}
     )
@@ -102,7 +102,7 @@ def test_python_and_the_page_read_an_experiment_alike_and_write_it_back(text):
         (experiment(encoder="resnet18"), "encoder: the page cannot change it"),
         (experiment(predictor="fixed"), "predictor=fixed: choose one of mlp, linear, identity"),
         (experiment(jitter_p=[1.0, 0.5]), "both views alike"),
-        (experiment(pixels=(28, 28)), "28 px"),
+        (experiment(pixels=(28, 28)), "[28,28] pixels"),
         (experiment([(5, {"seed": 1})], 9), "seed: it cannot change while a run trains"),
         (experiment(lr=-1), "lr=-1: give a number from"),
         ('{"byol": 2}', "not an experiment"),
@@ -120,8 +120,89 @@ def test_the_page_says_why_it_refuses_an_experiment(text, words):
      ("#playground&seed=1.5", "whole number"), ("#playground&steps=-3", "whole number"), ("#playground&warmup_epochs=5&epochs=2", "longer than the run")],
 )  # fmt: skip
 def test_the_page_says_why_it_refuses_a_link(fragment, words):
-    body = "try { readFragment(a.about, a.text); return ''; } catch (error) { return error.message; }"
-    assert words in run(SETTINGS, body, about=about(), text=fragment)
+    assert words in refusal("readFragment", fragment)
+
+
+def refusal(reader: str, text: str) -> str:
+    """Return the sentence with which the page refuses a text; an error of the language itself, such as TypeError, fails."""
+    body = f"try {{ return {{read: {reader}(a.about, a.text)}}; }} catch (error) {{ return {{kind: error.constructor.name, words: error.message}}; }}"
+    found = run(SETTINGS, body, about=about(), text=text)
+    assert found.get("kind") == "Error", found
+    assert len(found["words"]) < 450
+    return found["words"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [("constructor=5", "constructor: the page cannot change it"), ("toString=7", "toString: the page cannot"), ("__proto__=5", "__proto__: the page cannot"),
+     ("hasOwnProperty=true", "hasOwnProperty: the page cannot"), ("5:constructor=1", "constructor: the page cannot"), ("5:lr=0.2&5:__proto__=1", "__proto__: the page cannot"),
+     ("pixels=constructor", "pixels=constructor: choose one of 24, 32"), ("%", "damaged"), ("lr=%zz", "damaged"), ("lr=%E0%A4%A", "damaged"), ("lr", "write name=value"),
+     ("lr=", "lr=: give a number"), ("seed=1e30", "seed=1e+30: give a number"), ("steps=1e30", "whole number from 0 to 2560000"), ("steps=Infinity", "whole number"), ("epochs=1e30", "from 1 to 10000"),
+     ("warmup_epochs=1e30", "from 0 to 10000"), ("99999999999999999999:lr=1", "the step 100000000000000000000 of a change"), ("b&b", "more than two runs"), ("b=1", "b: the page cannot"),
+     ("method=valueOf", "choose one of byol"), ("stop_gradient=1", "give true or false"), ("5:steps=3", "steps: the page cannot"), ("x" * 5000, "write name=value"), ("lr=" + "9" * 5000, "give a number")],
+)  # fmt: skip
+def test_a_hostile_link_is_refused_in_one_sentence(rest, words):
+    assert words in refusal("readFragment", f"#playground&{rest}")
+
+
+def changed(**parts) -> str:
+    """Return the text of an experiment in which these parts are replaced; None leaves one out."""
+    whole = json.loads(experiment(width=8)) | parts
+    return json.dumps({name: value for name, value in whole.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("null", "not an experiment"), ("[1]", "not an experiment"), ('{"byol":1,"config":null,"changes":[]}', "not an experiment"), (changed(config=[]), "not an experiment"),
+     (changed(changes=[5]), "not an experiment"), (changed(changes=[[1, None]]), "not an experiment"), (changed(changes=[[1]]), "not an experiment"), (changed(changes={}), "not an experiment"),
+     (changed(config={"constructor": 5}), "constructor: the page cannot"), (changed(config={"toString": [1, 2]}), "toString: the page cannot"), (changed(config={"__proto__": {"lr": 1}}), "__proto__: the page cannot"),
+     (changed(config={"lr": {}}), "lr={}: give a number"), (changed(config={"lr": None}), "lr=null: give a number"), (changed(config={"lr": [1, 1]}), "lr=[1,1]: give a number"),
+     (changed(changes=[["1", {"lr": 1}]]), "the step 1 of a change"), (changed(changes=[[1.5, {"lr": 1}]]), "the step 1.5"), (changed(changes=[[1, {"constructor": 1}]]), "constructor: the page cannot"),
+     (changed(steps=None), "steps=null: give a whole number"), (changed(steps=1e30), "steps=1e+30: give a whole number"), (changed(steps="5"), "whole number"), (changed(data=5), "images of"), (changed(data=None), "images of"),
+     (changed(data={"name": ["shapes"], "pixels": [24, 24]}), "images of")],
+)  # fmt: skip
+def test_a_hostile_experiment_is_refused_in_one_sentence(text, words):
+    assert words in refusal("readExperiment", text)
+
+
+OTHER = [{"pixels": p} for p in ([[24]], True, {"a": 1}, 24, [24, 99], "24", [24], [24, 24, 24], [24.5, 24.5], None, [True, True], [32, 24])]
+OTHER += [{"images": n} for n in (500, 4097, "4096", True)]
+
+
+@pytest.mark.parametrize("data", OTHER)
+def test_images_that_the_page_does_not_have_are_refused_on_both_sides(data):
+    text = experiment(width=8, **data)
+    words = "images of" if "pixels" in data else "the page trains on 4096"
+    assert words in refusal("readExperiment", text)
+    with pytest.raises(UserError, match=words):
+        plan(other_images(text))
+
+
+def other_images(text: str) -> "bt.Experiment":
+    """Return the experiment with data that Experiment.parse does not look at."""
+    parts = json.loads(text)
+    return bt.Experiment(parts["data"], bt.Config.from_dict(parts["config"]))
+
+
+def test_a_run_is_bounded_on_both_sides():
+    longest = experiment(steps=MOST_STEPS, width=8, batch_size=16, epochs=10_000)
+    assert plan(bt.Experiment.parse(longest))["steps"] == MOST_STEPS == 10_000 * (IMAGES // 16)
+    assert run(SETTINGS, "return readExperiment(a.about, a.text).steps;", about=about(), text=longest) == MOST_STEPS
+    for text in (experiment(steps=MOST_STEPS + 1, width=8), experiment([(MOST_STEPS + 1, {"lr": 1.0})], 5, width=8), experiment(epochs=10_001, width=8)):
+        refusal("readExperiment", text)
+        with pytest.raises(UserError, match="at most"):
+            plan(bt.Experiment.parse(text))
+
+
+def test_the_engine_trains_on_as_many_images_as_its_experiments_say():
+    assert run(engine(), "return TRAINED;") == run(SETTINGS, "return IMAGES;") == IMAGES
+
+
+def test_a_method_brings_the_settings_of_its_recipe():
+    recipes = {"byol": bt.preset("shapes"), "simclr": bt.preset("simclr"), "simsiam": bt.preset("simsiam")}
+    for method, recipe in recipes.items():
+        assert about()["methods"][method] == {n: getattr(recipe, n) for n in ("lr", "weight_decay", "temperature")}
+    assert about()["methods"]["simclr"] == {"lr": 1.6, "weight_decay": 2e-4, "temperature": 0.5}
 
 
 @pytest.mark.training
@@ -158,7 +239,7 @@ def test_the_module_is_small():
 
 
 def test_the_module_holds_the_webassembly_of_the_folder():
-    packed = re.search(r'PLAYGROUND_WASM="([^"]+)"', module())[1]
+    packed = re.search(r'="([\w+/=]{1000,})"', module())[1]
     assert zlib.decompress(base64.b64decode(packed), wbits=-15) == (FOLDER / "kernels.wasm").read_bytes()
 
 
@@ -181,6 +262,35 @@ def test_a_shrunk_engine_computes_the_same():
     body = "const r = generator(3), set = new PictureSet(20, 24, r); return [set.all(), curve('heart')];"
     kept = f"{engine()}\nconst everything = [generator, PictureSet, curve];"
     assert run(engine(), body) == run(shrink(kept), body)
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("const LONG = 1;\nfunction double(x) { return LONG * x; }\ndouble(LONG);", "let aa=1;function ab(x){return aa*x;}\nab(aa);"),
+        ("const NAMED = 1;\nconst o = {NAMED};", "let NAMED=1;let o={NAMED};"),
+        ("const NAMED = 1;\nlet o = {x: 2,\n  NAMED};", "let NAMED=1;let o={x:2,NAMED};"),
+        ("const NAMED = 1;\no.NAMED = 2;", "let NAMED=1;o.NAMED=2;"),
+        ("const NAMED = 1;\no?.NAMED;", "let NAMED=1;o?.NAMED;"),
+        ("const NAMED = 1;\nf(...NAMED);", "let aa=1;f(...aa);"),
+        ("const NAMED = 1;\no = {NAMED: 2};", "let NAMED=1;o={NAMED:2};"),
+        ("const NAMED = 1;\nconst {a, NAMED = 1} = o;", "let NAMED=1;let{a,NAMED=1}=o;"),
+        ('const NAMED = 1;\nrun("NAMED + 1");', 'let NAMED=1;run("NAMED + 1");'),
+        ("const NAMED = 1;\nrun(`${NAMED}, ${f({a: NAMED})}`);", "let aa=1;run(`${aa}, ${f({a:aa})}`);"),
+        ("const NAMED = 1, aa = 2;\nNAMED + aa;", "let ab=1,aa=2;ab+aa;"),
+        ("const status = 1;\nf(status);", "let status=1;f(status);"),
+    ],
+)  # fmt: skip
+def test_names_become_short_where_they_are_nothing_else(source, wanted):
+    assert shrink(source, rename=True) == wanted
+
+
+def test_an_engine_with_short_names_computes_the_same():
+    body = "const r = made.generator(3), view = made.drawView({crop_area: 0.3, jitter_p: 1, grayscale_p: 0.5}, 24, r);\nreturn view;"
+    kept = "const made = (() => {" + engine() + "\nreturn {generator, drawView, Run, ViewMaker};\n})();"
+    ours = run(shrink(kept, rename=True), body)
+    assert ours == run(kept, body)
+    assert len(ours["factors"]) == 4
 
 
 def test_every_part_has_a_file_and_every_file_is_a_part():

@@ -18,6 +18,7 @@ PARTS = "\n".join(
         source("plots", "js"),
         script("playground/guide.js"),
         script("playground/diagram.js"),
+        script("playground/curves.js"),
         script("playground/save.js"),
     )
 )
@@ -83,12 +84,51 @@ def test_the_diagram_says_what_the_settings_are(about, changes, words):
 
 def test_the_curves_are_a_table_with_a_row_for_each_step():
     curves = {
+        "step": [1, 2],
         "loss": [3.0, 2.5],
         "std": [0.8, 0.7],
         "seen": [{"step": 0, "shape": 0.1, "hue": 0.9, "rank": 5}, {"step": 2, "shape": 0.2, "hue": 0.8, "rank": 4}],
     }
     text = run(PARTS, "return curvesAsCsv({A: {curves: a.curves}});", curves=curves)
     assert text == "run,step,loss,std,rank,knn_shape,knn_hue\nA,0,,,5,0.1,0.9\nA,1,3,0.8,,,\nA,2,2.5,0.7,4,0.2,0.8\n"
+
+
+def test_a_long_run_keeps_its_first_and_last_values_and_one_map():
+    """Frames of 37 steps, whose loss is the step itself, with a look at the pictures every second frame."""
+    body = """
+    const curves = noCurves(), longest = {loss: 0, seen: 0};
+    for (let step = 37; step <= 370_000; step += 37) {
+      const values = Array.from({length: 37}, (_, i) => step - 36 + i);
+      extend(curves, {step, loss: values, std: values.map((v) => -v), seen: step % 2 ? null : {step, shape: 0.5, maps: {}, near: []}});
+      for (const name of ["loss", "seen"]) longest[name] = Math.max(longest[name], curves[name].length);
+    }
+    return {longest, curves, maps: curves.seen.filter((s) => s.maps).length, csv: curvesAsCsv({A: {curves}}).split("\\n").length};"""
+    found = run(PARTS, body)
+    steps, kept = found["curves"]["step"], found["longest"]
+    assert kept["loss"] <= 8192
+    assert kept["seen"] <= 8192
+    assert steps[:128] == list(range(1, 129))
+    assert steps[-4096:] == list(range(370_000 - 4095, 370_001))
+    assert steps == sorted(set(steps)) == found["curves"]["loss"] == [-v for v in found["curves"]["std"]]
+    assert found["maps"] == 1
+    assert found["csv"] >= len(steps) + 2
+
+
+def test_the_words_in_an_empty_plot_cross_no_line():
+    body = """
+    const seen = {texts: [], lines: []};
+    const context = new Proxy({fillText: (text, x, y) => seen.texts.push([text, y]), moveTo: (x, y) => seen.lines.push(y)}, {get: (o, k) => o[k] ?? (() => {}), set: () => true});
+    globalThis.drawn = () => {};
+    btPlot("loss", () => ({now: {x: [], y: []}, before: null, frame: {step: 1, epoch: 100, total: 1, changes: []}, base: null, beforeEnd: 0}), a.options);
+    drawn(context, 300, 140, {font: "", line: "", quiet: ""});
+    return seen;"""
+    stubs = "function h() { return {}; } function btCanvas(height, title, draw) { globalThis.drawn = draw; return {}; }"
+    for options in ({"low": 0, "empty": "press train"}, {"low": 0, "high": 1.05, "empty": "press train"}, {"low": 0, "high": 1, "dots": True}):
+        seen = run(PARTS + stubs, body.replace("globalThis.drawn = () => {};", ""), options=options)
+        ((words, y),) = [t for t in seen["texts"] if t[0].startswith("press")]
+        assert words == options.get("empty", "press play")
+        assert len(seen["lines"]) >= 3
+        assert all(abs(y - line) > 8 for line in seen["lines"])
 
 
 def test_the_thresholds_are_handed_to_the_page(about):

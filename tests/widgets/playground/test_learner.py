@@ -15,6 +15,7 @@ from byol_tutorial.methods.simclr import SimCLR
 from byol_tutorial.methods.simsiam import SimSiam
 from byol_tutorial.train.optim import build_optimizer
 from byol_tutorial.widgets.playground.build import FOLDER, compiled, engine
+from byol_tutorial.widgets.playground.fields import about
 
 STEPS, BATCH = 20, 8
 MODELS = {"byol": BYOL, "simclr": SimCLR, "simsiam": SimSiam}
@@ -193,6 +194,49 @@ def test_webassembly_computes_the_same_in_float32(net):
     ours = reference.learned((FOLDER / "kernels.wasm").read_bytes())
     np.testing.assert_allclose(ours["loss"], reference.loss, rtol=1e-4)
     assert distance(ours["gradient"], reference.gradient) < 1e-5
+
+
+@pytest.mark.parametrize("wasm", [False, True])
+def test_what_is_not_finite_stays_so_through_a_relu(wasm):
+    """As in PyTorch, whose ReLU of NaN is NaN and whose gradient passes there."""
+    body = """
+    const {H, kernels} = (a.wasm ? await openWebAssembly(a.wasm) : openScript())(9000), [X, Y, ones, zeros, D] = [5000, 5100, 5200, 5300, 5400];
+    H.set([NaN, -1, 2, 0], X);
+    H.fill(1, ones, ones + 8);
+    H.fill(0, zeros, zeros + 8).fill(1, zeros + 4, zeros + 8); // mean 0, inverse deviation 1
+    kernels.norm_relu(1, 4, X, Y, ones, zeros, zeros);
+    H.set([1, 1, 1, 1], D);
+    kernels.norm_relu_back(2, 1, X + 1, Y, D, ones, zeros, 5500, 5510, 5520);
+    return {y: Array.from(H.subarray(Y, Y + 4), String), passed: String(H[5510])};"""
+    found = run(engine(), body, wasm=(FOLDER / "kernels.wasm").read_bytes() if wasm else None)
+    x = torch.tensor([float("nan"), -1, 2, 0], requires_grad=True)
+    F.relu(x).backward(torch.ones(4))
+    assert found["y"] == ["NaN" if v != v else f"{v:g}" for v in F.relu(x).tolist()]
+    assert found["passed"] == f"{x.grad[:2].sum():g}"
+
+
+ORDERS = """
+const sent = [], run = new Run((m) => sent.push(m), openScript(), "worker"), settings = a.settings;
+run.receive({do: "begin", number: 7, settings, changes: [[0, {target: "random"}], [3, {lr: 0.25}]]});
+const target = Array.from(run.learner.tensor("projector.first", "target").slice(0, 5)), online = Array.from(run.learner.tensor("projector.first").slice(0, 5));
+run.receive({do: "change", settings: {lr: 0.5}});
+run.receive({do: "change", settings: {lr: 0.5}});
+run.receive({do: "begin", number: 8, settings, changes: []});
+run.channel.port1.close();
+return {target, online, sent: sent.map(({kind, number, heard, settings, first, changes}) => ({kind, number, heard, lr: settings.lr, target: settings.target, first: first?.target, changes}))};
+"""
+
+
+def test_messages_name_their_run_and_what_it_has_heard():
+    """What changes at step 0 belongs to the start: a random target is drawn with the first weights."""
+    found = run(engine(), ORDERS, settings=about()["settings"])
+    assert found["target"] != found["online"]
+    later = [[3, {"lr": 0.25}]]
+    begun, first, once, twice, again, frame = found["sent"]
+    assert [begun["kind"], begun["number"], again["kind"], again["number"], frame["number"]] == ["begun", 7, "begun", 8, 8]
+    assert [(f["number"], f["heard"], f["lr"], f["target"], f["first"], f["changes"]) for f in (first, once, twice)] == [
+        (7, 0, 0.8, "random", "random", later), (7, 1, 0.5, "random", "random", later), (7, 2, 0.5, "random", "random", later)]  # fmt: skip
+    assert (frame["heard"], frame["target"], frame["lr"]) == (0, "ema", 0.8)
 
 
 def test_webassembly_is_what_the_compiler_makes_of_its_source():

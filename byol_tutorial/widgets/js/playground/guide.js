@@ -8,9 +8,6 @@ const EXPERIMENTS = { // name: [the settings that differ from BYOL's, what is do
   "no EMA": [{target: "online"}, "the target is the online network itself"],
   "no colours": [{jitter_p: 0, grayscale_p: 0}, "views keep the picture’s colours"],
 };
-const METHODS = { // what a method needs besides its name: config/presets.py
-  byol: {lr: 0.8, weight_decay: 4e-4, temperature: 0.1}, simsiam: {lr: 3.2, weight_decay: 1e-4, temperature: 0.1}, simclr: {lr: 0.8, weight_decay: 4e-4, temperature: 0.5},
-};
 const RUN_FOR = 600; // steps of an experiment
 const SHORTCUT = {hue: 0.9, shape: 0.25}; // kNN accuracies by which the hue has been learned instead of the shape
 
@@ -43,11 +40,13 @@ function outcomesOf({asked: {late, margin, questions, spread: answers}, threshol
   return Object.fromEntries(Object.entries(right).map(([name, index]) => [name, questions[name][1][index]]));
 }
 
-/** Make the form for a prediction. ask(name, run) opens it; run(prediction) is called when it is sent. */
+/** Make the form for a prediction. ask(name, from, run) opens it; run(prediction) is called when it is sent. The focus returns to `from`. */
 function makePrediction(about) {
   const element = h("form", {class: "bt-form", hidden: true, "aria-label": "Your prediction"});
-  const close = () => { element.hidden = true; element.replaceChildren(); };
-  return {element, close, ask(name, run) {
+  let from = null;
+  const close = () => { element.hidden = true; element.replaceChildren(); from.focus({preventScroll: true}); };
+  return {element, ask(name, asker, run) {
+    from = asker;
     const fields = Object.entries(about.asked.questions).map(([key, [text, answers]]) => [key, btChoice({label: `${text} …`}, answers[0], answers, () => {})]);
     element.onsubmit = (event) => {
       event.preventDefault();
@@ -77,8 +76,8 @@ const TOURED = "byol-playground-tour";
 const TOUR = [ // [which part, what is said]
   ["play", "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page."],
   ["map", "Each dot is a picture, placed by what the network says of it. Watch equal shapes come together. Point at a dot to see its picture."],
-  ["plots", "The loss alone tells nothing: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape."],
-  ["cards", "Now break it. Each of these removes one part of BYOL. Predict what happens, then run it."],
+  ["plots", "The loss alone does not tell whether it learns: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape."],
+  ["cards", "Now break it. Five of these six remove one part of BYOL each. Predict what happens, then run it."],
   ["controls", "Everything can be changed while it trains. The address of the page holds the whole experiment: send it to others."],
 ];
 

@@ -145,7 +145,7 @@ EXPORT(norm_relu)(int rows, int c, address X, address Y, address gamma, address 
   for (int i = 0; i < rows; i++, x += c, y += c)
     for (int k = 0; k < c; k++) {
       float v = (x[k] - mean[k]) * inverse[k] * g[k] + b[k];
-      y[k] = v > 0 ? v : 0;
+      y[k] = v < 0 ? 0 : v; // NaN stays NaN, as in PyTorch
     }
 }
 
@@ -173,7 +173,7 @@ EXPORT(norm_relu_back)(int rows, int c, address X, address Y, address D, address
   for (int k = 0; k < c; k++) scaled[k] = plain[k] = 0;
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < c; k++) {
-      float v = y[i * c + k] > 0 ? d[i * c + k] : 0;
+      float v = y[i * c + k] <= 0 ? 0 : d[i * c + k];
       d[i * c + k] = v;
       plain[k] += v;
       scaled[k] += v * (x[i * c + k] - mean[k]) * inverse[k];

@@ -53,7 +53,7 @@ function scriptKernels(H) {
       const mean = statistics, inverse = statistics + c, scaled = room, plain = room + c;
       H.fill(0, room, room + 2 * c);
       for (let i = 0; i < rows * c; i += c) for (let k = 0; k < c; k++) {
-        const v = H[Y + i + k] > 0 ? H[D + i + k] : 0;
+        const v = H[Y + i + k] <= 0 ? 0 : H[D + i + k];
         H[D + i + k] = v;
         H[plain + k] += v;
         H[scaled + k] += v * (H[X + i + k] - H[mean + k]) * H[inverse + k];

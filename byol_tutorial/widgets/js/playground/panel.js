@@ -15,8 +15,10 @@ function render({model, el}) {
   const run = () => runs[selected];
 
   // --- running ------------------------------------------------------------------------------------------------------------
-  const nothing = () => ({limit: 0, begun: null, frame: null, curves: {loss: [], std: [], seen: []}, pairs: []}); // of a run that has not begun
-  const makeRun = (plan) => ({...nothing(), plan, goal: plan.steps, host: null, prediction: null});
+  // Of a run that has not begun. asked: live changes that no frame has answered yet, of which `sent` have been posted.
+  const nothing = () => ({limit: 0, begun: null, frame: null, curves: noCurves(), pairs: [], asked: {}, sent: 0});
+  const makeRun = (plan) => ({...nothing(), plan, number: 0, goal: plan.steps, host: null, prediction: null, waiting: {}});
+  const settingsOf = (one) => ({...(one.frame?.settings ?? one.plan.settings), ...one.asked});
   async function open(one) {
     one.host = {post() {}, end() { one.ended = true; }, place: "opening"};
     const host = await openHost((message) => { if (!one.ended) heard(one, message); });
@@ -24,14 +26,15 @@ function render({model, el}) {
     one.host = host;
     begin(one);
   }
-  const begin = (one, settings = one.plan.settings, changes = one.plan.changes) => {
-    Object.assign(one, nothing());
-    one.host.post({do: "begin", settings, changes});
+  /** Begin the run of one.plan. Messages that an earlier one has posted still arrive, and are told apart by their number. */
+  const begin = (one) => {
+    Object.assign(one, nothing(), {number: one.number + 1});
+    one.host?.post({do: "begin", number: one.number, settings: one.plan.settings, changes: one.plan.changes});
   };
   /** Show the runs of these plans, one or two, from their beginning. */
   function load(plans, predictions = []) {
     pause();
-    for (const one of runs) one.host?.end();
+    for (const one of runs) { one.ended = true; one.host?.end(); }
     runs = plans.map((plan, i) => ({...makeRun(plan), prediction: predictions[i] ?? null}));
     selected = runs.length - 1;
     compare.set(runs.length === 2);
@@ -65,27 +68,37 @@ function render({model, el}) {
   }
   function heard(one, message) {
     if (message.kind === "problem") { problem.textContent = message.text; problem.hidden = false; pause(); return; }
+    if (message.number !== one.number) return;
     if (message.kind === "begun") {
-      Object.assign(one, {...nothing(), begun: message, maker: new ViewMaker(message.size, message), random: generator(1)});
+      Object.assign(one, {begun: message, maker: new ViewMaker(message.size, message), random: generator(1)});
       return;
     }
     const begins = one.frame === null;
     one.frame = message;
+    if (message.heard === one.sent) one.asked = {};
     if (begins && one === run()) choose(chosen ?? 0);
-    for (const name of ["loss", "std"]) for (const value of message[name]) one.curves[name].push(value);
-    if (message.seen) one.curves.seen.push(message.seen);
+    extend(one.curves, message);
     if (message.pairs.length) one.pairs = message.pairs;
     if (playing && runs.every((r) => r.frame && (r.frame.failed || r.frame.step >= Math.min(r.goal, r.begun.total)))) pause();
     sync();
     schedule();
   }
-  const change = (values) => {
+  const change = (values, one = run()) => {
+    if (closed || !runs.includes(one)) return;
     touched = true;
-    const settings = {...(run().frame?.settings ?? run().plan.settings), ...values};
+    const now = settingsOf(one), settings = {...now, ...values}, step = one.frame?.step ?? 0;
     try { planOf(about, settings); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; show(); return; }
-    if (!run().begun) { run().plan = {...run().plan, settings}; return; }
-    run().host.post({do: "change", settings: values});
-    if (Object.keys(values).some((name) => !about.fields[name].live)) Object.assign(run(), {plan: {settings, changes: [], steps: 0}, goal: playing ? REST_AFTER : 0, ...nothing()});
+    // a random target is drawn with the first weights, so at the start it needs a new run; later the target stays as it is then
+    const anew = (name) => now[name] !== values[name] && (!about.fields[name].live || (name === "target" && !step));
+    if (!one.frame || Object.keys(values).some(anew)) {
+      one.plan = step ? {settings, changes: [], steps: 0} : {settings, changes: planNow(one).changes, steps: one.plan.steps};
+      if (step) Object.assign(one, {goal: playing ? REST_AFTER : 0, prediction: null});
+      begin(one);
+    } else {
+      one.host.post({do: "change", settings: values});
+      one.sent++;
+      Object.assign(one.asked, values);
+    }
     show();
   };
   const restart = () => { touched = true; for (const one of runs) { one.plan = {...planNow(one), steps: 0}; one.prediction = null; begin(one); } sync(); };
@@ -103,7 +116,7 @@ function render({model, el}) {
   const playButton = btButton("▶ train", () => playing ? pause() : play(), {class: "bt-main bt-play"});
   const step = btButton("step", () => { pause(); touched = true; for (const one of runs) if (one.begun) { one.host.post({do: "run", until: (one.frame?.step ?? 0) + 1}); one.limit = 0; } }, {title: "One step, then pause"});
   const again = btButton("start again", () => { pause(); restart(); }, {title: "Back to step 0, with the same settings, seed and changes"});
-  const newSeed = btButton("new seed", () => { const next = (run().frame?.settings.seed ?? 0) + 1; pause(); load(plansNow().map((p) => ({settings: {...p.settings, seed: next}, changes: [], steps: 0}))); touched = true; });
+  const newSeed = btButton("new seed", () => { const next = settingsOf(run()).seed + 1; pause(); load(plansNow().map((p) => ({settings: {...p.settings, seed: next}, changes: [], steps: 0}))); touched = true; });
   const compare = btSwitch({label: "two runs, A and B", help: "Two runs with the same seed side by side; the controls change the chosen one"}, false, (on) => {
     const [a] = plansNow().map((p) => ({...p, steps: 0}));
     touched = true;
@@ -114,8 +127,8 @@ function render({model, el}) {
   const beside = btSwitch({label: "beside BYOL", help: "Run BYOL with the same seed next to the experiment"}, false, () => {});
   const prediction = makePrediction(about);
   const cards = h("div", {class: "bt-cards", role: "group", "aria-label": "Experiments"}, ...Object.entries(EXPERIMENTS).map(([name, [settings, words]]) => {
-    const card = btButton("", () => prediction.ask(name, (guess) => {
-      const {pixels, width, batch_size, seed} = run().frame?.settings ?? run().plan.settings, base = {...about.settings, pixels, width, batch_size, seed};
+    const card = btButton("", () => prediction.ask(name, card, (guess) => {
+      const {pixels, width, batch_size, seed} = settingsOf(run()), base = {...about.settings, pixels, width, batch_size, seed};
       const plan = (s) => ({settings: {...base, ...s}, changes: [], steps: RUN_FOR});
       load(beside.get() && name !== "BYOL" ? [plan({}), plan(settings)] : [plan(settings)], beside.get() && name !== "BYOL" ? [null, guess] : [guess]);
       play();
@@ -130,15 +143,15 @@ function render({model, el}) {
 
   // --- curves, maps, pictures --------------------------------------------------------------------------------------------------
   const curve = (name) => {
-    const steps = (y) => Array.from(y, (_, i) => i + 1), points = (r, key) => ({x: r.curves.seen.map((s) => s.step), y: r.curves.seen.map((s) => s[key])});
-    const of = (r) => name === "loss" || name === "std" ? {x: steps(r.curves[name]), y: r.curves[name]} : points(r, name === "knn" ? "shape" : name);
+    const points = (r, key) => ({x: r.curves.seen.map((s) => s.step), y: r.curves.seen.map((s) => s[key])});
+    const of = (r) => name === "loss" || name === "std" ? {x: r.curves.step, y: r.curves[name]} : points(r, name === "knn" ? "shape" : name);
     const others = runs.flatMap((r, i) => [...(i ? [{...of(r), colour: RUN_COLOURS[1]}] : []), ...(name === "knn" ? [{...points(r, "hue"), colour: RUN_COLOURS[i], dashed: true}] : [])]);
-    const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).reduce((a, b) => Math.min(a, b), 0) : 0; // below 0 with SimSiam
+    const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).filter(Number.isFinite).reduce((a, b) => Math.min(a, b), 0) : 0; // below 0 with SimSiam
     return {now: of(runs[0]), before: null, others, low: Math.max(least, -1e6), base: name === "knn" ? runs[0].curves.seen[0]?.shape : null, beforeEnd: 0,
             frame: {step: Math.max(1, ...runs.map((r) => r.frame?.step ?? 0)), epoch: 100, total: Infinity, changes: run().frame?.changes ?? []}};
   };
   const plots = Object.fromEntries([["loss", "loss", {low: 0}], ["std", "√d·std of z", {low: 0, high: 1.05}], ["rank", "rank of z", {low: 0, dots: true}], ["knn", "kNN: shape, and hue dashed", {low: 0, high: 1, dots: true}]]
-    .map(([name, title, options]) => [name, btPlot(title, () => curve(name), options)]));
+    .map(([name, title, options]) => [name, btPlot(title, () => curve(name), {...options, empty: "press train"})]));
   const sphere = () => mapOf === "z";
   const colourOf = (begun, i) => colourBy === "shape" ? BT_COLOURS[begun.labels[i]] : about.circle[Math.floor(begun.hues[i] * about.circle.length)];
   const maps = RUN_NAMES.map((name, i) => {
@@ -156,7 +169,7 @@ function render({model, el}) {
   const space = btChoice({label: "map of", help: "z, the projection on the sphere, which the loss sees; y, the representation, which kNN sees"}, mapOf, ["z", "y"], (v) => { mapOf = v; show(); });
   const colouring = btChoice({label: "colour by"}, colourBy, ["shape", "hue"], (v) => { colourBy = v; legend.hidden = v !== "shape"; show(); });
   const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...about.classes.map((name, k) => h("span", {}, h("i", {style: `background:${BT_COLOURS[k]}`}), name)));
-  const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, width, height, theme, run().frame?.settings ?? run().plan.settings));
+  const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, width, height, theme, settingsOf(run())));
   const pairs = btCanvas(132, "Pairs of views", (context, width, height) => { if (run().begun && run().pairs.length) drawPairs(context, width, height, run().begun, run().pairs); });
   const near = btCanvas(240, "Neighbours", (context, width, height, theme) => { const seen = run().curves.seen.at(-1); if (seen && run().begun) drawNeighbours(context, width, height, theme, run().begun, seen.near); });
   const detail = btCanvas(84, "Picture", (context, width, height) => {
@@ -166,7 +179,7 @@ function render({model, el}) {
     drawPicture(context, begun, begun.bytes, chosen * each, 0, 0, side);
     [0, 1].forEach((k) => {
       const view = new Float32Array(each);
-      one.maker.make(begun.bytes, chosen * each, drawView(one.frame.settings, begun.size, one.random), view, 0);
+      one.maker.make(begun.bytes, chosen * each, drawView(settingsOf(one), begun.size, one.random), view, 0);
       drawPicture(context, begun, view, 0, (k + 1) * (side + 8), 0, side);
     });
   });
@@ -183,8 +196,11 @@ function render({model, el}) {
 
   // --- controls -----------------------------------------------------------------------------------------------------------------
   const help = (name) => about.fields[name].help, set = (name) => (value) => change({[name]: value});
-  let waiting = 0;
-  const settle = (name) => (value) => { clearTimeout(waiting); waiting = setTimeout(() => change({[name]: value}), SETTLED); }; // else a link would hold each place of a moving slider
+  const settle = (name) => (value) => { // else a link would hold each place of a moving slider
+    const one = run();
+    clearTimeout(one.waiting[name]);
+    one.waiting[name] = setTimeout(() => change({[name]: value}, one), SETTLED);
+  };
   const controls = {
     predictor: btChoice({label: "predictor", help: help("predictor")}, "mlp", [["mlp", "MLP"], ["linear", "linear"], ["identity", "none"]], set("predictor")),
     target: btChoice({label: "target", help: help("target")}, "ema", [["ema", "moving average"], ["online", "online network"], ["random", "fixed"]], set("target")),
@@ -197,7 +213,7 @@ function render({model, el}) {
     weight_decay: btSlider({label: "weight decay", scale: "log", low: 1e-6, high: 0.1, zero: true, help: help("weight_decay")}, 4e-4, settle("weight_decay")),
     crop_area: btSlider({label: "smallest crop, of the area", low: 0.05, high: 1, step: 0.05, help: help("crop_area")}, 0.5, settle("crop_area")),
     temperature: btSlider({label: "temperature α", scale: "log", low: 0.02, high: 2, help: help("temperature")}, 0.1, settle("temperature")),
-    method: btChoice({label: "method", help: help("method")}, "byol", [["byol", "BYOL"], ["simsiam", "SimSiam"], ["simclr", "SimCLR"]], (v) => change({method: v, ...METHODS[v]})),
+    method: btChoice({label: "method", help: help("method")}, "byol", [["byol", "BYOL"], ["simsiam", "SimSiam"], ["simclr", "SimCLR"]], (v) => change({method: v, ...about.methods[v]})),
     pixels: btChoice({label: "pictures", help: help("pixels")}, "24", [["24", "24 px, small encoder"], ["32", "32 px, the course’s"]], (v) => change({pixels: Number(v), width: WIDTHS[v]})),
     batch_size: btChoice({label: "batch size", help: help("batch_size")}, "32", about.fields.batch_size.options.map(String), (v) => change({batch_size: Number(v)})),
   };
@@ -207,7 +223,7 @@ function render({model, el}) {
   const live = h("fieldset", {}, h("legend", {}, "While it trains"), h("div", {class: "bt-controls"}, ...LIVE.map((name) => controls[name].element)));
   const anew = h("fieldset", {}, h("legend", {}, "New run", h("span", {class: "bt-quiet"}, " each of these begins at step 0")), h("div", {class: "bt-controls"}, controls.method.element, controls.pixels.element, controls.batch_size.element, h("div", {class: "bt-control"}, h("label", {for: seed.id}, "seed"), seed)));
   function showControls() {
-    const s = run().frame?.settings ?? run().plan.settings;
+    const s = settingsOf(run());
     for (const [name, control] of Object.entries(controls)) {
       const value = name === "colours" ? s.jitter_p > 0 : about.fields[name].kind === "choice" ? String(s[name]) : s[name];
       if (control.get() !== value && document.activeElement !== control.input) control.set(value);
@@ -236,7 +252,7 @@ function render({model, el}) {
   const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", tour.open)),
     h("div", {class: "bt-row bt-open"}, h("label", {for: text.id}, "experiment"), text, openText));
   const place = h("span", {}), rate = h("span", {});
-  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. BatchNorm’s averages are set by eight batches before the first step. ", rate);
+  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the recipe “simsiam” of the library has its own, with a wider z and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
   const root = h("div", {class: "bt bt-playground", role: "region", "aria-label": "BYOL playground"},
     h("div", {class: "bt-row bt-spread"}, h("div", {class: "bt-row"}, playButton, step, again, newSeed), counter),
     h("div", {class: "bt-row bt-spread bt-quiet"}, h("span", {}, "Predict, then run:"), h("div", {class: "bt-row"}, beside.element, compare.element, choice)),
@@ -261,7 +277,7 @@ function render({model, el}) {
     if (closed || !runs.length) return;
     drawnAt = performance.now();
     if (!playing || drawnAt - remembered > 1000) remember();
-    const two = runs.length === 2, all = runs.map((one) => verdictOf(about, one)), s = run().frame?.settings ?? run().plan.settings;
+    const two = runs.length === 2, all = runs.map((one) => verdictOf(about, one)), s = settingsOf(run());
     choice.hidden = maps[1].figure.hidden = !two;
     root.toggleAttribute("data-two", two);
     [...choice.children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === selected)));
@@ -275,7 +291,7 @@ function render({model, el}) {
     if (now !== kinds) announced.textContent = kinds = now; // the numbers change too often to be read aloud
     const speed = runs.map((r) => r.frame?.perSecond ?? 0).filter(Boolean).map((v) => v.toFixed(0)).join(" and ");
     counter.textContent = `step ${runs.map((r) => r.frame?.step ?? 0).join(" and ")}${speed ? ` · ${speed} steps a second` : ""} · ${run().frame?.failed ? "diverged" : !playing ? "paused" : inView && !document.hidden ? "training" : "waiting to be seen"}`;
-    rate.textContent = s.epochs >= about.settings.epochs ? "The learning rate stays nearly constant after its warm-up, so a run has no end." : `The learning rate falls to 0 within this run of ${s.epochs} × ${run().begun?.perEpoch ?? "…"} steps.`;
+    rate.textContent = s.epochs >= about.settings.epochs ? "The learning rate stays nearly constant after its warm-up, so you can let a run go on for as long as you like." : `The learning rate falls to 0 within this run of ${s.epochs} × ${run().begun?.perEpoch ?? "…"} steps.`;
     place.textContent = run().host?.place ?? "as soon as it is seen";
     const last = (r, name) => name === "loss" || name === "std" ? r.curves[name].at(-1) : r.curves.seen.at(-1)?.[name === "knn" ? "shape" : name];
     for (const [name, plot] of Object.entries(plots)) plot.redraw(runs.map((r, i) => `${two ? `${RUN_NAMES[i]} ` : ""}${last(r, name) === undefined ? "nothing yet" : btNumber(last(r, name), 2)}`).join(", "));
@@ -299,33 +315,32 @@ function render({model, el}) {
   }
 
   // --- who looks, and the address -----------------------------------------------------------------------------------------------------
-  const fromAddress = () => {
-    const address = model.recorded && first ? addressed() : null;
-    if (!address) return false;
-    try { load(readFragment(about, address)); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; return false; }
+  const follow = (address) => {
+    if (!model.recorded || !first || !address) return;
+    try { load(readFragment(about, address)); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; return; }
     root.scrollIntoView({block: "start"});
-    return true;
   };
+  // the query stays as it is while a reader goes from heading to heading
+  const fromHash = () => follow(isFragment(location.hash) ? location.hash : null);
   const visible = () => sync();
   document.addEventListener("visibilitychange", visible);
-  addEventListener("hashchange", fromAddress);
+  addEventListener("hashchange", fromHash);
   const watcher = new IntersectionObserver(([entry]) => {
     inView = entry.isIntersecting;
     if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured() && !addressed()) tour.open(); }
     sync();
   });
   load(model.get("plans").map((plan) => ({...plan})));
-  fromAddress();
+  follow(addressed());
   watcher.observe(root);
   return () => {
     closed = true;
     watcher.disconnect();
     document.removeEventListener("visibilitychange", visible);
-    removeEventListener("hashchange", fromAddress);
+    removeEventListener("hashchange", fromHash);
     if (globalThis.btPlaying === pause) globalThis.btPlaying = null;
     clearTimeout(timer);
-    clearTimeout(waiting);
-    for (const one of runs) one.host?.end();
+    for (const one of runs) { one.ended = true; one.host?.end(); }
     for (const part of [...maps, diagram, pairs, near, detail, ...Object.values(plots)]) part.close();
   };
 }

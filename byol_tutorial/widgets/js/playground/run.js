@@ -1,19 +1,19 @@
 // One run: its pictures, its schedule, and slices of steps between which messages are carried out. It lives in a worker, or on the
 // page's own thread where there can be none.
 //
-// Messages to it:    begin {settings, changes}   make a new run; changes: [[step, {name: value}], …], to be made when their step comes
-//                    change {settings}           live settings change at once, others begin a new run
+// Messages to it:    begin {settings, changes, number}   make a new run; changes: [[step, {name: value}], …], to be made when their
+//                                                step comes; number: what all messages of this run carry
+//                    change {settings}           change live settings at once
 //                    run {until}                 train until this step
 //                    pause                       stop after the present step
 //                    drawn                       the page has drawn the last frame and can take the next
 // Messages from it:  begun {labels, hues, bytes, …}     the pictures that the run is looked at with
-//                    frame {step, loss, std, seen, …}   what is new since the last frame
+//                    frame {step, loss, std, seen, …}   what is new since the last frame; heard: the changes carried out so far
 
 const HEADS = {hidden: 256, projection: 64}; // the widths of projector and predictor, as in the course
 const TRAINED = 4096, LOOKED_AT = 768, SAMPLED = 512; // pictures to train on, to look at, and to take mean and deviation of
 const HUES = 8, QUERIES = 6, NEAR = 5, PAIRS = 4;
 const SLICE = {worker: 40, page: 12}; // milliseconds of training between messages
-const NEW_RUN = ["method", "seed", "pixels", "width", "batch_size", "epochs", "warmup_epochs"]; // settings that no running run can change
 
 /** Return the factor of the learning rate at a step: optim.lr_factor_at. */
 const rateFactor = (step, total, warmup) =>
@@ -28,15 +28,16 @@ function decayRate(s, update, total) {
 class Run {
   /** post(message); open: see kernels.js; place: "worker" or "page". */
   constructor(post, open, place) {
-    Object.assign(this, {post, open, place, running: false, waiting: false, until: 0});
+    Object.assign(this, {open, place, running: false, waiting: false, until: 0, number: 0});
+    this.post = (message) => post({...message, number: this.number});
     this.channel = new MessageChannel(); // setTimeout would wait four milliseconds between slices
     this.channel.port1.onmessage = () => this.slice();
   }
 
   receive(message) {
     switch (message.do) {
-      case "begin": this.begin(message.settings, message.changes ?? []); break;
-      case "change": this.change(message.settings); break;
+      case "begin": this.number = message.number; this.begin(message.settings, message.changes ?? []); break;
+      case "change": this.heard++; this.change(message.settings); if (!this.running) this.frame(); break;
       case "run":
         this.until = Math.min(message.until, this.total);
         if (!this.running && !this.failed && this.step < this.until) { this.running = true; this.next(); }
@@ -47,8 +48,10 @@ class Run {
   }
 
   begin(settings, changes) {
-    const s = this.settings = {...settings}, [weights, pictures, batches] = [0, 1, 2].map((k) => generator(3 * s.seed + k));
-    Object.assign(this, {step: 0, first: {...settings}, plan: [...changes], changes: [], failed: false, running: false, random: batches, order: [], spent: 0, looks: 0, loss: [], std: []});
+    const s = this.settings = {...settings}, plan = [...changes];
+    while (plan[0]?.[0] === 0) Object.assign(s, plan.shift()[1]); // what changes before the first step belongs to the start
+    const [weights, pictures, batches] = [0, 1, 2].map((k) => generator(3 * s.seed + k));
+    Object.assign(this, {step: 0, heard: 0, first: {...s}, plan, changes: [], failed: false, running: false, random: batches, order: [], spent: 0, loss: [], std: []});
     this.learner = new Learner({size: s.pixels, width: s.width, batch: s.batch_size, looked: LOOKED_AT, ...HEADS}, this.open);
     this.learner.initialise(weights, s.target === "random");
     this.pictures = new PictureSet(TRAINED, s.pixels, pictures);
@@ -73,14 +76,11 @@ class Run {
   change(settings) {
     const s = this.settings, changed = Object.entries(settings).filter(([name, value]) => s[name] !== value);
     if (!changed.length) return;
-    // a random target is drawn with the first weights; later the target stays as it is then
-    if (changed.some(([name]) => NEW_RUN.includes(name) || (name === "target" && this.step === 0))) { this.begin({...s, ...settings}, this.step ? [] : this.plan); return; }
     Object.assign(s, settings);
     const last = this.changes.at(-1);
     if (this.step === 0) this.first = {...s};
     else if (last?.[0] === this.step) Object.assign(last[1], Object.fromEntries(changed));
     else this.changes.push([this.step, Object.fromEntries(changed)]);
-    if (!this.running) this.frame();
   }
 
   next() { this.channel.port2.postMessage(null); }
@@ -145,7 +145,7 @@ class Run {
   frame() {
     const {learner: {H, images}, settings: s, pictures: {each}} = this;
     const pairs = Array.from({length: this.step ? PAIRS : 0}, (_, i) => [i, s.batch_size + i].map((row) => Float32Array.from(H.subarray(images + row * each, images + (row + 1) * each))));
-    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, settings: {...s}, first: this.first, changes: this.changes.concat(this.plan), loss: this.loss, std: this.std,
+    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, heard: this.heard, settings: {...s}, first: this.first, changes: this.changes.concat(this.plan), loss: this.loss, std: this.std,
                seen: this.seen ?? null, pairs, perSecond: this.spent ? 1000 * this.step / this.spent : 0});
     Object.assign(this, {loss: [], std: [], seen: null, waiting: true});
   }

@@ -6,14 +6,14 @@ function download(name, blob) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** Return the curves of runs {name: run} as CSV: a row for each step, with what was measured after it. */
+/** Return the curves of runs {name: run} as CSV: a row for each step that is kept, with what was measured after it. */
 function curvesAsCsv(runs) {
   const rows = ["run,step,loss,std,rank,knn_shape,knn_hue"];
   for (const [name, {curves}] of Object.entries(runs)) {
-    const seen = new Map(curves.seen.map((s) => [s.step, s]));
-    for (let step = 0; step <= curves.loss.length; step++) {
-      const s = seen.get(step);
-      if (step || s) rows.push([name, step, curves.loss[step - 1] ?? "", curves.std[step - 1] ?? "", s?.rank ?? "", s?.shape ?? "", s?.hue ?? ""].join(","));
+    const at = new Map(curves.step.map((step, i) => [step, i])), seen = new Map(curves.seen.map((s) => [s.step, s]));
+    for (const step of [...new Set([...at.keys(), ...seen.keys()])].sort((a, b) => a - b)) {
+      const s = seen.get(step), i = at.get(step);
+      rows.push([name, step, curves.loss[i] ?? "", curves.std[i] ?? "", s?.rank ?? "", s?.shape ?? "", s?.hue ?? ""].join(","));
     }
   }
   return rows.join("\n") + "\n";

@@ -7,27 +7,42 @@
 const FRAGMENT = "#playground";
 const WIDTHS = {24: 8, 32: 16}; // pixels a side: width of the encoder
 
+const IMAGES = 4096; // on which the page trains
+
+const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const own = (record, name) => Object.hasOwn(record, name) ? record[name] : undefined; // every record has a "constructor" that is not its own
+const shown = (value) => String(value !== null && typeof value === "object" ? JSON.stringify(value) : value).slice(0, 40);
+
 /** Return the value if this field may have it, or throw an error that says what is allowed. */
 function allowed(about, name, value) {
-  const field = about.fields[name];
-  if (!field) throw new Error(`${name}: the page cannot change it; it can change ${Object.keys(about.fields).join(", ")}`);
+  const field = own(about.fields, name), words = `${shown(name)}=${shown(value)}`;
+  if (!field) throw new Error(`${shown(name)}: the page cannot change it; it can change ${Object.keys(about.fields).join(", ")}`);
   const {kind, options, low, high} = field;
-  if (kind === "switch" && typeof value !== "boolean") throw new Error(`${name}=${value}: give true or false`);
-  if (options && !options.includes(value)) throw new Error(`${name}=${value}: choose one of ${options.join(", ")}`);
-  if (kind === "number" && !(typeof value === "number" && value >= low && value <= high)) throw new Error(`${name}=${value}: give a number from ${low} to ${high}`);
-  if (field.whole && !Number.isInteger(value)) throw new Error(`${name}=${value}: give a whole number`);
+  if (kind === "switch" && typeof value !== "boolean") throw new Error(`${words}: give true or false`);
+  if (options && !options.includes(value)) throw new Error(`${words}: choose one of ${options.join(", ")}`);
+  if (kind === "number" && !(typeof value === "number" && value >= low && value <= high)) throw new Error(`${words}: give a number from ${low} to ${high}`);
+  if (field.whole && !Number.isInteger(value)) throw new Error(`${words}: give a whole number`);
   return value;
+}
+
+/** Return the number of a step if a run of the page can come to it. */
+function allowedStep(about, words, step) {
+  if (!Number.isInteger(step) || step < 0 || step > about.most_steps) throw new Error(`${words}: give a whole number from 0 to ${about.most_steps}`);
+  return step;
 }
 
 /** Return a plan whose settings are the page's own but for these; every value is checked. */
 function planOf(about, values, changes = [], steps = 0) {
-  const settings = {...about.settings, ...(values.pixels in WIDTHS ? {width: WIDTHS[values.pixels]} : {}), ...values};
+  const settings = {...about.settings, ...(Object.hasOwn(WIDTHS, own(values, "pixels")) ? {width: WIDTHS[values.pixels]} : {}), ...values};
   for (const [name, value] of Object.entries(settings)) allowed(about, name, value);
   if (settings.warmup_epochs > settings.epochs) throw new Error(`warmup_epochs=${settings.warmup_epochs}: longer than the run of epochs=${settings.epochs}`);
-  if (!Number.isInteger(steps) || steps < 0) throw new Error(`steps=${steps}: give a whole number`);
+  allowedStep(about, `steps=${shown(steps)}`, steps);
   for (const [step, change] of changes) {
-    if (!Number.isInteger(step) || step < 0) throw new Error(`${step}: a change needs the number of its step`);
-    for (const [name, value] of Object.entries(change)) if (!about.fields[name]?.live) throw new Error(`${name}: it cannot change while a run trains`); else allowed(about, name, value);
+    allowedStep(about, `the step ${shown(step)} of a change`, step);
+    for (const [name, value] of Object.entries(change)) {
+      allowed(about, name, value);
+      if (!about.fields[name].live) throw new Error(`${name}: it cannot change while a run trains`);
+    }
   }
   return {settings, changes: [...changes].sort((a, b) => a[0] - b[0]), steps};
 }
@@ -56,16 +71,25 @@ function addressed() {
 
 /** Return the plans of a fragment, one or two. */
 function readFragment(about, text) {
-  const runs = [{values: {}, changes: [], steps: 0}];
-  for (const part of decodeURIComponent(text).split("&").slice(1)) {
-    const run = runs.at(-1), [, step, name, word] = /^(?:(\d+):)?(\w+)(?:=(.*))?$/.exec(part) ?? [];
-    if (name === undefined) throw new Error(`“${part}” is not a setting: write name=value`);
-    if (name === "b" && !word && runs.length === 1) { runs.push({values: {}, changes: [], steps: 0}); continue; }
+  const bare = () => Object.create(null), empty = () => ({values: bare(), changes: [], steps: 0}); // where "__proto__" is a name like others
+  const runs = [empty()];
+  let whole;
+  try { whole = decodeURIComponent(text); } catch { throw new Error("the link is damaged: two digits must follow each % in it; copy it again"); }
+  for (const part of whole.split("&").slice(1)) {
+    if (part === "b" || part === "b=") { // some scripts write a query anew
+      if (runs.length === 2) throw new Error("the link has more than two runs: keep one “&b”");
+      runs.push(empty());
+      continue;
+    }
+    const run = runs.at(-1), [, step, name, word] = /^(?:(\d+):)?(\w+)=(.*)$/.exec(part) ?? [];
+    if (name === undefined) throw new Error(`“${shown(part)}” is not a setting: write name=value`);
     const value = word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
-    if (name === "steps") run.steps = value;
-    else if (step !== undefined && run.changes.at(-1)?.[0] === Number(step)) run.changes.at(-1)[1][name] = value;
-    else if (step !== undefined) run.changes.push([Number(step), {[name]: value}]);
-    else run.values[name] = value;
+    if (step === undefined && name === "steps") run.steps = value;
+    else if (step === undefined) run.values[name] = value;
+    else {
+      if (run.changes.at(-1)?.[0] !== Number(step)) run.changes.push([Number(step), bare()]);
+      run.changes.at(-1)[1][name] = value;
+    }
   }
   return runs.map((run) => planOf(about, run.values, run.changes, run.steps));
 }
@@ -75,10 +99,11 @@ function readFragment(about, text) {
 const outOf = (field, value) => field.pair === "low" ? [value, 1] : field.pair === "both" ? [value, value] : value;
 
 function into(name, field, value) {
-  if (!Array.isArray(value)) return value;
+  if (!field || !Array.isArray(value)) return value;
   if (field?.pair === "low" && value[1] === 1) return value[0];
   if (field?.pair === "both" && value[0] === value[1]) return value[0];
-  throw new Error(`${name}=(${value}): the page can change ${field?.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
+  if (field.pair) throw new Error(`${name}=(${shown(value)}): the page can change ${field.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
+  return value;
 }
 
 const each = (record, change) => Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(name, value)]));
@@ -87,7 +112,7 @@ const each = (record, change) => Object.fromEntries(Object.entries(record).map((
 function writeExperiment(about, {settings, changes, steps}) {
   const {pixels, ...config} = settings, write = (name, value) => outOf(about.fields[name], value);
   for (const name of Object.keys(config)) if (config[name] === about.fields[name].value) delete config[name]; // Config's own default
-  return JSON.stringify({byol: 1, version: about.version, data: {name: "shapes", images: 4096, pixels: [pixels, pixels]}, config: each(config, write),
+  return JSON.stringify({byol: 1, version: about.version, data: {name: "shapes", images: IMAGES, pixels: [pixels, pixels]}, config: each(config, write),
                          changes: changes.map(([step, change]) => [step, each(change, write)]), steps});
 }
 
@@ -95,10 +120,13 @@ function writeExperiment(about, {settings, changes, steps}) {
 function readExperiment(about, text) {
   let parts;
   try { parts = JSON.parse(text); } catch { throw new Error("this is not an experiment: give the whole line that a panel or str(bt.Experiment.of(session)) gave"); }
-  if (parts?.byol !== 1 || typeof parts.config !== "object" || !Array.isArray(parts.changes)) throw new Error("this is not an experiment of a format that this page reads");
-  const {name, pixels} = parts.data ?? {};
-  if (name !== "shapes" || !(pixels?.[0] in WIDTHS)) throw new Error(`images of “${name}”, ${pixels?.[0]} px: a page has the shapes of 24 and 32 px alone`);
-  const read = (record) => each(Object.fromEntries(Object.entries(record).filter(([field]) => !about.ignored.includes(field))), (field, value) => into(field, about.fields[field], value));
-  const first = {...each(about.fields, (_, field) => field.value), ...read(parts.config), pixels: pixels[0]};
-  return planOf(about, first, parts.changes.map(([step, change]) => [step, read(change)]).filter(([, change]) => Object.keys(change).length), parts.steps);
+  if (!isRecord(parts) || parts.byol !== 1 || !isRecord(parts.config) || !Array.isArray(parts.changes) || !parts.changes.every((c) => Array.isArray(c) && c.length === 2 && isRecord(c[1])))
+    throw new Error("this is not an experiment of a format that this page reads: give the whole line, unchanged");
+  const {name, images = IMAGES, pixels} = isRecord(parts.data) ? parts.data : {}, sides = Array.isArray(pixels) ? pixels : [];
+  if (name !== "shapes" || sides.length !== 2 || sides[0] !== sides[1] || !about.fields.pixels.options.includes(sides[0]))
+    throw new Error(`images of “${shown(name)}”, ${shown(pixels)} pixels: the page has the shapes of 24 and 32 px alone`);
+  if (images !== IMAGES) throw new Error(`${shown(images)} images: the page trains on ${IMAGES}`);
+  const read = (record) => each(Object.fromEntries(Object.entries(record).filter(([field]) => !about.ignored.includes(field))), (field, value) => into(field, own(about.fields, field), value));
+  const first = {...each(about.fields, (_, field) => field.value), ...read(parts.config), pixels: sides[0]};
+  return planOf(about, first, parts.changes.map(([step, change]) => [step, read(change)]).filter(([, change]) => Object.keys(change).length), parts.steps ?? null);
 }

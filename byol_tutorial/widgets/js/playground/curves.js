@@ -1,0 +1,23 @@
+// What a page keeps of a run: the curves, thinned out where they are old, and the maps of the last look alone.
+
+const KEPT = 4096, FIRST = 128; // values at the end and at the beginning of a curve that are never left out
+
+const noCurves = () => ({step: [], loss: [], std: [], seen: []});
+
+/** Leave out every second of the older values, once there are twice as many as are kept in full. */
+const thin = (list) => list.length <= 2 * KEPT ? list : list.filter((_, i) => i < FIRST || i % 2 === 0 || i >= list.length - KEPT);
+
+/** Add what a frame brings: {step, loss, std, seen}; loss and std are those of the last steps up to `step`. */
+function extend(curves, frame) {
+  frame.loss.forEach((loss, i) => {
+    curves.step.push(frame.step - frame.loss.length + i + 1);
+    curves.loss.push(loss);
+    curves.std.push(frame.std[i]);
+  });
+  if (frame.seen) {
+    const last = curves.seen.at(-1);
+    if (last) last.maps = last.near = null; // nobody looks at them again
+    curves.seen.push(frame.seen);
+  }
+  for (const name of Object.keys(curves)) curves[name] = thin(curves[name]);
+}
