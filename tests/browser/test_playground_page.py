@@ -252,15 +252,22 @@ def test_new_run_settings_can_change_at_any_time_while_it_trains(page, show):
     panel.get_by_role("button", name="pause").click()
     expect(panel.get_by_label("seed", exact=True)).to_have_value("77")
     expect(panel.get_by_role("alert")).to_be_hidden()
-    wait_for(page, "() => location.hash.includes('seed=77') && location.hash.includes('lr=1.6') && location.hash.includes('weight_decay=0.0002')")
-    number, steps = page.evaluate("[frames.at(-1).number, frames.filter((f) => f.number === frames.at(-1).number).map((f) => f.step)]")
+    wait_for(
+        page,
+        "() => location.hash.includes('seed=77') && location.hash.includes('lr=1.6') && location.hash.includes('weight_decay=0.0002')",
+    )
+    number, steps = page.evaluate(
+        "[frames.at(-1).number, frames.filter((f) => f.number === frames.at(-1).number).map((f) => f.step)]"
+    )
     assert number >= 25
     assert steps == sorted(steps)
 
 
 def test_a_change_is_kept_before_the_run_has_begun(page, show):
     panel = show("#playground&40:lr=0.2&steps=3")
-    page.evaluate(f"() => {{ const set = {SET}; set('seed', '5'); set('predictor', 'linear'); set('stop-gradient', false); }}")
+    page.evaluate(
+        f"() => {{ const set = {SET}; set('seed', '5'); set('predictor', 'linear'); set('stop-gradient', false); }}"
+    )
     expect(panel.locator(".bt-verdict").first).to_contain_text("not trained yet")
     wait_for(page, "() => frames.at(-1).settings.predictor === 'linear'")
     assert page.evaluate("frames.at(-1).settings.stop_gradient") is False
@@ -316,7 +323,9 @@ def test_another_heading_of_the_page_leaves_the_run_alone(page, show):
     panel.get_by_role("button", name="step").click()
     wait_for(page, f"() => ({STEP})[0] === 1")
     page.evaluate("history.replaceState(null, '', location.pathname + '?playground&predictor=linear&steps=4')")
-    page.evaluate("new Promise((r) => { addEventListener('hashchange', () => setTimeout(r)); location.hash = '#the-board'; })")
+    page.evaluate(
+        "new Promise((r) => { addEventListener('hashchange', () => setTimeout(r)); location.hash = '#the-board'; })"
+    )
     assert page.evaluate(STEP)[0] == 1
     expect(panel.locator(".bt-verdict").first).not_to_contain_text("drawing")
     page.evaluate("location.hash = '#playground&seed=9'")
@@ -512,7 +521,10 @@ def test_thirty_openings_leave_the_memory_as_it_was(page):
 
     def freed():  # workers end, and what they held is freed, some time after they were told to
         session.send("HeapProfiler.collectGarbage")
-        now, nodes_now = session.send("Runtime.getHeapUsage")["usedSize"], session.send("Memory.getDOMCounters")["nodes"]
+        now, nodes_now = (
+            session.send("Runtime.getHeapUsage")["usedSize"],
+            session.send("Memory.getDOMCounters")["nodes"],
+        )
         return page.workers == [] and now - heap < 2_000_000 and nodes_now - nodes < 200
 
     until(page, freed)

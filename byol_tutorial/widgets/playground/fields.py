@@ -13,6 +13,7 @@ from ...config.errors import UserError
 from ...config.presets import preset
 from ...live.experiment import Experiment
 
+BATCHES = (16, 32, 64, 128)
 SIZES = {24: 8, 32: 16}  # pixels a side: width of the small encoder
 NAMES = (
     "method", "seed", "epochs", "batch_size", "width", "target", "tau_base", "tau_schedule", "predictor", "stop_gradient",
@@ -21,7 +22,7 @@ NAMES = (
 FEWER = {  # values that a page has, where Config allows more
     "method": ("byol", "simsiam", "simclr"),
     "predictor": ("mlp", "linear", "identity"),
-    "batch_size": (16, 32, 64, 128),
+    "batch_size": BATCHES,
     "width": tuple(SIZES.values()),
 }
 PAIRS = {"crop_area": "low", "jitter_p": "both", "grayscale_p": "both"}  # which number of a pair the page changes
@@ -29,9 +30,12 @@ IGNORED = ("knn_every", "compile", "cuda_graph")  # fields that do not change wh
 # A playground has no end: the schedule is so long that lr and τ stay nearly constant after the warm-up.
 OPEN_END: dict[str, Any] = {"epochs": 1000, "tau_schedule": "constant"}
 LARGEST = 1e30
-MOST: dict[str, float] = {"epochs": 10_000, "warmup_epochs": 10_000}  # less than Config allows, so that a page can hold a run
+MOST: dict[str, float] = {
+    "epochs": 10_000,
+    "warmup_epochs": 10_000,
+}  # less than Config allows, so that a page can hold a run
 IMAGES = 4096  # on which the page trains: shapes that it draws itself
-MOST_STEPS = int(MOST["epochs"]) * IMAGES // min(FEWER["batch_size"])  # of the longest schedule
+MOST_STEPS = int(MOST["epochs"]) * IMAGES // min(BATCHES)  # of the longest schedule
 OF_METHOD = ("lr", "weight_decay", "temperature")  # what the page sets when the method changes
 
 
@@ -117,8 +121,14 @@ def _size(data: dict[str, Any]) -> int:
     """Return the pixels a side of an experiment's images, or raise UserError where the page does not have these images."""
     name, images, pixels = data.get("name"), data.get("images", IMAGES), data.get("pixels")
     sides = list(pixels) if isinstance(pixels, list | tuple) else []
-    if name != "shapes" or sides not in [[size, size] for size in SIZES] or any(type(side) is not int for side in sides):
-        raise UserError(f"images of {brief(name)}, {brief(pixels)} pixels: the page has the shapes of 24 and 32 px alone")
+    if (
+        name != "shapes"
+        or sides not in [[size, size] for size in SIZES]
+        or any(type(side) is not int for side in sides)
+    ):
+        raise UserError(
+            f"images of {brief(name)}, {brief(pixels)} pixels: the page has the shapes of 24 and 32 px alone"
+        )
     if images != IMAGES:
         raise UserError(f"{brief(images)} images: the page trains on {IMAGES}; give an experiment on as many")
     return sides[0]

@@ -102,15 +102,19 @@ def with_short_names(found: list[Token]) -> list[Token]:
             if value.endswith("${"):
                 open_marks.append("$")
         elif kind == "name":
-            if before in ("const", "let", "function", "class") and _opens_line(found, i - 1):
-                if before in ("function", "class") or not value.islower():  # a short word may also be the browser's: `status`
-                    declared.add(value)
+            word = (
+                before in ("const", "let") and value.islower()
+            )  # it may also be a name of the browser's, such as `status`
+            if before in ("const", "let", "function", "class") and not word and _opens_line(found, i - 1):
+                declared.add(value)
             shorthand = open_marks[-1] == "{" and before in ("{", ",", "\n") and after in (",", "}", "=", "\n")
             if shorthand or after == ":" or (before == "." and found[i - 2][1] != "."):
                 properties.add(value)
     uses = Counter(value for kind, value in found if kind == "name")
     texts = " ".join(value for kind, value in found if kind == "text")
-    old = [name for name, _ in uses.most_common() if name in declared - properties and len(name) > 3 and name not in texts]
+    old = [
+        name for name, _ in uses.most_common() if name in declared - properties and len(name) > 3 and name not in texts
+    ]
     new = ("".join(pair) for pair in product(string.ascii_letters, string.ascii_letters + string.digits))
     short = dict(zip(old, (name for name in new if name not in uses and name not in RESERVED), strict=False))
     return [(kind, short.get(value, value) if kind == "name" else value) for kind, value in found]

@@ -165,7 +165,23 @@ def test_a_hostile_experiment_is_refused_in_one_sentence(text, words):
     assert words in refusal("readExperiment", text)
 
 
-OTHER = [{"pixels": p} for p in ([[24]], True, {"a": 1}, 24, [24, 99], "24", [24], [24, 24, 24], [24.5, 24.5], None, [True, True], [32, 24])]
+OTHER = [
+    {"pixels": p}
+    for p in (
+        [[24]],
+        True,
+        {"a": 1},
+        24,
+        [24, 99],
+        "24",
+        [24],
+        [24, 24, 24],
+        [24.5, 24.5],
+        None,
+        [True, True],
+        [32, 24],
+    )
+]
 OTHER += [{"images": n} for n in (500, 4097, "4096", True)]
 
 
@@ -188,7 +204,11 @@ def test_a_run_is_bounded_on_both_sides():
     longest = experiment(steps=MOST_STEPS, width=8, batch_size=16, epochs=10_000)
     assert plan(bt.Experiment.parse(longest))["steps"] == MOST_STEPS == 10_000 * (IMAGES // 16)
     assert run(SETTINGS, "return readExperiment(a.about, a.text).steps;", about=about(), text=longest) == MOST_STEPS
-    for text in (experiment(steps=MOST_STEPS + 1, width=8), experiment([(MOST_STEPS + 1, {"lr": 1.0})], 5, width=8), experiment(epochs=10_001, width=8)):
+    for text in (
+        experiment(steps=MOST_STEPS + 1, width=8),
+        experiment([(MOST_STEPS + 1, {"lr": 1.0})], 5, width=8),
+        experiment(epochs=10_001, width=8),
+    ):
         refusal("readExperiment", text)
         with pytest.raises(UserError, match="at most"):
             plan(bt.Experiment.parse(text))

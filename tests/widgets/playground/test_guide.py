@@ -123,7 +123,11 @@ def test_the_words_in_an_empty_plot_cross_no_line():
     drawn(context, 300, 140, {font: "", line: "", quiet: ""});
     return seen;"""
     stubs = "function h() { return {}; } function btCanvas(height, title, draw) { globalThis.drawn = draw; return {}; }"
-    for options in ({"low": 0, "empty": "press train"}, {"low": 0, "high": 1.05, "empty": "press train"}, {"low": 0, "high": 1, "dots": True}):
+    for options in (
+        {"low": 0, "empty": "press train"},
+        {"low": 0, "high": 1.05, "empty": "press train"},
+        {"low": 0, "high": 1, "dots": True},
+    ):
         seen = run(PARTS + stubs, body.replace("globalThis.drawn = () => {};", ""), options=options)
         ((words, y),) = [t for t in seen["texts"] if t[0].startswith("press")]
         assert words == options.get("empty", "press play")

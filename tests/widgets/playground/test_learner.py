@@ -233,7 +233,13 @@ def test_messages_name_their_run_and_what_it_has_heard():
     assert found["target"] != found["online"]
     later = [[3, {"lr": 0.25}]]
     begun, first, once, twice, again, frame = found["sent"]
-    assert [begun["kind"], begun["number"], again["kind"], again["number"], frame["number"]] == ["begun", 7, "begun", 8, 8]
+    assert [begun["kind"], begun["number"], again["kind"], again["number"], frame["number"]] == [
+        "begun",
+        7,
+        "begun",
+        8,
+        8,
+    ]
     assert [(f["number"], f["heard"], f["lr"], f["target"], f["first"], f["changes"]) for f in (first, once, twice)] == [
         (7, 0, 0.8, "random", "random", later), (7, 1, 0.5, "random", "random", later), (7, 2, 0.5, "random", "random", later)]  # fmt: skip
     assert (frame["heard"], frame["target"], frame["lr"]) == (0, "ema", 0.8)

@@ -100,9 +100,9 @@ const outOf = (field, value) => field.pair === "low" ? [value, 1] : field.pair =
 
 function into(name, field, value) {
   if (!field || !Array.isArray(value)) return value;
-  if (field?.pair === "low" && value[1] === 1) return value[0];
-  if (field?.pair === "both" && value[0] === value[1]) return value[0];
-  if (field.pair) throw new Error(`${name}=(${shown(value)}): the page can change ${field.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
+  if (field.pair === "low" && value[1] === 1) return value[0];
+  if (field.pair === "both" && value[0] === value[1]) return value[0];
+  if (field.pair) throw new Error(`${name}=${shown(value)}: the page can change ${field.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
   return value;
 }
 
