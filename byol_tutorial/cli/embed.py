@@ -4,8 +4,6 @@ import csv
 import io
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +42,7 @@ from .options import (
     guest_options,
     load_guests,
 )
-from .run_lock import own_until_the_end, plain_name
+from .run_lock import own_place_of, own_until_the_end, plain_name
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
 KNOWN = "#d0d0d0"  # colour of the points of an earlier map
@@ -98,9 +96,8 @@ def embed(
     --out says otherwise.
 
     An .npz file, which numpy.load reads, holds features (N, D) and map (N, 2), float32; labels (N,), int64, -1 where
-    unknown; the names of the classes; the file of each image; a hash of the encoder's weights; and the steps that its run
-    had made. A .csv or .parquet
-    file has a row per image: file, label, map and features. RUN/figures/map.png shows the map. With --onto the images do
+    unknown; the names of the classes; the file of each image; a hash of the encoder's weights; the name of its file, and
+    the steps that its run had made. A .csv or .parquet file has a row per image: file, label, map and features. RUN/figures/map.png shows the map. With --onto the images do
     not get a map of their own: each is placed among its nearest neighbours on the map of an earlier call by the same
     encoder, which the picture shows in grey; -onto is added to the names of what is written.
 
@@ -141,8 +138,12 @@ def embed(
     for file in outputs.values():
         if onto is not None and file.exists() and file.samefile(onto):
             raise UserError(f"--onto {onto}: it would be overwritten, with its map; name another file with --out")
+    owned = None
     if out is None or kind != "none" or onto is not None:  # otherwise nothing is written there
         own_until_the_end(run)
+        owned = run
+    if out is not None:
+        own_place_of(out, owned)
     encoders = encoders or {"": load_encoder(encoder_file).to(place)}
     hashes = {name: hash_of_weights(encoder) for name, encoder in encoders.items()}
     if below is not None:
@@ -158,6 +159,7 @@ def embed(
             source = replace(source, corrupt=corrupt or source.corrupt, **run_folder.reading(run))
             table = of_run(encoder, source, split, limit or LIMIT, seed)
         table["encoder"], table["steps"] = hashes[name], None if name else steps_of(encoder_file)
+        table["encoder_file"] = encoder_file.name
         if below is not None:
             table["map"] = place_on(table["features"], below.known, below.points).numpy()
         elif kind != "none" and len(table["features"]) > 1:
@@ -260,7 +262,7 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
             "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
         }
         if table["steps"] is not None:
-            arrays["steps"] = table["steps"]
+            arrays |= {"steps": table["steps"], "encoder_file": table["encoder_file"]}
         if "map" in table:
             arrays["map"] = table["map"]
         write_atomically(file, lambda opened: np.savez(opened, **arrays))
@@ -306,7 +308,7 @@ def read_map(file: Path) -> EarlierMap:
         raise UserError(
             f"--onto {file}: cannot be read ({error.strerror or error}); name an .npz file that embed wrote"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged file can make its reader raise anything
         raise UserError(f"--onto {file}: no .npz file of embed with features and a map ({error}); name one") from error
 
 

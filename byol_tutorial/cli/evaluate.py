@@ -86,7 +86,7 @@ def evaluate(
     (out / "figures").mkdir(parents=True, exist_ok=True)
     console.print(f"{out}: {trainer.steps_done} of {trainer.total_steps} steps on {images!r}")
     if out == run:
-        name_earlier_maps(run, trainer.steps_done)
+        name_earlier_maps(run)
     if not protocols:
         report.judge(trainer, test, out, trainer.diagnosis(), invited)
         return

@@ -10,7 +10,7 @@ from ..train.encoder_file import load_encoder
 from ..train.onnx_file import CHECKER, export_onnx, require_writers
 from .console import console
 from .options import UserPath
-from .run_lock import own_until_the_end
+from .run_lock import own_place_of, own_until_the_end
 
 
 @click.command()
@@ -30,9 +30,12 @@ def export(run: Path, out: Path | None) -> None:
         raise UserError(f"--out {out}: give a file that ends in .onnx")
     require_writers()
     file = run if run.is_file() else run / "encoder.safetensors"
+    owned = None
     if out is None and (file.parent / "settings.json").is_file():  # then it is written into the folder of a run
-        own_until_the_end(file.parent)
+        owned = file.parent
+        own_until_the_end(owned)
     out = out or file.with_suffix(".onnx")
+    own_place_of(out, owned)
     encoder: Any = load_encoder(file)
     out.parent.mkdir(parents=True, exist_ok=True)
     difference = export_onnx(out, encoder)

@@ -9,8 +9,6 @@ steps in them, and checkpoints that are kept have the epoch in their name.
 """
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -67,23 +65,26 @@ def bring_together(path: Path) -> None:
         console.print(f"{path}: {', '.join(written)} of another moment, written again from the checkpoint")
 
 
-def name_earlier_maps(path: Path, steps: int) -> None:
-    """Print which files of embed in a run folder are of another step than `steps`; embed alone makes them again."""
-    current = {steps, steps_of(path / "encoder-best.safetensors"), None}
+def name_earlier_maps(path: Path) -> None:
+    """Print which files of embed in a run folder are of another step than their encoders; embed alone makes them again."""
     for file in sorted(path.glob("embeddings*.npz")):
-        if (there := _steps_of_map(file)) not in current:
+        steps, name = _moment_of_map(file)
+        now = None if name is None else steps_of(path / name)
+        if None not in (steps, now) and steps != now:
+            run = path if name == "encoder.safetensors" else path / str(name)
             console.print(
-                f"{file} is of step {there}, the run of step {steps}: 'byol-tutorial embed {path}' makes such a file again"
+                f"{file} is of step {steps}, and its encoder is of step {now}: 'byol-tutorial embed {run}' makes such a "
+                "file again"
             )
 
 
-def _steps_of_map(file: Path) -> int | None:
-    """Return how many steps the encoder of a file of embed had made; None where that is not known, as of a guest."""
+def _moment_of_map(file: Path) -> tuple[int | None, str | None]:
+    """Return the steps and the file name of the encoder of a file of embed; None where they are not known, as of a guest."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return int(arrays["steps"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
+            return int(arrays["steps"]), Path(str(arrays["encoder_file"])).name
+    except Exception:  # a damaged file can make its reader raise anything
+        return None, None
 
 
 def _write_the_rest(path: Path, whole: dict[str, Any], config: Config) -> list[str]:

@@ -80,6 +80,15 @@ def own_until_the_end(path: Path) -> None:
     bring_together(path)
 
 
+def own_place_of(file: Path, already: Path | None = None) -> None:
+    """Own the run folder that this file will be written into, if it is one and not `already` owned."""
+    for folder in file.absolute().parents:
+        if (folder / "settings.json").is_file() and (folder / "checkpoint.pt").is_file():
+            if already is None or not folder.samefile(already):
+                own_until_the_end(folder)
+            return
+
+
 def reserve(path: Path | None, name: str, parent: str = "runs") -> Claim:
     """Create the folder of a new run, before anything that takes long, for this process alone.
 

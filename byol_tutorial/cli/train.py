@@ -182,7 +182,7 @@ def train(
     diagnosis = trainer.diagnosis()  # all processes compute it together
     if process().is_main:
         report.judge(trainer, test, out, diagnosis)
-        name_earlier_maps(out, trainer.steps_done)
+        name_earlier_maps(out)
         console.print(f"all of it is in {out}")
 
 

@@ -278,8 +278,9 @@ def simsiam() -> Changes:
     """Train by SimSiam: no moving average, only the stop-gradient. Source: Chen & He 2020, arXiv 2011.10566, section 3.
 
     The heads are an eighth as wide as in the paper: a projector of three layers with a normalised output, and a
-    predictor whose hidden layer is a quarter of z. Their biases are those of the authors' code. The other settings are those of "shapes". The loss is a quarter of
-    BYOL's sum, so four times the rate and a quarter of the decay make the steps of BYOL with target "online".
+    predictor whose hidden layer is a quarter of z. Their biases are those of the authors' code. The other settings are
+    those of "shapes". The loss is a quarter of BYOL's sum, so four times the rate and a quarter of the decay make the
+    steps of BYOL with target "online".
     """
     return {"method": "simsiam", "lr": 3.2, "weight_decay": 1e-4} | HEADS["simsiam"]
 

@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from ..config.checks import Refused, bounded
 from ..config.errors import WeightsError
-from ..runtime.files import ENCODER_FORMAT, FORMAT
+from ..runtime.files import ENCODER_FORMAT, FORMAT, remedy
 
 # Entries under which a training checkpoint keeps its weights. The first one found is taken, so a moving average stands
 # before the network that it follows.
@@ -58,6 +58,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def _open(path: Path) -> tuple[object, object]:
     """Return what the file holds, and the format that it names, if any; raise WeightsError for code or damage."""
+    try:
+        with path.open("rb") as file:  # the readers of the formats hide the system's error, or take it for damage
+            file.read(1)
+    except OSError as error:
+        advice = remedy(error.errno, "give yourself the permission to read it, or use a copy")
+        raise WeightsError(f"weights {str(path)!r} cannot be read ({error.strerror or error}): {advice}") from error
     try:
         if path.suffix == ".safetensors":
             from safetensors import safe_open

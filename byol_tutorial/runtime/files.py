@@ -19,11 +19,14 @@ PART = ".part"  # the end of a file's name while it is written
 
 # Errors of a drive, not of the user. Systems have some of these numbers and lack others.
 QUOTA = getattr(errno, "EDQUOT", -1)
-NO_ANSWER = {
+OF_NETWORKS = {
     getattr(errno, name, -1)
-    for name in ("EIO", "ESTALE", "ETIMEDOUT", "ENXIO", "ENODEV", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN",
-                 "ENETUNREACH", "EREMOTEIO", "ESHUTDOWN", "ECONNRESET", "ECONNABORTED")
+    for name in ("ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ESHUTDOWN",
+                 "ECONNRESET", "ECONNABORTED")
 } - {-1}  # fmt: skip
+NO_ANSWER = {getattr(errno, name, -1) for name in ("EIO", "ESTALE", "ENXIO", "ENODEV", "EREMOTEIO")} - {
+    -1
+} | OF_NETWORKS  # where a drive is on a network
 RECONNECT = (
     "its drive does not answer as it should: see to it that it is connected and sound, then give the command again"
 )
@@ -149,8 +152,11 @@ def remedy(number: int | None, otherwise: str = "") -> str:
 
 
 def explained(error: OSError) -> str:
-    """Return an error of the system in words, with what to do about it where its number tells."""
-    advice = remedy(error.errno)
+    """Return an error of the system in words, with what to do about it where its number tells.
+
+    An error of the network is one of a drive only if it names a file; others are of a download.
+    """
+    advice = "" if error.errno in OF_NETWORKS and error.filename is None else remedy(error.errno)
     return f"{error}: {advice}" if advice else str(error)
 
 

@@ -161,6 +161,10 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
     if not Path(path).is_file():
         raise CheckpointError(f"encoder {str(path)!r} does not exist: name the encoder.safetensors of a run folder")
     try:
+        # safetensors hides the number of the system's error, and maps the file: a drive that fails then ends the process
+        with open(path, "rb") as content:
+            while content.read(1 << 20):
+                pass
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.pop("format", None) != ENCODER_FORMAT:

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,11 +127,17 @@ def unreadable(name: str, number: int) -> Iterator[None]:
         ("checkpoint.pt", "evaluate run"),
         ("settings.json", "train --resume run"),
         ("settings.json", "embed run --kind none"),
+        ("encoder.safetensors", "embed run --kind none"),
+        ("encoder.safetensors", "embed run/encoder.safetensors --kind none"),
+        ("w.safetensors", "embed run --kind none --guest timm:convnext_atto=run/w.safetensors"),
+        ("w.pth", "embed run --kind none --guest resnet18=run/w.pth"),
         ("results.json", "evaluate run --protocol knn"),
     ],
 )
 def test_a_file_that_the_system_does_not_let_us_read_is_not_called_damaged(here, capsys, name, command, fault):
     (here / "run" / "results.json").write_text(json.dumps({"steps": 2, "protocols": {"mine": 1}}))
+    if name.startswith("w."):
+        shutil.copy("run/encoder.safetensors", here / "run" / name)
     before, number = content(here), getattr(errno, fault)
     with unreadable(name, number):
         assert main(*command.split()) == 1
@@ -139,6 +146,7 @@ def test_a_file_that_the_system_does_not_let_us_read_is_not_called_damaged(here,
     assert os.strerror(number) in said[0]
     assert name in said[0]
     assert "damaged" not in said[0]
+    assert "not an encoder" not in said[0]
     if fault != "EACCES":
         assert files.RECONNECT in said[0]
     after = content(here)
@@ -170,3 +178,26 @@ def test_a_best_state_that_cannot_be_read_for_now_is_not_replaced(here, capsys):
     words = f"checkpoint 'run/checkpoint-best.pt' cannot be read ({os.strerror(errno.ESTALE)}): {files.RECONNECT}"
     assert words in capsys.readouterr().err
     assert Path("run/checkpoint-best.pt").read_bytes() == before
+
+
+# --- the network --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH])
+def test_a_network_that_fails_is_not_called_a_drive(number):
+    error = OSError(number, os.strerror(number))
+    assert files.explained(error) == str(error)
+    of_a_file = OSError(number, os.strerror(number), "/mnt/x.png")  # on a drive of the network
+    assert files.explained(of_a_file) == f"{of_a_file}: {files.RECONNECT}"
+    assert files.explained(OSError(errno.EIO, "read")).endswith(files.RECONNECT)  # reading names no file
+
+
+def test_a_download_that_breaks_off_is_one_line_without_advice_about_drives(here, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    monkeypatch.setattr("byol_tutorial.cli.evaluate.load_guests", fail)
+    assert main("evaluate", "run", "--guest", "resnet18=download") == 1
+    said = capsys.readouterr().err
+    assert os.strerror(errno.ECONNRESET) in said
+    assert "drive" not in said

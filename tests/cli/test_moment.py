@@ -4,10 +4,12 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -228,9 +230,10 @@ def test_embeddings_name_their_step_and_who_goes_on_is_told_that_they_are_earlie
     assert main("train", "--resume=run") == 0
     said = " ".join(capsys.readouterr().out.split())
     for name in ("embeddings.npz", "embeddings-run-is-here-png.npz"):
-        assert f"run/{name} is of step 2, the run of step 4: 'byol-tutorial embed run' makes such a file again" in said
+        words = "is of step 2, and its encoder is of step 4: 'byol-tutorial embed run' makes such a file again"
+        assert f"{Path('run', name)} {words}" in said
     assert main("evaluate", "run") == 0
-    assert "run/embeddings.npz is of step 2" in capsys.readouterr().out
+    assert f"{Path('run/embeddings.npz')} is of step 2" in capsys.readouterr().out
     assert main("embed", "run", "--kind=none") == 0
     (here / "run" / "embeddings-old.npz").write_bytes(b"of an earlier version, or damaged")
     capsys.readouterr()
@@ -238,6 +241,61 @@ def test_embeddings_name_their_step_and_who_goes_on_is_told_that_they_are_earlie
     said = capsys.readouterr().out
     assert "embeddings.npz is of step" not in said
     assert "embeddings-old" not in said
+
+
+def test_embeddings_are_compared_with_the_encoder_that_made_them(here, capsys):
+    """A kept encoder stays of its step while the run goes on; a data set may have a name like an encoder's."""
+    run = here / "run"
+    shutil.copy(run / "encoder.safetensors", run / "encoder-0010.safetensors")
+    shutil.copy(run / "encoder.safetensors", run / "encoder-gone.safetensors")
+    (here / "0010").mkdir()
+    Image.new("RGB", (12, 12), (3, 200, 9)).save(here / "0010" / "a.png")
+    for command in ("embed run/encoder-0010.safetensors", "embed run/encoder-gone.safetensors"):
+        assert main(*command.split(), "--kind=none") == 0
+    (run / "encoder-gone.safetensors").unlink()
+    assert main("train", "--resume=run") == 0
+    capsys.readouterr()
+    assert main("evaluate", "run") == 0
+    assert "is of step" not in capsys.readouterr().out
+    (run / "embeddings-0010.npz").unlink()
+    assert main("embed", "run", "--kind=none", "--data=0010") == 0
+    assert (run / "embeddings-0010.npz").exists()
+    capsys.readouterr()
+    assert main("evaluate", "run") == 0
+    assert "is of step" not in capsys.readouterr().out
+    assert main("embed", "run/encoder-0010.safetensors", "--kind=none") == 0
+    shutil.copy(run / "encoder.safetensors", run / "encoder-0010.safetensors")
+    capsys.readouterr()
+    assert main("evaluate", "run") == 0
+    words = f"is of step 2, and its encoder is of step 4: 'byol-tutorial embed {Path('run/encoder-0010.safetensors')}'"
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
+def damaged_maps(whole: bytes) -> dict[str, bytes]:
+    """Return files of embed that NumPy's reader refuses, each with another error."""
+    names = [i.header_offset for i in zipfile.ZipFile(io.BytesIO(whole)).infolist()]
+    encrypted, unknown = bytearray(whole), bytearray(whole)
+    directory = [m.start() for m in re.finditer(b"PK\x01\x02", whole)]
+    for start in names:
+        encrypted[start + 6] |= 1
+        unknown[start + 8] = 99
+    for start in directory:
+        encrypted[start + 8] |= 1
+        unknown[start + 10] = 99
+    return {"encrypted": bytes(encrypted), "of an unknown compression": bytes(unknown), "cut": whole[: len(whole) // 2]}
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "of an unknown compression", "cut"])
+def test_embeddings_that_cannot_be_read_are_no_traceback(here, capsys, damage):
+    assert main("embed", "run", "--kind=pca") == 0
+    file = here / "run" / "embeddings.npz"
+    file.write_bytes(damaged_maps(file.read_bytes())[damage])
+    with pytest.raises((RuntimeError, NotImplementedError, zipfile.BadZipFile)), np.load(file) as arrays:
+        arrays["steps"]
+    assert main("evaluate", "run") == 0
+    capsys.readouterr()
+    assert main("embed", "run", f"--onto={file}", "--out=v.npz") == 1
+    assert "no .npz file of embed" in capsys.readouterr().err
 
 
 def test_an_encoder_of_an_earlier_version_says_no_step_and_is_left_alone(here, capsys):

@@ -129,16 +129,20 @@ def test_of_eight_that_resume_one_run_at_once_one_trains(here, capsys):
 
 
 WRITING = ["train --resume run", "evaluate run", "embed run", "embed run --out v.npz", "export run",
-           "export run/encoder.safetensors"]  # fmt: skip
+           "export run/encoder.safetensors", "export run --out run/x.onnx", "export other/run --out run/x.onnx",
+           "export run --out run/figures/x.onnx", "embed run --kind none --out run/v.csv",
+           "embed other/run --kind none --out run/v.npz"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", WRITING)
 def test_every_command_that_writes_into_a_run_needs_it_for_itself(here, capsys, command):
     if command.startswith("export"):
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    if "other" in command:
+        shutil.copytree(here / "run", here / "other" / "run")
     with run_lock.owned(here / "run"):
         assert main(*command.split()) == 1
-    said = capsys.readouterr().err
+    said = capsys.readouterr().err.replace(str(here) + os.sep, "")
     assert said.startswith(f"error: run folder 'run' is in use by process {os.getpid()} on {platform.node()} since ")
     assert "wait until it ends, or copy the folder and use the copy" in said
 
@@ -175,6 +179,13 @@ def test_writing_elsewhere_needs_no_folder_for_itself(here, command):
         assert main(*command.split()) == 0
     (written,) = here.glob("v.*")
     assert written.stat().st_size > 1000
+
+
+def test_settings_of_another_program_are_no_run_folder(here):
+    (here / ".vscode").mkdir()
+    (here / ".vscode" / "settings.json").write_text("{}")
+    assert main("embed", "run", "--kind=none", "--out=.vscode/v.csv") == 0
+    assert main("embed", "run", "--kind=pca", "--out=run/v.csv") == 0  # the folder that it owns already
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
