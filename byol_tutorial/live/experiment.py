@@ -16,16 +16,18 @@ from .._version import __version__
 from ..config.checks import Refused, anything, fields, list_of, mapping_of, parse_json, shown, text, tuple_of, whole
 from ..config.config import OWN, Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError
-from ..data.embedded import EMBEDDED
+from ..data.embedded import EMBEDDED, SHAPES_SIZES
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.loading import load
 from ..data.names import short_name
 from ..data.streaming import StreamedSet
+from ..runtime.files import in_words
 from .session import Session
 from .snapshot import Snapshot
 
 FORMAT = 1
+MOST_BYTES = 2**30  # of the images that a text, perhaps from a stranger, can ask for
 CONTENT = fields({
     "data": fields({}, {"name": text(), "images": whole(1)}), "config": mapping_of(anything), "version": text(100),
     "changes": list_of(tuple_of(whole(0), mapping_of(anything)), most=100_000), "steps": whole(0),
@@ -157,6 +159,7 @@ def _embedded_images(experiment: Experiment, split: str = "train") -> ImageSet |
     if name not in EMBEDDED:
         raise DataError(f"the experiment was made with {count} images of {name!r}: give them as train=")
     size = _size_of(experiment)
+    _refuse_too_many(name, count, size or 32)
     images = load(name, split, size=size)
     return images if split == "test" or len(images) == count else load(name, size=size, limit=count)
 
@@ -175,13 +178,30 @@ def _size_of(experiment: Experiment) -> int | None:
     return pixels[0]
 
 
+def _refuse_too_many(name: str, count: object, size: int) -> None:
+    """Raise DataError if so many images of this side in pixels, with three channels, take more than MOST_BYTES."""
+    n = count if isinstance(count, int) else 0
+    bytes_of_all = max(n, SHAPES_SIZES["train"]) * 3 * size * size  # no set that is drawn has fewer
+    if bytes_of_all > MOST_BYTES:
+        raise DataError(
+            f"the experiment asks for {count} images of {size} pixels, at most {in_words(MOST_BYTES)} are drawn for a text and "
+            f"these take {in_words(bytes_of_all)}: if you trust it, give them as train=bt.load({name!r}, size={size}, "
+            f"limit={count})"
+        )
+
+
 def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) -> None:
-    """Raise DataError unless the images agree with all that the experiment says of its own.
+    """Raise DataError unless the images agree with all that the experiment says of its own: name and number at least.
 
     An experiment of the playground was made with pictures that the page drew. It has no checksums, because the page's random
     numbers are not the library's.
     """
     here, there = _without_place(fingerprint(train)), _without_place(experiment.data)
+    if not {"name", "images"} <= there.keys():
+        raise DataError(
+            'the experiment does not say of which images it is: its "data" needs "name" and "images", as in the whole text '
+            "that the panel copied"
+        )
     known = here if {"content", "all"} & there.keys() else there
     if any(here.get(k) != there.get(k) for k in known):
         wrong = ", ".join(f"{k} {there.get(k)!r} (here {here.get(k)!r})" for k in known if here.get(k) != there.get(k))

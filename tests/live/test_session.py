@@ -521,7 +521,12 @@ def test_many_sessions_leave_nothing_behind(train):
         with bt.Session(bt.Config(**TINY), train, device="cpu") as session:
             session.run(steps=1)
         del session
-    assert count() == before
+    end = time.monotonic() + WAIT
+    while any(
+        now > then for now, then in zip(count(), before, strict=True)
+    ):  # fewer: a thread of an earlier test ended
+        assert time.monotonic() < end, (count(), before)
+        time.sleep(0.05)
 
 
 # --- experiments --------------------------------------------------------------------------------
@@ -590,6 +595,30 @@ def test_after_a_reset_the_experiment_is_the_new_run(session):
 def test_a_text_that_is_no_experiment_is_refused(text, error, words):
     with pytest.raises(error, match=words):
         bt.rebuild(text)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"images": 4096, "pixels": [4000, 4000]},
+        {"images": 10**12, "pixels": [32, 32]},
+        {"images": 10**12},
+        {"images": 64, "pixels": [10**9, 10**9]},
+        {"name": "digits", "images": 1437, "pixels": [2000, 2000]},
+    ],
+)
+def test_a_text_cannot_ask_for_more_images_than_memory_holds(monkeypatch, data):
+    monkeypatch.setattr("byol_tutorial.live.experiment.load", lambda *_, **__: pytest.fail("they are drawn"))
+    parts = {"byol": 1, "version": "0", "data": {"name": "shapes"} | data, "config": {}, "changes": [], "steps": 0}
+    with pytest.raises(DataError, match=r"asks for \d+ images of \d+ pixels, .* if you trust it, give them as train="):
+        bt.rebuild(json.dumps(parts))
+
+
+@pytest.mark.parametrize("data", [{}, {"name": "shapes"}, {"images": 44}, {"pixels": [32, 32]}])
+def test_a_text_that_does_not_say_its_images_takes_none(train, data):
+    parts = {"byol": 1, "version": "0", "data": data, "config": TINY, "changes": [], "steps": 0}
+    with pytest.raises(DataError, match="does not say of which images it is"):
+        bt.rebuild(json.dumps(parts), train, device="cpu")
 
 
 def test_other_images_are_refused_by_name(session):

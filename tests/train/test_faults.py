@@ -281,14 +281,22 @@ def test_a_step_that_diverges_leaves_no_trace(train, tmp_path, what):
     assert trainer.step() == twin.step()
 
 
+@pytest.fixture
+def no_workers():
+    """Decode in this process; later tests decide again."""
+    before = bt.data.streaming._workers
+    bt.data.streaming.set_workers(0)
+    yield
+    bt.data.streaming.set_workers(before)
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"predictor": "optimal"}, {"method": "dino", "prototypes": 12, "local_crops": 0}]
 )
-def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, changes):
+def test_an_image_that_is_missing_in_a_later_pass_leaves_no_trace(images, no_workers, changes):
     """The run is saved, the image comes back: as if nothing had been."""
     changes = {"accumulation_steps": 2, "batch_size": 3, "epochs": 9} | changes
     data = bt.load(f"folder:{images / 'images'}", stream=True)
-    bt.data.streaming.set_workers(0)
     trainer, twin = (tiny(data, **changes) for _ in range(2))
     for t in (trainer, twin):
         t.step()
@@ -316,9 +324,8 @@ OTHERS = {  # valid pictures of other kinds than those that a run began with
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("kind", OTHERS)
-def test_pictures_that_are_replaced_in_mid_run_are_trained_on_and_noticed_at_a_resume(images, kind, stream):
+def test_pictures_that_are_replaced_in_mid_run_are_trained_on_and_noticed_at_a_resume(images, no_workers, kind, stream):
     """Of a set on disk the run sees the new ones from then on; a set in memory stays as it was."""
-    bt.data.streaming.set_workers(0)
     folder = f"folder:{images / 'images'}"
     data = bt.load(folder, stream=stream, holdout=0)
     trainer, twin = (tiny(data, batch_size=4) for _ in range(2))
