@@ -252,6 +252,7 @@ def test_new_run_settings_can_change_at_any_time_while_it_trains(page, show):
     panel.get_by_role("button", name="pause").click()
     expect(panel.get_by_label("seed", exact=True)).to_have_value("77")
     expect(panel.get_by_role("alert")).to_be_hidden()
+    expect(panel).to_contain_text("SimSiam has BYOL’s projector and predictor here")
     wait_for(
         page,
         "() => location.hash.includes('seed=77') && location.hash.includes('lr=1.6') && location.hash.includes('weight_decay=0.0002')",

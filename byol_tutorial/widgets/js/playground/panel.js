@@ -252,7 +252,7 @@ function render({model, el}) {
   const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", tour.open)),
     h("div", {class: "bt-row bt-open"}, h("label", {for: text.id}, "experiment"), text, openText));
   const place = h("span", {}), rate = h("span", {});
-  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the recipe “simsiam” of the library has its own, with a wider z and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
+  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the library’s recipe “simsiam” has its own: z of 256 numbers, a projector of three layers with a normalised output, and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
   const root = h("div", {class: "bt bt-playground", role: "region", "aria-label": "BYOL playground"},
     h("div", {class: "bt-row bt-spread"}, h("div", {class: "bt-row"}, playButton, step, again, newSeed), counter),
     h("div", {class: "bt-row bt-spread bt-quiet"}, h("span", {}, "Predict, then run:"), h("div", {class: "bt-row"}, beside.element, compare.element, choice)),
