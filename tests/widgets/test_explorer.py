@@ -491,8 +491,8 @@ def test_nothing_is_left_of_closed_panels(images):
         panel = explorer(few)
         panel.command({"do": "go", "seed": i})
         panel.close()
-    assert threading.active_count() == threads
-    assert len(ipywidgets.widgets.widget._instances) == widgets
+    assert threading.active_count() <= threads  # a thread that an earlier test left may end meanwhile
+    assert len(ipywidgets.widgets.widget._instances) <= widgets
 
 
 def test_scenes_are_never_changed(panel):
