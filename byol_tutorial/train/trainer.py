@@ -257,18 +257,18 @@ class Trainer:
         return ThreadChoice(1) if small else ThreadChoice(available(), used[-1][1] if used else None)
 
     def _multiplications(self) -> float:
-        """Count the multiplications by weights of a view in the online network and its predictor.
+        """Count the multiplications of a view by the weights that are learned.
 
-        Each weight of projector, prototypes and predictor multiplies once for a view; one of an encoder, many times.
+        Each weight behind the encoder multiplies once for a view; one of the encoder, many times. Weights that a change of
+        the config can bring into use are counted too.
         """
-        encoder, predictor = self.model.encoder, getattr(self.model, "predictor", None)
+        encoder = self.model.encoder
         views = torch.zeros(2, self.train.channels, self.view_size, self.view_size, device=self.device)
         with in_evaluation_mode(encoder):
             total = multiplications(encoder, views)
         of_encoder = set(encoder.parameters())
-        heads = [p for p in self.model.online.parameters() if p not in of_encoder]
-        heads += [] if predictor is None else predictor.parameters()
-        return total + sum(weight.numel() for weight in heads if weight.dim() > 1)
+        learned = {w for part in self.model.learned().values() for w in part.parameters() if w.requires_grad}
+        return total + sum(weight.numel() for weight in learned - of_encoder if weight.dim() > 1)
 
     def _agree(self, numbers: Tensor) -> list[float]:
         """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.

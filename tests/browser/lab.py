@@ -131,5 +131,7 @@ def run_all(page) -> None:
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
     command(page, "notebook:run-all-cells")
     page.wait_for_function(
-        """() => document.querySelector(".jp-CodeCell .jp-InputPrompt").textContent.match(/[*\\d]/)""", timeout=60_000
+        # of any cell, because the first one of a lesson is collapsed and shows no number
+        """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some((p) => /[*\\d]/.test(p.textContent))""",
+        timeout=60_000,
     )

@@ -220,7 +220,7 @@ show = lambda name, x: print(name, hashlib.sha256(x.contiguous().numpy().tobytes
 train, test = bt.load("shapes", limit=384), bt.load("shapes", "test", limit=128)
 for count in (None, 2):
     bt.set_threads(count)
-    trainer = bt.Trainer(bt.preset("shapes", epochs=1, warmup_epochs=0.0, knn_every=0, batch_size=96), train, test)
+    trainer = bt.Trainer(bt.preset("shapes", epochs=1, warmup_epochs=0.0, knn_every=0, batch_size=64), train, test)
     show("views", torch.cat(trainer.computation.views_of(0)[0]))
     trainer.run(progress=False)
     show("losses", torch.tensor(trainer.history.loss))
