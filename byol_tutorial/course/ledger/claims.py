@@ -218,6 +218,9 @@ spread out, 0 in a collapse. The experiments are settings of the preset `shapes`
 `byol_tutorial/course/ledger/claims.toml`. Each has a data file in `byol_tutorial/course/ledger/measured`, which names
 the command that made it: `byol-tutorial claims --run`.
 
+The values are older than some changes of the library: the index of τ and of the warm-up has moved by one step, and the
+heads of SimSiam, the update of DirectPred and the sums of DINOv2 have become those of their authors (CHANGELOG).
+
 Small pictures and short runs can show the shape of a claim, not its size. Read "differs" as "not at this scale, with
 these settings".
 
