@@ -1,7 +1,7 @@
 """How many threads torch computes with on a CPU: one for small work, more for large work, or the number that you set.
 
 Threads share every operation and wait for each other at its end. An operation of a small network takes microseconds. On
-an idle machine two threads then gain a few per cent. Beside other programs one of the threads often has no core, the
+an idle machine two threads then gain at most a fifth. Beside other programs one of the threads often has no core, the
 other waits for it at every operation, and a step takes many times as long (bench/busy.py). Large operations lose little.
 
 A number that was set is always kept: by OMP_NUM_THREADS, by `--threads`, or, after the import of this library, by
