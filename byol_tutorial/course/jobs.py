@@ -11,7 +11,7 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.comparison import accuracies
 from ..methods.base import Objective
-from ..runtime.threads import chosen, on_threads
+from ..runtime.threads import computing
 from ..train.trainer import Trainer
 from .measures import measure
 
@@ -31,6 +31,7 @@ class Job:
         return min(per_epoch * c.epochs, round(epochs * per_epoch))
 
 
+@computing()  # one thread even for large networks, so that runs side by side and one by one give the same numbers
 def train_and_judge(
     job: Job,
     train: ImageSet | StreamedSet,
@@ -44,19 +45,6 @@ def train_and_judge(
         target: the network whose online part is the run's fixed target; None for a target of its own.
         on_step: called with the trainer after each step.
     """
-    # one thread even for large networks, so that runs side by side and one after another give the same numbers
-    with on_threads(chosen() or 1):
-        return _state_after(job, train, test, target, on_step)
-
-
-def _state_after(
-    job: Job,
-    train: ImageSet | StreamedSet,
-    test: ImageSet | StreamedSet | None,
-    target: Objective | None,
-    on_step: Callable[[Trainer], None],
-) -> dict:
-    """Do what `train_and_judge` says, with the number of threads of the caller."""
     o = job.options
     trainer = Trainer(job.config, train, test)
     if target is not None:

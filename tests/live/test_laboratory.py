@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from ipywidgets.widgets import widget as registry
+from leftovers import wait_until_no_more
 
 import byol_tutorial as bt
 from byol_tutorial.config import paper_tables as ablations
@@ -664,9 +665,4 @@ def test_made_and_closed_many_times_nothing_stays(images):
     before = count()
     for _ in range(100):
         laboratory(*images, BASE).close()
-    end = time.monotonic() + WAIT
-    while any(
-        now > then for now, then in zip(count(), before, strict=True)
-    ):  # fewer: a thread of an earlier test ended
-        assert time.monotonic() < end, (count(), before)
-        time.sleep(0.05)
+    wait_until_no_more(count, before, WAIT)

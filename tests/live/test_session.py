@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from leftovers import wait_until_no_more
 
 import byol_tutorial as bt
 from byol_tutorial.config.config import LIVE
@@ -521,12 +522,7 @@ def test_many_sessions_leave_nothing_behind(train):
         with bt.Session(bt.Config(**TINY), train, device="cpu") as session:
             session.run(steps=1)
         del session
-    end = time.monotonic() + WAIT
-    while any(
-        now > then for now, then in zip(count(), before, strict=True)
-    ):  # fewer: a thread of an earlier test ended
-        assert time.monotonic() < end, (count(), before)
-        time.sleep(0.05)
+    wait_until_no_more(count, before, WAIT)
 
 
 # --- experiments --------------------------------------------------------------------------------

@@ -21,18 +21,6 @@ ROOT = Path(__file__).parents[2]
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
-@pytest.fixture
-def nothing_set(monkeypatch):
-    """As in a program on two cores in which nobody has set a number."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "_set_before", lambda: None)
-    monkeypatch.setattr(threads, "_set_later", None)
-    monkeypatch.setattr(threads, "AT_IMPORT", 2)
-    monkeypatch.setattr(threads, "cores", lambda: 2)
-    yield
-    threads._torch_sets(before)
-
-
 # --- what was set -------------------------------------------------------------------------------
 
 IMPORT = "import os, torch; {before}; import byol_tutorial as bt; from byol_tutorial.runtime.threads import chosen; {after}; "
@@ -104,7 +92,7 @@ def test_a_number_that_is_none_is_refused(count):
 # --- a context ----------------------------------------------------------------------------------
 
 
-def test_a_context_holds_on_its_own_thread_and_ends_with_an_error_too(nothing_set):
+def test_a_context_holds_on_its_own_thread_and_ends_with_an_error_too(no_number_set):
     threads._torch_sets(2)
     torch.get_num_threads()
     inside, outside, entered, seen = [], [], threading.Event(), threading.Event()
@@ -133,7 +121,7 @@ def test_a_context_holds_on_its_own_thread_and_ends_with_an_error_too(nothing_se
     assert (torch.get_num_threads(), threads.chosen()) == (2, None)
 
 
-def test_large_work_takes_all_cores_and_a_number_that_was_set_holds_for_both(nothing_set):
+def test_large_work_takes_all_cores_and_a_number_that_was_set_holds_for_both(no_number_set):
     assert [threads.threads_for(work) for work in (0, threads.LARGE * 0.99, threads.LARGE)] == [1, 1, 2]
     torch.set_num_threads(5)
     assert [threads.threads_for(work) for work in (0, threads.LARGE)] == [5, 5]
@@ -152,7 +140,7 @@ class Noting(nn.Module):
 
 
 @pytest.mark.parametrize(("work_that_is_large", "expected"), [(12 * 20, 2), (12 * 20 + 1, 1)])
-def test_features_of_a_large_encoder_take_all_cores(nothing_set, monkeypatch, work_that_is_large, expected):
+def test_features_of_a_large_encoder_take_all_cores(no_number_set, monkeypatch, work_that_is_large, expected):
     threads._torch_sets(7)
     monkeypatch.setattr(threads, "LARGE", work_that_is_large)
     encoder = Noting()
@@ -161,7 +149,7 @@ def test_features_of_a_large_encoder_take_all_cores(nothing_set, monkeypatch, wo
     assert torch.get_num_threads() == 7
 
 
-def test_the_work_of_an_encoder_is_counted_where_it_decides_and_the_mode_is_restored(nothing_set):
+def test_the_work_of_an_encoder_is_counted_where_it_decides_and_the_mode_is_restored(no_number_set):
     from byol_tutorial.evaluate.features import work_of
 
     images, encoder = torch.zeros(5, 3, 8, 8, dtype=torch.uint8), Noting()
@@ -173,7 +161,7 @@ def test_the_work_of_an_encoder_is_counted_where_it_decides_and_the_mode_is_rest
     assert work_of(Noting(), images) == 0
 
 
-def test_neighbours_and_votes_of_many_vectors_take_all_cores(nothing_set, monkeypatch):
+def test_neighbours_and_votes_of_many_vectors_take_all_cores(no_number_set, monkeypatch):
     from byol_tutorial.evaluate import embed, knn
 
     seen = []

@@ -102,16 +102,9 @@ def train():
 
 
 @pytest.fixture
-def two_cores(monkeypatch):
-    """As in a program on two cores in which nobody has set a number."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "_set_before", lambda: None)
-    monkeypatch.setattr(threads, "_set_later", None)
-    monkeypatch.setattr(threads, "AT_IMPORT", 2)
-    monkeypatch.setattr(threads, "cores", lambda: 2)
+def two_cores(no_number_set):
+    """As `no_number_set`, where torch begins with two threads."""
     threads._torch_sets(2)
-    yield
-    threads._torch_sets(before)
 
 
 def steps_with(trainer: bt.Trainer, steps: int) -> list[int]:
