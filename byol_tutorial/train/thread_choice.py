@@ -5,6 +5,15 @@ a larger one is measured: twice as many threads are worth it if they make a step
 """
 
 import statistics
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..evaluate.features import in_evaluation_mode
+from ..runtime.threads import available, chosen, multiplications
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 LARGE_STEP = 1e9  # multiplications in a step, about 30 ms on one core, from which on the number of threads is measured
 GAIN = 1.2  # how much faster a step must become by twice as many threads
@@ -82,3 +91,42 @@ class ThreadChoice:
             self._try(min(2 * tried, self.most))
         elif tried < other and tried > 1:
             self._try(tried // 2)
+
+
+def threads(trainer: "Trainer") -> int:
+    """Return the number of CPU threads of a run's next step: the one that was set, else one or a measured number.
+
+    On a GPU, with several processes, or compiled (for one number of threads), it is torch's own.
+    """
+    if (count := chosen()) is not None:
+        return count
+    if trainer.device.type != "cpu" or trainer.process.world_size > 1 or trainer.compiled:
+        return torch.get_num_threads()
+    if trainer._choice is None:
+        trainer._choice = choice(trainer)
+    return trainer._choice.count
+
+
+def choice(trainer: "Trainer") -> ThreadChoice:
+    """Return what chooses a run's number of threads: one for a small network, for another as measured so far."""
+    if available() == 1:
+        return ThreadChoice(1)
+    # two views, each a forward pass of both networks and a backward pass, which takes as long as two
+    small = 8 * learned_multiplications(trainer) * trainer.config.batch_size < LARGE_STEP
+    used = trainer.history.threads
+    return ThreadChoice(1) if small else ThreadChoice(available(), used[-1][1] if used else None)
+
+
+def learned_multiplications(trainer: "Trainer") -> float:
+    """Count the multiplications of a view by the weights that a run learns.
+
+    Each weight behind the encoder multiplies once for a view; one of the encoder, many times. Weights that a change of
+    the config can bring into use are counted too.
+    """
+    encoder, size = trainer.model.encoder, trainer.view_size
+    views = torch.zeros(2, trainer.train.channels, size, size, device=trainer.device)
+    with in_evaluation_mode(encoder):
+        total = multiplications(encoder, views)
+    of_encoder = set(encoder.parameters())
+    learned = {w for part in trainer.model.learned().values() for w in part.parameters() if w.requires_grad}
+    return total + sum(weight.numel() for weight in learned - of_encoder if weight.dim() > 1)

@@ -26,7 +26,7 @@ from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import CollapseReport, Diagnosis
-from ..evaluate.features import in_evaluation_mode, representations
+from ..evaluate.features import representations
 from ..methods.base import Objective
 from ..methods.registry import OBJECTIVES, build_model
 from ..networks.vit import synchronise_batchnorm
@@ -35,15 +35,14 @@ from ..runtime.distributed import mean_over_processes, process
 from ..runtime.progress import hidden
 from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
-from ..runtime.threads import available, chosen, multiplications, on_threads
-from . import monitor, saving
+from ..runtime.threads import chosen, on_threads
+from . import monitor, saving, thread_choice
 from .batches import Feed
 from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .step_computation import StepComputation
-from .thread_choice import LARGE_STEP, ThreadChoice
 
 FIXED = {  # attributes that a run is built with, and how to have others
     "config": "trainer.change(...) changes live fields, and a new Trainer takes another config",
@@ -144,7 +143,7 @@ class Trainer:
         self.interrupted = False  # whether a signal ended the last call of `run`
         self.stop_signal: int | None = None  # the signal that did
         self._stop: threading.Event | None = None
-        self._choice: ThreadChoice | None = None
+        self._choice: thread_choice.ThreadChoice | None = None
         self.history = History()
         self._set_config(config)
 
@@ -215,7 +214,7 @@ class Trainer:
         """
         start, k = time.perf_counter(), self.steps_done
         lr = set_hyperparameters(self.optimizer, self.config, self._lr_factor(k))
-        with self._memory(), on_threads(threads := self._threads()):
+        with self._memory(), on_threads(threads := thread_choice.threads(self)):
             with self.computation.undone_if_it_fails():
                 self.model.epoch.fill_(self.epoch)
                 loss, std, positive, negative, norm, stop = self._agree(self.computation.gradient(k))
@@ -233,42 +232,6 @@ class Trainer:
         if self._choice is not None and chosen() is None:
             self._choice.add(seconds)
         return loss
-
-    def _threads(self) -> int:
-        """Return the number of CPU threads of the next step: the one that was set, else one or a measured number.
-
-        On a GPU, with several processes, or compiled (for one number of threads), it is torch's own.
-        """
-        if (count := chosen()) is not None:
-            return count
-        if self.device.type != "cpu" or self.process.world_size > 1 or self.compiled:
-            return torch.get_num_threads()
-        if self._choice is None:
-            self._choice = self._build_choice()
-        return self._choice.count
-
-    def _build_choice(self) -> ThreadChoice:
-        """Return what chooses the number of threads: one for a small network, for another as measured so far."""
-        if available() == 1:
-            return ThreadChoice(1)
-        # two views, each a forward pass of both networks and a backward pass, which takes as long as two
-        small = 8 * self._multiplications() * self.config.batch_size < LARGE_STEP
-        used = self.history.threads
-        return ThreadChoice(1) if small else ThreadChoice(available(), used[-1][1] if used else None)
-
-    def _multiplications(self) -> float:
-        """Count the multiplications of a view by the weights that are learned.
-
-        Each weight behind the encoder multiplies once for a view; one of the encoder, many times. Weights that a change of
-        the config can bring into use are counted too.
-        """
-        encoder = self.model.encoder
-        views = torch.zeros(2, self.train.channels, self.view_size, self.view_size, device=self.device)
-        with in_evaluation_mode(encoder):
-            total = multiplications(encoder, views)
-        of_encoder = set(encoder.parameters())
-        learned = {w for part in self.model.learned().values() for w in part.parameters() if w.requires_grad}
-        return total + sum(weight.numel() for weight in learned - of_encoder if weight.dim() > 1)
 
     def _agree(self, numbers: Tensor) -> list[float]:
         """Return the step's numbers, and last whether to stop. Only here does a step wait for its device.

@@ -10,7 +10,7 @@ import byol_tutorial as bt
 from byol_tutorial.config.errors import TrainingError
 from byol_tutorial.course import jobs
 from byol_tutorial.runtime import threads
-from byol_tutorial.train import trainer as trainer_module
+from byol_tutorial.train import thread_choice
 from byol_tutorial.train.thread_choice import AGAIN, TRIAL, WINDOW, ThreadChoice
 
 
@@ -137,7 +137,7 @@ LARGE_HEADS = [  # beside the small encoder
 def test_larger_ones_are_measured(two_cores, fields):
     images = bt.images_from(torch.zeros(1500, 3, 32, 32, dtype=torch.uint8))
     trainer = bt.Trainer(bt.Config(view_size=32, **{"batch_size": 32, **fields}), images, device="cpu")
-    trainer._threads()
+    thread_choice.threads(trainer)
     assert trainer._choice.most == 2
 
 
@@ -145,13 +145,13 @@ def test_the_lessons_recipes_are_small(two_cores):
     images = bt.load("shapes", limit=128)
     for name in ("shapes", "digits", "simclr", "simsiam", "dino"):
         trainer = bt.Trainer(bt.preset(name), images, device="cpu")
-        assert (name, trainer._threads(), trainer._choice.most) == (name, 1, 1)
+        assert (name, thread_choice.threads(trainer), trainer._choice.most) == (name, 1, 1)
 
 
 def test_a_large_network_takes_the_number_that_was_measured_and_keeps_it(two_cores, train, monkeypatch, tmp_path):
-    monkeypatch.setattr(trainer_module, "LARGE_STEP", 1.0)
+    monkeypatch.setattr(thread_choice, "LARGE_STEP", 1.0)
     trainer = bt.Trainer(bt.Config(**TINY), train, device="cpu")
-    trainer._choice = trainer._build_choice()
+    trainer._choice = thread_choice.choice(trainer)
     monkeypatch.setattr(trainer._choice, "add", lambda _: setattr(trainer._choice, "count", 3 - trainer._choice.count))
     assert steps_with(trainer, 3) == [2, 1, 2]
     assert trainer.history.threads == [(0, 2), (1, 1), (2, 2)]
@@ -167,7 +167,7 @@ def test_the_work_of_a_step_is_that_of_the_layers_that_a_view_goes_through(two_c
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         trainer.model.predictor(trainer.model.online(x))
     exchangeable = trainer.model.predictors["linear"].weight.numel()  # not in use, and learned once it is
-    assert trainer._multiplications() == counter.get_total_flops() / 4 + exchangeable
+    assert thread_choice.learned_multiplications(trainer) == counter.get_total_flops() / 4 + exchangeable
     assert all(part.training for part in trainer.model.online.modules())
 
 
@@ -180,7 +180,7 @@ def test_memory_that_does_not_suffice_to_count_is_said_and_every_part_keeps_its_
         raise torch.OutOfMemoryError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "multiplications", fail)
+        patch.setattr(thread_choice, "multiplications", fail)
         with pytest.raises(TrainingError, match="lower batch_size"):
             trainer.step()
     modes = {part: part.training for part in trainer.model.modules()}
@@ -193,7 +193,7 @@ def test_memory_that_does_not_suffice_to_count_is_said_and_every_part_keeps_its_
 def test_steps_on_another_device_say_nothing_about_threads_and_a_run_from_there_is_tried_anew(
     two_cores, train, monkeypatch
 ):
-    monkeypatch.setattr(trainer_module, "LARGE_STEP", 1.0)
+    monkeypatch.setattr(thread_choice, "LARGE_STEP", 1.0)
     trainer = bt.Trainer(bt.Config(**TINY), train, device="cpu")
     with monkeypatch.context() as patch:
         patch.setitem(vars(trainer), "device", SimpleNamespace(type="cuda"))
@@ -204,7 +204,7 @@ def test_steps_on_another_device_say_nothing_about_threads_and_a_run_from_there_
 
 
 def test_a_number_that_was_set_is_never_changed(two_cores, train, monkeypatch):
-    monkeypatch.setattr(trainer_module, "LARGE_STEP", 1.0)
+    monkeypatch.setattr(thread_choice, "LARGE_STEP", 1.0)
     trainer = bt.Trainer(bt.Config(**TINY), train, device="cpu")
     torch.set_num_threads(3)
     assert steps_with(trainer, 20) == [3] * 20
@@ -222,7 +222,7 @@ def test_it_holds_for_a_session_that_has_begun(two_cores, train):
 
 
 def test_lessons_train_large_networks_with_one_thread_too(two_cores, train, monkeypatch):
-    monkeypatch.setattr(trainer_module, "LARGE_STEP", 1.0)
+    monkeypatch.setattr(thread_choice, "LARGE_STEP", 1.0)
     options = {"epochs": 1, "changes": {}, "track": [], "track_every": 1.0, "probe": False}
     state = jobs.train_and_judge(jobs.Job("key", bt.Config(**TINY), options), train, None, None, lambda _: None)
     assert state["history"]["threads"] == [(0, 1)]
