@@ -1,0 +1,96 @@
+"""The script in plain PyTorch trains as the library does, step by step, and runs on a folder of images."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import resnet18
+from torchvision.utils import save_image
+
+import byol_tutorial as bt
+from byol_tutorial.augment.operations import normalise
+
+SCRIPT = Path(__file__).parents[2] / "examples/plain_byol.py"
+PLAIN = runpy.run_path(str(SCRIPT))
+
+
+def small() -> torch.nn.Module:
+    layers = [torch.nn.Conv2d(3, 8, 3, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)]
+    return torch.nn.Sequential(*layers, torch.nn.Flatten())
+
+
+def test_its_losses_and_weights_are_those_of_the_library():
+    """The library's run records its views, and the script trains on them from the same weights."""
+    images, seen = bt.load("shapes", limit=64), ([], [])
+    config = bt.Config(
+        epochs=3, batch_size=16, lr=0.4, warmup_epochs=0, tau_base=0.9, weight_decay=4e-4, hidden_dim=32,
+        projection_dim=8, predictor_hidden_dim=32, knn_every=0,
+    )  # fmt: skip
+
+    def recorder(kept: list):
+        def record(views):
+            kept.append(views.clone())
+            return views
+
+        return record
+
+    trainer = bt.Trainer(config, images, device="cpu", encoder=small(), transform=tuple(map(recorder, seen)))
+    plain = PLAIN["BYOL"](small(), 8, 32, 8)
+    with torch.no_grad():
+        theirs = [*trainer.model.online.parameters(), *trainer.model.predictor.parameters()]
+        for mine, other in zip([*plain.online.parameters(), *plain.predictor.parameters()], theirs, strict=True):
+            mine.copy_(other)
+        plain.follow(0.0)
+    trainer.run(progress=False)
+    pairs = [tuple(normalise(v, trainer.mean, trainer.std) for v in pair) for pair in zip(*seen, strict=True)]
+    assert len(pairs) == 12
+
+    class Batches:
+        """Four batches an epoch, as the library drew them."""
+
+        rest = iter(pairs)
+
+        def __len__(self) -> int:
+            return 4
+
+        def __iter__(self):
+            return (next(self.rest) for _ in range(4))
+
+    losses = PLAIN["train"](plain, Batches(), 3, lr=config.step_lr, tau=0.9)
+    assert losses == pytest.approx(trainer.history.loss, abs=1e-5)
+    assert losses[-1] != pytest.approx(losses[0], abs=1e-3)
+    for mine, other in (
+        (plain.online, trainer.model.online),
+        (plain.predictor, trainer.model.predictor),
+        (plain.target, trainer.model.target),
+    ):
+        for a, b in zip(mine.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_its_views_are_the_papers_in_kind_and_size():
+    picture = torch.rand(3, 90, 70)
+    for blur, solarize in ((1.0, 0.0), (0.1, 0.2)):
+        view = PLAIN["views"](blur, solarize)(picture)
+        assert view.shape == (3, 64, 64)
+        assert view.dtype == torch.float32
+        assert view.isfinite().all()
+
+
+def test_it_trains_on_a_folder_and_leaves_an_encoder(tmp_path):
+    torch.manual_seed(0)
+    for i in range(6):
+        folder = tmp_path / "images" / str(i % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_image(torch.rand(3, 40, 50), folder / f"{i}.png")
+    end = subprocess.run(
+        [sys.executable, SCRIPT, "images", "1"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert end.stdout.startswith("loss ")
+    encoder = resnet18()
+    encoder.fc = torch.nn.Identity()
+    encoder.load_state_dict(torch.load(tmp_path / "encoder.pt"))
+    assert encoder.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all()
