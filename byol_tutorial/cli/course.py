@@ -1,4 +1,4 @@
-"""byol-tutorial lessons, claims, and course student | teacher | board."""
+"""byol-tutorial lessons, claims, and course student | teacher | marks | board."""
 
 import subprocess
 import sys
@@ -113,6 +113,19 @@ def _edition(kind: str, what: str) -> None:
 
 _edition("student", "without solutions")
 _edition("teacher", "with solutions unfolded")
+
+
+@course.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def marks(folder: Path) -> None:
+    """Show which checks passed in the notebooks of FOLDER, by their outputs.
+
+    Nothing is run. ✓ passed, ✗ wrong, … not attempted, – not run.
+    """
+    from ..course.marks import marks as read
+
+    for notebook in read(folder):
+        click.echo(notebook)
 
 
 @course.command()
