@@ -1,6 +1,7 @@
 """Student editions hold no solution and run; teacher editions show theirs."""
 
 import json
+import re
 import symtable
 from pathlib import Path
 
@@ -134,3 +135,17 @@ def test_nothing_is_overwritten_and_errors_say_what_to_do(tmp_path, capsys):
         write_edition("student", tmp_path / "new", notebooks=tmp_path)
     with pytest.raises(UserError, match="choose one of lessons, student, teacher"):
         write_edition("pupil", tmp_path / "new")
+
+
+QUESTION = re.compile(r"\*\*(\d)\.\*\* (.+?)\n\n<details><summary>Answer</summary>\n\n(.+?)\n\n</details>\n", re.DOTALL)
+
+
+@pytest.mark.parametrize("edition", ["lessons", "student", "teacher"])
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem[:2].isdigit()], ids=lambda p: p.stem)
+def test_a_lesson_ends_with_three_questions_whose_answers_are_folded_in_every_edition(path, edition):
+    text = "\n\n".join(map(source, edited(json.loads(path.read_text()), edition)["cells"])) + "\n"
+    section = text.split("## Three questions\n")[1].split("## What to read next")[0]
+    found = QUESTION.findall(section)
+    assert [number for number, _, _ in found] == ["1", "2", "3"]
+    assert all(question.endswith("?") and len(answer) > 40 for _, question, answer in found)
+    assert QUESTION.sub("", section).strip() == "Answer each in one or two sentences before you open its answer."

@@ -30,7 +30,9 @@ def test_verdicts_of_a_notebook_that_was_run(tmp_path):
     made = nbformat.v4.new_notebook()
     made.cells = [
         nbformat.v4.new_code_cell("import byol_tutorial as bt"),
-        nbformat.v4.new_code_cell(CHECK.format("01-weights", "lambda tau, n: [tau**n, *((1 - tau) * tau**(n - k) for k in range(1, n + 1))]")),
+        nbformat.v4.new_code_cell(
+            CHECK.format("01-weights", "lambda tau, n: [tau**n, *((1 - tau) * tau**(n - k) for k in range(1, n + 1))]")
+        ),
         nbformat.v4.new_code_cell(CHECK.format("02-solarize", "lambda x: x")),
         nbformat.v4.new_code_cell(CHECK.format("03-ema", "None")),
     ]
