@@ -2,7 +2,7 @@
 
 - MathJax comes from a package, as one file that draws with SVG and loads no fonts, so it works from file:// too.
 - Pages are executed again when the library has changed, not only when their own code has changed.
-- ```{panel}, ```{overview} and ```{architecture} put the library's own pictures into pages that run no code.
+- ```{panel}, ```{overview}, ```{architecture} and ```{literature} put the library's own pictures into pages that run no code.
 - ```{teacher} is shown only in the teacher edition (BYOL_EDITION=teacher).
 - Scripts that several panels of a page share are kept once.
 - A link whose title is a key of the bibliography gets the title of the reference.
@@ -100,6 +100,18 @@ class Architecture(SphinxDirective):
         from byol_tutorial.course.figures import architecture
 
         draw = {name: getattr(architecture, name) for name in ("rooms", "image_way", "slider_way")}
+        return [nodes.raw("", draw[self.arguments[0]]()._repr_html_(), format="html")]
+
+
+class Literature(SphinxDirective):
+    """```{literature} few_labels or timeline: what papers report, drawn by the library."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from byol_tutorial.course.figures import literature
+
+        draw = {name: getattr(literature, name) for name in ("few_labels", "timeline")}
         return [nodes.raw("", draw[self.arguments[0]]()._repr_html_(), format="html")]
 
 
@@ -205,6 +217,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("panel", Panel)
     app.add_directive("overview", Overview)
     app.add_directive("architecture", Architecture)
+    app.add_directive("literature", Literature)
     app.connect("config-inited", settle, priority=100)  # before MyST-NB reads its settings
     app.connect("source-read", mark_lessons)
     app.connect("autodoc-process-docstring", keep_tables, priority=100)  # before Napoleon
