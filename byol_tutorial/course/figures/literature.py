@@ -61,7 +61,7 @@ class Paper:
 
     @property
     def year(self) -> float:
-        """The month of the first version as a fraction of years: January 2021 is 2021.0."""
+        """The month of the first version in years; January 2021 is 2021.0."""
         return 2000 + int(self.eprint[:2]) + (int(self.eprint[2:4]) - 1) / 12
 
 
