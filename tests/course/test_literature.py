@@ -233,3 +233,37 @@ def test_its_headings_of_other_pages_exist():
 def test_the_script_is_as_long_as_it_says():
     lines = len((BOOK.parent / "examples" / "plain_byol.py").read_text("utf-8").splitlines())
     assert 80 <= lines <= 120
+
+
+# --- the words of the field ----------------------------------------------------------------------
+
+WORDS = ("attention", "class token", "contrastive learning", "fine-tuning", "invariance", "positive pair", "pretext task",
+         "self-distillation", "self-supervised learning", "standard error", "student", "supervised learning")  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_of_the_field_is_used_by_every_lesson_that_its_definition_names(word):
+    glossary = (BOOK / "glossary.md").read_text("utf-8").split(":sorted:")[1]
+    entries = re.findall(r"^((?:\S.*\n)+)((?:  .*\n)+)", glossary, re.M)
+    ((names, definition),) = ((names.split("\n")[:-1], text) for names, text in entries if word in names.split("\n"))
+    lessons = re.findall(r"\(\.\./notebooks/(\w+\.md)\)", definition)
+    assert lessons
+    stems = [re.sub(" (learning|training|loss|method)$", "", name) for name in names]
+    for lesson in lessons:
+        text = " ".join((BOOK.parent / "notebooks" / lesson).read_text("utf-8").split()).lower()
+        assert any(re.search(rf"\b{re.escape(stem)}s?\b", text) for stem in stems), lesson
+
+
+def test_lesson_1_has_the_words_in_one_box():
+    text = (BOOK.parent / "notebooks" / "01_the_idea.md").read_text("utf-8")
+    box = text.split("## The same in the words of the field", 1)[1].split("\n## ", 1)[0]
+    asked = [
+        "supervised",
+        "self-supervised",
+        "pretext task",
+        "positive pair",
+        "contrastive",
+        "non-contrastive",
+        "invariance",
+    ]
+    assert re.findall(r"^\| ([a-z][\w -]+) \|", box, re.M)[1:] == [*asked, "self-distillation"]
