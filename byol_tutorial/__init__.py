@@ -13,7 +13,17 @@ from . import augment, config, evaluate, networks, train
 from ._version import __version__
 from .config import Config, ConfigError, DataError, preset
 from .data import ImageSet, StreamedSet, images_from, load
-from .evaluate import accuracies, compare, diagnose, embed, factor_probe, features, knn_accuracy, linear_probe
+from .evaluate import (
+    accuracies,
+    compare,
+    dense_probe,
+    diagnose,
+    embed,
+    factor_probe,
+    features,
+    knn_accuracy,
+    linear_probe,
+)
 from .evaluate.diagnose import collapse_report
 from .evaluate.embed import pca_embedding, umap_embedding
 from .evaluate.image_files import embed_images
@@ -49,6 +59,7 @@ __all__ = [
     "collapse_report",
     "compare",
     "config",
+    "dense_probe",
     "diagnose",
     "embed",
     "embed_images",

@@ -66,7 +66,8 @@ def evaluate(
 
     knn and linear are quick and use frozen features. sgd-linear is the paper's linear evaluation. few-labels-1 and
     few-labels-10 fine-tune on 1 % and 10 % of the labels. transfer judges on another data set, which --data names.
-    factors tells how much the features hold of each factor of "shapes". Each protocol judges the random encoder, too.
+    factors tells how much the features hold of each factor of "shapes", and dense how well its feature map, from before
+    the pooling, tells what is at every pixel. Each protocol judges the random encoder, too.
 
     Guests are encoders that others trained. They see the same images, resized to the size they were made for.
     """

@@ -13,7 +13,8 @@ The hue is the trap. It is the same in two crops of one picture, and a few pixel
 without colour augmentation learns the hue and needs nothing else.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -71,25 +72,51 @@ def draw(factors: Factors, size: int = 32) -> Tensor:
     Each pixel is mapped back into the frame of the curve, where its distance to the curve is looked up. The distance
     decides how much of the pixel the line covers (anti-aliasing).
     """
-    half = size / 2
-    centres = (torch.arange(size) + 0.5) / half - 1  # pixel centres in [-1, 1]
     pictures = torch.empty(len(factors), 3, size, size, dtype=torch.uint8)
-    for shape, distances in enumerate(_distance_fields()):
+    for shape, at, grid in _in_the_frames_of_the_curves(factors, size):
+        f = factors[at]
+        ink = _ink(_distance_fields()[shape], f, grid)
+        line, ground = tint(f.hue, INK)[:, :, None, None], tint(f.hue, GROUND)[:, :, None, None]
+        pictures[at] = (torch.lerp(ground, line, ink) * 255).round().to(torch.uint8)
+    return pictures
+
+
+def masks(factors: Factors, size: int = 32) -> Tensor:
+    """Draw the figures of these factors, the curve and all that it encloses: bool (N, size, size), True on the figure.
+
+    A pixel belongs to the figure if the line covers at least half of it, or if its centre is within the curve. They are
+    computed from the factors like the pictures, so they fit `draw(factors, size)`.
+    """
+    figures = torch.empty(len(factors), size, size, dtype=torch.bool)
+    for shape, at, grid in _in_the_frames_of_the_curves(factors, size):
+        line, enclosed = _ink(_distance_fields()[shape], factors[at], grid), _look_up(_enclosed_fields()[shape], grid)
+        figures[at] = (torch.maximum(line, enclosed) >= 0.5)[:, 0]
+    return figures
+
+
+def _in_the_frames_of_the_curves(factors: Factors, size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each shape, the positions (n,) of its pictures, and where their pixels lie in its fields, (n, size, size, 2)."""
+    centres = (torch.arange(size) + 0.5) / (size / 2) - 1  # pixel centres in [-1, 1]
+    for shape in range(len(CLASSES)):
         at = (factors.shape == shape).nonzero()[:, 0]
         f = factors[at]
         u = (centres - f.x[:, None])[:, None, :]  # (n, 1, size)
         v = (centres - f.y[:, None])[:, :, None]  # (n, size, 1)
         cos = (torch.cos(f.rotation) / (f.scale * _REACH))[:, None, None]
         sin = (torch.sin(f.rotation) / (f.scale * _REACH))[:, None, None]
-        grid = torch.stack((cos * u + sin * v, cos * v - sin * u), dim=-1)  # (n, size, size, 2)
-        looked_up = F.grid_sample(
-            distances.expand(len(at), 1, -1, -1), grid, padding_mode="border", align_corners=False
-        )
-        pixels = looked_up * f.scale[:, None, None, None] * half  # distance to the curve, in pixels
-        ink = (0.5 + STROKE * size / 64 - pixels).clamp(0, 1)
-        line, ground = tint(f.hue, INK)[:, :, None, None], tint(f.hue, GROUND)[:, :, None, None]
-        pictures[at] = (torch.lerp(ground, line, ink) * 255).round().to(torch.uint8)
-    return pictures
+        yield shape, at, torch.stack((cos * u + sin * v, cos * v - sin * u), dim=-1)
+
+
+def _look_up(field: Tensor, grid: Tensor) -> Tensor:
+    """Interpolate a field (_GRID, _GRID) at the places of pixels, (n, size, size, 2): float32 (n, 1, size, size)."""
+    return F.grid_sample(field.expand(len(grid), 1, -1, -1), grid, padding_mode="border", align_corners=False)
+
+
+def _ink(distances: Tensor, f: Factors, grid: Tensor) -> Tensor:
+    """Return how much of each pixel the line covers, in [0, 1]: float32 (n, 1, size, size)."""
+    size = grid.shape[1]
+    pixels = _look_up(distances, grid) * f.scale[:, None, None, None] * (size / 2)  # distance to the curve, in pixels
+    return (0.5 + STROKE * size / 64 - pixels).clamp(0, 1)
 
 
 def tint(hue: Tensor, luma: float) -> Tensor:
@@ -150,6 +177,15 @@ def _curve(name: str) -> np.ndarray:
         case "clover":
             points = polygon(0.62 + 0.38 * np.cos(3 * t), t)
     return points / np.linalg.norm(points, axis=1).max()
+
+
+@functools.cache
+def _enclosed_fields() -> Tensor:
+    """Return what each curve encloses on that grid, float32 (10, _GRID, _GRID), 1 there; its border is under the line."""
+    from scipy.ndimage import binary_fill_holes  # here, because only masks need it
+
+    curves = _distance_fields().numpy() < 2 * _REACH / _GRID  # closed, and far thinner than the line
+    return torch.from_numpy(np.stack([binary_fill_holes(curve) for curve in curves])).float()
 
 
 _fields: Tensor | None = None

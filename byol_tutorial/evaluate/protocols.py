@@ -9,12 +9,13 @@ chosen on held-out train images; the test images are used once, after that. `PRO
     few-labels-1, few-labels-10    fine-tuning on 1 % or 10 % of the labels (section 4.2)
     transfer                       logistic regression on another data set (section 4.3)
     factors                        how much the features tell about each factor of "shapes"
+    dense                          segmentation and centre of "shapes" from the feature map, before it is pooled
 
 `train` and `test` are ImageSets or StreamedSets. All compute features and train with SGD on the encoder's device, and fit
 logistic regressions on the CPU. They leave the encoder and torch's global random state as they were, and on a CPU they give
 the same Result for the same seed and number of threads.
 
-All raise DataError for images without labels (factors: without factors), for fewer than two classes, for train and test
+All raise DataError for images without labels (factors: without factors; dense: without masks), for fewer than two classes, for train and test
 classes of different names, and for features that are not finite. Test images of a class that no train image has are
 allowed; they count as wrong.
 """
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 
 from ..config.errors import DataError
 from ..runtime.threads import available, chosen
+from .dense import dense_probe
 from .finetune import few_labels, sgd_linear
 from .knn import knn_predictions
 from .linear import factor_probe, fitting, linear_probe
@@ -126,6 +128,36 @@ def factors(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images
     return Result("factors", ours_mean, random_mean, chance, seed, len(train), len(test), table=table)
 
 
+def dense(encoder: nn.Module, baseline: nn.Module, train: Images, test: Images, seed: int = 0) -> Result:
+    """Probe the feature map for what is at each place, see `dense_probe`; Result.table has mIoU and error of the centre.
+
+    The accuracy of the result is the mIoU. In the place of chance stands an answer that never looks: all ground, the mean centre.
+    """
+    ours, random = (dense_probe(f, train, test, seed) for f in (encoder, baseline))
+    values = ((r.miou, r.figure_miou, r.centre_error) for r in (ours, random))
+    names = ("mIoU", "figure-ground mIoU", "error of the centre in pixels")
+    table = dict(zip(names, zip(*values, ours.floor, strict=True), strict=True))
+    details = {
+        "ious": ours.ious,
+        "baseline_ious": random.ious,
+        "baseline_choice": random.chosen,
+        "map": list(ours.grid),
+    }
+    return Result(
+        "dense",
+        ours.miou,
+        random.miou,
+        ours.floor[0],
+        seed,
+        ours.train_size,
+        len(test),
+        ours.chosen,
+        tuple(ours.chosen),
+        details,
+        table,
+    )
+
+
 PROTOCOLS: dict[str, Callable[..., Result]] = {
     "knn": knn,
     "linear": linear,
@@ -134,4 +166,5 @@ PROTOCOLS: dict[str, Callable[..., Result]] = {
     "few-labels-10": partial(few_labels, fraction=0.1),
     "transfer": transfer,
     "factors": factors,
+    "dense": dense,
 }

@@ -26,7 +26,8 @@ class Result:
     details           the held-out accuracy of each choice, also for the baseline, for which the choice is made separately
     largest           share of the largest class of the test images: the accuracy of always naming it
     balanced          balanced accuracy, the mean over the classes, and that of the baseline; see balance.py
-    table             for "factors" only: factor -> (accuracy, baseline, chance); the result's own values are their means
+    table             for "factors": factor -> (accuracy, baseline, chance); the result's own values are their means.
+                      for "dense": measure -> (value, baseline, the value without looking); the result's own are the mIoU's
     """
 
     protocol: str
@@ -58,12 +59,14 @@ class Result:
     def _repr_html_(self) -> str:
         rows = self.table or {self.protocol: (self.accuracy, self.baseline, self.chance)}
         cells = [(name, *(f"{value:.3f}" for value in row)) for name, row in rows.items()]
-        return html_table(("", "accuracy", "random encoder", "chance"), cells, caption=repr(self))
+        return html_table(
+            ("", "encoder" if self.table else "accuracy", "random encoder", "chance"), cells, caption=repr(self)
+        )
 
     def to_dict(self) -> dict:
         """Return all fields in a form that json.dumps accepts."""
         found = asdict(self) | {"chosen": list(self.chosen), "table": {k: list(v) for k, v in self.table.items()}}
-        if self.table:  # factors have classes of their own
+        if self.table:  # its rows have classes of their own
             return {name: value for name, value in found.items() if name not in ("largest", "balanced")}
         return found | {"balanced": list(self.balanced)}
 

@@ -393,6 +393,20 @@ def test_protocols_judge_guests_beside_their_own_random_weights(trained, world, 
     assert f"{VISITOR}: knn: " in capsys.readouterr().out
 
 
+def test_the_dense_protocol_needs_shapes_and_a_run_of_other_images_may_use_them(trained, world, monkeypatch, capsys):
+    shutil.copytree(world / "run", world / "dense")
+    monkeypatch.chdir(world)
+    assert main("evaluate", "dense", "--protocol=dense") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: dense: 'folder:")
+    assert "has no masks" in error
+    assert "load that, or choose linear" in error
+    assert main("evaluate", "dense", "--protocol=dense", "--data=shapes") == 0
+    found = read(world / "dense" / "results.json")["protocols"]["dense on shapes"]
+    assert list(found["table"]) == ["mIoU", "figure-ground mIoU", "error of the centre in pixels"]
+    assert "dense: mIoU" in capsys.readouterr().out
+
+
 def test_embed_maps_guests_and_leaves_the_runs_own_map(trained, world, weights, monkeypatch, capsys):
     shutil.copytree(world / "run", world / "mapped")
     monkeypatch.chdir(world)

@@ -2,8 +2,11 @@
 
 import math
 
+import matplotlib.path
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from byol_tutorial.augment.operations import LUMA
 from byol_tutorial.data import shapes
@@ -120,3 +123,46 @@ def test_the_ten_shapes_are_ten_different_curves():
     one = {k: v[:1].repeat(10) for k, v in vars(FACTORS).items()} | {"shape": torch.arange(10)}
     pictures = shapes.draw(shapes.Factors(**one)).flatten(1).float()
     assert (torch.cdist(pictures, pictures) + 1e9 * torch.eye(10)).min() > 500
+
+
+# --- masks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_mask_is_the_ink_of_the_picture_and_all_that_it_encloses(size):
+    """The ink is the difference of the picture from its ground; rounding decides pixels that are half covered."""
+    coverage = ink(shapes.draw(FACTORS, size))
+    found, enclosed = shapes.masks(FACTORS, size), []
+    for picture in coverage.numpy():
+        enclosed.append(torch.from_numpy(binary_fill_holes(picture >= 0.5)))
+    assert found.dtype == torch.bool
+    differs = found != torch.stack(enclosed)
+    assert (differs & ((coverage - 0.5).abs() > 0.02)).sum() == 0
+    assert differs.float().mean() < 1e-3
+    assert 0.2 < found.float().mean() < 0.5
+
+
+def test_what_a_mask_has_beside_the_ink_are_the_points_within_the_curve():
+    coverage, found = ink(shapes.draw(FACTORS, 48)), shapes.masks(FACTORS, 48)
+    axis = (torch.arange(48) + 0.5) / 24 - 1
+    v, u = torch.meshgrid(axis, axis, indexing="ij")
+    points = torch.stack((u, v), dim=-1).reshape(-1, 2).numpy()
+    for i in range(40):
+        f = {name: value[i].item() for name, value in vars(FACTORS).items()}
+        x, y = (shapes._curve(shapes.CLASSES[int(f["shape"])]) * f["scale"]).T
+        cos, sin = math.cos(f["rotation"]), math.sin(f["rotation"])
+        curve = matplotlib.path.Path(np.stack((cos * x - sin * y + f["x"], sin * x + cos * y + f["y"]), axis=-1))
+        within = torch.from_numpy(curve.contains_points(points)).view(48, 48)
+        apart = coverage[i] < 0.02
+        assert torch.equal(found[i][apart], within[apart]), shapes.CLASSES[int(f["shape"])]
+
+
+def test_masks_are_those_of_the_pictures_of_both_splits_and_of_any_part():
+    import byol_tutorial as bt
+
+    for split in ("train", "test"):
+        images = bt.load("shapes", split, limit=60, seed=4)
+        whole = shapes.masks(images.factors)
+        part = images[torch.tensor([3, 50, 7])]
+        assert torch.equal(shapes.masks(part.factors), whole[[3, 50, 7]])
+        assert torch.equal(whole, shapes.masks(bt.load("shapes", split, limit=60, seed=4).factors))

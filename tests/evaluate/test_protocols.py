@@ -70,7 +70,7 @@ def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeat
     assert "<table>" in first._repr_html_()
 
 
-@pytest.mark.parametrize("name", [n for n in PROTOCOLS if n != "factors"])
+@pytest.mark.parametrize("name", [n for n in PROTOCOLS if n not in ("factors", "dense")])
 @pytest.mark.parametrize("which", [0, 1])
 def test_missing_labels_and_a_single_class_are_refused_by_name(sets, name, which):
     unlabelled = list(sets)
@@ -91,6 +91,22 @@ def test_factors_are_only_those_of_shapes(sets):
     assert chance == pytest.approx(1 / 8)
     assert min(ours, random) > 2 * chance  # colour is easily read from any features
     assert result.accuracy == pytest.approx(np.mean([row[0] for row in result.table.values()]))
+
+
+def test_dense_shows_the_dense_probe_beside_that_of_the_random_encoder(sets):
+    result = run("dense", sets, 2)
+    ours, random = (bt.dense_probe(encoder(seed), *sets, seed=2) for seed in (0, 1))
+    assert result.table == {
+        "mIoU": (ours.miou, random.miou, ours.floor[0]),
+        "figure-ground mIoU": (ours.figure_miou, random.figure_miou, ours.floor[1]),
+        "error of the centre in pixels": (ours.centre_error, random.centre_error, ours.floor[2]),
+    }
+    assert (result.accuracy, result.baseline, result.chance) == result.table["mIoU"]
+    assert result.details["ious"] == ours.ious
+    assert result.chosen == ("C of classes", "C of figure", "λ of centre")
+    assert "mIoU" in result._repr_html_()
+    with pytest.raises(bt.DataError, match=r"dense: 'shapes' .*has no masks"):
+        run("dense", (sets[0], replace(sets[1], factors=None)))
 
 
 # --- knn ----------------------------------------------------------------------------------------

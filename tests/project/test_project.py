@@ -244,13 +244,13 @@ def test_the_package_shows_few_rooms():
 # The names that users type: a name may be added, but none may be removed.
 PUBLIC = {
     "BYOL", "LARS", "PROTOCOLS", "Config", "ConfigError", "DataError", "Experiment", "ImageSet", "Recording", "Session",
-    "StreamedSet", "Trainer", "accuracies", "augment", "byol_loss", "collapse_report", "compare", "factor_probe", "features", "guest",
+    "StreamedSet", "Trainer", "accuracies", "augment", "byol_loss", "collapse_report", "compare", "dense_probe", "factor_probe", "features", "guest",
     "knn_accuracy", "linear_probe", "load", "load_encoder", "pca_embedding", "preset", "rebuild", "record", "set_threads", "tau_at",
     "umap_embedding", "config", "diagnose", "embed", "embed_images", "evaluate", "networks", "optim", "train", "widgets", "exercises",
 }  # fmt: skip
 WITHIN = {
     "augment": "Views LocalCrops Draw apply stages crop colour_jitter gaussian_blur luma as_float normalise constant",
-    "evaluate": "features kept_size seen_size pixels nearest knn_accuracy linear_probe factor_probe compare Comparison "
+    "evaluate": "features kept_size seen_size pixels nearest knn_accuracy linear_probe factor_probe dense_probe DenseResult compare Comparison "
     "accuracies Accuracies",
     "networks": "Branch MLP OptimalPredictor SmallEncoder build_encoder build_norm build_predictor resnet standardise",
     "diagnose": "collapse_report diagnose spread cosines effective_rank alarm_step",
