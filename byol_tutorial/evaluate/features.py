@@ -63,7 +63,7 @@ def features(
     """
     if of != "y" or hasattr(encoder, "online"):
         return _of_model(encoder, images, batch_size, of)
-    device = next(encoder.parameters()).device
+    device = next(encoder.parameters(), torch.empty(0)).device  # fixed features have no parameters
     rows, work = [], None
     with in_evaluation_mode(encoder):
         for batch in images.split(batch_size) if isinstance(images, Tensor) else images.batches(batch_size):

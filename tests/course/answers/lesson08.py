@@ -63,6 +63,23 @@ KNN = {
     ],
 }
 
+# --- 08-dense -----------------------------------------------------------------------------------
+
+DENSE = {
+    "right": [
+        {"classes": "supervised", "figure": "BYOL", "centre": "BYOL"},
+        ("Supervised", "byol", "BYOL"),
+        {"centre": np.str_("BYOL"), "classes": "supervised", "figure": " byol "},
+    ],
+    "wrong": [
+        (("supervised", "supervised", "supervised"), "the order of the linear probe"),
+        (("BYOL", "BYOL", "BYOL"), "a pixel is right only if its shape is named"),
+        ({"classes": "supervised", "figure": "supervised", "centre": "BYOL"}, "no label objects"),
+        ({"classes": "supervised", "figure": "BYOL", "centre": "supervised"}, "no reason to keep its position"),
+        ({"classes": "random", "figure": "BYOL", "centre": "BYOL"}, "give one of 'BYOL', 'supervised'"),
+    ],
+}
+
 # --- 08-baseline --------------------------------------------------------------------------------
 
 BASELINE = {
@@ -191,6 +208,7 @@ DIFFERENCE = {
 
 ANSWERS = {
     "08-knn": KNN,
+    "08-dense": DENSE,
     "08-baseline": BASELINE,
     "08-leak": LEAK,
     "08-choose": CHOOSE,
