@@ -83,7 +83,7 @@ def dense_probe(
 
     The module's docstring has the equations. The channels of F, (N, D, h, w), are standardised. The strength of each
     penalty is chosen on a fifth of the *train* images, and the test images are used once. It is computed on the CPU from at
-    most IMAGES train images, without chance; the encoder stays on its device and as it was.
+    most IMAGES train images, the same for the same seed; the encoder stays on its device and as it was.
 
     Args:
         encoder: f, frozen. Its feature map is found by `feature_map.feature_maps`.
@@ -93,9 +93,10 @@ def dense_probe(
     Raises:
         DataError: images without masks, an encoder without feature map, features that are not finite.
     """
-    some, parts = _drawn(train).sample(IMAGES, seed), held_out(min(len(train), IMAGES), seed)
+    some, asked = _drawn(train).sample(IMAGES, seed), _drawn(test)
     if len(some) < 2:
         raise DataError(f"dense: {name_of(train)} has a single image; give at least two, of which one is held out")
+    parts = held_out(len(some), seed)
     maps, labels, figures, centres = (torch.cat(each) for each in zip(*_scenes(encoder, some), strict=True))
     if not maps.isfinite().all():
         raise DataError(
@@ -110,7 +111,7 @@ def dense_probe(
 
     counts, figure_counts = (torch.zeros(k, k, dtype=torch.int64) for k in (len(NAMES), 2))
     errors, blind = [], []
-    for scene in _scenes(encoder, _drawn(test)):
+    for scene in _scenes(encoder, asked):
         found, size = (scene.maps - mean) / std, (scene.labels.shape[1], scene.labels.shape[2])
         counts += map_probes.confusion(classes.classes(found, size), scene.labels, len(NAMES))
         figure_counts += map_probes.confusion(figure.classes(found, size), scene.figures, 2)

@@ -3,7 +3,7 @@
     class of a pixel    W F_i + b at each place i, a 1×1 convolution; interpolated to the pixels, the largest wins
     position            A vec(F) + a, from all places together
 
-Both have an L2 penalty whose strength is chosen on held-out train images, and are fitted without chance.
+Both have an L2 penalty whose strength is chosen on held-out train images, and are fitted without random numbers.
 """
 
 from collections.abc import Iterator
