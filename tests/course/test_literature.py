@@ -237,8 +237,8 @@ def test_the_script_is_as_long_as_it_says():
 
 # --- the words of the field ----------------------------------------------------------------------
 
-WORDS = ("attention", "class token", "contrastive learning", "fine-tuning", "invariance", "positive pair", "pretext task",
-         "self-distillation", "self-supervised learning", "standard error", "student", "supervised learning")  # fmt: skip
+WORDS = ("attention", "class token", "contrastive learning", "dense task", "feature map", "fine-tuning", "invariance", "mIoU",
+         "positive pair", "pretext task", "self-distillation", "self-supervised learning", "standard error", "student", "supervised learning")  # fmt: skip
 
 
 @pytest.mark.parametrize("word", WORDS)
