@@ -17,9 +17,15 @@ from torch import Tensor
 from .data.colours import false_colour, in_colours
 from .runtime.markup import encodable, escaped
 
-# the palette of Okabe and Ito, whose colours colour-blind readers can tell apart too
-BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+# The palette of figures and panels: readers with protanopia, deuteranopia or tritanopia can distinguish all ten colours
+# too, on white and on dark grounds; tests/widgets/test_colours.py computes this.
+BLUE, ROSE, GREEN, PURPLE, SKY, RED = "#486CFA", "#FE368B", "#4D9300", "#C845A4", "#0490BB", "#FF3100"
+COLOURS = (BLUE, ROSE, GREEN, PURPLE, SKY, RED, "#978041", "#A057D4", "#A66959", "#7B7D7F")
+# The mark of each colour on maps: corners, radius of the points between them, angle of the first corner in degrees.
+MARKS = (
+    (8, 1.0, 0), (3, 0.5, -90), (4, 0.71, 45), (5, 0.4, -90), (4, 0.3, 45),
+    (3, 0.5, 90), (3, 0.5, 180), (3, 0.5, 0), (4, 0.5, -90), (4, 0.3, 0),
+)  # fmt: skip
 LONGEST = 60  # characters of a line in a figure
 EAST_ASIAN = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
               "WenQuanYi Zen Hei", "Arial Unicode MS")  # fmt: skip
@@ -88,6 +94,18 @@ def _has_glyph(character: str) -> bool:
     return any(font_manager.get_font(file).get_char_index(ord(character)) for file in files)
 
 
+def mark(colour: str) -> np.ndarray:
+    """Return the corners (N, 2) of a colour's mark, about as large as a disc of radius 1; y points upwards.
+
+    A colour that is not in COLOURS has the mark of the first.
+    """
+    n, inner, turn = MARKS[COLOURS.index(colour) if colour in COLOURS else 0]
+    size = (3 / (n * inner * np.sin(np.pi / n))) ** 0.4
+    angles = np.deg2rad(turn) + np.arange(2 * n) * np.pi / n
+    radii = size * np.where(np.arange(2 * n) % 2, inner, 1.0)
+    return np.stack((radii * np.cos(angles), -radii * np.sin(angles)), axis=1)
+
+
 def _tell_false_colour(figure: "Picture", images: Tensor) -> None:
     """Write below the figure, and into its alt text, that the colours are false, if they are."""
     if words := false_colour(images.shape[-3]):
@@ -150,7 +168,7 @@ def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture
     figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training of {', '.join(runs)}")
     panels = figure.subplots(1, 3 if has_knn else 2)
     unit = "step" if steps_per_epoch == 1 else "epoch"
-    for (name, run), colour in zip(runs.items(), COLOURS * 3, strict=False):
+    for (name, run), colour in zip(runs.items(), COLOURS * 2, strict=False):
         at = (np.arange(len(run["loss"])) + 1) / steps_per_epoch
         for axes, key in zip(panels, ("loss", "std"), strict=False):
             axes.plot(at, run[key], color=colour, alpha=0.25, linewidth=0.8)
@@ -182,7 +200,7 @@ def lines(
     """Draw curves in one panel: name -> (x, y). `alt` describes the picture in words."""
     figure = Picture(5.6, 2.9, alt or f"{ylabel} over {xlabel}, for {', '.join(series)}")
     axes = figure.subplots()
-    for (name, (x, y)), colour in zip(series.items(), COLOURS * 3, strict=False):
+    for (name, (x, y)), colour in zip(series.items(), COLOURS * 2, strict=False):
         axes.plot(x, y, color=colour, linewidth=1.8, label=name, marker=marker, markersize=4)
     _plain(axes, title, xlabel, ylabel)
     if len(series) > 1:

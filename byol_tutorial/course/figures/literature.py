@@ -5,7 +5,7 @@ Nothing here is measured by this library. The pages of the book that show the fi
 
 from dataclasses import dataclass
 
-from ...figures import BLUE, GREEN, INK, ORANGE, PINK, RED, Picture, lines
+from ...figures import BLUE, GREEN, INK, PURPLE, RED, ROSE, Picture, lines
 
 # Grill et al. 2020, ResNet-50: table 2 for 1 % and 10 % of ImageNet's labels. With all labels, BYOL is fine-tuned
 # (appendix C.1), and the supervised network is the paper's first baseline (section 4).
@@ -36,10 +36,10 @@ def few_labels() -> Picture:
 
 
 LANES = {  # the five ideas, from left to right, and their colours
-    "decorrelate": PINK,
+    "decorrelate": PURPLE,
     "compare with\nnegatives": BLUE,
     "predict the\nother view": GREEN,
-    "sort into\nprototypes": ORANGE,
+    "sort into\nprototypes": ROSE,
     "fill in\nhidden parts": RED,
 }
 

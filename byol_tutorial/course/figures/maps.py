@@ -3,30 +3,19 @@
 from collections.abc import Sequence
 
 import torch
+from matplotlib.path import Path
 from torch import Tensor
 
 from ...data.shapes import tint
-from ...figures import Picture, readable
+from ...figures import COLOURS, Picture, mark, readable
 
-# The film's colours. Not every reader can tell ten colours apart, so the film's legend switches classes off and on.
-CLASS_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#B8A800",
-    "#7F5CC9",
-    "#8C564B",
-    "#7F7F7F",
-)
 PANEL = 1.85  # inches, each side of a panel
+AREA = 7.0  # of a point, in square points
 
 
 def by_class(labels: Tensor) -> list[str]:
     """Return a colour for each label, int64 (N,)."""
-    return [CLASS_COLOURS[c % len(CLASS_COLOURS)] for c in labels.tolist()]
+    return [COLOURS[c % len(COLOURS)] for c in labels.tolist()]
 
 
 def by_hue(hue: Tensor) -> Tensor:
@@ -48,7 +37,7 @@ def show_maps(
     Args:
         rows: for each row, title -> points (N, 2).
         colours: one entry for all rows, or one for each row, as by_class or by_hue returns it.
-        classes: names for a legend of CLASS_COLOURS.
+        classes: names for a legend of COLOURS and their marks.
         headings: a text to the left of each row.
         same_unit: for each row, whether its panels share their unit of length, for maps that have one, as PCA's do.
             Default: each map fills its panel.
@@ -71,7 +60,9 @@ def show_maps(
         for axes, (title, points), own in zip(grid[i], row.items(), reach, strict=False):
             half = 1.08 * max(reach if shared else [own])
             x, y = middle(points).tolist()
-            axes.scatter(points[:, 0], points[:, 1], s=3.5, c=per_row[i], linewidths=0)
+            dots = axes.scatter(points[:, 0], points[:, 1], s=AREA, c=per_row[i], linewidths=0)
+            if isinstance(per_row[i], list):  # each point gets the mark of its colour
+                dots.set_paths([Path(mark(colour) / 2) for colour in per_row[i]])
             axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal", xticks=[], yticks=[])
             axes.spines[:].set_color("#bbbbbb")
             axes.set_title(title, fontsize=9)
@@ -81,8 +72,8 @@ def show_maps(
         from matplotlib.lines import Line2D
 
         keys = [
-            Line2D([], [], marker="o", linestyle="", markersize=5, color=CLASS_COLOURS[c % 10])
-            for c in range(len(classes))
+            Line2D([], [], marker=Path(mark(colour)), linestyle="", markersize=7, color=colour)
+            for colour in by_class(torch.arange(len(classes)))
         ]
         picture.legend(
             keys, [readable(name, 24) for name in classes], loc="outside right center", frameon=False, fontsize=8

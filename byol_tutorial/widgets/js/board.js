@@ -28,7 +28,7 @@ function render({model, el}) {
       frame: {step: run().epoch * data.epochs, epoch: run().epoch, total: run().epoch * data.epochs, changes: []}, beforeEnd: 0}), options)]));
   const map = btCanvas(260, "Map of the projections", drawMap);
   const colouring = btChoice({label: "colour by"}, colourBy, ["class", "hue"], (v) => { colourBy = v; legend.hidden = v !== "class"; map.redraw(); });
-  const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...data.classes.map((name, k) => h("span", {}, h("i", {style: `background:${BT_COLOURS[k % 10]}`}), name)));
+  const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...data.classes.map((name, k) => h("span", {}, btKey(k), name)));
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const numbers = h("p", {class: "bt-quiet bt-numbers"});
 
@@ -68,12 +68,10 @@ function render({model, el}) {
     context.beginPath();
     context.arc(x0, y0, side / 2, 0, 2 * Math.PI);
     context.stroke();
-    context.globalAlpha = 0.8;
+    context.globalAlpha = 0.85;
     data.labels.forEach((k, i) => {
       context.fillStyle = colourBy === "class" ? BT_COLOURS[k % 10] : data.circle[Math.floor(data.hue[i] * data.circle.length) % data.circle.length];
-      context.beginPath();
-      context.arc(x0 + points[2 * i] / data.full * side / 2, y0 - points[2 * i + 1] / data.full * side / 2, 3, 0, 2 * Math.PI);
-      context.fill();
+      btMark(context, colourBy === "class" ? k : 0, x0 + points[2 * i] / data.full * side / 2, y0 - points[2 * i + 1] / data.full * side / 2, 3);
     });
     context.globalAlpha = 1;
     context.fillStyle = theme.quiet;

@@ -81,7 +81,7 @@ function render({model, el}) {
       button.setAttribute("aria-pressed", String(!hidden.has(k)));
       map.redraw();
     }, {"aria-pressed": "true", "aria-label": name, class: "bt-key"});
-    button.append(h("i", {style: `background:${BT_COLOURS[k % 10]}`}), name);
+    button.append(btKey(k), name);
     return button;
   }));
 
@@ -222,10 +222,8 @@ function render({model, el}) {
       const k = labels[i];
       if (colourBy === "class" && hidden.has(k)) continue;
       context.fillStyle = factor ? setup.circle[Math.floor(factor[i] * setup.circle.length) % setup.circle.length] : setup.classes.length ? BT_COLOURS[k % 10] : BT_COLOURS[0];
-      context.globalAlpha = 0.8;
-      context.beginPath();
-      context.arc(x0 + points[2 * i] / 32000 * side / 2, y0 - points[2 * i + 1] / 32000 * side / 2, 3, 0, 2 * Math.PI);
-      context.fill();
+      context.globalAlpha = 0.85;
+      btMark(context, factor || !setup.classes.length ? 0 : k, x0 + points[2 * i] / 32000 * side / 2, y0 - points[2 * i + 1] / 32000 * side / 2, 3);
     }
     context.globalAlpha = 1;
     context.fillStyle = theme.quiet;

@@ -1,8 +1,11 @@
 // Shared by all panels: elements, labelled controls, a canvas that follows size and theme, and the connection to a
 // kernel. It exports nothing: panel.py puts this text in front of each panel's module.
 
-// Okabe and Ito's palette, extended to ten colours that colour-blind readers can distinguish on light and dark grounds.
-const BT_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F5CC9", "#8C564B", "#7F7F7F"];
+// Ten colours that readers with protanopia, deuteranopia or tritanopia can distinguish too, on light and on dark grounds;
+// tests/widgets/test_colours.py computes this. Each has a mark of its own, as figures.py has them: corners, radius of the
+// points between them, and the angle of the first corner. They suit the drawn shapes: a triangle for triangles, ...
+const BT_COLOURS = ["#486CFA", "#FE368B", "#4D9300", "#C845A4", "#0490BB", "#FF3100", "#978041", "#A057D4", "#A66959", "#7B7D7F"];
+const BT_MARKS = [[8, 1, 0], [3, 0.5, -90], [4, 0.71, 45], [5, 0.4, -90], [4, 0.3, 45], [3, 0.5, 90], [3, 0.5, 180], [3, 0.5, 0], [4, 0.5, -90], [4, 0.3, 0]];
 
 const BT_KEYS = ["button", "input", "select", "summary", "textarea"];
 
@@ -19,6 +22,22 @@ function h(tag, attributes = {}, ...children) {
   if (BT_KEYS.includes(tag)) element.setAttribute("data-lm-suppress-shortcuts", "true");
   return element;
 }
+
+/** Return the corners [x, y] of the mark of class k around 0, about as large as a disc of this radius. */
+function btCorners(k, radius) {
+  const [n, inner, turn] = BT_MARKS[k % 10], size = radius * (3 / (n * inner * Math.sin(Math.PI / n))) ** 0.4;
+  return Array.from({length: 2 * n}, (_, i) => [Math.cos, Math.sin].map((f) => f(turn * Math.PI / 180 + i * Math.PI / n) * size * (i % 2 ? inner : 1)));
+}
+
+/** Draw the mark of class k with the context's fill. */
+function btMark(context, k, x, y, radius) {
+  context.beginPath();
+  for (const [u, v] of btCorners(k, radius)) context.lineTo(x + u, y + v);
+  context.fill();
+}
+
+/** Make the mark of class k, in its colour, for a legend. */
+const btKey = (k) => h("i", {class: "bt-class", style: `background:${BT_COLOURS[k % 10]};clip-path:polygon(${btCorners(k, 33).map(([u, v]) => `${50 + u}% ${50 + v}%`)})`});
 
 let btCount = 0;
 const btId = () => `bt-${Date.now().toString(36)}-${btCount++}`;

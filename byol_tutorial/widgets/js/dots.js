@@ -7,17 +7,19 @@ const DOTS_PLACES = 4; // positions within a pixel in each direction, so that sl
 const dotsRgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
 /**
- * Draw dots of a radius in device pixels. start(context) begins a picture of the canvas's size; dot(x, y, [r, g, b],
- * alpha) adds a dot at device pixels x, y; finish() replaces the content of the canvas by the picture.
+ * Draw marks about as large as a disc of this radius, in device pixels. start(context) begins a picture of the canvas's
+ * size; dot(x, y, [r, g, b], alpha, k) adds the mark of class k at device pixels x, y; finish() replaces the content of the
+ * canvas by the picture.
  */
 function makeDots(radius) {
-  const reach = Math.ceil(radius + 1), side = 2 * reach + 1, masks = [];
-  for (let v = 0; v < DOTS_PLACES; v++) for (let u = 0; u < DOTS_PLACES; u++) {
-    const mask = new Float32Array(side * side); // how much of each pixel the dot covers
-    for (let j = 0; j < side; j++) for (let i = 0; i < side; i++)
-      mask[j * side + i] = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(i - reach - u / DOTS_PLACES, j - reach - v / DOTS_PLACES)));
-    masks.push(mask);
-  }
+  const reach = Math.ceil(1.5 * radius + 1), side = 2 * reach + 1;
+  const pen = new OffscreenCanvas(side, side).getContext("2d", {willReadFrequently: true});
+  const all = BT_MARKS.map((_, k) => Array.from({length: DOTS_PLACES ** 2}, (_, place) => {
+    pen.clearRect(0, 0, side, side);
+    btMark(pen, k, reach + 0.5 + place % DOTS_PLACES / DOTS_PLACES, reach + 0.5 + Math.floor(place / DOTS_PLACES) / DOTS_PLACES, radius);
+    const {data} = pen.getImageData(0, 0, side, side);
+    return Float32Array.from({length: side * side}, (_, i) => data[4 * i + 3] / 255);
+  })); // how much of each pixel a mark covers
   let context = null, image = null, pixels = null;
   return {
     radius,
@@ -28,9 +30,9 @@ function makeDots(radius) {
       pixels = image.data;
       pixels.fill(0);
     },
-    dot(x, y, [r, g, b], alpha) {
+    dot(x, y, [r, g, b], alpha, k = 0) {
       const left = Math.floor(x), top = Math.floor(y), wide = image.width, tall = image.height;
-      const mask = masks[Math.floor((y - top) * DOTS_PLACES) * DOTS_PLACES + Math.floor((x - left) * DOTS_PLACES)];
+      const mask = all[k % all.length][Math.floor((y - top) * DOTS_PLACES) * DOTS_PLACES + Math.floor((x - left) * DOTS_PLACES)];
       for (let j = 0; j < side; j++) {
         const row = top + j - reach;
         if (row < 0 || row >= tall) continue;

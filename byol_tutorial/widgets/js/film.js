@@ -44,7 +44,7 @@ function render({model, el}) {
       key.setAttribute("aria-pressed", String(!off.has(c)));
       map.redraw();
     }, {class: "bt-key", "aria-pressed": "true", "aria-label": name, title: "show or hide; rest here to see it alone"});
-    key.append(h("i", {style: `background:${BT_COLOURS[c % 10]}`}), name);
+    key.append(btKey(c), name);
     for (const [event, which] of [["pointerenter", c], ["pointerleave", -1], ["focus", c], ["blur", -1]])
       key.addEventListener(event, () => { if (event !== "focus" || key.matches(":focus-visible")) { lit = which; map.redraw(); } });
     return key;
@@ -160,17 +160,16 @@ function render({model, el}) {
     const front = (m) => lit >= 0 ? labels[m] === lit : chosen < 0;
     for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // points that do not stand out are paler, and behind
       for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit))
-        dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25);
+        dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25, colourBy === "class" ? labels[m] : 0);
     }
     dots.finish();
     c.strokeStyle = theme.line;
     c.lineWidth = 1;
     c.strokeRect(0.5, 0.5, width - 1, height - 1);
     const ring = (m, wide, fill) => {
-      c.beginPath();
-      c.arc(now[2 * m], now[2 * m + 1], radius + wide, 0, 7);
       c.fillStyle = palette[bins[m]];
-      if (fill) c.fill();
+      if (fill) btMark(c, colourBy === "class" ? labels[m] : 0, now[2 * m], now[2 * m + 1], radius + wide);
+      else { c.beginPath(); c.arc(now[2 * m], now[2 * m + 1], radius + wide, 0, 7); }
       c.stroke();
     };
     if (chosen >= 0) {
@@ -267,7 +266,7 @@ function render({model, el}) {
   // --- the strip ----------------------------------------------------------------------------------------------
   const stripBox = (width, height) => ({left: 30, right: width - 8, top: 8, bottom: height - 30});
   function drawStrip(c, width, height, theme) {
-    const box = stripBox(width, height), curves = dark ? ["#56B4E9", "#E69F00"] : ["#0072B2", "#A86200"];
+    const box = stripBox(width, height), curves = [BT_COLOURS[0], BT_COLOURS[5]];
     const e0 = about.epochs[0], e1 = Math.max(about.epochs[last], e0 + 1e-9);
     const X = (e) => box.left + (box.right - box.left) * (e - e0) / (e1 - e0), Y = (v) => box.bottom - (box.bottom - box.top) * Math.min(v, 1.05) / 1.05;
     c.font = theme.font;

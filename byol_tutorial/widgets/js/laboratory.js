@@ -47,7 +47,6 @@ function render({model, el}) {
     open: () => { opening = spec.name; showLine(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
     move: (event) => moveFocus(event, i),
-    dark: (dark) => root.toggleAttribute("data-dark", dark),
   }));
   const view = (i) => ({now: frame().cells[i], curves: frame().cells[i].curves});
   /** Return one range of the loss for all runs that are shown. */
@@ -236,7 +235,7 @@ function labRuler() {
 
 /**
  * Make a run's cell: {element, show(view), redraw(), enable(live), close()}.
- * `on` has collapsed, view(), open(), code(), move(event) and dark(bool).
+ * `on` has collapsed, view(), open(), code() and move(event).
  */
 function labCell(spec, on) {
   const id = btId();
@@ -246,9 +245,7 @@ function labCell(spec, on) {
   const numbers = h("p", {class: "bt-numbers"});
   const remark = h("p", {class: "bt-remark"});
   const canvas = btCanvas(130, spec.name, (context, width, height, theme) => {
-    const dark = labDark(theme);
-    on.dark(dark); // for the legend
-    labDraw(context, width, height, theme, dark, on.view(), spec, on.collapsed);
+    labDraw(context, width, height, theme, on.view(), spec, on.collapsed);
   });
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
   const copy = btButton("copy code", () => btCopy(copy, on.code()),
@@ -287,16 +284,9 @@ function labCell(spec, on) {
 
 // --- curves ------------------------------------------------------------------------------------------------
 
-/** Return whether the ground is dark. theme.ground is rgb(r, g, b), or color(srgb r g b) with values from 0 to 1. */
-function labDark(theme) {
-  const parts = theme.ground.match(/[\d.]+/g).slice(0, 3).map(Number);
-  const scale = theme.ground.startsWith("color") ? 1 : 255;
-  return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / scale < 0.5;
-}
-
 /** Draw a run's curves; view is {now, curves, shown, lossRange, end}. */
-function labDraw(c, width, height, theme, dark, {now, curves, shown, lossRange, end}, spec, collapsed) {
-  const ink = {std: dark ? "#56B4E9" : "#0072B2", knn: dark ? "#2FC795" : "#00795A", loss: dark ? "#F0A35E" : "#C05000"};
+function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, spec, collapsed) {
+  const ink = {std: BT_COLOURS[0], knn: BT_COLOURS[2], loss: BT_COLOURS[5]};
   const twin = shown === "all";
   const box = {left: shown === "log" ? 40 : 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
   const X = (step) => box.left + (box.right - box.left) * step / spec.epoch / end;

@@ -9,12 +9,8 @@ function phaseTicks(low, high, n) {
   return ticks;
 }
 
-/** Return the colours of the two fates and of the two curves, on a light or a dark ground. */
-function phaseColours(theme) {
-  const [r, g, b] = (theme.ground.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-  const dark = (theme.ground.startsWith("color") ? 255 : 1) * (0.3 * r + 0.59 * g + 0.11 * b) < 128;
-  return dark ? {healthy: "#56B4E9", collapse: "#F0894A", p: "#F0B43C", s: "#56B4E9"} : {healthy: "#0072B2", collapse: "#C24E00", p: "#A86F00", s: "#0072B2"};
-}
+/** The colours of the two fates and of the two curves. */
+const PHASE_COLOURS = {healthy: BT_COLOURS[0], collapse: BT_COLOURS[5], p: BT_COLOURS[6], s: BT_COLOURS[0]};
 
 /** Draw the frame, the ticks x and y as [value, pixel] pairs, and the names of the axes. */
 function phaseAxes(c, b, theme, x, y, xName, yName) {

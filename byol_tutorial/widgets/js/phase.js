@@ -152,7 +152,7 @@ function render({model, el}) {
 
   // --- drawing ---
   function drawPlane(c, width, height, theme) {
-    const b = box(), paint = phaseColours(theme), X = (p) => xOf(p, b), Y = (s) => yOf(s, b);
+    const b = box(), paint = PHASE_COLOURS, X = (p) => xOf(p, b), Y = (s) => yOf(s, b);
     handle.style.left = `${X(p0)}px`;
     handle.style.top = `${Y(s0)}px`;
     for (const fate of ["healthy", "collapse"]) root.style.setProperty(`--phase-${fate}`, paint[fate]);
@@ -228,7 +228,7 @@ function render({model, el}) {
   }
 
   function drawTimes(c, width, height, theme) {
-    const b = {left: 34, right: width - 26, top: 8, bottom: height - 24}, paint = phaseColours(theme);
+    const b = {left: 34, right: width - 26, top: 8, bottom: height - 24}, paint = PHASE_COLOURS;
     const {t, p, s} = outcome.trajectory, top = Math.max(...p, ...s, 0.2) * 1.08, low = Math.min(0, ...p) * 1.08;
     const X = (x) => b.left + x / outcome.span * (b.right - b.left), Y = (y) => b.bottom - (y - low) / (top - low) * (b.bottom - b.top);
     phaseAxes(c, b, theme, phaseTicks(0, outcome.span, width > 300 ? 5 : 3).map((x) => [x, X(x)]), phaseTicks(low, top, 4).map((y) => [y, Y(y)]), "", "");

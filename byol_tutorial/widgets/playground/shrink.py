@@ -18,6 +18,11 @@ TEMPLATE = re.compile(r"[`}](?:\\.|(?!\$\{)[^`\\])*(?:`|\$\{)", re.DOTALL)  # up
 PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\[])+/[a-z]*")
 WORD = re.compile(r"[\w$]")
 RESERVED = ("do", "if", "in", "of", "as", "NaN")
+# Words that a module may declare, and that also stand for something of the browser's where they are not declared.
+BROWSERS = re.compile(
+    "alert|blur|close|closed|confirm|console|crypto|document|event|fetch|find|focus|frames|history|length|location|menubar|"
+    "name|navigator|open|opener|origin|parent|performance|print|prompt|screen|scroll|self|status|stop|top|window"
+)
 Token = tuple[str, str]
 
 
@@ -29,10 +34,11 @@ def shrink(text: str, rename: bool = False) -> str:
     """
     parts, before = [], "\n"
     found = without_unused(list(tokens(text)))
-    for kind, value in with_short_names(found) if rename else found:
+    for kind, value in bare_arguments(with_short_names(found) if rename else found):
         if kind == "line" and before in "\n;{,([":  # after these a statement goes on, or has ended
             continue
         value = "let" if (kind, value) == ("name", "const") else value  # no program that works sets a constant again
+        value = value[1:] if kind == "number" and value.startswith("0.") else value
         apart = (WORD.match(before) and WORD.match(value)) or (before == value[0] and before in "+-")
         parts.append(f" {value}" if apart else value)
         before = value[-1]
@@ -71,6 +77,19 @@ def tokens(text: str) -> Iterator[Token]:
             yield kind, value
 
 
+def bare_arguments(found: list[Token]) -> Iterator[Token]:
+    """Yield the tokens without the parentheses around the one argument of an arrow function, (x) => y."""
+    values = [value for _, value in found]
+    left = {
+        i
+        for i, (kind, _) in enumerate(found[1:])
+        if kind == "name" and values[i] == "(" and values[i + 2 : i + 5] == [")", "=", ">"]
+    }
+    for i, token in enumerate(found):
+        if i not in left and i - 2 not in left:
+            yield token
+
+
 def without_unused(found: list[Token]) -> list[Token]:
     """Leave out functions of the module whose names do not occur anywhere else, and then those that only they used."""
     while True:
@@ -102,10 +121,11 @@ def with_short_names(found: list[Token]) -> list[Token]:
             if value.endswith("${"):
                 open_marks.append("$")
         elif kind == "name":
-            word = (
-                before in ("const", "let") and value.islower()
-            )  # it may also be a name of the browser's, such as `status`
-            if before in ("const", "let", "function", "class") and not word and _opens_line(found, i - 1):
+            if (
+                before in ("const", "let", "function", "class")
+                and not BROWSERS.fullmatch(value)
+                and _opens_line(found, i - 1)
+            ):
                 declared.add(value)
             shorthand = open_marks[-1] == "{" and before in ("{", ",", "\n") and after in (",", "}", "=", "\n")
             if shorthand or after == ":" or (before == "." and found[i - 2][1] != "."):

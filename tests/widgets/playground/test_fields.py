@@ -270,6 +270,7 @@ def test_the_module_holds_the_webassembly_of_the_folder():
         ('const s = "a  // b"; const t = `x ${ s + "}" }  y // z`;', 'let s="a  // b";let t=`x ${s+"}"}  y // z`;'),
         ("const r = /[/ ]  \\/ a/g, q = 1 / 2 / 3;", "let r=/[/ ]  \\/ a/g,q=1/2/3;"),
         ("let i = a + +b - -c; i++;", "let i=a+ +b- -c;i++;"),
+        ("f((x) => 0.5 * x, async (q) => 10.5, (a, b) => 0);", "f(x=>.5*x,async q=>10.5,(a,b)=>0);"),
         ("function used() { return {x: 1}; }\nfunction never({a = {}} = {}) { return `}${a}`; }\nused();", "function used(){return{x:1};}\nused();"),
         ("async function one() { two(); }\nfunction two() { one(); }\nfunction three() { four(); }\nfunction four() { }", "async function one(){two();}\nfunction two(){one();}\n"),
     ],
@@ -299,6 +300,7 @@ def test_a_shrunk_engine_computes_the_same():
         ("const NAMED = 1;\nrun(`${NAMED}, ${f({a: NAMED})}`);", "let aa=1;run(`${aa}, ${f({a:aa})}`);"),
         ("const NAMED = 1, aa = 2;\nNAMED + aa;", "let ab=1,aa=2;ab+aa;"),
         ("const status = 1;\nf(status);", "let status=1;f(status);"),
+        ("const share = 1;\nf(share);", "let aa=1;f(aa);"),
     ],
 )  # fmt: skip
 def test_names_become_short_where_they_are_nothing_else(source, wanted):
@@ -306,8 +308,8 @@ def test_names_become_short_where_they_are_nothing_else(source, wanted):
 
 
 def test_an_engine_with_short_names_computes_the_same():
-    body = "const r = made.generator(3), view = made.drawView({crop_area: 0.3, jitter_p: 1, grayscale_p: 0.5}, 24, r);\nreturn view;"
-    kept = "const made = (() => {" + engine() + "\nreturn {generator, drawView, Run, ViewMaker};\n})();"
+    body = "const r = own.generator(3), view = own.drawView({crop_area: 0.3, jitter_p: 1, grayscale_p: 0.5}, 24, r);\nreturn view;"
+    kept = "const own = (() => {" + engine() + "\nreturn {generator, drawView, Run, ViewMaker};\n})();"
     ours = run(shrink(kept, rename=True), body)
     assert ours == run(kept, body)
     assert len(ours["factors"]) == 4

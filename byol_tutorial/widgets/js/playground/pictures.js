@@ -30,12 +30,10 @@ function drawMap(context, width, height, theme, {xy, begun, colourOf, sphere, ch
   context.beginPath();
   if (sphere) context.arc(x0, y0, radius, 0, 2 * Math.PI);
   context.stroke();
-  context.globalAlpha = 0.8;
+  context.globalAlpha = 0.85;
   for (let i = 0; i < xy.length / 2; i++) {
     context.fillStyle = colourOf(begun, i);
-    context.beginPath();
-    context.arc(x0 + unit * xy[2 * i], y0 - unit * xy[2 * i + 1], DOT, 0, 2 * Math.PI);
-    context.fill();
+    btMark(context, begun.labels[i], x0 + unit * xy[2 * i], y0 - unit * xy[2 * i + 1], DOT);
   }
   context.globalAlpha = 1;
   context.fillStyle = theme.quiet;
