@@ -14,11 +14,13 @@ from torch import nn
 
 from ..augment.own_transform import Transforms
 from ..config.config import LIVE, OWN, Config
-from ..config.errors import DivergedError, SessionError
+from ..config.errors import ConfigError, DivergedError, SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
+from ..train.moment import Moment
 from ..train.monitor import looked_at
 from ..train.trainer import Trainer
+from .moments import Kept, Moments
 from .snapshot import Snapshot, measure_run
 from .subscribers import Subscribers
 
@@ -46,6 +48,7 @@ class LiveRun:
         self.measuring = True
         self.error: Exception | None = None
         self.subscribers = Subscribers()
+        self.moments: Moments | None = None  # only a run that can be branched keeps any
         self._stopping: list[Future] = []  # done when the run has stopped advancing
         self._next_step_at = 0.0  # by time.monotonic, where speed is limited
         self._resets = -1  # the first beginning is no reset
@@ -62,8 +65,13 @@ class LiveRun:
         self.error = None
         self._goal: int | None = None  # the step at which to pause
         self._report_stopped()
+        self._last_step: tuple[int, int, Config] | None = (
+            None  # where the last changes were made: step, changes, config before
+        )
         self._undoable: list[tuple[float, dict]] = []  # when a change was made, and the values before it
         self._measure_at = 0.0
+        self.kept: Kept | None = None  # the run that is kept beside this one
+        self.keep_moments(self.moments is not None)
         self.measured = looked_at(self.trainer)
         t = self.trainer
         self.snapshot = Snapshot(
@@ -74,7 +82,8 @@ class LiveRun:
     def continue_from(self, trainer: Trainer, first_config: Config) -> None:
         """Replace the run that has just begun by a trainer's run, and continue that."""
         start_knn = self.trainer.knn() if self.trainer.has_labels else None  # its encoder is the untrained one
-        self.trainer = trainer
+        self.trainer, self._last_step = trainer, None
+        self.keep_moments(self.moments is not None)
         made, total = trainer.steps_done, trainer.total_steps
         state = "idle" if made == 0 else "paused" if made < total else "done"
         fields: dict[str, Any] = {
@@ -138,7 +147,7 @@ class LiveRun:
                 self.go()
             return
         before = {name: getattr(self.config, name) for name in fields}
-        self.trainer.change(**fields)
+        self._change(fields)
         now = time.monotonic()
         if self._undoable and self._undoable[-1][1].keys() == before.keys():
             at, first = self._undoable[-1]
@@ -157,8 +166,111 @@ class LiveRun:
         if not self._undoable:
             raise SessionError("there is no change to undo")
         _, before = self._undoable.pop()
-        self.trainer.change(**before)
+        self._change(before)
         self._publish()
+
+    def _change(self, fields: dict) -> None:
+        """Change live fields, and record as one change all that is changed between the same two steps.
+
+        A field that has the value again that the last step was made with is not recorded as changed.
+        """
+        changes, step = self.trainer.history.changes, self.trainer.steps_done
+        if self._last_step is None or self._last_step[0] != step:
+            self._last_step = (step, len(changes), self.trainer.config)
+        _, recorded, before = self._last_step
+        self.trainer.change(**fields)
+        together = {name: value for _, values in changes[recorded:] for name, value in values.items()}
+        del changes[recorded:]
+        if differing := {name: value for name, value in together.items() if value != getattr(before, name)}:
+            changes.append((step, differing))
+
+    # --- branches -------------------------------------------------------------------------------
+
+    def keep_moments(self, keep: bool) -> None:
+        """Keep moments of the run from now on, so that it can be branched; or none."""
+        self.moments = Moments() if keep else None
+        if self.moments is not None:
+            self.moments.add(self.trainer, due=True)
+
+    def fork(self, step: int, fields: dict) -> None:
+        """Keep the run as it is beside a branch of it that begins at this step with these live fields changed.
+
+        The branch has the changes that the run had before the step. It goes on if the run was running.
+
+        Raises:
+            SessionError: the step was not made, or no moment before it is kept.
+            ConfigError: a field that cannot change while training, or a value that is not allowed.
+        """
+        if self.moments is None:
+            raise SessionError("fork: set session.branching = True before the run begins")
+        if not 0 <= step <= self.trainer.steps_done:
+            raise SessionError(f"fork: step={step}; give one of the steps made, 0 to {self.trainer.steps_done}")
+        if not LIVE.issuperset(fields):
+            raise ConfigError(
+                f"fork: {', '.join(sorted(fields.keys() - LIVE))} cannot change while training: reset instead"
+            )
+        moment, running = self.moments.before(step), self.state == "running"
+        kept = Kept(self.trainer.moment(), self.snapshot)
+        try:
+            self._repeat(moment, step)
+            before = {name: getattr(self.trainer.config, name) for name in fields}
+            if fields:
+                self._change(fields)
+        except BaseException:
+            self._return_to(kept)
+            raise
+        self.kept, self._undoable = kept, [(0.0, before)] if fields else []
+        self.moments.forget_after(step)
+        self._show("running" if running else "paused" if step else "idle", beside=kept.snapshot, branched_at=step)
+
+    def swap(self) -> None:
+        """Go on with the run that is kept beside this one, and keep this one.
+
+        Raises:
+            SessionError: there is no branch.
+        """
+        if self.kept is None or self.moments is None:
+            raise SessionError("there is no other run: branch this one first")
+        this, other = Kept(self.trainer.moment(), self.snapshot), self.kept
+        self._return_to(other)
+        self.kept, self._undoable = this, []
+        self.moments.forget_after(this.snapshot.branched_at or 0)
+        state = "paused" if other.snapshot.state == "running" else other.snapshot.state
+        self._show(state, other.snapshot.error, beside=this.snapshot, branched_at=this.snapshot.branched_at)
+
+    def _repeat(self, moment: Moment, step: int) -> None:
+        """Go back to the moment, and make the steps from there to `step` again, with the changes that were made then."""
+        t, history = self.trainer, self.trainer.history
+        changes = [c for c in history.changes[moment.changes :] if c[0] < step]
+        t.go_back(moment)
+        while t.steps_done < step:
+            while changes and changes[0][0] <= t.steps_done:
+                t.change(**changes.pop(0)[1])
+            t.step()
+        t.history.knn = [check for check in history.knn if check[0] <= step]
+        self._last_step = None
+
+    def _return_to(self, kept: Kept) -> None:
+        """Put the trainer into the state of a kept run."""
+        self.trainer.go_back(kept.moment, kept.snapshot._history)
+        self._last_step = None
+
+    def _show(self, state: str, error: str = "", *, beside: Snapshot, branched_at: int | None) -> None:
+        """Publish the run that the trainer has been put into, with the one that is kept beside it."""
+        self._goal, self.error = None, SessionError(error) if error else None
+        self._report_stopped()
+        fields: dict[str, Any] = {
+            "state": state,
+            "error": error,
+            "beside": replace(beside, beside=None),
+            "branched_at": branched_at,
+            "_history": self.trainer.history,
+        }
+        if self.measuring and self.trainer.steps_done and not error:
+            self._publish(**fields)
+            self._measure()
+        else:
+            self._publish(**fields, measure=None)
 
     # --- work, between commands -------------------------------------------------------------------
 
@@ -179,6 +291,8 @@ class LiveRun:
             t.step()
             if t.knn_due():
                 t.history.knn.append((t.steps_done, t.knn()))
+            if self.moments is not None:
+                self.moments.add(t)
             if t.steps_done >= t.total_steps:
                 self._halt("done")
             elif self._goal is not None and t.steps_done >= self._goal:

@@ -127,6 +127,27 @@ class Session:
         """Undo the last live change; changes of the same fields within a second count as one."""
         return self._queue.submit(self._run.undo)
 
+    def fork(self, step: int, **fields: Any) -> Future:
+        """Keep the run, and go on with a branch of it: what it would be with these live fields changed at this step.
+
+        On a CPU the branch is, bit for bit, the run that was changed at that step, with the changes made before it; with
+        a module of yours, if it draws no random numbers. It begins at the nearest moment that is kept and makes the steps
+        from there again. `branching` must have been set.
+        The kept run is snapshot().beside, one at most; `swap` goes on with it.
+
+        Raises:
+            ConfigError: an unknown field. The Future's result() raises it for a value that is not allowed, and
+                SessionError for a step that was not made.
+        """
+        refuse_unknown(fields)
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise SessionError(f"fork: step={step!r}; give a whole number, one of the steps made")
+        return self._queue.submit(lambda: self._run.fork(step, fields))
+
+    def swap(self) -> Future:
+        """Go on with the run that is kept beside this one, and keep this one; the run is then paused."""
+        return self._queue.submit(self._run.swap)
+
     def run(self, steps: int | None = None, epochs: float | None = None) -> "Session":
         """Train synchronously, then pause and return the session. Default: to the end of the schedule.
 
@@ -218,6 +239,19 @@ class Session:
     @measuring.setter
     def measuring(self, value: bool) -> None:
         self._run.measuring = value
+
+    @property
+    def branching(self) -> bool:
+        """Whether moments of the run are kept in memory, at most 64 MiB on its device, so that `fork` can go back to them.
+
+        It may be set at any time; only steps after that can be branched from, so set it before the run begins.
+        """
+        return self._run.moments is not None
+
+    @branching.setter
+    def branching(self, value: bool) -> None:
+        if value != self.branching:
+            self._queue.submit(lambda: self._run.keep_moments(value)).result()
 
     def snapshot(self) -> Snapshot:
         """Return the run as it is now. The Snapshot never changes."""

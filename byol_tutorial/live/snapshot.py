@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config.config import Config
-from ..evaluate.diagnose import THRESHOLDS, VERDICTS, CollapseReport, collapse_report, collapse_verdict, judged_with
+from ..evaluate.diagnose import CollapseReport, collapse_report, judged_with
 from ..evaluate.embed import pca_embedding
 from ..train.history import History
 from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
+from .judgement import Measured, judge
 
 STATES = ("idle", "running", "paused", "done", "failed")
 
@@ -44,6 +45,7 @@ class Snapshot:
     knn            ((step, accuracy), ...)          changes   ((step, {field: value}), ...)
     config         with the changes so far          resets    number of resets of the session
     first_config   as it was at step 0              start_knn kNN accuracy of the untrained encoder, if there are labels
+    beside         the run kept beside this one     branched_at  the step until which both are the same run
     """
 
     state: str
@@ -59,31 +61,49 @@ class Snapshot:
     error: str
     resets: int
     _history: History = field(repr=False, compare=False)
+    beside: "Snapshot | None" = field(default=None, repr=False)
+    branched_at: int | None = None
 
     def series(self, name: str) -> list[float]:
         """Return one value per step made: "loss", "std", "lr", "tau", "gradient_norm", "positive" or "negative"."""
         return getattr(self._history, name)[: self.step]  # the lists only ever grow
 
+    def is_run_of(self, other: "Snapshot") -> bool:
+        """Return whether both snapshots are of one run, and not of a run and a branch of it."""
+        return self._history is other._history
+
     @property
     def verdict(self) -> str:
         """The verdict on the run so far, in one sentence.
 
-        If the last measure was taken at this step, as after a pause, the verdict is that of Trainer.report. Between two
-        measures it follows from the mean spread √d·std of the last steps, so that a collapse shows at once. The verdict
-        "no content" depends on the images alone, so it always comes from the last measure.
+        If the last measure was taken at this step, as after a pause, the spread is that of Trainer.report. Between two
+        measures it is the mean √d·std of the last steps, so that a collapse shows at once. The verdict "no content"
+        depends on the images alone, so it always comes from the last measure. See judgement.py.
         """
         if self.error:
             return f"stopped: {self.error}"
         if self.step == 0:
             return "not begun"
-        measure = self.measure
+        return str(judge(self.measured()))
+
+    def measured(self) -> Measured:
+        """Return what `judge` needs. A kNN accuracy from before the last change says nothing about the run as it is now."""
+        measure, report = self.measure, None
         if measure is not None and (measure.step == self.step or measure.report.verdict == "no content"):
-            std, verdict = measure.report.std, measure.report.verdict
-        else:
-            recent = self.series("std")[-THRESHOLDS.recent :]
-            std = sum(recent) / len(recent)
-            verdict = collapse_verdict(std, math.inf if measure is None else measure.report.rank)
-        return f"{verdict}: {VERDICTS[verdict]} (√d·std {std:.{3 if verdict == 'collapse' else 2}f})"
+            report = (measure.report.std, measure.report.verdict)
+        since = self.changes[-1][0] if self.changes else 0
+        knn = self.knn[-1][1] if self.knn and self.knn[-1][0] > since else None
+        return Measured(
+            self.step,
+            self.total_steps,
+            round(self.config.warmup_epochs * self.steps_per_epoch),
+            self.series("std"),
+            math.inf if measure is None else measure.report.rank,
+            self.config.projection_dim if measure is None else measure.report.dimensions,
+            report,
+            knn,
+            self.start_knn,
+        )
 
 
 def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None) -> Measure:

@@ -41,6 +41,7 @@ from .batches import Feed
 from .cuda_graph import OUTSIDE
 from .history import History
 from .initial_weights import take_weights
+from .moment import Moment, history_until, moment_of
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .step_computation import StepComputation
 
@@ -377,6 +378,25 @@ class Trainer:
         config.check_channels(self.train.channels)
         self._set_config(config, recording_holds=OUTSIDE.issuperset(fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))
+
+    # --- back to an earlier moment ----------------------------------------------------------------
+
+    def moment(self) -> Moment:
+        """Copy the state of the run, to go back to it later; see moment.py."""
+        return moment_of(self)
+
+    def go_back(self, moment: Moment, history: History | None = None) -> None:
+        """Put the run into the state of an earlier moment of its own. The steps that follow are those that followed then.
+
+        history: what the run goes on with. Default: its own, cut at the moment.
+        """
+        self.feed.close()
+        self.model.load_state_dict(moment.model)
+        self.optimizer.load_state_dict(copy.deepcopy(moment.optimizer))  # it may keep the tensors that it is given
+        self.computation.scaler.load_state_dict(moment.scaler)
+        self.history = history or history_until(self.history, moment)
+        self.steps_done = moment.step
+        self._set_config(moment.config)  # also drops a recorded CUDA graph, which would use the old tensors
 
     # --- save and resume ------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from byol_tutorial.config.errors import ConfigError, DataError, DivergedError, E
 from byol_tutorial.course.measures import measure
 from byol_tutorial.evaluate.features import settled
 from byol_tutorial.live.experiment import Experiment
+from byol_tutorial.live.moments import Moments
 from byol_tutorial.live.recording import neighbours_and_vote, record
 from byol_tutorial.live.snapshot import STATES, measure_run
 
@@ -190,7 +191,7 @@ def test_a_live_change_changes_the_run(session, train, test_set):
     assert a[4:] != b[4:]
 
 
-def test_changes_queue_in_order(session):
+def test_changes_queue_in_order_and_those_between_two_steps_are_one(session):
     hold = Blocker(session)
     session.start()
     assert hold.entered.wait(WAIT)
@@ -198,7 +199,35 @@ def test_changes_queue_in_order(session):
     hold.go.set()
     for future in futures:
         future.result(WAIT)
-    assert [fields["tau_base"] for _, fields in session.snapshot().changes] == [0.1, 0.2, 0.3]
+    session.pause().result(WAIT)
+    assert session.config.tau_base == 0.3
+    ((step, fields),) = session.snapshot().changes  # all while one step was made
+    assert (step, fields) == (1, {"tau_base": 0.3})
+
+
+def test_what_is_changed_and_changed_back_between_two_steps_is_no_change(session, train, test_set):
+    session.run(steps=2)
+    for fields in ({"lr": 0.1}, {"hue": 0.2, "lr": 0.2}, {"lr": session.config.lr}):
+        session.change(**fields).result(WAIT)
+    assert session.snapshot().changes == ((2, {"hue": (0.2, 0.2)}),)
+    session.undo().result(WAIT)  # lr is 0.2 again
+    session.run(steps=2)
+    session.change(hue=0.5).result(WAIT)
+    assert session.snapshot().changes == ((2, {"hue": (0.2, 0.2), "lr": 0.2}), (4, {"hue": (0.5, 0.5)}))
+    session.run(steps=1)
+    text = str(Experiment.of(session))
+    assert bt.rebuild(text, train, test_set, device="cpu").snapshot().series("loss") == session.snapshot().series(
+        "loss"
+    )
+
+
+def test_changes_from_before_a_session_took_over_stay_as_they_were_recorded(train, test_set):
+    trainer = bt.Trainer(bt.Config(**TINY), train, test_set, device="cpu")
+    trainer.run(epochs=0.4, progress=False)
+    trainer.change(tau_base=0.5)
+    with bt.Session.of(trainer, bt.Config(**TINY)) as session:
+        session.change(lr=0.1).result(WAIT)
+        assert session.snapshot().changes == ((2, {"tau_base": 0.5}), (2, {"lr": 0.1}))
 
 
 def test_a_structural_change_begins_anew_and_goes_on_if_it_was_running(session):
@@ -257,7 +286,12 @@ def test_undo_reverses_the_last_change(session, monkeypatch):
     assert session.config == bt.Config(**TINY)
     with pytest.raises(SessionError, match="no change"):
         session.undo().result(WAIT)
-    assert len(session.snapshot().changes) == 6  # undoing is a change of the run too
+    assert session.snapshot().changes == ()  # no step was made with other values
+    session.run(steps=1)
+    session.change(lr=0.1).result(WAIT)
+    session.run(steps=1)
+    session.undo().result(WAIT)
+    assert session.snapshot().changes == ((1, {"lr": 0.1}), (2, {"lr": 0.8}))  # undoing is a change of the run too
 
 
 # --- faults -------------------------------------------------------------------------------------
@@ -324,7 +358,7 @@ def test_a_run_has_one_spread_rank_and_accuracy_wherever_they_are_read(train, te
     assert float(film.spread[-1]) == pytest.approx(report.std, rel=1e-6)
     assert float(measure(trainer, ("rank",))["rank"]) == pytest.approx(report.rank)
     assert f"√d·std {report.std:.2f}" in panel.verdict
-    assert panel.verdict.startswith(report.verdict)
+    assert f"rank {report.rank:.1f} of {report.dimensions}" in panel.verdict
     bank = bt.features(trainer.model.encoder, train)
     accuracy = bt.knn_accuracy(bank, train.labels, y, test_set.labels)
     assert panel.knn[-1] == (30, trainer.knn()) == (30, accuracy)
@@ -442,8 +476,10 @@ def test_a_measure_has_the_rank_and_a_map_of_the_test_images(session):
 
 
 def test_called_from_several_threads_at_once_every_command_is_carried_out_once(session):
-    """Eight threads give two hundred commands; the history holds exactly the changes that were accepted."""
-    accepted, wrong = [], []
+    """Eight threads give two hundred commands; the trainer makes exactly the changes that were accepted."""
+    accepted, wrong, made = [], [], []
+    change = session.trainer.change
+    session.trainer.change = lambda **fields: (made.append(fields["tau_base"]), change(**fields))
     lock = threading.Lock()
 
     def hammer(number):
@@ -480,7 +516,9 @@ def test_called_from_several_threads_at_once_every_command_is_carried_out_once(s
         thread.join(WAIT)
         assert not thread.is_alive()
     assert wrong == []
-    assert sorted(fields["tau_base"] for _, fields in session.snapshot().changes) == sorted(accepted)
+    assert sorted(made) == sorted(accepted)
+    steps = [step for step, _ in session.snapshot().changes]
+    assert steps == sorted(set(steps))  # one entry for all that was changed between the same two steps
     steps = [step for step, _ in session.snapshot().changes]
     assert steps == sorted(steps)
 
@@ -631,3 +669,201 @@ def test_closing_a_paused_session_starts_no_thread(session, monkeypatch):
     session.close()
     assert session.state == "done"
     session.close()
+
+
+# --- branches -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forkable(session):
+    session.branching = True
+    return session
+
+
+def alone(train, test_set, changes, steps, **config):
+    """Train a run with these changes by a Trainer, which knows of no branches."""
+    trainer = bt.Trainer(bt.Config(**TINY | config), train, test_set, device="cpu")
+    for k in range(steps):
+        if k in changes:
+            trainer.change(**changes[k])
+        trainer.step()
+    return trainer
+
+
+def same(session, trainer):
+    """Return whether weights, optimiser and every measure of each step agree to the last bit."""
+    mine, theirs = session.trainer.model.state_dict(), trainer.model.state_dict()
+    weights = all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    momentum = [list(t.optimizer.state_dict()["state"].values()) for t in (session.trainer, trainer)]
+    momenta = all(torch.equal(a["momentum_buffer"], b["momentum_buffer"]) for a, b in zip(*momentum, strict=True))
+    names = ("loss", "std", "lr", "tau", "gradient_norm", "positive", "negative")
+    history = [[getattr(t.history, name) for name in names] for t in (session.trainer, trainer)]
+    return weights and momenta and history[0] == history[1]
+
+
+@pytest.mark.parametrize(
+    ("at", "fields"),
+    [
+        (0, {"predictor": "identity"}),
+        (7, {"predictor": "identity"}),
+        (8, {"stop_gradient": False}),
+        (13, {"lr": 3.0, "hue": 0.1}),
+        (20, {"tau_base": 0.2}),
+        (20, {}),
+    ],
+)
+def test_a_branch_is_the_run_that_was_changed_at_that_step(forkable, train, test_set, at, fields):
+    earlier = {3: {"weight_decay": 0.01}, 10: {"contrast": 0.1}, 18: {"lr": 0.1}}
+    for step, values in earlier.items():
+        forkable.run(steps=step - forkable.snapshot().step)
+        forkable.change(**values).result(WAIT)
+    forkable.run(steps=2)
+    forkable.fork(at, **fields).result(WAIT)
+    assert forkable.snapshot().step == at
+    changes = {step: values for step, values in earlier.items() if step < at}
+    if fields:
+        changes[at] = fields
+    forkable.run(steps=25 - at)
+    branch = alone(train, test_set, changes, 25)
+    assert same(forkable, branch)
+    text = str(Experiment.of(forkable))
+    with bt.rebuild(text, train, test_set, device="cpu") as again:
+        assert same(again, branch)
+
+
+@pytest.mark.parametrize("method", ["dino", "simclr", "simsiam"])
+def test_other_methods_are_branched_too_with_all_that_they_keep(train, test_set, method):
+    """A centre, a temperature's schedule and AdamW's moments are part of the state as well."""
+    config = bt.preset(method, **TINY, optimizer="adamw", lr=0.01)
+    with bt.Session(config, train, test_set, device="cpu") as session:
+        session.branching = True
+        session.run(steps=19)
+        session.fork(11, lr=0.05).result(WAIT)
+        session.run(steps=8)
+        trainer = bt.Trainer(config, train, test_set, device="cpu")
+        for k in range(19):
+            if k == 11:
+                trainer.change(lr=0.05)
+            trainer.step()
+        mine, theirs = session.trainer.model.state_dict(), trainer.model.state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+        assert session.snapshot().series("loss") == trainer.history.loss
+
+
+def test_the_run_beside_a_branch_is_kept_and_can_be_gone_on_with(forkable, train, test_set):
+    forkable.run(steps=20)
+    forkable.change(hue=0.0).result(WAIT)
+    first = forkable.snapshot()
+    forkable.fork(9, predictor="identity").result(WAIT)
+    forkable.run(steps=6)
+    s = forkable.snapshot()
+    assert (s.step, s.branched_at, s.beside.step, s.beside.changes) == (15, 9, 20, first.changes)
+    assert s.beside.series("loss") == first.series("loss")
+    assert s.beside.series("loss")[:9] == s.series("loss")[:9]
+    assert [step for step, _ in s.knn] == [5, 10, 15]
+    forkable.swap().result(WAIT)
+    back = forkable.snapshot()
+    assert (back.state, back.step, back.beside.step, back.branched_at) == ("paused", 20, 15, 9)
+    forkable.run(steps=4)
+    assert same(forkable, alone(train, test_set, {20: {"hue": 0.0}}, 24))
+    forkable.swap().result(WAIT)
+    forkable.run(steps=3)
+    assert same(forkable, alone(train, test_set, {9: {"predictor": "identity"}}, 18))
+    forkable.reset().result(WAIT)
+    assert forkable.snapshot().beside is None
+    with pytest.raises(SessionError, match="no other run"):
+        forkable.swap().result(WAIT)
+
+
+def test_the_change_that_was_made_late_can_be_made_early(forkable, train, test_set):
+    """The branch begins with the config of its step, not with that of the run it leaves."""
+    forkable.run(steps=20)
+    forkable.change(predictor="identity").result(WAIT)
+    forkable.fork(6, predictor="identity").result(WAIT)
+    assert forkable.snapshot().changes == ((6, {"predictor": "identity"}),)
+    forkable.run(steps=4)
+    assert same(forkable, alone(train, test_set, {6: {"predictor": "identity"}}, 10))
+
+
+def test_a_running_session_goes_on_with_its_branch_and_a_finished_one_waits(forkable):
+    forkable.run()
+    assert forkable.state == "done"
+    forkable.fork(4, lr=0.1).result(WAIT)
+    assert forkable.state == "paused"
+    forkable.speed = 5.0
+    forkable.start().result(WAIT)
+    forkable.fork(2).result(WAIT)
+    assert forkable.state == "running"
+
+
+def test_a_run_that_failed_can_be_branched_from_before_it_failed(forkable, train, test_set):
+    forkable.run(steps=9)
+    forkable.change(lr=1e30).result(WAIT)
+    with pytest.raises(SessionError, match="has failed"):
+        forkable.run()
+    forkable.fork(9, lr=0.1).result(WAIT)
+    assert forkable.snapshot().beside.state == "failed"
+    forkable.run(steps=5)
+    assert same(forkable, alone(train, test_set, {9: {"lr": 0.1}}, 14))
+    forkable.swap().result(WAIT)
+    assert forkable.state == "failed"
+    assert "stopped" in forkable.snapshot().verdict
+
+
+@pytest.mark.parametrize(
+    ("step", "fields", "error", "words"),
+    [
+        (21, {}, SessionError, "0 to 20"),
+        (-1, {}, SessionError, "0 to 20"),
+        (1.5, {}, SessionError, "whole number"),
+        (5, {"width": 8}, ConfigError, "width cannot change"),
+        (5, {"lr": -1.0}, ConfigError, "lr"),
+        (5, {"no_such": 1}, ConfigError, "no_such"),
+        (5, {"centering": "none"}, ConfigError, "no part in method"),
+    ],
+)
+def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, step, fields, error, words):
+    forkable.run(steps=20)
+    with pytest.raises(error, match=words):
+        forkable.fork(step, **fields).result(WAIT)
+    assert (forkable.snapshot().step, forkable.snapshot().beside) == (20, None)
+    forkable.run(steps=2)
+    assert same(forkable, alone(train, test_set, {}, 22))
+
+
+def test_steps_before_branching_was_set_cannot_be_branched_from(session):
+    session.run(steps=3)
+    with pytest.raises(SessionError, match="branching = True"):
+        session.fork(2).result(WAIT)
+    session.branching = True
+    session.run(steps=3)
+    with pytest.raises(SessionError, match="from step 3 on"):
+        session.fork(2).result(WAIT)
+    session.fork(4).result(WAIT)
+
+
+def test_moments_keep_within_their_bound_and_still_reach_every_step(forkable, train, test_set):
+    moments = forkable._run.moments
+    moments.most = 6 * moments.kept[0].bytes  # the later ones also have the momentum
+    for _ in range(29):
+        forkable.run(steps=1)
+        assert moments.bytes <= moments.most
+    assert [moment.step for moment in moments.kept] == [0, 8, 16, 24]
+    for at in (28, 26, 15, 1):
+        forkable.fork(at, tau_base=0.3).result(WAIT)
+        forkable.run(steps=2)
+        assert moments.bytes <= moments.most
+    assert same(forkable, alone(train, test_set, {1: {"tau_base": 0.3}}, 3))
+
+
+def test_more_moments_than_fit_are_thinned_out_evenly(train, test_set):
+    trainer = bt.Trainer(bt.Config(**TINY | {"epochs": 40}), train, test_set, device="cpu")
+    later = bt.Trainer(trainer.config, train, test_set, device="cpu")
+    later.step()
+    moments = Moments(5 * later.moment().bytes)
+    moments.add(trainer)
+    for _ in range(150):
+        trainer.step()
+        moments.add(trainer)
+    assert [moment.step for moment in moments.kept] == [0, 32, 64, 96, 128]
+    assert moments.before(127).step == 96

@@ -1,0 +1,68 @@
+"""A moment of a run: a copy of its state in memory, on the run's device, to which the run can go back."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..config.config import Config
+from .history import History
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+PER_STEP = ("loss", "std", "lr", "tau", "gradient_norm", "positive", "negative")  # lists of History, one entry a step
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The state of a run after `step` steps and so many entries of history.changes. Its tensors are copies.
+
+    Random numbers of a step follow from (seed, step) and need not be kept; see Trainer.
+    """
+
+    step: int
+    changes: int
+    config: Config
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """The memory that its tensors take."""
+        return sum(t.numel() * t.element_size() for t in _tensors([self.model, self.optimizer]))
+
+
+def moment_of(trainer: "Trainer") -> Moment:
+    """Copy the state of the run as it is now. Nothing waits for the device."""
+    return Moment(
+        trainer.steps_done,
+        len(trainer.history.changes),
+        trainer.config,
+        copy.deepcopy(dict(trainer.model.state_dict())),
+        copy.deepcopy(trainer.optimizer.state_dict()),
+        copy.deepcopy(trainer.computation.scaler.state_dict()),
+    )
+
+
+def history_until(history: History, moment: Moment) -> History:
+    """Return a copy of the history as it was at this moment of the same run."""
+    cut = {name: getattr(history, name)[: moment.step] for name in PER_STEP}
+    knn = [check for check in history.knn if check[0] <= moment.step]
+    threads = [(step, number) for step, number in history.threads if step < max(moment.step, 1)]
+    return History(**cut, knn=knn, changes=history.changes[: moment.changes], threads=threads, seconds=history.seconds)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested dicts and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
