@@ -50,12 +50,13 @@ MOVE = """async (n) => {
     const value = (0.05 + 0.4 * (i + 1) / n).toFixed(2), start = performance.now();
     const shown = new Promise((resolve) => {
       const watch = new MutationObserver(() => {
-        if (log.lastElementChild.textContent.endsWith(`hue ${Number(value)}`)) { watch.disconnect(); resolve(); }
+        if (log.lastElementChild.textContent.includes(`→ ${Number(value)}`)) { watch.disconnect(); resolve(); }
       });
       watch.observe(log, {childList: true});
     });
     slider.value = value;
     slider.dispatchEvent(new Event("input", {bubbles: true}));
+    slider.dispatchEvent(new Event("pointerup", {bubbles: true})); // the end of the gesture
     await shown;
     times.push(performance.now() - start);
     await new Promise((resolve) => setTimeout(resolve, 37 * (i % 7))); // at different places within a step and a frame

@@ -21,7 +21,7 @@ from ..train.moment import Moment
 from ..train.monitor import looked_at
 from ..train.trainer import Trainer
 from .moments import Kept, Moments
-from .snapshot import Snapshot, measure_run
+from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
 MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
@@ -125,13 +125,14 @@ class LiveRun:
             self._halt("done")
 
     def end(self) -> None:
-        """End the run and remove the subscribers. A run that is not running has been measured already."""
+        """End the run; drop its moments and its subscribers. A run that is not running has been measured already."""
         try:
             if self.state == "running":
                 self._halt("done")
             elif self.state not in ("done", "failed"):
                 self._publish(state="done")
         finally:
+            self.moments = self.kept = None
             self.subscribers.clear()
 
     def change(self, fields: dict) -> None:
@@ -221,7 +222,9 @@ class LiveRun:
             raise
         self.kept, self._undoable = kept, [(0.0, before)] if fields else []
         self.moments.forget_after(step)
-        self._show("running" if running else "paused" if step else "idle", beside=kept.snapshot, branched_at=step)
+        over = step >= self.trainer.total_steps
+        state = "done" if over else "running" if running else "paused" if step else "idle"
+        self._show(state, beside=kept.snapshot, branched_at=step)
 
     def swap(self) -> None:
         """Go on with the run that is kept beside this one, and keep this one.
@@ -259,18 +262,15 @@ class LiveRun:
         """Publish the run that the trainer has been put into, with the one that is kept beside it."""
         self._goal, self.error = None, SessionError(error) if error else None
         self._report_stopped()
-        fields: dict[str, Any] = {
-            "state": state,
-            "error": error,
-            "beside": replace(beside, beside=None),
-            "branched_at": branched_at,
-            "_history": self.trainer.history,
-        }
-        if self.measuring and self.trainer.steps_done and not error:
-            self._publish(**fields)
-            self._measure()
-        else:
-            self._publish(**fields, measure=None)
+        measured = self.measuring and self.trainer.steps_done > 0 and not error
+        self._publish(
+            state=state,
+            error=error,
+            beside=replace(beside, beside=None),
+            branched_at=branched_at,
+            measure=self._new_measure() if measured else None,
+            _history=self.trainer.history,
+        )
 
     # --- work, between commands -------------------------------------------------------------------
 
@@ -305,9 +305,12 @@ class LiveRun:
             self._fail(error)
 
     def _measure(self) -> None:
+        self._publish(measure=self._new_measure())
+
+    def _new_measure(self) -> Measure:
         measure = measure_run(self.trainer, self.measured.images, self.snapshot.measure)
         self._measure_at = time.perf_counter() + measure.seconds / MEASURE_SHARE
-        self._publish(measure=measure)
+        return measure
 
     def _halt(self, state: str) -> None:
         """Stop advancing, measure the run a last time, and enter this state."""

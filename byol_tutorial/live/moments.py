@@ -7,20 +7,22 @@ because a step depends on the seed and its number alone.
 from dataclasses import dataclass
 
 from ..config.errors import SessionError
-from ..train.moment import Moment
+from ..runtime.files import in_words
+from ..train.moment import Moment, bytes_of
 from ..train.trainer import Trainer
 from .snapshot import Snapshot
 
-MOST = 64 * 2**20  # bytes of all kept moments together; those of the lessons' recipe take 1.4 MB each
-OFTEN = 8  # steps between two moments at first; whenever the memory is used up, twice as many
+MOST = 64 * 2**20  # bytes of all kept moments together; those of the lessons' recipe take 1.6 MB each
+OFTEN = 32  # steps between two moments at first; whenever the memory is used up, twice as many
 
 
 class Moments:
-    """Moments of one run, evenly spaced, as many as `most` bytes hold."""
+    """Moments of one run, evenly spaced, as many as `most` bytes hold; none if a single one takes more."""
 
     def __init__(self, most: int = MOST) -> None:
         self.most, self.every = most, OFTEN
         self.kept: list[Moment] = []
+        self.too_large = 0  # the bytes of one moment, if not even one fits
 
     @property
     def bytes(self) -> int:
@@ -30,6 +32,9 @@ class Moments:
     def add(self, trainer: Trainer, due: bool = False) -> None:
         """Keep this moment of the run if it is due."""
         if not due and trainer.steps_done % self.every:
+            return
+        if (size := bytes_of(trainer)) > self.most:
+            self.kept, self.too_large = [], size
             return
         self.kept.append(trainer.moment())
         while self.bytes > self.most and len(self.kept) > 1:
@@ -42,6 +47,11 @@ class Moments:
         Raises:
             SessionError: none was kept.
         """
+        if self.too_large:
+            raise SessionError(
+                f"this run cannot be branched: one moment of it takes {in_words(self.too_large)}, and {in_words(self.most)} "
+                "are kept at most; take a smaller encoder, or begin a new run with the change"
+            )
         earlier = [moment for moment in self.kept if moment.step <= step]
         if not earlier:
             first = f"from step {self.kept[0].step} on" if self.kept else "from its next step on"

@@ -244,6 +244,7 @@ class Session:
     def branching(self) -> bool:
         """Whether moments of the run are kept in memory, at most 64 MiB on its device, so that `fork` can go back to them.
 
+        A branch also keeps the last moment of the other run. A run of which one moment takes more cannot be branched.
         It may be set at any time; only steps after that can be branched from, so set it before the run begins.
         """
         return self._run.moments is not None

@@ -88,7 +88,8 @@ class Snapshot:
 
     def measured(self) -> Measured:
         """Return what `judge` needs. A kNN accuracy from before the last change says nothing about the run as it is now."""
-        measure, report = self.measure, None
+        measure = self.measure
+        report: tuple[float, str] | None = None
         if measure is not None and (measure.step == self.step or measure.report.verdict == "no content"):
             report = (measure.report.std, measure.report.verdict)
         since = self.changes[-1][0] if self.changes else 0

@@ -36,6 +36,13 @@ class Moment:
         return sum(t.numel() * t.element_size() for t in _tensors([self.model, self.optimizer]))
 
 
+def bytes_of(trainer: "Trainer") -> int:
+    """Return the memory that a moment of this run takes now, without making one."""
+    return sum(
+        t.numel() * t.element_size() for t in _tensors([trainer.model.state_dict(), trainer.optimizer.state_dict()])
+    )
+
+
 def moment_of(trainer: "Trainer") -> Moment:
     """Copy the state of the run as it is now. Nothing waits for the device."""
     return Moment(

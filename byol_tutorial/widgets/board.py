@@ -3,12 +3,13 @@
 All runs are in the browser, so the board responds at once, also in a static page.
 """
 
-from dataclasses import asdict
+import math
 
 import traitlets
 
 from ..course import board as grid
-from ..evaluate.diagnose import THRESHOLDS, VERDICTS
+from ..evaluate.diagnose import collapse_verdict
+from ..live.judgement import Judgement, Measured, judge
 from .assets import script, source
 from .film import hue_circle
 from .panel import Panel
@@ -25,8 +26,16 @@ def board() -> "Board":
     Accessible names, for tests and assistive technology: region "Hyperparameter board"; slider "decay rate τ"; check
     boxes "predictor", "stop-gradient" and "colour changes"; choice "colour by"; image "Map of the projections ...".
     """
-    verdicts = {"thresholds": asdict(THRESHOLDS), "verdicts": VERDICTS}
-    return Board(runs=grid.recorded() | {"circle": hue_circle(24), "full": grid.FULL} | verdicts)
+    recorded = grid.recorded()
+    runs = [run | {"verdict": str(verdict_on(run))} for run in recorded["runs"]]
+    return Board(runs=recorded | {"runs": runs, "circle": hue_circle(24), "full": grid.FULL})
+
+
+def verdict_on(run: dict) -> Judgement:
+    """Judge a recorded run by its spread and its kNN accuracy; its rank was not recorded."""
+    (step, knn), spread = run["knn"][-1], run["spread"]
+    reported = spread, collapse_verdict(spread)
+    return judge(Measured(step, step, 0, run["std"], math.inf, 0, reported, knn, run["start_knn"]))
 
 
 class Board(Panel):

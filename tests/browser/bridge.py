@@ -24,6 +24,7 @@ window.makeModel = (state, recorded) => {
     send: (message) => { window.sent.push(window.toPython(JSON.stringify(message))); },
     receive: (name, value) => { values[name] = decode(value); fire("change:" + name); },
     answer: (message) => fire("msg:custom", message),
+    lose: () => fire("comm_live_update"), // as JupyterLab's widget manager does when it loses the kernel
     listeners: () => Object.values(handlers).flat().length,
   };
 };

@@ -324,7 +324,7 @@ def moved(page, region, slider: str, picture: str, keys: str = "ArrowLeft"):
 def test_the_board_follows_its_controls(page, site):
     opened(page, f"{site}/book/play.html")
     board = page.get_by_role("region", name="Hyperparameter board")
-    expect(board.locator(".bt-verdict")).to_contain_text("spread out")
+    expect(board.locator(".bt-verdict")).to_contain_text("healthy: spread kept")
     moved(page, board, "decay rate τ", "canvas")
     moved(page, board, "decay rate τ", "canvas[aria-label^='Map']", "End")
     board.get_by_role("button", name="BYOL").click()

@@ -55,7 +55,7 @@ def test_all_five_panels_live_in_one_notebook(notebook):
 
     cockpit = page.get_by_role("region", name="BYOL cockpit").first
     cockpit.get_by_label("decay rate τ").fill("500")
-    expect(cockpit.locator(".bt-log li").last).to_contain_text("tau_base 0.99")
+    expect(cockpit.locator(".bt-log li").last).to_contain_text("→ 0.99")
     expect(cockpit.locator(".bt-badge[data-kind=warn]")).to_be_hidden()
     shot(cockpit, "cockpit")
 

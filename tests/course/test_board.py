@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import byol_tutorial as bt
 from byol_tutorial.augment.views import Views
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import board
-from byol_tutorial.evaluate.diagnose import THRESHOLDS, VERDICTS
+from byol_tutorial.evaluate.diagnose import THRESHOLDS
 from byol_tutorial.widgets.strip import LEVELS, NONE, OPERATIONS, as_row, config_of, strip, tiles
 
 TINY = {"epochs": 2, "warmup_epochs": 1.0, "width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8}
@@ -98,8 +97,10 @@ def test_a_run_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 def test_the_board_needs_nothing_but_its_data():
     panel = bt.widgets.board()
     sent = json.loads(json.dumps(panel.runs))
-    assert sent["thresholds"] == asdict(THRESHOLDS)
-    assert sent["verdicts"] == VERDICTS
+    kinds = {tuple(p[:4]): sent["runs"][p[4]]["verdict"].split(":")[0] for p in sent["places"]}
+    assert kinds[0.99, True, True, True] == kinds[0.0, True, True, True] == "healthy"
+    assert kinds[0.99, False, True, True] == kinds[0.99, True, False, True] == "collapse"
+    assert kinds[0.99, True, True, False] == "worse than untrained"  # the colour shortcut: spread out, and useless
     assert len(panel.runs["circle"]) == 24
     panel.close()
 

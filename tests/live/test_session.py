@@ -21,6 +21,7 @@ from byol_tutorial.live.experiment import Experiment
 from byol_tutorial.live.moments import Moments
 from byol_tutorial.live.recording import neighbours_and_vote, record
 from byol_tutorial.live.snapshot import STATES, measure_run
+from byol_tutorial.train.moment import bytes_of
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
 WAIT = 60  # seconds after which a test gives up
@@ -677,6 +678,7 @@ def test_closing_a_paused_session_starts_no_thread(session, monkeypatch):
 @pytest.fixture
 def forkable(session):
     session.branching = True
+    session._run.moments.every = 8  # a run of 30 steps has several
     return session
 
 
@@ -788,6 +790,8 @@ def test_the_change_that_was_made_late_can_be_made_early(forkable, train, test_s
 def test_a_running_session_goes_on_with_its_branch_and_a_finished_one_waits(forkable):
     forkable.run()
     assert forkable.state == "done"
+    forkable.fork(30).result(WAIT)  # after its last step no other can follow
+    assert forkable.state == "done"
     forkable.fork(4, lr=0.1).result(WAIT)
     assert forkable.state == "paused"
     forkable.speed = 5.0
@@ -831,6 +835,31 @@ def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, step
     assert same(forkable, alone(train, test_set, {}, 22))
 
 
+def test_a_run_of_which_no_moment_fits_trains_and_says_that_it_cannot_be_branched(forkable):
+    forkable._run.moments.most = 1000
+    forkable.run(steps=20)
+    assert forkable._run.moments.bytes == 0
+    with pytest.raises(SessionError, match=r"one moment of it takes .* and 1 kB are kept at most"):
+        forkable.fork(10).result(WAIT)
+    assert forkable.snapshot().step == 20
+
+
+def test_a_moment_takes_the_memory_that_was_foreseen(forkable):
+    forkable.run(steps=3)
+    trainer = forkable.trainer
+    assert bytes_of(trainer) == trainer.moment().bytes
+    weights = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    assert trainer.moment().bytes > 4 * 2 * weights  # their momentum too
+
+
+def test_a_closed_session_holds_no_moments(forkable):
+    forkable.run(steps=20)
+    forkable.fork(10).result(WAIT)
+    forkable.close()
+    assert not forkable.branching
+    assert (forkable._run.moments, forkable._run.kept) == (None, None)
+
+
 def test_steps_before_branching_was_set_cannot_be_branched_from(session):
     session.run(steps=3)
     with pytest.raises(SessionError, match="branching = True"):
@@ -861,6 +890,7 @@ def test_more_moments_than_fit_are_thinned_out_evenly(train, test_set):
     later = bt.Trainer(trainer.config, train, test_set, device="cpu")
     later.step()
     moments = Moments(5 * later.moment().bytes)
+    moments.every = 8
     moments.add(trainer)
     for _ in range(150):
         trainer.step()

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -17,6 +18,8 @@ from byol_tutorial.config.fields import METHODS
 from byol_tutorial.live.curves import shortened
 from byol_tutorial.widgets.cockpit import Cockpit, cockpit
 from byol_tutorial.widgets.cockpit.controls import BYOL_PRESETS, CONTROLS
+from byol_tutorial.widgets.cockpit.explanations import LESSONS, TEXTS
+from byol_tutorial.widgets.cockpit.inert import inert
 from byol_tutorial.widgets.cockpit.predictions import QUESTIONS, outcomes
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
@@ -90,6 +93,32 @@ def test_every_control_changes_the_config_or_begins_anew(images, method, name):
     panel.close()
 
 
+def test_every_control_plot_and_button_has_an_explanation_that_leads_to_a_lesson(panel):
+    names = [row[1] for row in CONTROLS]
+    parts = [
+        "loss",
+        "std",
+        "rank",
+        "knn",
+        "map",
+        "verdict",
+        "play",
+        "step",
+        "reset",
+        "undo",
+        "fork",
+        "swap",
+        "seed",
+        "preset",
+    ]
+    assert set(names + parts) <= TEXTS.keys()
+    notebooks = Path(__file__).parents[2] / "notebooks"
+    assert all((notebooks / f"{file}.md").exists() for file, _ in LESSONS.values())
+    assert {lesson for *_, lesson in TEXTS.values()} <= LESSONS.keys()
+    assert len(panel.setup["main"]) == 6
+    assert panel.setup["about"]["tau_base"]["equation"] == "ξ ← τ ξ + (1 − τ) θ"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_has_the_controls_presets_and_questions_that_mean_something_in_it(images, method):
     panel = cockpit(bt.preset(method if method != "byol" else "shapes", **TINY), *images, device="cpu")
@@ -125,6 +154,9 @@ def test_the_crop_slider_moves_the_smallest_area_alone(panel):
         ({"do": "preset", "name": "fastest"}, "choose one of healthy"),
         ({"do": "undo"}, "no change to undo"),
         ({"do": "step", "n": 0}, "at least 1"),
+        ({"do": "fork", "step": 1}, "0 to 0"),
+        ({"do": "fork", "step": 0, "change": "magic"}, "choose one of no change yet"),
+        ({"do": "swap"}, "no other run"),
     ],
 )
 def test_a_bad_command_shows_an_error_and_changes_nothing(panel, message, words):
@@ -151,7 +183,7 @@ def test_undo_gives_the_control_its_value_back(panel):
     send(panel, do="change", name="tau_base", value=0.5)
     assert panel.frame["values"]["tau_base"] == 0.5
     send(panel, do="undo")
-    assert panel.frame["values"]["tau_base"] == 0.95
+    assert panel.frame["values"]["tau_base"] == bt.Config(**TINY).tau_base
 
 
 @pytest.mark.parametrize("name", BYOL_PRESETS)
@@ -170,6 +202,138 @@ def test_a_preset_keeps_the_seed(panel):
     send(panel, do="change", name="seed", value=7)
     send(panel, do="preset", name="no predictor")
     assert panel.session.config.seed == 7
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"predictor": "identity"}, "predictor removed"),
+        ({"predictor": "linear"}, "predictor q mlp → linear"),
+        ({"stop_gradient": False}, "stop-gradient cut"),
+        ({"tau_base": 0.99}, "decay rate τ 0.7 → 0.99"),
+        ({"lr": 10.0, "symmetric": False}, "learning rate 0.5 → 10, symmetric loss off"),
+        ({"crop_area": (0.3, 1.0)}, "smallest crop, of the area 0.5 → 0.3"),
+        ({"grayscale_p": 0.0}, "P(grayscale) 0.3 → 0"),
+        ({"jitter_p": (0.0, 1.0)}, "jitter_p 1 → (0, 1)"),  # it has no control
+    ],
+)
+def test_a_change_in_words(images, fields, words):
+    panel = cockpit(bt.Config(**TINY, tau_base=0.7, lr=0.5), *images, device="cpu")
+    panel.session.run(steps=1)
+    panel.session.change(**fields).result(WAIT)
+    assert panel.frame["changes"] == [[1, words, ""]]
+    panel.close()
+
+
+def test_words_name_the_value_that_each_change_found(panel):
+    panel.session.run(steps=1)
+    for name, value in (("predictor", "identity"), ("predictor", "mlp"), ("lr", 0.1), ("lr", 0.2)):
+        send(panel, do="change", name=name, value=value)
+        panel.session.run(steps=1)
+    words = [words for _, words, _ in panel.frame["changes"]]
+    assert words[:2] == ["predictor removed", "predictor back: mlp"]
+    assert words[3] == "learning rate 0.1 → 0.2"
+
+
+def test_what_came_of_a_change_is_said_after_thirty_steps(panel):
+    panel.session.run(steps=20)
+    send(panel, do="change", name="lr", value=0.01)
+    panel.session.run(steps=29)
+    assert panel.frame["changes"][0][2] == ""
+    panel.session.run(steps=1)
+    said = panel.frame["changes"][0][2]
+    std = panel.session.trainer.history.std
+    assert said.startswith(f"spread {sum(std[10:20]) / 10:.2f} → {sum(std[45:50]) / 5:.2f} while the loss ")
+
+
+def test_a_late_change_and_the_way_back(panel):
+    panel.session.run(steps=90)
+    assert panel.frame["late"] is None
+    send(panel, do="change", name="predictor", value="identity")
+    late = panel.frame["late"]
+    assert "little can change now; go back to epoch" in late["words"]
+    send(panel, do="fork", step=late["step"], change="the last change")
+    send(panel, do="pause")
+    assert panel.session.snapshot().changes == ((late["step"], {"predictor": "identity"}),)
+    assert panel.frame["late"] is None
+    assert panel.frame["step"] < 90
+
+
+def test_a_run_that_has_ended_says_what_to_do_next(panel):
+    assert panel.frame["next"] == ""
+    panel.session.run()
+    assert panel.frame["next"].startswith("finished: branch")
+    assert set(panel.frame["inert"]) == set(LIVE)
+    send(panel, do="fork", step=50, change="no predictor")
+    send(panel, do="pause")
+    assert panel.frame["next"] == ""
+    assert panel.frame["inert"].keys() == {"temperature", "predictor_lr_multiplier"}
+
+
+SWITCHED_OFF = [
+    ({}, {"temperature"}),
+    ({"negatives_weight": 0.5}, set()),
+    ({"target": "online"}, {"temperature", "tau_base"}),
+    ({"target": "random"}, {"temperature", "tau_base"}),
+    ({"stop_gradient": False}, {"temperature", "tau_base", "target"}),
+    ({"predictor": "fixed"}, {"temperature", "predictor_lr_multiplier"}),
+    ({"jitter_p": 0.0}, {"temperature", "hue", "brightness", "contrast", "saturation"}),
+    ({"grayscale_p": 1.0}, {"temperature"}),  # colours are changed before they are taken away
+]
+
+
+@pytest.mark.parametrize(("fields", "off"), SWITCHED_OFF)
+def test_a_control_is_off_exactly_where_moving_it_changes_nothing(images, fields, off):
+    """Two runs that differ in this field alone make the same steps, and with the field on, others."""
+    config = bt.Config(**TINY | fields)
+    assert inert(config, done=False).keys() == off
+    moved = {"temperature": 0.3, "tau_base": 0.3, "predictor_lr_multiplier": 5.0, "hue": 0.2, "saturation": 0.2}
+    if "target" not in fields:
+        moved["target"] = "random"
+    for name, value in moved.items():
+        losses = []
+        for one in (config, config.replace(**{name: value})):
+            trainer = bt.Trainer(one, *images, device="cpu")
+            losses.append([trainer.step() for _ in range(8)])
+        assert (losses[0] == losses[1]) == (name in off), name
+
+
+# --- branches -----------------------------------------------------------------------------------
+
+
+def test_a_branch_keeps_names_curves_and_ranks_of_both_runs(panel):
+    panel.session.run(steps=12)
+    panel.session.run(steps=18)
+    loss, ranks = arrays(panel.frame)[1].tolist(), panel.frame["ranks"]
+    send(panel, do="fork", step=15, change="no predictor")
+    send(panel, do="pause")
+    assert panel.frame["name"] == "branch at step 15: predictor removed"
+    assert panel.frame["branched_at"] == panel.before["at"] == 15
+    assert (panel.before["name"], panel.before["step"]) == ("your settings", 30)
+    assert np.frombuffer(panel.before["curves"], np.float32).reshape(3, -1)[1].tolist() == loss
+    assert panel.before["ranks"] == ranks
+    assert [r for r in panel.frame["ranks"] if r[0] < 15] == [r for r in ranks if r[0] < 15]
+    assert panel.frame["ranks"][-1][0] == panel.frame["step"]
+    send(panel, do="swap")
+    assert (panel.frame["name"], panel.before["name"]) == ("your settings", "branch at step 15: predictor removed")
+    assert (panel.frame["step"], arrays(panel.frame)[1].tolist()) == (30, loss)
+    assert panel.frame["ranks"] == ranks
+    send(panel, do="preset", name="healthy")
+    send(panel, do="pause")
+    assert panel.frame["branched_at"] is panel.before["at"] is None
+
+
+def test_a_branch_made_in_a_cell_is_followed_too(panel):
+    panel.session.run(steps=20)
+    panel.session.fork(10, lr=0.01).result(WAIT)
+    assert panel.frame["name"] == "branch at step 10: learning rate 0.8 → 0.01"
+    panel.session.run(steps=2)
+    panel.session.fork(11).result(WAIT)
+    assert panel.frame["name"] == "branch at step 11: no change yet"
+    assert panel.before["name"] == "branch at step 10: learning rate 0.8 → 0.01"
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -231,13 +395,29 @@ def test_long_curves_are_averaged_in_blocks():
 
 def test_frames_are_few_while_only_steps_happen(panel, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(sys.modules[Cockpit.__module__].time, "monotonic", lambda: now[0])
+    module = sys.modules[Cockpit.__module__]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     drawn = []
     panel.observe(lambda change: drawn.append(change["new"]["step"]), "frame")
     panel.session.subscribe(lambda s: now.__setitem__(0, 0.06 * s.step))
-    panel.session.run(steps=20)  # 1.2 s on the clock
-    assert len(drawn) <= 8
-    assert drawn[-1] == 20
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 0.0)  # frames that take no time
+    panel.session.run(steps=60)  # 3.6 s on the clock
+    assert 30 <= len(drawn) <= 40
+    assert drawn[-1] == 60
+
+
+def test_frames_that_take_long_are_fewer(panel, monkeypatch):
+    """A frame of 30 ms may come every two seconds, so that it takes no more than its share of the time."""
+    now, spent = [0.0], [0.0]
+    module = sys.modules[Cockpit.__module__]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: spent.append(spent[-1] + 0.03) or spent[-1])
+    drawn = []
+    panel.observe(lambda change: drawn.append(change["new"]["step"]), "frame")
+    panel.session.subscribe(lambda s: now.__setitem__(0, 0.2 * s.step))
+    panel.session.run(steps=60)  # 12 s on the clock
+    assert len(drawn) <= 9
+    assert drawn[-1] == 60
 
 
 # --- predictions --------------------------------------------------------------------------------

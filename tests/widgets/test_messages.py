@@ -95,12 +95,12 @@ def arguments(panel) -> list[tuple[str, str]]:
 
 
 ENOUGH = {"change": {"name": "tau_base", "value": 0.5}, "preset": {"name": "healthy"}, "open": {"cell": hostile.NAMES[0]},
-          "choose": {"tables": [""]}, "speed": {"value": 1.0}, "link": {"on": True}, "recipe": {"name": "as given"}}  # fmt: skip
+          "choose": {"tables": [""]}, "fork": {"step": 0}, "speed": {"value": 1.0}, "link": {"on": True}, "recipe": {"name": "as given"}}  # fmt: skip
 
 
 def test_each_kind_has_its_commands(panels):
     found = {kind: set(commands(of(panels, kind))) for kind in KINDS}
-    assert found["Cockpit"] == {"play", "pause", "step", "reset", "undo", "speed", "change", "preset"}
+    assert found["Cockpit"] == {"play", "pause", "step", "reset", "undo", "speed", "change", "preset", "fork", "swap"}
     assert found["LaboratoryBox"] == {"play", "pause", "reset", "speed", "choose", "open"}
     assert found["Explorer"] == {"set", "go", "another", "link", "recipe"}
     assert all(not found[kind] for kind in ("Film", "PhasePlane", "Strip", "Board"))

@@ -6,7 +6,7 @@
     panel.session.run(steps=100)                          # train from a cell; the panel follows
 
 A slider sends its value at once; the session applies it between two steps, and the curves show a mark there. Training
-happens on the session's thread and drawing in the browser. Python only sends the numbers, twice a second.
+happens on the session's thread and drawing in the browser. Python only sends the numbers, up to ten times a second.
 """
 
 import time
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import traitlets
 
-from ...config.config import Config
+from ...config.config import LIVE, Config
 from ...config.errors import ExperimentError, UserError
 from ...config.presets import preset
 from ...data.fingerprint import fingerprint
@@ -27,18 +27,26 @@ from ...data.names import described
 from ...data.streaming import StreamedSet
 from ...evaluate.balance import floor_if_uneven
 from ...live.curves import shortened
+from ...live.effects import effect
 from ...live.experiment import Experiment
+from ...live.reach import late_change
 from ...live.session import Session
 from ...live.snapshot import Snapshot
 from ..assets import script, source
 from ..film import hue_circle
 from ..panel import Panel
-from .controls import PRESETS, change_text, changed_value, controls, shown_value
+from .controls import PRESETS, change_words, changed_value, controls, main_controls, shown_value
+from .explanations import explanations
+from .inert import inert
 from .predictions import outcomes, questions
 
-FRAME = 0.5  # seconds between two frames while only steps are made; a change is sent at once
+FRAME = 0.1  # seconds between two frames, at least, while only steps are made; a change is sent at once
+FRAME_SHARE = 0.015  # of the time, at most, is spent on such frames
 POINTS = 800  # values of a curve, at most; longer curves are averaged in blocks
 HUES = 24  # colours of the circle
+SAME, LAST = "no change yet", "the last change"  # branches that are no presets
+PARTS = ("loss", "std", "rank", "knn", "map", "verdict", "state", "names", "ask", "counter", "play", "step", "reset", "undo",
+         "fork", "swap", "speed", "seed", "code", "preset")  # fmt: skip
 
 
 def cockpit(
@@ -67,11 +75,11 @@ def cockpit(
 class Cockpit(Panel):
     """The panel of one run; see `cockpit`. `session` is the run.
 
-    setup: what stays the same. frame: everything that changes, as one record, replaced up to twice a second.
+    setup: what stays the same. frame: everything that changes, as one record, replaced up to ten times a second.
     before: the curves of the run before the last reset, drawn pale behind the new ones.
     """
 
-    _esm = source("plots", "js") + script("cockpit.js")
+    _esm = source("plots", "js") + script("hints.js") + script("cockpit.js")
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)
@@ -83,14 +91,18 @@ class Cockpit(Panel):
         self.presets = PRESETS[self.start.method]
         self.questions = questions(self.start.method)
         self.controls = controls(self.start)
+        live = {name: fields for name, fields in self.presets.items() if fields and LIVE.issuperset(fields)}
+        self.branches: dict[str, dict] = {SAME: {}, LAST: {}} | live
         self.name = "your settings"
+        self._beside: tuple[str, list] | None = None  # name and ranks of the run that is kept beside this one
         self.prediction: dict | None = None
         self.note = ""
         self._data = fingerprint(session.train)
         self._ranks: list[tuple[int, float]] = []
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
-        self._shown_at = 0.0
+        self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
+        session.branching = True
         super().__init__(setup=self._setup(), frame=self._frame(session.snapshot()))
         self._unsubscribe = session.subscribe(self._on_snapshot)
 
@@ -148,6 +160,18 @@ class Cockpit(Panel):
 
         self._show_error_of(self.session.reset(self.start, **changes), play)
 
+    def do_fork(self, step: int, change: str = SAME) -> None:
+        """Keep the run, go back to this step, and go on from there with a change: one of `self.branches`."""
+        if change not in self.branches:
+            raise UserError(f"change {change!r}: choose one of {', '.join(self.branches)}")
+        s = self.session.snapshot()
+        fields = s.changes[-1][1] if change == LAST and s.changes else self.branches[change]
+        self._show_error_of(self.session.fork(step, **fields), lambda: self._show_error_of(self.session.start()))
+
+    def do_swap(self) -> None:
+        """Go on with the run that is kept beside this one."""
+        self._show_error_of(self.session.swap())
+
     def _show_error_of(self, command: Future, then: Callable[[], None] = lambda: None) -> None:
         """Show the command's error in the panel when it is done. If it has none, clear the last error and call `then`."""
 
@@ -171,26 +195,51 @@ class Cockpit(Panel):
             self.note = "paused, because no page showed it any more"
             self.session.pause()
         last = self._shown
-        if last is not None and s.resets != last.resets:
-            self._keep_curves(last)
-            self._ranks = []
+        if last is not None and not s.is_run_of(last):
+            self._follow(s, last)
         if s.measure is not None and (not self._ranks or self._ranks[-1][0] != s.measure.step):
             self._ranks.append((s.measure.step, s.measure.report.rank))
-        changed = last is None or (s.state, s.resets, len(s.changes)) != (last.state, last.resets, len(last.changes))
-        if changed or time.monotonic() - self._shown_at >= FRAME:
+        changed = last is None or not s.is_run_of(last) or (s.state, s.changes) != (last.state, last.changes)
+        if changed or time.monotonic() >= self._frame_due:
             self._show_frame(s)
 
     def _show_frame(self, s: Snapshot) -> None:
         if s.state == "running" and not self.abandoned:
             self._paused_unwatched, self.note = False, ""
+        start = time.perf_counter()
         self.show(frame=self._frame(s))
-        self._shown_at, self._shown = time.monotonic(), s
+        taken = time.perf_counter() - start
+        self._frame_due, self._shown = time.monotonic() + max(FRAME, taken / FRAME_SHARE), s
 
-    def _keep_curves(self, s: Snapshot) -> None:
-        """Keep the curves of the run that ended with this snapshot as those of the run before."""
-        if s.step > 1:
-            frame = self.frame
-            self.show(before={"name": frame["name"], **{k: frame[k] for k in ("curves", "knn", "ranks", "step")}})
+    def _follow(self, s: Snapshot, last: Snapshot) -> None:
+        """Show another run than before: after a reset, a branch, or a swap of the two that are kept."""
+        if s.beside is None:  # a reset
+            self._ranks, ranks, self._beside = [], self._ranks, None
+            if last.step > 1:
+                self.show(before=self._curves(last, self.frame["name"], ranks))
+            return
+        kept = self.name, self._ranks
+        if last.beside is not None and s.is_run_of(last.beside) and self._beside is not None:
+            self.name, self._ranks = self._beside
+        else:
+            at = s.branched_at or 0
+            *_, (step, words, _) = [[None, "", ""], *self._changes(s)]
+            self.name = f"branch at step {at}: {words if step == at else 'no change yet'}"
+            self._ranks = [rank for rank in self._ranks if rank[0] <= at]
+        self._beside = kept
+        self.show(before=self._curves(s.beside, *kept) | {"at": s.branched_at})
+
+    def _curves(self, s: Snapshot, name: str, ranks: list) -> dict:
+        """Return the name and the curves of a run that no longer trains."""
+        _, curves = shortened(POINTS, range(1, s.step + 1), s.series("loss"), s.series("std"))
+        return {
+            "name": name,
+            "step": s.step,
+            "curves": curves.astype(np.float32).tobytes(),
+            "knn": [list(pair) for pair in s.knn],
+            "ranks": [list(pair) for pair in ranks],
+            "at": None,
+        }
 
     def _setup(self) -> dict:
         source = self.session.test if self.session.test is not None else self.session.train
@@ -200,6 +249,9 @@ class Cockpit(Panel):
         return {
             "controls": self.controls,
             "presets": list(self.presets),
+            "branches": list(self.branches),
+            "main": main_controls(self.controls),
+            "about": explanations([*PARTS, *(control["name"] for control in self.controls)]),
             "questions": {
                 name: {"text": text, "answers": list(answers)} for name, (text, answers) in self.questions.items()
             },
@@ -227,7 +279,11 @@ class Cockpit(Panel):
             "verdict": s.verdict,
             "note": self.note,
             "values": {name: shown_value(s.config, name) for name in fields} | {"seed": s.config.seed},
-            "changes": [[step, change_text(changes)] for step, changes in s.changes],
+            "changes": self._changes(s),
+            "late": late_change(s),
+            "next": next_words(s),
+            "inert": inert(s.config, s.state == "done"),
+            "branched_at": s.branched_at,
             "curves": curves.astype(np.float32).tobytes(),
             "knn": [list(pair) for pair in s.knn],
             "start_knn": s.start_knn,
@@ -238,6 +294,15 @@ class Cockpit(Panel):
             "code": self._code(s),
             "outcome": None if self.prediction is None else self._outcome(s, self.prediction),
         }
+
+    def _changes(self, s: Snapshot) -> list[list]:
+        """Return each change as its step, its words, and what came of it; empty as long as that cannot be said."""
+        rows: list[list] = []
+        config = s.first_config
+        for index, (step, fields) in enumerate(s.changes):
+            rows.append([step, change_words(config, fields), effect(s, index) or ""])
+            config = config.replace(**fields)
+        return rows
 
     def _code(self, s: Snapshot) -> str:
         """Return the line of Python that rebuilds the run, or a comment that says why none can."""
@@ -274,6 +339,15 @@ class Cockpit(Panel):
         """End the session when the panel is closed."""
         self._unsubscribe()
         self.session.close()
+
+
+def next_words(s: Snapshot) -> str:
+    """Return what can be done with a run that has ended, or an empty text."""
+    if s.state == "done":
+        return "finished: branch from an earlier step with one change, reset to begin anew, or copy the experiment"
+    if s.state == "failed":
+        return "it cannot go on: branch from a step before it failed, or lower the learning rate and reset"
+    return ""
 
 
 def _as_int16(points: np.ndarray, directions: bool) -> bytes:

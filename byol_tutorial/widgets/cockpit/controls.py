@@ -39,6 +39,9 @@ CONTROLS: tuple[tuple[str, str, str, dict], ...] = (
     ("New run", "width", "encoder width", {"scale": "choice", "options": [8, 16, 24, 32]}),
     ("New run", "norm", "normalisation", {}),
 )  # fmt: skip
+LABELS = {name: label for _, name, label, _ in CONTROLS}
+MAIN = ("predictor", "stop_gradient", "target", "tau_base", "negatives", "centering", "lr", "predictor_lr_multiplier",
+        "teacher_temperature", "student_temperature", "temperature", "weight_decay", "crop_area", "hue")  # fmt: skip
 LOWER_ONLY = {"crop_area"}  # a pair (low, high): the slider moves only the first value
 
 BYOL_PRESETS: dict[str, dict] = {
@@ -72,6 +75,12 @@ def controls(config: Config) -> list[dict]:
     """Return what the browser needs to draw the controls of this config's method, with their values at the start."""
     rows = [row for row in CONTROLS if config.method in FIELDS[row[1]].metadata["of"]]
     return [_control(*row, config) for row in rows if row[1] != "width" or config.encoder == "small"]
+
+
+def main_controls(controls: list[dict]) -> list[str]:
+    """Return the names of the six controls that matter most, in the order of the panel; the others are under "more"."""
+    names = {control["name"] for control in controls}
+    return [name for name in MAIN if name in names][:6]
 
 
 def _control(group: str, name: str, label: str, other: dict, config: Config) -> dict:
@@ -116,15 +125,27 @@ def changed_value(controls: list[dict], config: Config, name: str, value: float 
     return value
 
 
-def change_text(fields: dict) -> str:
-    """Return a change of these fields as text, such as "tau_base 0.99, predictor identity"."""
-    return ", ".join(f"{name} {_value_text(name, value)}" for name, value in fields.items())
+def change_words(before: Config, fields: dict) -> str:
+    """Return a change of these fields in words, such as "decay rate τ 0.9 → 0.99, predictor removed".
+
+    before: the config before the change.
+    """
+    return ", ".join(_words(name, getattr(before, name), value) for name, value in fields.items())
+
+
+def _words(name: str, before: object, after: object) -> str:
+    if name == "predictor" and "identity" in (before, after):
+        return "predictor removed" if after == "identity" else f"predictor back: {after}"
+    if name == "stop_gradient":
+        return "stop-gradient back" if after else "stop-gradient cut"
+    label = LABELS.get(name, name)
+    if isinstance(after, bool):
+        return f"{label} {'on' if after else 'off'}"
+    return f"{label} {_value_text(name, before)} → {_value_text(name, after)}"
 
 
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, tuple):
         first, second = value
         return f"{first:g}" if first == second or name in LOWER_ONLY else f"({first:g}, {second:g})"
-    if isinstance(value, bool):
-        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else f"{value}"

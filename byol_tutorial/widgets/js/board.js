@@ -38,18 +38,14 @@ function render({model, el}) {
     h("div", {class: "bt-choose"}, tau.element, predictor.element, stop.element, colour.element),
     verdict, numbers,
     h("div", {class: "bt-views"}, h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
-      h("div", {}, colouring.element, map.element, legend)),
+      h("div", {}, colouring.element, map.element, h("p", {class: "bt-quiet"}, "circle: the size of the unit sphere"), legend)),
     h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`), problem.element);
   el.append(root);
   show();
 
-  function verdictOf(r) {
-    const kind = r.spread < data.thresholds.collapsed ? "collapse" : r.spread < data.thresholds.partial ? "partial collapse" : "healthy";
-    return [kind, `${kind}: ${data.verdicts[kind]} (√d·std ${r.spread.toFixed(kind === "collapse" ? 3 : 2)})`];
-  }
   function show() {
-    const r = run(), [kind, text] = verdictOf(r);
-    verdict.dataset.kind = kind;
+    const r = run(), text = r.verdict;
+    verdict.dataset.kind = text.split(":")[0];
     verdict.textContent = text;
     tau.input.disabled = !place.stop;
     const last = r.knn.at(-1)[1];
@@ -74,9 +70,6 @@ function render({model, el}) {
       btMark(context, colourBy === "class" ? k : 0, x0 + points[2 * i] / data.full * side / 2, y0 - points[2 * i + 1] / data.full * side / 2, 3);
     });
     context.globalAlpha = 1;
-    context.fillStyle = theme.quiet;
-    context.font = theme.font;
-    context.fillText("circle: the unit sphere’s size", 4, height - 4);
   }
   return () => { problem.close(); map.close(); for (const plot of Object.values(plots)) plot.close(); };
 }

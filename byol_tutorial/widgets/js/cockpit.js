@@ -1,23 +1,25 @@
-// The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` up to twice a second;
-// the controls send messages. All drawing is done here.
+// The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the controls
+// send messages. All drawing is done here.
 
-const PRESET_HELP = "Begins a new run with the first settings and this one change";
+const GLIDE = 400; // milliseconds in which the map moves from one measure to the next
+const GONE = "no kernel answers: run the cell again";
 
 function render({model, el}) {
   const setup = model.get("setup");
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-cockpit", role: "region", "aria-label": "BYOL cockpit"});
+  const hints = btHints(setup.about);
+  let connected = true;
+  const whyOff = () => connected ? "" : GONE;
 
   // --- the run -------------------------------------------------------------------------------
-  const play = btButton("▶ play", () => send({do: model.get("frame").state === "running" ? "pause" : "play"}),
-                        {class: "bt-main", style: "min-width:90px"});
-  const step = btButton("step", () => send({do: "step"}), {title: "One step, then pause"});
-  const reset = btButton("reset", () => send({do: "reset"}), {title: "Back to step 0, with the settings as they are now"});
-  const undo = btButton("undo", () => send({do: "undo"}), {title: "Take the last change back"});
-  const speed = btChoice({label: "speed", help: "Steps a second at most"}, "", [["", "full"], ["20", "20 / s"], ["5", "5 / s"], ["1", "1 / s"]],
+  const play = btButton("▶ play", () => send({do: model.get("frame").state === "running" ? "pause" : "play"}), {class: "bt-main bt-play"});
+  const step = btButton("step", () => send({do: "step"}));
+  const reset = btButton("reset", () => send({do: "reset"}));
+  const undo = btButton("undo", () => send({do: "undo"}));
+  const speed = btChoice({label: "speed"}, "", [["", "full"], ["20", "20 / s"], ["5", "5 / s"], ["1", "1 / s"]],
                          (v) => send({do: "speed", value: v === "" ? null : Number(v)}));
-  const seed = h("input", {type: "number", id: btId(), min: 0, step: 1, style: "width:76px", value: model.get("frame").values.seed,
-                           title: "Another seed begins a new run", onchange: () => newSeed(),
+  const seed = h("input", {type: "number", id: btId(), min: 0, step: 1, class: "bt-seed", value: model.get("frame").values.seed, onchange: () => newSeed(),
                            onkeydown: (event) => { if (event.key === "Enter") newSeed(); }}); // JupyterLab handles Enter itself, so no change event follows
   let lastSeed = seed.value;
   const newSeed = () => {
@@ -31,12 +33,12 @@ function render({model, el}) {
   const notice = h("span", {class: "bt-badge", "data-kind": "warn", hidden: true});
 
   // --- presets, and the learner's prediction ---------------------------------------------------
-  const ask = btSwitch({label: "ask me first", help: "Before a preset runs, write down what you expect"}, false, () => closeForm());
+  const ask = btSwitch({label: "ask me first"}, false, () => closeForm());
   const form = h("form", {class: "bt-form", hidden: true, "aria-label": "Your prediction"});
   const closeForm = () => { form.hidden = true; form.replaceChildren(); };
   const openForm = (name) => {
     const fields = Object.entries(setup.questions).map(([key, q]) =>
-      [key, btChoice({label: `${q.text} …`}, q.answers[0], q.answers, () => {})]);
+      [key, btChoice({label: `${q.text} …`}, "", [["", "choose"], ...q.answers], () => {})]);
     const run = h("button", {type: "submit", class: "bt-main"}, `run “${name}”`);
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -51,25 +53,43 @@ function render({model, el}) {
   const presets = setup.presets.map((name) => btButton(name, () => {
     if (ask.get()) openForm(name);
     else { closeForm(); send({do: "preset", name}); }
-  }, {title: PRESET_HELP}));
+  }));
   const outcome = h("div", {class: "bt-outcome", hidden: true});
 
-  // --- pictures and texts -------------------------------------------------------------------------
+  // --- what is said ----------------------------------------------------------------------------------
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const announced = h("div", {class: "bt-hidden", "aria-live": "polite"});
   const problem = h("div", {class: "bt-problem", role: "alert"});
+  const said = h("span", {class: "bt-said", "aria-live": "polite"});
+  const back = btButton("", () => { const {late} = model.get("frame"); if (late) send({do: "fork", step: late.step, change: "the last change"}); }, {hidden: true, class: "bt-main"});
   const log = h("ol", {class: "bt-log", "aria-label": "Changes made to this run"});
+
+  // --- a branch ------------------------------------------------------------------------------------
+  const from = h("input", {type: "number", id: btId(), min: 0, step: 1, value: 0, class: "bt-seed"});
+  const branches = btChoice({label: "with"}, setup.branches[0], setup.branches, () => {});
+  const fork = btButton("branch", () => send({do: "fork", step: Math.round(Number(from.value)), change: branches.get()}));
+  const swap = btButton("swap runs", () => send({do: "swap"}), {hidden: true});
+  const forkRow = h("div", {class: "bt-row bt-forks", role: "group", "aria-label": "Branch"},
+    h("div", {class: "bt-control"}, h("label", {for: from.id}, "branch from step"), from), branches.element, fork, swap);
+
+  // --- pictures -----------------------------------------------------------------------------------
+  const cross = btCross((at) => { from.value = Math.min(at, model.get("frame").step); from.dataset.chosen = ""; });
+  const empty = () => ({idle: "press play", running: "the first step is being made"})[model.get("frame").state] ?? "no step made yet";
+  const options = {cross, empty, fill: true};
   const plots = {
-    loss: btPlot("loss", () => series("loss"), {low: setup.loss_low}),
-    std: btPlot("spread √d·std of z", () => series("std"), {low: 0, high: 1.05}),
-    rank: btPlot("rank of z", () => series("ranks"), {low: 0, dots: true}),
-    knn: btPlot("kNN accuracy", () => series("knn"), {low: 0, high: 1, dots: true}),
+    loss: btPlot("loss", () => series("loss"), {low: setup.loss_low, ...options}),
+    std: btPlot("spread √d·std", () => series("std"), {low: 0, high: 1.05, ...options}),
+    rank: btPlot("rank of z", () => series("ranks"), {low: 0, dots: true, ...options}),
+    knn: btPlot("kNN accuracy", () => series("knn"), {low: 0, high: 1, dots: true, ...options}),
   };
+  const names = h("div", {class: "bt-names"});
   const hidden = new Set();
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let glide = null; // the map's way from one measure to the next: {of, from, to, begun}
   let colourBy = "class", mapOf = "z";
-  const map = btCanvas(300, "Map of the embedding", drawMap);
-  const mapKind = btChoice({label: "map of", help: "Two principal components"}, mapOf,
-                           [["z", "projections z/‖z‖"], ["y", "representations y"]], (v) => { mapOf = v; map.redraw(); });
+  const map = btCanvas(null, "Map of the embedding", drawMap);
+  const mapWords = h("figcaption", {class: "bt-quiet"});
+  const mapKind = btChoice({label: "map of"}, mapOf, [["z", "projections z/‖z‖"], ["y", "representations y"]], (v) => { mapOf = v; map.redraw(); sayMap(); });
   const factorNames = Object.keys(setup.factors);
   const colouring = btChoice({label: "colour by"}, colourBy, [["class", setup.classes.length ? "class" : "nothing"], ...factorNames],
                              (v) => { colourBy = v; legend.hidden = v !== "class"; map.redraw(); });
@@ -81,7 +101,7 @@ function render({model, el}) {
       button.setAttribute("aria-pressed", String(!hidden.has(k)));
       map.redraw();
     }, {"aria-pressed": "true", "aria-label": name, class: "bt-key"});
-    button.append(btKey(k), name);
+    button.append(btKey(k), h("span", {}, name));
     return button;
   }));
 
@@ -89,9 +109,11 @@ function render({model, el}) {
   const controls = {};
   const touched = {}; // when each control was last moved: frames do not move it back before the run has the new value
   const groups = new Map();
-  for (const spec of setup.controls) {
+  for (const given of setup.controls) {
+    const touch = () => { touched[given.name] = performance.now(); };
+    const spec = {...given, help: setup.about[given.name] ? undefined : given.help, settle: touch};
     const change = (value) => {
-      touched[spec.name] = performance.now();
+      touch();
       send({do: "change", name: spec.name, value});
     };
     const control = spec.kind === "switch" ? btSwitch(spec, spec.value, change)
@@ -99,9 +121,12 @@ function render({model, el}) {
           (v) => change(typeof spec.options[0] === "number" ? Number(v) : v))
       : btSlider(spec, spec.value, change);
     controls[spec.name] = {...control, spec};
+    hints.on(control.element, spec.name, () => control.element.dataset.why || whyOff());
+    if (setup.main.includes(spec.name)) continue;
     if (!groups.has(spec.group)) groups.set(spec.group, []);
     groups.get(spec.group).push(control.element);
   }
+  const main = h("div", {class: "bt-main-controls", role: "group", "aria-label": "Controls"}, ...setup.main.map((name) => controls[name].element));
   const NOTES = {"New run": "each of these begins a new run, at step 0"};
   const fieldsets = [...groups].map(([name, elements]) =>
     h("fieldset", {}, h("legend", {}, name, NOTES[name] ? h("span", {class: "bt-quiet bt-note"}, ` ${NOTES[name]}`) : null),
@@ -109,23 +134,31 @@ function render({model, el}) {
 
   // --- the experiment as a line of code ------------------------------------------------------------
   const code = h("input", {type: "text", readonly: true, id: btId(), class: "bt-code", onfocus: () => code.select()});
-  const copy = btButton("copy experiment", () => btCopy(copy, model.get("frame").code),
-                        {title: "One line of Python that makes this run again: config, changes, seed, steps"});
-
-  root.append(
-    h("div", {class: "bt-row bt-spread"},
-      h("div", {class: "bt-row"}, play, step, reset, undo, speed.element, seedBox),
-      h("div", {class: "bt-row"}, state, counter, notice)),
-    h("div", {class: "bt-row bt-presets", role: "group", "aria-label": "Presets"}, h("span", {class: "bt-quiet"}, "run:"), ...presets, ask.element),
-    form, verdict, announced, outcome, problem,
-    h("div", {class: "bt-views"},
-      h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
-      h("div", {class: "bt-map"}, h("div", {class: "bt-row"}, mapKind.element, setup.classes.length || factorNames.length ? colouring.element : null),
-        map.element, legend)),
+  const copy = btButton("copy experiment", () => btCopy(copy, model.get("frame").code));
+  const more = h("details", {class: "bt-more"}, h("summary", {}, "more controls, the changes, and this run as a line of Python"),
     ...fieldsets,
     h("fieldset", {}, h("legend", {}, "This run"), log,
       h("div", {class: "bt-row bt-codeline"}, copy, h("label", {for: code.id, class: "bt-hidden"}, "Experiment as code"), code)));
+
+  const mapFigure = h("figure", {class: "bt-map"}, h("div", {class: "bt-row"}, mapKind.element, setup.classes.length || factorNames.length ? colouring.element : null),
+    h("div", {class: "bt-fill"}, map.element), mapWords);
+  root.append(
+    h("div", {class: "bt-row bt-spread bt-head"},
+      h("div", {class: "bt-row"}, play, step, reset, undo, speed.element, seedBox),
+      h("div", {class: "bt-row"}, state, counter, notice)),
+    h("div", {class: "bt-row bt-presets", role: "group", "aria-label": "Presets"}, h("span", {class: "bt-quiet"}, "run:"), ...presets, ask.element),
+    form, main, verdict, announced,
+    h("div", {class: "bt-saying"}, problem, said, back), outcome,
+    h("div", {class: "bt-views"},
+      h("div", {class: "bt-plots"}, names, ...Object.values(plots).map((p) => p.element)), mapFigure),
+    legend, forkRow, more, hints.element);
   el.append(root);
+
+  for (const [element, part] of [[play, "play"], [step, "step"], [reset, "reset"], [undo, "undo"], [speed.element, "speed"], [seedBox, "seed"],
+    [fork, "fork"], [from.parentElement, "fork"], [branches.element, "fork"], [swap, "swap"], [state, "state"], [names, "names"], [ask.element, "ask"], [copy, "code"], [verdict, "verdict"], [counter, "counter"], [mapKind.element, "map"], [colouring.element, "map"],
+    ...presets.map((button) => [button, "preset"])]) hints.on(element, part, whyOff);
+  for (const [name, plot] of Object.entries(plots)) hints.on(plot.element.querySelector("figcaption"), name);
+  hints.on(mapWords, "map");
 
   // --- frames --------------------------------------------------------------------------------------
   let announcedKind = "", arrays = {}, earlier = null, drawn = {};
@@ -135,53 +168,86 @@ function render({model, el}) {
     frame: model.get("frame"),
     base: name === "knn" ? model.get("frame").start_knn : null,
     beforeEnd: earlier?.end ?? 0,
+    kept: earlier?.at !== null && earlier?.at !== undefined,
+    parted: earlier?.at ?? null,
   });
+
+  /** Switch a control on, or off with the reason that its explanation then gives. */
+  const switchOff = ({element, input}, why) => {
+    input.disabled = Boolean(why) || !connected;
+    if (why) { element.dataset.why = why; element.tabIndex = 0; } else { delete element.dataset.why; element.removeAttribute("tabindex"); }
+  };
 
   const onFrame = () => {
     const f = model.get("frame");
     arrays = btRows(f.curves);
     play.textContent = f.state === "running" ? "❚❚ pause" : "▶ play";
-    play.disabled = f.state === "done" || f.state === "failed";
-    step.disabled = play.disabled || f.state === "running";
-    undo.disabled = f.changes.length === 0;
-    state.textContent = f.state;
+    for (const [button, off] of [[play, f.state === "done" || f.state === "failed"], [step, f.state === "done" || f.state === "failed" || f.state === "running"],
+      [undo, f.changes.length === 0], [fork, f.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) button.disabled = off || !connected;
+    swap.hidden = f.branched_at === null;
+    const gone = !connected && !model.recorded;
+    state.textContent = gone ? "kernel gone" : f.state;
     state.dataset.state = f.state;
-    state.dataset.kind = f.state === "failed" ? "warn" : "";
-    counter.textContent = `step ${f.step} of ${f.total} · epoch ${(f.step / f.epoch).toFixed(1)} · ${f.name}`;
+    state.dataset.kind = f.state === "failed" || gone ? "warn" : "";
+    counter.textContent = `step ${f.step} of ${f.total} · epoch ${(f.step / f.epoch).toFixed(1)}`;
     const kind = f.verdict.split(":")[0];
     verdict.dataset.kind = kind;
     verdict.textContent = f.note ? `${f.verdict} — ${f.note}` : f.verdict;
     if (kind !== announcedKind) announced.textContent = announcedKind = kind; // the numbers change too often to be read aloud
+    say(f);
     for (const [name, value] of Object.entries(f.values)) {
-      if (performance.now() - (touched[name] ?? -1e9) < 700) continue;
+      if (name !== "seed") switchOff(controls[name], f.inert[name]);
+      if (performance.now() - (touched[name] ?? -1e9) < 1000) continue;
       if (name === "seed") { if (document.activeElement !== seed) seed.value = lastSeed = String(value); continue; }
       const control = controls[name];
       if (control.spec.kind === "choice") control.set(String(value));
       else if (control.get() !== value) control.set(value);
     }
+    from.max = f.step;
+    if (!("chosen" in from.dataset) && document.activeElement !== from) from.value = Math.min(f.step, f.epoch);
     code.value = f.code;
-    const changes = f.resets + JSON.stringify(f.changes);
+    const changes = f.resets + JSON.stringify([f.changes, f.branched_at]);
     if (changes !== drawn.changes) {
-      log.replaceChildren(...f.changes.slice(-8).map(([at, words]) => h("li", {}, `step ${at}: ${words}`)));
+      log.replaceChildren(...f.changes.slice(-8).map(([at, words, effect]) => h("li", {}, `step ${at}: ${words}`, effect ? h("span", {class: "bt-quiet"}, `: ${effect}`) : null)));
       if (!f.changes.length) log.append(h("li", {class: "bt-quiet"}, "no changes since step 0"));
     }
+    sayNames(f);
     outcome.hidden = !f.outcome;
     if (f.outcome) outcome.replaceChildren(...outcomeRows(f.outcome));
     // Drawing takes time from the training, so only what has changed is drawn again.
     const views = [changes, f.ranks.length, f.knn.length, Math.ceil(f.step / f.epoch), f.state].join();
     for (const [name, plot] of Object.entries(plots))
       if (name === "loss" || name === "std" || views !== drawn.views) plot.redraw(plotWords(name, f));
-    const seen = [f.resets, f.map_step, f.state].join();
+    const seen = [f.resets, f.map_step, f.branched_at, f.state].join();
     const moved = seen !== drawn.map;
     drawn = {changes, views, map: seen};
     if (!moved) return;
     const at = f.map_step === null ? "nothing measured yet" : `at step ${f.map_step}`;
     map.alt(`Map of the embedding, ${at}; ${f.verdict}`);
+    sayMap();
     map.redraw();
   };
+  /** Say the one thing that matters most now: that a change comes late, what a run that has ended is good for, or what came of the last change. */
+  const say = (f) => {
+    const last = f.changes.at(-1);
+    said.textContent = f.next || f.late?.words || (!last ? "" : last[2] ? `${last[1]}: ${last[2]}` : `${last[1]} at step ${last[0]}: what came of it is said after 30 steps`);
+    back.hidden = Boolean(f.next) || !f.late;
+    if (f.late) back.textContent = `go back to epoch ${f.late.epoch}`;
+    back.disabled = !connected;
+  };
+  const sayNames = (f) => {
+    const name = (kind, text) => h("span", {title: text}, h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), text);
+    const kept = earlier?.at !== null && earlier?.at !== undefined;
+    const key = JSON.stringify([f.name, earlier?.name, kept]);
+    if (key === names.dataset.key) return;
+    names.dataset.key = key;
+    names.replaceChildren(name("now", f.name), ...(earlier ? [name(kept ? "kept" : "before", kept ? earlier.name : `before: ${earlier.name}`)] : []));
+  };
+  const sayMap = () => { mapWords.textContent = mapOf === "z" ? "circle: the size of the unit sphere" : "scaled to fill"; };
   const onBefore = () => {
     const b = model.get("before");
-    earlier = b ? {...btRows(b.curves), knn: b.knn, ranks: b.ranks, name: b.name, end: b.step} : null;
+    earlier = b ? {...btRows(b.curves), knn: b.knn, ranks: b.ranks, name: b.name, end: b.step, at: b.at} : null;
+    sayNames(model.get("frame"));
     for (const plot of Object.values(plots)) plot.redraw();
   };
   const plotWords = (name, f) => {
@@ -199,10 +265,29 @@ function render({model, el}) {
     });
   }
 
+  /** Return the map's points as they are shown now: for GLIDE milliseconds they move from one measure to the next. */
+  function mapPoints(f) {
+    const key = [f.resets, f.branched_at, f.map_step, mapOf].join();
+    if (glide?.key !== key) {
+      const to = btArray(f.maps[mapOf], Int16Array);
+      const before = glide?.of === mapOf && glide.to.length === to.length && !still.matches ? glidden() : to;
+      glide = {key, of: mapOf, from: before, to, begun: performance.now()};
+    }
+    const points = glidden();
+    if (points !== glide.to) map.redraw();
+    return points;
+  }
+  function glidden() {
+    const t = (performance.now() - glide.begun) / GLIDE;
+    if (t >= 1 || glide.from === glide.to) return glide.to;
+    const share = t * t * (3 - 2 * t); // slow at both ends
+    return glide.to.map((x, i) => glide.from[i] + share * (x - glide.from[i]));
+  }
+
   function drawMap(context, width, height, theme) {
     const f = model.get("frame");
-    const points = btArray(f.maps[mapOf], Int16Array);
-    const side = Math.min(width, height) - 16, x0 = width / 2, y0 = height / 2;
+    const points = mapPoints(f);
+    const side = Math.min(width, height) - 8, x0 = width / 2, y0 = height / 2;
     context.strokeStyle = theme.line;
     context.lineWidth = 1;
     if (mapOf === "z") {
@@ -214,6 +299,7 @@ function render({model, el}) {
     context.font = theme.font;
     if (!points.length) {
       context.textAlign = "center";
+      context.textBaseline = "middle";
       context.fillText(f.map_step === null ? "the map appears when the run begins" : "nothing finite to show", x0, y0);
       return;
     }
@@ -226,29 +312,28 @@ function render({model, el}) {
       btMark(context, factor || !setup.classes.length ? 0 : k, x0 + points[2 * i] / 32000 * side / 2, y0 - points[2 * i + 1] / 32000 * side / 2, 3);
     }
     context.globalAlpha = 1;
-    context.fillStyle = theme.quiet;
-    context.textAlign = "left";
-    context.fillText(mapOf === "z" ? "circle: the unit sphere’s size" : "scaled to fill", 4, height - 6);
   }
 
   model.on("change:frame", onFrame);
   model.on("change:before", onBefore);
   model.on("change:problem", onProblem);
   const kernelControls = () => [...root.querySelectorAll("button, input, select")]
-    .filter((control) => !control.closest(".bt-map") && control !== copy && control !== code);
+    .filter((control) => !control.closest(".bt-map, .bt-legend, .bt-hint") && control !== copy && control !== code);
   const connection = btConnection(model, (now) => {
+    connected = now;
     notice.hidden = now;
-    notice.textContent = model.recorded ? "a recorded picture: run the notebook for live controls"
-      : "not live: no kernel answers; run the cell again";
-    for (const control of kernelControls()) control.toggleAttribute("data-off", !now);
+    notice.textContent = model.recorded ? "a recorded picture: run the notebook for live controls" : `not live: ${GONE}`;
+    onFrame();
+    for (const control of kernelControls()) if (!now) control.disabled = true;
+    for (const control of [seed, speed.input, ask.input, from, branches.input]) control.disabled = !now;
   });
   model.on("change:frame", connection.received);
   onBefore();
   onFrame();
   onProblem();
-  if (model.recorded) for (const control of kernelControls()) control.disabled = true;
   return () => {
     connection.close();
+    hints.close();
     for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem]])
       model.off(`change:${event}`, handler);
     map.close();

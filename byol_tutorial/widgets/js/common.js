@@ -52,7 +52,8 @@ function btNumber(x, digits = 3) {
 
 /**
  * Make a labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log" | "tau", help?, format?: x => text}.
- * onchange(value) is called while it is dragged. Returns {element, get(), set(value)}; set does not call onchange.
+ * onchange(value) is called while it is dragged; with settle: f, once at the end of each gesture, when the pointer lets go or
+ * no key has come for 0.3 s, and f() is called meanwhile. Returns {element, get(), set(value)}; set does not call onchange.
  * With scale "log" the slider's own range is 0..1000 and low must be above 0; with zero: true its left end is exactly 0.
  * Scale "tau" is for a decay rate: 1 − τ on a logarithmic scale, the ends exactly 0 and 1.
  */
@@ -70,7 +71,25 @@ function btSlider(spec, value, onchange) {
   let now = value;
   const show = () => { output.value = format(now); input.setAttribute("aria-valuetext", format(now)); };
   const set = (v) => { now = v; input.value = toSlider(v); show(); };
-  input.addEventListener("input", () => { now = toValue(input.value); show(); onchange(now); });
+  let pressed = false, waiting = 0;
+  const settled = () => {
+    if (!waiting) return;
+    clearTimeout(waiting);
+    waiting = 0;
+    onchange(now);
+  };
+  input.addEventListener("input", () => {
+    now = toValue(input.value);
+    show();
+    if (!spec.settle) { onchange(now); return; }
+    spec.settle();
+    clearTimeout(waiting);
+    waiting = setTimeout(settled, pressed ? 60_000 : 300);
+  });
+  if (spec.settle) {
+    input.addEventListener("pointerdown", () => { pressed = true; });
+    for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, () => { pressed = false; setTimeout(settled); }); // after "input"
+  }
   set(value);
   const element = h("div", {class: "bt-control"}, h("label", {for: id, title: spec.help}, spec.label), output, input);
   return {element, input, get: () => now, set};
@@ -142,19 +161,19 @@ function btTheme(element) {
 }
 
 /**
- * Make a canvas of fixed height and its parent's width, sharp on any screen.
+ * Make a canvas of fixed height and its parent's width, sharp on any screen. With height null it fills its parent.
  * draw(context, width, height, theme) is called in CSS pixels, at most once a frame, after redraw(), a resize or a change
  * of theme. The alt text is the canvas's label. Returns {element, redraw, alt(text), close()}.
  */
 function btCanvas(height, alt, draw) {
-  const element = h("canvas", {role: "img", "aria-label": alt, style: `width:100%;height:${height}px`});
+  const element = h("canvas", {role: "img", "aria-label": alt, style: height === null ? "position:absolute;inset:0;width:100%;height:100%" : `width:100%;height:${height}px`});
   let requested = 0, theme = null, themeAt = 0;
   const paint = () => {
     requested = 0;
-    const width = element.clientWidth;
-    if (!element.isConnected || width === 0) return;
+    const width = element.clientWidth, tall = height ?? element.clientHeight;
+    if (!element.isConnected || width === 0 || tall === 0) return;
     const scale = window.devicePixelRatio || 1;
-    const w = Math.round(width * scale), t = Math.round(height * scale);
+    const w = Math.round(width * scale), t = Math.round(tall * scale);
     if (element.width !== w || element.height !== t) { element.width = w; element.height = t; }
     const now = performance.now();
     if (!theme || now - themeAt > 1000) {
@@ -163,8 +182,8 @@ function btCanvas(height, alt, draw) {
     }
     const context = element.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    draw(context, width, height, theme);
+    context.clearRect(0, 0, width, tall);
+    draw(context, width, tall, theme);
   };
   const redraw = () => { requested ||= requestAnimationFrame(paint); };
   const resized = new ResizeObserver(redraw);
@@ -202,6 +221,8 @@ function btConnection(model, onchange, every = 5000) {
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }
   model.on("msg:custom", received);
+  const cut = () => { update(false); ping(); }; // JupyterLab has lost the kernel, or found it again: then it answers
+  model.on("comm_live_update", cut);
   const timer = setInterval(ping, every);
   ping();
   const sendLeft = () => { try { model.send({do: "left"}); } catch { /* the connection is closed already */ } };
@@ -210,6 +231,7 @@ function btConnection(model, onchange, every = 5000) {
     clearInterval(timer);
     removeEventListener("pagehide", sendLeft);
     model.off("msg:custom", received);
+    model.off("comm_live_update", cut);
     sendLeft();
   }};
 }

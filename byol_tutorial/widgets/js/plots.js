@@ -2,55 +2,97 @@
 
 const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
+/** Make a crosshair that several plots share: the step that the pointer or the arrow keys are at, or null. */
+function btCross(onpick) {
+  const plots = new Set();
+  return {step: null, plots, onpick, set(step) {
+    if (step === this.step) return;
+    this.step = step;
+    for (const redraw of plots) redraw();
+  }};
+}
+
+/** Return the value of a curve {x, y} at the last of its points that is not after a step; undefined if there is none. */
+function valueAt({x, y}, step) {
+  let low = 0, high = x?.length ?? 0;
+  while (low < high) { const middle = (low + high) >> 1; if (x[middle] <= step) low = middle + 1; else high = middle; }
+  return low ? y[low - 1] : undefined;
+}
+
 /**
- * Make a small plot over steps: the earlier run pale, this run strong, a dashed line at each change. data() may also give
- * `others`, more curves [{x, y, colour, dashed}], and another `low`, the value at the bottom. empty: the words in a plot without data.
+ * Make a small plot over steps: the earlier run pale, this run strong, a dashed line with words at each change.
+ * data() returns {now, before, frame: {step, epoch, total, changes: [[step, words], ...]}, base, beforeEnd} and may also give
+ * `others`, more curves [{x, y, colour, dashed}], another `low`, the value at the bottom, `kept`, whether the earlier run is
+ * kept beside this one, and `parted`, the step until which both are one run. empty: the words in a plot without data, or a
+ * function that returns them. cross: a crosshair of btCross. fill: the plot takes its parent's height.
  */
-function btPlot(title, data, {low: floor, high, dots = false, empty = "press play"}) {
-  const canvas = btCanvas(140, title, draw);
+function btPlot(title, data, {low: floor, high, dots = false, empty = "press play", cross = null, fill = false}) {
+  const canvas = btCanvas(fill ? null : 140, title, draw);
   const caption = h("figcaption", {}, title);
-  const element = h("figure", {}, caption, canvas.element);
+  const element = h("figure", {}, caption, fill ? h("div", {class: "bt-fill"}, canvas.element) : canvas.element);
+  let words = "", scale = null;
+
+  const say = () => {
+    const at = cross?.step ?? null;
+    if (at === null) { caption.textContent = words ? `${title}: ${words}` : title; return; }
+    const {now, before, kept} = data(), other = before ? valueAt(before, at) : undefined;
+    caption.textContent = `${title} at step ${at}: ${btNumber(valueAt(now, at))}${other === undefined ? "" : `, ${kept ? "other" : "before"} ${btNumber(other)}`}`;
+  };
 
   function draw(context, width, height, theme) {
-    const {now, before, frame, base, beforeEnd, others = [], low = floor} = data();
-    const box = {left: 38, right: width - 8, top: 8, bottom: height - 20};
+    const {now, before, frame, base, beforeEnd, others = [], low = floor, kept = false, parted = null} = data();
     const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
     const values = [...now.y, ...(before ? before.y : []), ...others.flatMap((o) => [...o.y])].filter(Number.isFinite);
-    const top = high ?? values.reduce((a, b) => Math.max(a, b), values.length ? 1e-3 : 1) * 1.08; // a long list is too many arguments
+    const none = !now.y.length && !before && !others.length;
+    const top = high ?? (values.length ? Math.max(values.reduce((a, b) => Math.max(a, b)) * 1.08, low + 1e-3) : low + 1); // a long list is too many arguments
+    context.font = theme.font;
+    const ticks = niceTicks(low, top, Math.max(2, Math.min(4, Math.floor(height / 30))));
+    const widest = Math.max(0, ...ticks.map((tick) => context.measureText(btNumber(tick)).width));
+    const box = {left: Math.max(28, widest + 9), right: width - 8, top: 8, bottom: height - 20};
     const X = (s) => box.left + (box.right - box.left) * s / end;
     const Y = (v) => box.bottom - (box.bottom - box.top) * (Math.min(v, top) - low) / (top - low);
-    context.font = theme.font;
+    scale = {step: (x) => Math.round(Math.min(1, Math.max(0, (x - box.left) / (box.right - box.left))) * end), last: () => data().frame.step};
     context.lineWidth = 1;
+    if (none) {
+      context.strokeStyle = theme.line;
+      line([0, end], [low, low]);
+      context.fillStyle = theme.quiet;
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      context.fillText(typeof empty === "function" ? empty() : empty, width / 2, (box.top + box.bottom) / 2);
+      return;
+    }
     context.textBaseline = "middle";
-    const ticks = niceTicks(low, top, 4);
     for (const tick of ticks) {
       context.strokeStyle = theme.line;
       context.globalAlpha = 0.6;
-      context.beginPath();
-      context.moveTo(box.left, Y(tick));
-      context.lineTo(box.right, Y(tick));
-      context.stroke();
+      line([0, end], [tick, tick]);
       context.globalAlpha = 1;
       context.fillStyle = theme.quiet;
       context.textAlign = "right";
       context.fillText(btNumber(tick), box.left - 5, Y(tick));
     }
     context.textBaseline = "alphabetic";
-    for (const tick of niceTicks(0, end, Math.max(2, Math.floor(width / 90)))) {
-      context.textAlign = tick === 0 ? "left" : X(tick) > box.right - 14 ? "right" : "center";
+    for (const tick of stepTicks(end, (box.right - box.left) / (context.measureText(String(end)).width + 18))) {
+      context.textAlign = tick === 0 ? "left" : X(tick) > box.right - context.measureText(String(tick)).width / 2 ? "right" : "center";
       context.fillText(String(tick), X(tick), height - 4);
     }
-    context.setLineDash([3, 3]);
-    context.strokeStyle = BT_COLOURS[5];
-    for (const [at] of frame.changes) line([at, at], [low, top]);
     if (base !== null && base !== undefined) {
+      context.setLineDash([3, 3]);
       context.strokeStyle = theme.quiet;
       line([0, end], [base, base]);
       context.textAlign = "right";
-      context.fillText("untrained", box.right, Y(base) - 4);
+      context.fillText("untrained", box.right, Y(base) + (Y(base) < box.top + 16 ? 13 : -4));
+      context.setLineDash([]);
     }
-    context.setLineDash([]);
-    if (before) { context.globalAlpha = 0.45; context.strokeStyle = theme.quiet; curve(before, 1.2); context.globalAlpha = 1; }
+    if (before) {
+      context.globalAlpha = kept ? 0.9 : 0.45;
+      context.strokeStyle = theme.quiet;
+      context.setLineDash(kept ? [5, 3] : []);
+      curve(dots || !kept ? before : {x: before.x, y: smoothed(before.y)}, kept ? 1.5 : 1.2);
+      context.setLineDash([]);
+      context.globalAlpha = 1;
+    }
     context.strokeStyle = context.fillStyle = BT_COLOURS[4];
     if (dots) curve(now, 1.8);
     else {
@@ -65,13 +107,46 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
       curve({x, y: dots ? y : smoothed(y)}, 2);
       context.setLineDash([]);
     }
-    if (!now.x?.length && !before) {
-      context.fillStyle = theme.quiet;
-      context.textAlign = "center";
-      context.textBaseline = "middle";
-      context.fillText(empty, width / 2, (Y(ticks[0]) + Y(ticks[1])) / 2); // between two lines of the grid
+    marks(frame.changes, parted);
+    if (cross?.step !== null && cross?.step !== undefined && cross.step <= end) {
+      context.strokeStyle = theme.ink;
+      context.lineWidth = 1;
+      line([cross.step, cross.step], [low, top]);
+      for (const one of [before, now]) {
+        const value = one ? valueAt(one, cross.step) : undefined;
+        if (!Number.isFinite(value)) continue;
+        context.beginPath();
+        context.arc(X(cross.step), Y(value), 3.5, 0, 7);
+        context.fillStyle = one === now ? BT_COLOURS[4] : theme.quiet;
+        context.fill();
+        context.strokeStyle = theme.ground;
+        context.stroke();
+      }
     }
 
+    /** Draw a dashed line at each change, and beside the last three their words. */
+    function marks(changes, parted) {
+      context.lineWidth = 1;
+      context.setLineDash([3, 3]);
+      context.strokeStyle = BT_COLOURS[5];
+      for (const [at] of changes) line([at, at], [low, top]);
+      if (parted !== null) { context.strokeStyle = theme.quiet; line([parted, parted], [low, top]); }
+      context.setLineDash([]);
+      context.textBaseline = "top";
+      changes.slice(-3).forEach(([at, text], row) => {
+        if (!text) return;
+        const room = Math.max(box.right - X(at), X(at) - box.left) - 6, right = box.right - X(at) >= X(at) - box.left;
+        const shown = shortenedText(context, text, room), wide = context.measureText(shown).width;
+        const left = right ? X(at) + 4 : X(at) - 4 - wide, y = box.top + 14 * row;
+        context.globalAlpha = 0.8;
+        context.fillStyle = theme.ground;
+        context.fillRect(left - 1, y - 1, wide + 2, 13);
+        context.globalAlpha = 1;
+        context.fillStyle = theme.ink;
+        context.textAlign = "left";
+        context.fillText(shown, left, y);
+      });
+    }
     function line(xs, ys) {
       context.beginPath();
       xs.forEach((x, i) => context.lineTo(X(x), Y(ys[i])));
@@ -92,10 +167,45 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
     }
   }
 
-  return {element, close: canvas.close, redraw(words) {
-    if (words !== undefined) { caption.textContent = `${title}: ${words}`; canvas.alt(`${title} over steps, ${words}`); }
-    canvas.redraw();
+  const redraw = () => { say(); canvas.redraw(); };
+  if (cross) {
+    const {element: picture} = canvas;
+    cross.plots.add(redraw);
+    picture.tabIndex = 0;
+    picture.setAttribute("data-lm-suppress-shortcuts", "true");
+    const stepAt = (event) => scale ? scale.step(event.clientX - picture.getBoundingClientRect().left) : null;
+    picture.addEventListener("pointermove", (event) => cross.set(stepAt(event)));
+    picture.addEventListener("pointerleave", () => cross.set(null));
+    picture.addEventListener("blur", () => cross.set(null));
+    picture.addEventListener("click", (event) => { const at = stepAt(event); if (at !== null) cross.onpick?.(at); });
+    picture.addEventListener("keydown", (event) => {
+      const by = {ArrowLeft: -1, ArrowRight: 1, PageDown: -20, PageUp: 20}[event.key];
+      if (by && scale) { cross.set(Math.min(scale.last(), Math.max(0, (cross.step ?? scale.last()) + by))); event.preventDefault(); }
+      if (event.key === "Enter" && cross.step !== null) cross.onpick?.(cross.step);
+    });
+  }
+  return {element, canvas: canvas.element, close: () => { cross?.plots.delete(redraw); canvas.close(); }, redraw(text) {
+    if (text !== undefined) { words = text; canvas.alt(`${title} over steps, ${text}`); }
+    redraw();
   }};
+}
+
+/** Return a text that is no wider than `room` pixels, cut with "…" where it would be. */
+function shortenedText(context, text, room) {
+  if (context.measureText(text).width <= room) return text;
+  let n = text.length;
+  while (n > 1 && context.measureText(`${text.slice(0, n).trimEnd()}…`).width > room) n--;
+  return `${text.slice(0, n).trimEnd()}…`;
+}
+
+/** Return round steps from 0 to `end`, at most `room` of them, and at least two where two fit. */
+function stepTicks(end, room) {
+  let best = [0];
+  for (let about = 1; about <= Math.max(2, Math.floor(room)); about++) {
+    const ticks = niceTicks(0, end, about).filter(Number.isInteger);
+    if (ticks.length > best.length && ticks.length <= Math.max(2, room)) best = ticks;
+  }
+  return best.length > 1 ? best : [0, end];
 }
 
 /** Return the running mean over `window` values. */
