@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
 WAIT = 60
 # The output area of a notebook in JupyterLab with the file list open: pixels of the window, and of the panel's place.
-PLACES = {"1366x768": (1366, 768, 909, 647), "1920x1080": (1920, 1080, 1463, 959)}
+PLACES = {"1366x768": (1366, 768, 934, 647), "1920x1080": (1920, 1080, 1488, 959)}
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +310,7 @@ def test_every_part_explains_itself_on_hover_and_on_focus(show, page):
     [
         ({"target": "online"}, "decay rate τ", "the target is the online network"),
         ({"stop_gradient": False}, "target network", "without stop-gradient"),
-        ({"predictor": "identity"}, "predictor's rate, times", "no gradient trains this predictor"),
+        ({"predictor": "identity"}, "predictor's rate ×", "no gradient trains this predictor"),
         ({"jitter_p": 0.0}, "hue", "colour jitter is 0"),
         ({}, "temperature α", "β is 0"),
     ],

@@ -24,7 +24,7 @@ CONTROLS: tuple[tuple[str, str, str, dict], ...] = (
     ("Algorithm", "student_temperature", "temperature τ_s, student", {"scale": "log", "low": 0.02, "high": 1}),
     ("Algorithm", "koleo_weight", "weight of KoLeo", {"low": 0, "high": 1}),
     ("Optimiser", "lr", "learning rate", {"scale": "log", "low": 0.001, "high": 10}),
-    ("Optimiser", "predictor_lr_multiplier", "predictor's rate, times", {"scale": "log", "low": 0.01, "high": 100, "zero": True}),
+    ("Optimiser", "predictor_lr_multiplier", "predictor's rate ×", {"scale": "log", "low": 0.01, "high": 100, "zero": True}),
     ("Optimiser", "weight_decay", "weight decay", {"scale": "log", "low": 1e-6, "high": 0.1, "zero": True}),
     ("Augmentation", "crop_area", "smallest crop, of the area", {"low": 0.05}),
     ("Augmentation", "hue", "hue", {}),

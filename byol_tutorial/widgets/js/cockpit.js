@@ -300,7 +300,7 @@ function render({model, el}) {
     if (!points.length) {
       context.textAlign = "center";
       context.textBaseline = "middle";
-      context.fillText(f.map_step === null ? "the map appears when the run begins" : "nothing finite to show", x0, y0);
+      context.fillText(f.map_step === null ? "no map yet" : "nothing finite to show", x0, y0);
       return;
     }
     const factor = factors[colourBy];
