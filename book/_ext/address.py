@@ -32,7 +32,7 @@ def ways(repository: str, notebook: str) -> dict[str, str]:
     """Return the addresses that open a notebook, such as "00_start_here", by the words of their links."""
     return {
         "Open in Colab": f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{notebook}.ipynb",
-        "Open on Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/notebooks/{notebook}.ipynb",
+        "Open on Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/lessons/{notebook}.ipynb",
     }
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import rich_click as click
@@ -14,24 +15,34 @@ LAB = Path(__file__).parents[1] / "course" / "lab" / "jupyter_lab_config.py"  # 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("lab", nargs=-1, metavar="[-- OPTION OF JUPYTERLAB ...]")
 @click.option("--open", "show", is_flag=True, help="then open JupyterLab on the first lesson that is there")
-def lessons(folder: Path, show: bool) -> None:
+def lessons(folder: Path, lab: tuple[str, ...], show: bool) -> None:
     """Write the lessons into FOLDER, to run and to change there.
 
-    A folder that has the lessons already is left as it is, and with --open it is opened.
+    In a folder that has the lessons already, those that you have not changed are brought up to date. With --open the
+    folder is opened; what follows -- is for JupyterLab: lessons DIR --open -- --no-browser
     """
-    from ..course.editions import notebooks_in, write_edition
+    from ..course.editions import notebooks_in, renew, write_edition
 
+    if lab and not show:
+        raise UserError(f"{' '.join(lab)}: options of JupyterLab need --open, which starts it")
     if there := notebooks_in(folder):
-        click.echo(f"the lessons are in {folder} already, and stay as they are; for fresh ones name a new folder")
+        renewed, kept = renew(folder)
+        click.echo(f"the lessons are in {folder} already; what you changed stays as it is")
+        if renewed:
+            click.echo(f"brought up to date, as you had not changed them: {', '.join(f.name for f in renewed)}")
+        if kept:
+            click.echo(f"newer in the course, but changed by you: {', '.join(f.name for f in kept)}")
+            click.echo("for fresh ones name a new folder")
     else:
         there = write_edition("lessons", folder)
         click.echo(f"{len(there)} notebooks in {folder}")
     if show:
-        open_lab(there[0])
+        open_lab(there[0], lab)
 
 
-def open_lab(notebook: Path) -> None:
+def open_lab(notebook: Path, options: Sequence[str] = ()) -> None:
     """Open JupyterLab on a notebook, until it is stopped. It asks no other host for anything; see course/lab.
 
     Raises:
@@ -41,7 +52,8 @@ def open_lab(notebook: Path) -> None:
         raise UserError(
             "JupyterLab is not installed: pip install 'byol-tutorial[notebooks]', or open the notebooks elsewhere"
         )
-    subprocess.run([sys.executable, "-m", "jupyterlab", f"--config={LAB}", str(notebook)], check=False)
+    command = [sys.executable, "-m", "jupyterlab", f"--config={LAB}", *options, str(notebook)]
+    subprocess.run(command, check=False)
 
 
 @click.command()

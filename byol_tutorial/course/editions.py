@@ -2,24 +2,30 @@
 
 The lessons as they are have the solutions folded. The student edition leaves out the cells tagged `solution`; no other cell
 needs them, so it still runs from top to bottom. The teacher edition shows the solutions unfolded.
+
+A folder of an edition holds notebooks only, also of the pages that the lessons refer to; every link leads to one of them.
+Each notebook carries a digest of the text that it was written with. So a later version of the course renews the lessons
+that their reader has not changed, and no others.
 """
 
+import hashlib
 import importlib.metadata
 import json
-import re
-from collections.abc import Collection
 from pathlib import Path
+from types import MappingProxyType
 
 from ..config.checks import Refused, anything, fields, list_of, parse_json, text
 from ..config.errors import UserError
 from ..runtime.files import write_atomically
+from .pages import Places, notebook_of, pages_beside, places_of, relinked
 
 EDITIONS = ("lessons", "student", "teacher")
 FIRST = "00_start_here.ipynb"
+WRITTEN = "byol_tutorial_written"  # the name of the digest in a notebook's metadata
 
 
 def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = None) -> list[Path]:
-    """Write the edition's notebooks, and the ledger they refer to, into the new folder `out`.
+    """Write the edition's notebooks, and the pages that they refer to, into the new folder `out`; return the lessons.
 
     Args:
         edition: "lessons", "student" or "teacher".
@@ -39,16 +45,50 @@ def write_edition(edition: str, out: str | Path, notebooks: str | Path | None = 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{str(out)!r} holds something already: name a new folder, so that nothing is overwritten")
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for file in files:
-        notebook = edited(read_notebook(file), edition, {f.stem for f in files})
-        written.append(out / file.name)
-        _write(written[-1], notebook)
-    ledger = source / "ledger.md"
-    if ledger.exists():
-        content = ledger.read_bytes()
-        write_atomically(out / ledger.name, lambda f: f.write(content))
-    return written
+    for name, notebook in edition_of(source, edition).items():
+        _write(out / name, notebook)
+    return [out / file.name for file in files]
+
+
+def edition_of(source: Path, edition: str) -> dict[str, dict]:
+    """Return file name -> notebook, as JSON, of all lessons of the folder `source` and of the pages that belong to it."""
+    made = {file.stem: read_notebook(file) for file in sorted(source.glob("*.ipynb"))}
+    pages = {name: file.read_text(encoding="utf-8") for name, file in pages_beside(source).items()}
+    made |= {name: notebook_of(text, pages.get("glossary", "")) for name, text in pages.items()}
+    places = {name: places_of(notebook) for name, notebook in made.items()}
+    made = {f"{name}.ipynb": edited(notebook, edition, places) for name, notebook in made.items()}
+    for notebook in made.values():
+        notebook["metadata"] = notebook.get("metadata", {}) | {WRITTEN: digest(notebook)}
+    return made
+
+
+def digest(notebook: dict) -> str:
+    """Return a digest of what a reader can change in a notebook: its cells, without outputs."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def renew(out: Path) -> tuple[list[Path], list[Path]]:
+    """Write the lessons and pages in a folder anew that have changed in the course, and not in the folder.
+
+    Return (those that were renewed, those that have changed in both, and stay as they are). A file that was removed stays
+    away, and so does whatever is no notebook that `write_edition` wrote.
+    """
+    renewed, kept = [], []
+    for name, notebook in edition_of(installed_notebooks(), "lessons").items():
+        try:
+            there = read_notebook(out / name)
+            written = there["metadata"][WRITTEN]
+        except (OSError, UserError, KeyError, TypeError):
+            continue
+        if written == notebook["metadata"][WRITTEN]:
+            continue
+        if written == digest(there):
+            _write(out / name, notebook)
+            renewed.append(out / name)
+        else:
+            kept.append(out / name)
+    return renewed, kept
 
 
 def notebooks_in(out: Path) -> list[Path]:
@@ -104,11 +144,10 @@ def read_notebook(file: Path) -> dict:
     return content
 
 
-def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dict:
+def edited(notebook: dict, edition: str, places: Places = MappingProxyType({})) -> dict:
     """Return a notebook, as JSON, in this edition, without outputs.
 
-    An edition has no .md texts, so a link to the text of one of `notebooks` (names) becomes a link to the notebook itself.
-    It has nothing beside its folder either, so of a link out of the folder the words stay.
+    Links lead to the notebooks of `places` in the same folder; of a link to another file the words stay.
     """
     cells = []
     for cell in notebook["cells"]:
@@ -119,10 +158,8 @@ def edited(notebook: dict, edition: str, notebooks: Collection[str] = ()) -> dic
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         else:
-            to_notebook = lambda m: m[0] if m[1] not in notebooks else f"]({m[1]}.ipynb"  # noqa: E731
-            text = re.sub(r"\]\((\w+)\.md", to_notebook, "".join(cell["source"]))
-            cell["source"] = re.sub(r"\[([^][]+)\]\(\.\./[^)]*\)", r"\1", text).splitlines(True)
-        if "solution" in tags:
+            cell["source"] = relinked("".join(cell["source"]), places).splitlines(True)
+        if "solution" in tags and edition == "teacher":
             cell["metadata"]["tags"] = [tag for tag in tags if tag != "hide-cell"]
             cell["metadata"].pop("jupyter", None)
         cells.append(cell)

@@ -356,7 +356,9 @@ def test_notebook(tmp_path):
         content = json.dumps(changed(whole, rng)).encode()
         file.write_bytes(flipped(content, rng) if rng.random() < 0.2 else content)
 
-    attack(make, lambda: edited(read_notebook(file), "teacher", {"a"}), lambda found: isinstance(found["cells"], list))
+    attack(
+        make, lambda: edited(read_notebook(file), "teacher", {"a": {}}), lambda found: isinstance(found["cells"], list)
+    )
 
 
 def test_weights_of_guests(tmp_path):

@@ -1,4 +1,4 @@
-"""Student editions hold no solution and run; teacher editions show theirs."""
+"""Student editions hold no solution and run; teacher editions show theirs; every folder holds notebooks with live links."""
 
 import json
 import re
@@ -10,9 +10,10 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from byol_tutorial.cli.main import main
 from byol_tutorial.config.errors import UserError
-from byol_tutorial.course.editions import edited, write_edition
+from byol_tutorial.course.editions import EDITIONS, edited, edition_of, write_edition
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def source(cell) -> str:
@@ -43,6 +44,180 @@ def test_a_teacher_edition_has_them_unfolded(path):
         if "solution" in cell["metadata"].get("tags", []):
             assert "hide-cell" not in cell["metadata"]["tags"]
             assert "jupyter" not in cell["metadata"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_lessons_have_them_folded(path):
+    notebook = json.loads(path.read_text())
+    folded = [cell["metadata"] for cell in edited(notebook, "lessons")["cells"] if "solution" in str(cell["metadata"])]
+    assert len(folded) == len(solutions(notebook))
+    assert all(m["tags"] == ["solution", "hide-cell"] and m["jupyter"]["source_hidden"] for m in folded)
+
+
+# --- links --------------------------------------------------------------------------------------
+
+LINK = re.compile(r"\]\(([^)\s]+)")
+
+
+def prose(notebook) -> list[str]:
+    """The text cells, without code."""
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "markdown"]
+    return [re.sub(r"(?s)```.*?```|`[^`]*`", "", text) for text in cells]
+
+
+def headings(texts) -> set[str]:
+    """The anchors that MyST gives to headings and labels."""
+    found = set()
+    for text in texts:
+        found |= set(re.findall(r"(?m)^\(([\w-]+)\)=$", text))
+        found |= {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"(?m)^#+ (.+)$", text)}
+    return found
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_a_folder_holds_notebooks_only_and_each_link_has_its_target(tmp_path, edition):
+    import nbformat
+
+    write_edition(edition, tmp_path / "class")
+    files = {p.name: json.loads(p.read_text("utf-8")) for p in (tmp_path / "class").iterdir()}
+    assert files.keys() == {p.name for p in NOTEBOOKS} | {"ledger.ipynb", "troubles.ipynb", "glossary.ipynb"}
+    count = 0
+    for name, notebook in files.items():
+        nbformat.validate(nbformat.from_dict(notebook))
+        ids = [c["id"] for c in notebook["cells"]]
+        assert len(set(ids)) == len(ids)
+        for text in prose(notebook):
+            for target in LINK.findall(text):
+                if target.startswith(("http://", "https://", "mailto:")):
+                    continue
+                file, _, place = target.partition("#")
+                count += 1
+                if not file:
+                    assert place in headings(prose(notebook)), f"{name}: {target}"
+                    continue
+                assert file in files, f"{name}: {target}"
+                if place:
+                    assert place.removeprefix("cell-id=") in [c["id"] for c in files[file]["cells"]], (
+                        f"{name}: {target}"
+                    )
+            assert "{term}" not in text
+            assert "{glossary}" not in text
+    assert count > 200
+
+
+def test_links_of_the_course_s_own_notebooks_have_targets_too():
+    """In JupyterLab, on GitHub and in VS Code; a lesson is linked as a notebook, since its text opens without a run button."""
+    for path in NOTEBOOKS:
+        for text in prose(json.loads(path.read_text("utf-8"))):
+            for target in LINK.findall(text):
+                if target.startswith(("http://", "https://", "mailto:")):
+                    continue
+                file, _, place = target.partition("#")
+                linked = path.parent / file
+                assert linked.is_file(), f"{path.name}: {target}"
+                assert not linked.with_suffix(".ipynb").is_file() or linked.suffix == ".ipynb", f"{path.name}: {target}"
+                if place:
+                    assert place in headings([linked.with_suffix(".md").read_text("utf-8")]), f"{path.name}: {target}"
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course of two lessons with its pages, which tests may change."""
+    source = tmp_path / "course" / "notebooks"
+    source.mkdir(parents=True)
+    (tmp_path / "course" / "book").mkdir()
+    for name, cells in {
+        "00_start_here": ["# One\n\n[two](01_two.ipynb#the-second-part), [three](../book/play.md \"x\"), [t](../book/troubles.md#why-so-slow)"],
+        "01_two": ["# Two\n", "## The second part!\n\n[one](00_start_here.md), `[no](link.md)`, [out](https://a.b/c.md)"],
+    }.items():  # fmt: skip
+        made = [
+            {"cell_type": "markdown", "id": f"{name}-{k}", "metadata": {}, "source": c} for k, c in enumerate(cells)
+        ]
+        whole = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        (source / f"{name}.ipynb").write_text(json.dumps(whole), "utf-8")
+    (tmp_path / "course" / "book" / "troubles.md").write_text(
+        "# Troubles\n\n## Why so slow?\n\nA {term}`τ` and a {term}`spread`.\n", "utf-8"
+    )
+    (tmp_path / "course" / "book" / "glossary.md").write_text(
+        "# Glossary\n\n```{glossary}\n:sorted:\n\nspread\n  Large: {term}`τ`.\n\n  More.\n\nτ\ndecay rate\n  Small.\n```\n",
+        "utf-8",
+    )
+    return source
+
+
+def test_links_lead_to_places_in_other_notebooks_of_the_folder(course):
+    """JupyterLab follows `#cell-id=` from notebook to notebook, and nothing else."""
+    made = {
+        name: "\n".join("".join(c["source"]) for c in b["cells"]) for name, b in edition_of(course, "lessons").items()
+    }
+    assert (
+        "[two](01_two.ipynb#cell-id=01_two-1), three, [t](troubles.ipynb#cell-id=why-so-slow)"
+        in made["00_start_here.ipynb"]
+    )
+    assert "[one](00_start_here.ipynb), `[no](link.md)`, [out](https://a.b/c.md)" in made["01_two.ipynb"]
+    assert (
+        "A [τ](glossary.ipynb#cell-id=term-decay-rate) and a [spread](glossary.ipynb#cell-id=term-spread)."
+        in made["troubles.ipynb"]
+    )
+    assert "(term-decay-rate)=\n### τ, decay rate\n\nSmall." in made["glossary.ipynb"]
+    assert "(term-spread)=\n### spread\n\nLarge: [τ](#term-decay-rate).\n\nMore." in made["glossary.ipynb"]
+
+
+def test_lessons_that_their_reader_has_not_changed_are_renewed(course, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("byol_tutorial.course.editions.installed_notebooks", lambda: course)
+    folder = tmp_path / "mine"
+    main(["lessons", str(folder)])
+
+    def change(file, words, **more):
+        notebook = json.loads(file.read_text("utf-8"))
+        notebook["cells"][0]["source"] += words
+        file.write_text(json.dumps(notebook | more), "utf-8")
+
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    main(["lessons", str(folder)])
+    assert before == {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert "up to date" not in capsys.readouterr().out
+
+    change(folder / "01_two.ipynb", ["my note"])
+    (folder / "troubles.ipynb").write_text("damaged", "utf-8")
+    (folder / "glossary.ipynb").unlink()
+    for file in course.glob("*.ipynb"):
+        change(file, "news")
+    for file in (course.parent / "book").glob("*.md"):
+        file.write_text(file.read_text("utf-8") + "\nnews\n", "utf-8")
+    main(["lessons", str(folder)])
+    said = capsys.readouterr().out
+    assert "brought up to date, as you had not changed them: 00_start_here.ipynb\n" in said
+    assert "newer in the course, but changed by you: 01_two.ipynb\n" in said
+    assert "news" in (folder / "00_start_here.ipynb").read_text("utf-8")
+    assert "my note" in (folder / "01_two.ipynb").read_text("utf-8")
+    assert "news" not in (folder / "01_two.ipynb").read_text("utf-8")
+    assert (folder / "troubles.ipynb").read_text("utf-8") == "damaged"
+    assert not (folder / "glossary.ipynb").exists()
+
+
+@pytest.mark.parametrize("what", ["outputs", "cell"])
+def test_to_run_a_lesson_is_no_change_and_a_cell_of_one_s_own_is(course, tmp_path, monkeypatch, what):
+    monkeypatch.setattr("byol_tutorial.course.editions.installed_notebooks", lambda: course)
+    code = {"cell_type": "code", "id": "c", "metadata": {}, "source": "1", "outputs": [], "execution_count": None}
+    file = course / "01_two.ipynb"
+    whole = json.loads(file.read_text("utf-8"))
+    whole["cells"].append(code)
+    file.write_text(json.dumps(whole), "utf-8")
+    main(["lessons", str(tmp_path / "mine")])
+    mine = tmp_path / "mine" / "01_two.ipynb"
+    there = json.loads(mine.read_text("utf-8"))
+    if what == "outputs":
+        shown = {"output_type": "stream", "name": "stdout", "text": ["1"]}
+        there["cells"][-1] |= {"outputs": [shown], "execution_count": 7, "source": ["1"]}
+        there["metadata"]["kernelspec"] = {"name": "python3"}
+    else:
+        there["cells"].append(code | {"id": "d"})
+    mine.write_text(json.dumps(there), "utf-8")
+    whole["cells"][0]["source"] = "# Newer\n"
+    file.write_text(json.dumps(whole), "utf-8")
+    main(["lessons", str(tmp_path / "mine")])
+    assert ("# Newer" in mine.read_text("utf-8")) == (what == "outputs")
 
 
 def names(code: str) -> tuple[set[str], set[str]]:
@@ -105,21 +280,21 @@ def test_the_command_writes_a_folder_that_runs(tmp_path, monkeypatch, capsys):
 
 def test_lessons_of_which_some_were_removed_are_there_already(tmp_path, monkeypatch, capsys):
     opened = []
-    monkeypatch.setattr("byol_tutorial.cli.course.open_lab", opened.append)
+    monkeypatch.setattr("byol_tutorial.cli.course.open_lab", lambda notebook, options: opened.append(notebook))
     folder = tmp_path / "lessons"
     main(["lessons", str(folder), "--open"])
     assert f"{len(NOTEBOOKS)} notebooks in" in capsys.readouterr().out
-    names = sorted(p.name for p in folder.glob("*.ipynb"))
+    names = [p.name for p in NOTEBOOKS]
     for k, name in enumerate(names[:2], 1):
         (folder / name).unlink()
         main(["lessons", str(folder), "--open"])
-        assert "already, and stay as they are" in capsys.readouterr().out
+        assert "already; what you changed stays as it is" in capsys.readouterr().out
         assert opened[-1] == folder / names[k]
         assert not (folder / name).exists()
     assert opened[0] == folder / names[0]
-    for notebook in folder.glob("*.ipynb"):
-        notebook.unlink()
-    with pytest.raises(SystemExit):  # the ledger that is left may be the user's own
+    for name in names[2:]:
+        (folder / name).unlink()
+    with pytest.raises(SystemExit):  # what is left may be the user's own
         main(["lessons", str(folder)])
     assert "holds something already" in capsys.readouterr().err
 

@@ -195,17 +195,18 @@ def test_jupyterlab_is_started_with_the_configuration_that_calls_no_other_host()
     """browser/test_quiet_lab.py starts a server with the same file, and watches it."""
     command = ["make", "--dry-run", "--assume-old=.venv/installed", "lab", "ARGS=--no-browser"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    option = "--config=byol_tutorial/course/lab/jupyter_lab_config.py"
-    assert f"jupyter lab {option} --no-browser" in said
-    starts = re.findall(r"^jupyter lab .*$", (ROOT / "README.md").read_text("utf-8"), re.M)
-    assert starts
-    assert all(option in start for start in starts)
+    assert said.strip().endswith("byol-tutorial lessons lessons --open -- --no-browser")
+    assert not re.findall(r"^jupyter lab .*$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    said = subprocess.run([*command, "LESSONS=notebooks"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "byol-tutorial lessons notebooks --open" in said  # for authors
 
 
 def test_the_command_that_opens_the_lessons_uses_the_same_configuration(monkeypatch):
     started = []
     monkeypatch.setattr("subprocess.run", lambda command, **_: started.append(command))
-    open_lab(Path("lesson.ipynb"))
-    assert started == [[sys.executable, "-m", "jupyterlab", f"--config={LAB}", "lesson.ipynb"]]
+    open_lab(Path("lesson.ipynb"), ["--no-browser", "--port=1"])
+    assert started == [
+        [sys.executable, "-m", "jupyterlab", f"--config={LAB}", "--no-browser", "--port=1", "lesson.ipynb"]
+    ]
     assert LAB == ROOT / "byol_tutorial/course/lab/jupyter_lab_config.py"
     assert LAB.is_file()
