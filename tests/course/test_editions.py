@@ -51,7 +51,8 @@ def test_the_lessons_have_them_folded(path):
     notebook = json.loads(path.read_text())
     folded = [cell["metadata"] for cell in edited(notebook, "lessons")["cells"] if "solution" in str(cell["metadata"])]
     assert len(folded) == len(solutions(notebook))
-    assert all(m["tags"] == ["solution", "hide-cell"] and m["jupyter"]["source_hidden"] for m in folded)
+    hidden = {"source_hidden": True, "outputs_hidden": True}
+    assert all(m["tags"] == ["solution", "hide-cell"] and m["jupyter"] == hidden for m in folded)
 
 
 # --- links --------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake
 from byol_tutorial.course.exercises.stubs import is_stub, last_name
 from byol_tutorial.course.exercises.values import difference, same
 
-NOTEBOOKS = {p.stem[:2]: p for p in sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9]*.md"))}
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = {p.stem[:2]: p for p in sorted((ROOT / "notebooks").glob("[0-9]*.md"))}
 ALL = [e for exercises in bt.exercises.lessons().values() for e in exercises.values()]
 MISTAKES = [(e, m) for e in ALL for m in e.mistakes]
 ANSWERS = {
@@ -118,7 +119,8 @@ def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
     ast.parse(exercise.hints[2])
     cells = jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells
     (solution,) = [c.source for c in cells if f'check("{exercise.id}"' in c.source and "strict=True" in c.source]
-    assert solution.split("bt.exercises.check")[0].strip() not in exercise.hints[2] or exercise.kind == "predict"
+    code = solution.split("bt.exercises.check")[0].partition("\n")[2]  # without the line that names the exercise
+    assert code.strip() not in exercise.hints[2] or exercise.kind == "predict"
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=ids)
@@ -150,7 +152,8 @@ def test_a_lesson_has_all_kinds_and_its_notebook_all_exercises(number):
         solution = [c for c in cells if f'exercises.check("{exercise.id}"' in c.source and "strict=True" in c.source]
         assert len(solution) == 1, f"{exercise.id}: {len(solution)} solutions"
         assert {"solution", "hide-cell"} <= set(solution[0].metadata["tags"])
-        assert solution[0].metadata["jupyter"]["source_hidden"] is True
+        assert solution[0].metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+        assert solution[0].source.startswith(f"# Solution of {exercise.id}\n")  # JupyterLab shows this line
         assert solution[0].source.strip().endswith(")")
 
 
@@ -476,9 +479,23 @@ def test_verdicts_show_as_html_and_solutions_say_so():
     html = verdict_on(e, lambda x: x / 2)._repr_html_()
     assert "<code>x / 2</code> is &lt;half&gt;" in html
     assert "✗ Twice" in html
-    solved = bt.exercises.check("03-loss", bt.byol_loss, strict=True)
+
+
+@pytest.mark.parametrize("id", ["03-loss", "05-memory", "04-dynamics"])
+def test_the_check_of_a_solution_looks_like_nobody_s_result(id):
+    """A green mark below an exercise that nobody attempted would be taken for one, also by a program that collects marks."""
+    e = bt.exercises.find(id)
+    mine, solved = bt.exercises.check(id, e.reference), bt.exercises.check(id, e.reference, strict=True)
+    assert mine.passed
     assert solved.passed
-    assert "this solution passes" in repr(solved)
+    assert "✓" in repr(mine)
+    assert "#009E73" in mine._repr_html_()
+    for shown in (repr(solved), solved._repr_html_()):
+        assert f"solution of {id}: it passes the check" in shown
+        assert not re.search(r"[✓✗…]|#009E73|border-left", shown)
+    collected = re.search(r"VERDICT = re.compile\(r\"(.*)\"\)", (ROOT / "book/teach/hub.md").read_text("utf-8"))[1]
+    assert re.match(collected, repr(mine))[2] == id
+    assert not re.match(collected, repr(solved))
 
 
 def test_an_exercise_that_cannot_be_is_refused():

@@ -7,8 +7,9 @@
     bt.exercises.outcome("04-no-predictor", loss="lower", probe="near random")     shows the measurement beside it
     bt.exercises.overview("03")                     lists the lesson's exercises, core and optional, easy ones first
 
-An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded
-away (tags solution and hide-cell, metadata jupyter.source_hidden true), which ends with `check(..., strict=True)`.
+An exercise stands in a notebook as three cells: a stub, which runs unfilled; a check; and the solution, folded away with
+what it prints (tags solution and hide-cell; jupyter.source_hidden and jupyter.outputs_hidden true). JupyterLab shows the
+first line of a folded cell, so a solution begins with `# Solution of ID`; it ends with `check(..., strict=True)`.
 
 For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/course/test_exercises.py
 checks for every record that a stub is "not attempted yet", that each declared mistake is recognised by its own
@@ -77,7 +78,8 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
         answer: what the exercise asks for: often a function, or a value. Numbers may be Python's, NumPy's or torch's,
             in lists, tuples, arrays or tensors. A value None, NotImplemented or `...`, or a function whose code only
             returns one of these or raises NotImplementedError, counts as not attempted.
-        strict: raise unless the answer passes; solutions are checked in this way.
+        strict: raise unless the answer passes. Solutions are checked in this way, and the verdict looks like nobody's
+            result.
 
     Raises:
         ExerciseError: the exercise does not exist, or the answer does not pass although `strict` asks for it.
@@ -85,7 +87,7 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
     verdict = verdict_on(find(id), answer)
     if strict and not verdict:
         raise ExerciseError(f"{id}: {verdict.message}")
-    return replace(verdict, message="this solution passes the check.") if strict else verdict
+    return replace(verdict, solution=True) if strict else verdict
 
 
 def use(id: str, answer: Any) -> Any:

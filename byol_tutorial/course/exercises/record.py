@@ -102,13 +102,18 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a check. `bool(verdict)` says whether the answer passed; `mistake` names the mistake it recognised."""
+    """The result of a check. `bool(verdict)` says whether the answer passed; `mistake` names the mistake it recognised.
+
+    solution: whether the course's own solution was checked. This is shown in grey and without a mark, so that no reader, and
+        no program that collects marks, takes it for the result of an attempt.
+    """
 
     exercise: Exercise
     passed: bool
     message: str
     attempted: bool = True
     mistake: str | None = None
+    solution: bool = False
 
     def __bool__(self) -> bool:
         return self.passed
@@ -121,11 +126,19 @@ class Verdict:
     def _help(self) -> str:
         return "" if self.passed else f'Hint: bt.exercises.hint("{self.exercise.id}")'
 
+    @property
+    def _about_solution(self) -> str:
+        return f"solution of {self.exercise.id}: it passes the check. This says nothing about your own answer."
+
     def __repr__(self) -> str:
+        if self.solution:
+            return self._about_solution
         text = f"{self._mark} {self.exercise.id}, {self.exercise.title}: {self.message}"
         return f"{text}\n{self._help}" if self._help else text
 
     def _repr_html_(self) -> str:
+        if self.solution:
+            return f'<div style="padding:0.3em 0;opacity:0.75"><i>{escaped(self._about_solution)}</i></div>'
         colour = "#009E73" if self.passed else ("#D55E00" if self.attempted else "#888888")
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(self.message)).replace("\n", "<br>")
         help_line = f"<br>{escaped(self._help)}" if self._help else ""
