@@ -1,4 +1,5 @@
-# JupyterLab as `make lab` starts it: it asks no other host for news, for newer versions or for extensions.
+# JupyterLab as `make lab` starts it: it asks no other host for news, for newer versions or for extensions, and shows the
+# lessons with the styles of custom/custom.css.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,3 +11,5 @@ c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
 c.LabApp.app_settings_dir = str(Path(__file__).parent)  # nor does it offer to ask for them
+c.LabApp.custom_css = True
+c.ServerApp.static_custom_path = [str(Path(__file__).parent / "custom")]
