@@ -3,12 +3,14 @@
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -31,11 +33,18 @@ EAST_ASIAN = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Microsof
               "WenQuanYi Zen Hei", "Arial Unicode MS")  # fmt: skip
 INK, GRID = "#222222", "#dddddd"
 
+# On a dark page a picture has no background of its own, and what is drawn is drawn light: black becomes white, and each
+# colour keeps its hue. Photographs stay as they are. JupyterLab, the book, Colab and VS Code say that a page is dark;
+# elsewhere, and where a page removes styles, a picture stays on white.
+DARK = ':is([data-jp-theme-light="false"],[data-theme="dark"],[theme="dark"],.vscode-dark)'
+STYLE = (
+    f"<style>{DARK} .bt-picture{{background:none!important}}"
+    f"{DARK} .bt-ink{{filter:invert(1) hue-rotate(180deg)}}</style>"
+)
+
 
 class Picture(Figure):
-    """A matplotlib Figure that shows itself in a notebook, with alt text.
-
-    Its white background keeps it readable on dark pages.
+    """A matplotlib Figure that shows itself in a notebook, with alt text, in the colours of a light or a dark page.
 
     math: whether $...$ in its texts is a formula. Otherwise texts are shown as they are, because names of classes and
         files come from users; see `readable`.
@@ -49,12 +58,40 @@ class Picture(Figure):
         """Return the picture as a PNG file."""
         return self._as("png", dpi)
 
-    def _as(self, kind: str, dpi: int) -> bytes:
+    def _as(self, kind: str, dpi: int, transparent: bool = False) -> bytes:
         if not self.math:
             self._show_texts_as_they_are()
         buffer = io.BytesIO()
-        self.savefig(buffer, format=kind, dpi=dpi, pil_kwargs={"lossless": True} if kind == "webp" else {})
+        lossless = {"lossless": True} if kind == "webp" else {}
+        self.savefig(buffer, format=kind, dpi=dpi, transparent=transparent, pil_kwargs=lossless)
         return buffer.getvalue()
+
+    def _layers(self, kind: str, dpi: int) -> list[tuple[str, bytes]]:
+        """Return (class in the page, file) of the transparent layers: photographs, if there are any, and what is drawn."""
+        photographs: list[Artist] = [image for axes in self.axes for image in axes.images]
+        if not photographs:
+            return [("bt-ink", self._as(kind, dpi, transparent=True))]
+        drawn = [artist for axes in self.axes for artist in axes.get_children() if artist not in photographs]
+        drawn += [artist for artist in self.get_children() if artist not in self.axes]
+        with self._laid_out():
+            layers = []
+            for name, hidden in (("bt-photographs", drawn), ("bt-ink", photographs)):
+                with _hiding(hidden):
+                    layers.append((name, self._as(kind, dpi, transparent=True)))
+        return layers
+
+    @contextmanager
+    def _laid_out(self) -> Iterator[None]:
+        """Keep everything in its place, which would depend on what is visible."""
+        if not self.math:
+            self._show_texts_as_they_are()
+        engine = self.get_layout_engine()
+        self.draw_without_rendering()
+        self.set_layout_engine("none")
+        try:
+            yield
+        finally:
+            self.set_layout_engine(engine)
 
     def _show_texts_as_they_are(self) -> None:
         for text in self.findobj(Text):
@@ -66,9 +103,28 @@ class Picture(Figure):
         width = int(self.get_size_inches()[0] * 100)
         # WebP has the same pixels in three fifths of the bytes, and a page of the book has many pictures.
         kind = "webp" if os.environ.get("BYOL_STATIC") else "png"
-        data = base64.b64encode(self._as(kind, dpi=160)).decode()
-        style = f"width:{width}px;max-width:100%;height:auto;border-radius:6px"
-        return f'<img alt="{escaped(self.alt)}" style="{style}" src="data:image/{kind};base64,{data}">'
+        shown, alt = "", self.alt
+        for name, layer in self._layers(kind, dpi=160):
+            data = base64.b64encode(layer).decode()
+            shown += (
+                f'<img alt="{escaped(alt)}" class="{name}" style="grid-area:1/1;width:100%;height:auto" '
+                f'src="data:image/{kind};base64,{data}">'
+            )
+            alt = ""  # one layer speaks for all
+        style = f"display:grid;width:{width}px;max-width:100%;background:#fff;border-radius:6px"
+        return f'{STYLE}<div class="bt-picture" style="{style}">{shown}</div>'
+
+
+@contextmanager
+def _hiding(artists: Sequence[Artist]) -> Iterator[None]:
+    shown = [artist for artist in artists if artist.get_visible()]
+    for artist in shown:
+        artist.set_visible(False)
+    try:
+        yield
+    finally:
+        for artist in shown:
+            artist.set_visible(True)
 
 
 def readable(text: str, longest: int = LONGEST) -> str:
@@ -120,8 +176,20 @@ def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) 
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(visible=frame is not None, color=frame, linewidth=3)
+        spine.set_linestyle((0, (1.5, 1)) if frame == RED else "-")
     if title:
         axes.set_title(readable(title, 16), fontsize=9, color=INK)
+
+
+def _ends(values: Sequence[float], at: Sequence[float] | None = None) -> str:
+    """Say in words where a curve begins and ends, and between which values it runs."""
+    y = np.asarray(values, dtype=float)
+    if not len(y):
+        return "no values"
+    x = [""] * len(y) if at is None else [f" at {place:.3g}" for place in np.asarray(at, dtype=float)]
+    text = f"{y[0]:.3g}{x[0]}" if len(y) == 1 else f"from {y[0]:.3g}{x[0]} to {y[-1]:.3g}{x[-1]}"
+    least, most = y.min(), y.max()
+    return text if {least, most} <= {y[0], y[-1]} else f"{text}, between {least:.3g} and {most:.3g}"
 
 
 def _plain(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
@@ -160,12 +228,19 @@ def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
 
 
 def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture:
-    """Draw loss, √d·std and kNN accuracy of one or more runs over training.
+    """Draw loss, √d·std and kNN accuracy of one or more runs over training. The alt text has the numbers of each.
+
+    The kNN accuracy is the quick one of History.knn, on fewer images than in a table.
 
     runs: name -> History.to_dict(), or `loss`, `std` and `knn` of a History in a dict.
     """
     has_knn = any(run.get("knn") for run in runs.values())
-    figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training of {', '.join(runs)}")
+    said = []
+    for name, run in runs.items():
+        parts = [f"loss {_ends(smooth(run['loss']))}", f"√d·std {_ends(smooth(run['std']))}"]
+        parts += [f"quick kNN accuracy {_ends([accuracy for _, accuracy in run['knn']])}"] if run.get("knn") else []
+        said.append(f"{name}: {'; '.join(parts)}")
+    figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training. {'. '.join(said)}")
     panels = figure.subplots(1, 3 if has_knn else 2)
     unit = "step" if steps_per_epoch == 1 else "epoch"
     for (name, run), colour in zip(runs.items(), COLOURS * 2, strict=False):
@@ -176,7 +251,7 @@ def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture
         if run.get("knn"):
             steps, accuracy = zip(*run["knn"], strict=True)
             panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, color=colour, marker="o", markersize=3.5)
-    for axes, title in zip(panels, ("loss", "spread √d·std of z", "kNN accuracy"), strict=False):
+    for axes, title in zip(panels, ("loss", "spread √d·std of z", "quick kNN accuracy"), strict=False):
         _plain(axes, title, xlabel=unit)
         axes.set_ylim(
             bottom=min(0, *(min(run["loss"], default=0) for run in runs.values()))
@@ -197,8 +272,12 @@ def lines(
     alt: str = "",
     marker: str | None = None,
 ) -> Picture:
-    """Draw curves in one panel: name -> (x, y). `alt` describes the picture in words."""
-    figure = Picture(5.6, 2.9, alt or f"{ylabel} over {xlabel}, for {', '.join(series)}")
+    """Draw curves in one panel: name -> (x, y).
+
+    `alt` says in words what is drawn; the ends of each curve follow it, so that it need not say what comes out.
+    """
+    ends = "; ".join(f"{name}: {_ends(y, x)}" for name, (x, y) in series.items())
+    figure = Picture(5.6, 2.9, f"{alt or f'{ylabel} over {xlabel}'}. {ends}")
     axes = figure.subplots()
     for (name, (x, y)), colour in zip(series.items(), COLOURS * 2, strict=False):
         axes.plot(x, y, color=colour, linewidth=1.8, label=name, marker=marker, markersize=4)
@@ -219,15 +298,14 @@ def smooth(values: Sequence[float], window: int = 25) -> np.ndarray:
 def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Tensor] | None = None) -> Picture:
     """Draw for each query its nearest images under several encoders, side by side.
 
-    queries: (Q, C, H, W). results: name -> (Q, K, C, H, W). right: name -> bool (Q, K), which frames an image green
-    where it is true and red where it is false.
+    queries: (Q, C, H, W). results: name -> (Q, K, C, H, W). right: name -> bool (Q, K): an image gets a green frame
+    where it is true, and a dashed red one where it is false.
     """
     q, k = next(iter(results.values())).shape[:2]
-    figure = Picture(
-        0.62 * (1 + len(results) * (k + 0.4)) + 0.3,
-        0.66 * q + 0.35,
-        f"{q} queries and their {k} nearest images under {', '.join(results)}",
-    )
+    alt = f"{q} queries and their {k} nearest images under {', '.join(results)}"
+    if right is not None:
+        alt += ". Right are " + ", ".join(f"{int(r.sum())} of {r.numel()} under {name}" for name, r in right.items())
+    figure = Picture(0.62 * (1 + len(results) * (k + 0.4)) + 0.3, 0.66 * q + 0.35, alt)
     widths = [1.0]
     for _ in results:
         widths += [0.4] + [1.0] * k
@@ -248,11 +326,12 @@ def neighbours(queries: Tensor, results: dict[str, Tensor], right: dict[str, Ten
 
 
 def bars(groups: dict[str, dict[str, float]], ylabel: str = "accuracy", chance: float | None = None) -> Picture:
-    """Draw bars side by side: groups -> series -> value in [0, 1]; `chance` adds a line."""
+    """Draw bars side by side: groups -> series -> value in [0, 1]; `chance` adds a line. The alt text has the values."""
     series = list(dict.fromkeys(name for values in groups.values() for name in values))
-    figure = Picture(
-        max(5.0, 1.1 * len(groups) + 1.5), 2.9, f"{ylabel} of {', '.join(groups)}, as bars for {', '.join(series)}"
-    )
+    said = [
+        f"{g}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()) for g, values in groups.items()
+    ]
+    figure = Picture(max(5.0, 1.1 * len(groups) + 1.5), 2.9, f"{ylabel or 'values'} as bars. {'; '.join(said)}")
     axes = figure.subplots()
     width = 0.8 / len(series)
     for i, (name, colour) in enumerate(zip(series, COLOURS, strict=False)):

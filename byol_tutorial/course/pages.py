@@ -54,11 +54,12 @@ def entries(glossary: str) -> Iterator[tuple[list[str], str, str]]:
     block = GLOSSARY.search(glossary)
     if block is None:
         return
-    parts = [part for part in re.split(r"\n\n(?=\S)", re.sub(r"(?m)\A(:\w+:.*\n)+", "", block[1]).strip()) if part]
+    parts = re.split(r"\n\n(?=\S)", re.sub(r"(?m)\A(?::\w+:.*\n)+", "", block[1]).strip())
     for part in sorted(parts, key=str.lower):
-        names, _, said = re.fullmatch(r"(?s)((?:\S.*?\n)+?)(?=( ))(.*)", part).groups()
-        names = names.strip().split("\n")
-        yield names, "term-" + next(filter(None, map(_slug, names))), re.sub(r"(?m)^  ", "", said).strip()
+        lines = part.split("\n")
+        names = [line for line in lines if line and not line.startswith(" ")]
+        said = "\n".join(line.removeprefix("  ") for line in lines[len(names) :])
+        yield names, "term-" + next(filter(None, map(_slug, names))), said.strip()
 
 
 def _slug(name: str) -> str:

@@ -19,7 +19,7 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..runtime.device import cores, resolve_device
-from ..runtime.progress import hidden
+from ..runtime.progress import hidden, saying_stopped
 from ..runtime.threads import chosen
 from ..train.trainer import Trainer
 from . import cache
@@ -66,7 +66,8 @@ def carry_out(
     in_memory = all(isinstance(images, ImageSet) for images in (train, test) if images is not None)
     workers = min(len(jobs), cores() // (chosen() or 1), 8)
     side_by_side = workers > 1 and in_memory and work >= WORTH and resolve_device("auto").type == "cpu"
-    with tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
+    bar = tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3)
+    with bar, saying_stopped(bar, "finished runs are kept, the others begin anew when the cell is run again"):
         if side_by_side:
             return _side_by_side(jobs, Given(train, test, target), workers, bar)
         return _one_by_one(jobs, Given(train, test, target), bar)

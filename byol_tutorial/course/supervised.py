@@ -13,7 +13,7 @@ from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
 from ..networks.encoders import Encoder, build_encoder
 from ..runtime.device import resolve_device
-from ..runtime.progress import hidden
+from ..runtime.progress import hidden, saying_stopped
 from ..runtime.seeding import OwnGenerator, seed_at
 from ..train.batches import Feed
 from ..train.optim import lr_factor_at
@@ -89,17 +89,19 @@ def _trained(
     optimizer = torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
     total = feed.steps_per_epoch * config.epochs
     losses = []
-    for k in tqdm(range(total), desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3):
-        factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
-        for group in optimizer.param_groups:
-            group["lr"] = config.step_lr * factor
-        generator.manual_seed(seed_at(config, 2 * k + 1))
-        v, _ = views(feed.batch(k))
-        loss = F.cross_entropy(head(encoder(v)), labels[feed.positions(k, 0).to(device)])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    bar = tqdm(range(total), desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3)
+    with bar, saying_stopped(bar, "nothing is kept, the run begins anew when the cell is run again"):
+        for k in bar:
+            factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
+            for group in optimizer.param_groups:
+                group["lr"] = config.step_lr * factor
+            generator.manual_seed(seed_at(config, 2 * k + 1))
+            v, _ = views(feed.batch(k))
+            loss = F.cross_entropy(head(encoder(v)), labels[feed.positions(k, 0).to(device)])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
     found = accuracies(encoder, train, test)
     with torch.no_grad():
         guesses = head.cpu()(found.test_features).argmax(1)

@@ -24,7 +24,7 @@ from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.names import short_name
 from ..runtime.device import cores
-from ..runtime.progress import hidden
+from ..runtime.progress import hidden, saying_stopped
 from ..runtime.seeding import random_states
 from ..runtime.threads import chosen
 from ..train import checkpoint
@@ -135,7 +135,8 @@ class Laboratory:
 
         stopped: Future = Future()
         total = sum(self.cells[name].snapshot.total_steps for name in self.chosen)
-        with tqdm(total=total, unit="step", disable=hidden(progress), mininterval=0.3) as bar:
+        bar = tqdm(total=total, unit="step", disable=hidden(progress), mininterval=0.3)
+        with bar, saying_stopped(bar, "the runs are saved, run() goes on from here"):
             try:
                 self._queue.submit(lambda: self._runs.start(stopped)).result()
                 while not wait([stopped], timeout=0.5).done:

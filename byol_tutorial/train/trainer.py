@@ -32,7 +32,7 @@ from ..methods.registry import OBJECTIVES, build_model
 from ..networks.vit import synchronise_batchnorm
 from ..runtime.device import memory_errors, resolve_compile, resolve_device, resolve_precision
 from ..runtime.distributed import mean_over_processes, process
-from ..runtime.progress import hidden
+from ..runtime.progress import hidden, say_stopped
 from ..runtime.seeding import OwnGenerator
 from ..runtime.signals import stop_flag
 from ..runtime.threads import chosen, on_threads
@@ -303,6 +303,8 @@ class Trainer:
                     # a single process need not wait for the next step's agreement
                     self.interrupted |= self.process.world_size == 1 and self._stop.is_set()
                 self.stop_signal = self._stop.signal
+                if self.interrupted and self.steps_done < end:
+                    say_stopped(bar, "what was learned is kept, run() goes on from here")
         finally:
             self._stop = None
             self.feed.close()
@@ -321,7 +323,7 @@ class Trainer:
     def _status(self) -> str:
         """Return the progress bar's text."""
         h = self.history
-        knn = f", kNN {h.knn[-1][1]:.2f}" if h.knn else ""
+        knn = f", quick kNN {h.knn[-1][1]:.2f}" if h.knn else ""
         rate = len(h.loss) * self.config.step_images / max(h.seconds, 1e-9)
         return f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}{knn}, {rate:,.0f} images/s"
 

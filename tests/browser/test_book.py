@@ -5,6 +5,7 @@
 
 import functools
 import http.server
+import io
 import os
 import platform
 import re
@@ -13,9 +14,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import expect
+from prose import LONGEST_LINE
 
 ROOT = Path(__file__).parents[2]
 BOOK = Path(os.environ.get("BYOL_BOOK") or ROOT / "build" / "html").resolve()
@@ -118,6 +122,37 @@ def test_dark_pages_are_readable(page, site, name):
     ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", ground)[:3])) < 80
     assert violations(page) == []
+
+
+LESSONS = [p for p in PAGES if re.match(r"notebooks/(\d|live)", p)]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_code_of_a_lesson_fits_and_its_solutions_are_closed(page, site, name):
+    """On a screen of 1366 pixels no cell scrolls sideways, and no line of prose has more than 100 characters at 1920."""
+    page.set_viewport_size({"width": 1366, "height": 768})
+    opened(page, f"{site}/{name}")
+    cells = page.locator("article .cell_input pre")
+    assert cells.count() > 3
+    assert cells.evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)") == []
+    solutions = page.locator("article details.hide")
+    assert solutions.locator("summary").all_inner_texts() == ["Show the solution"] * solutions.count()
+    assert solutions.evaluate_all("(all) => all.filter((e) => e.open).length") == 0
+    assert not page.locator("article").inner_text().count("Solution of")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    assert 70 <= page.locator("article p").evaluate_all(LONGEST_LINE) <= 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_follow_the_scheme(page, site, scheme):
+    page.emulate_media(color_scheme=scheme)
+    opened(page, f"{site}/notebooks/00_start_here.html")
+    picture = page.locator(".bt-picture").last
+    pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(int)
+    ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert abs(pixels[1, pixels.shape[1] // 2] - [int(c) for c in re.findall(r"\d+", ground)][:3]).max() <= 1
+    grey = pixels.mean(axis=2)
+    assert grey.min() < 80 if scheme == "light" else grey.max() > 180  # its words
 
 
 class Links(HTMLParser):

@@ -1,7 +1,14 @@
-"""The lessons as JupyterLab shows them: a folder of notebooks, whose links open notebooks."""
+"""The lessons as JupyterLab shows them: a folder of notebooks, whose links open notebooks, and what a lesson looks like."""
 
+import io
+import re
+
+import numpy as np
 import pytest
+from lab import run_all
+from PIL import Image
 from playwright.sync_api import expect
+from prose import LONGEST_LINE
 
 from byol_tutorial.course.editions import write_edition
 
@@ -46,3 +53,75 @@ def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(page, lab,
     expect(page.locator(f"{SHOWN} h3", has_text="effective rank")).to_be_in_viewport()
     page.locator(f"{SHOWN} .jp-MarkdownCell a", has_text="lesson 5").first.click()
     expect(page.locator(f"{SHOWN} h1", has_text="The moving average, and kinds of collapse")).to_be_visible()
+
+
+# --- what a lesson looks like -------------------------------------------------------------------
+
+ROOM = """(editor) => {
+  const line = editor.querySelector(".cm-line"), scroller = editor.closest(".cm-scroller");
+  const probe = document.createElement("span");
+  probe.textContent = "0".repeat(100);
+  line.append(probe);
+  const width = probe.getBoundingClientRect().width / 100;
+  probe.remove();
+  const padding = (e) => parseFloat(getComputedStyle(e).paddingLeft) + parseFloat(getComputedStyle(e).paddingRight);
+  return (scroller.clientWidth - padding(editor) - padding(line)) / width;
+}"""
+
+
+def test_a_line_of_code_fits_beside_the_list_of_files_and_prose_has_narrow_lines(page, lab, folder):
+    """At 1366 pixels 88 characters of code fit; at 1920 a line of prose has at most 100 and at least 70."""
+    opened(page, lab, f"{folder}/00_start_here.ipynb")
+    code = page.locator(f"{SHOWN} .jp-CodeCell .cm-content").filter(has_text="import byol_tutorial as bt").first
+    code.scroll_into_view_if_needed()
+    assert page.locator(NAME).first.is_visible()
+    assert code.evaluate(ROOM) >= 88
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    prose = page.locator(f"{SHOWN} .jp-MarkdownCell p")
+    expect(prose.filter(has_text="A classifier learns from labels")).to_be_visible()
+    assert 70 <= prose.evaluate_all(LONGEST_LINE) <= 100
+
+
+def test_a_title_keeps_its_distance(page, lab, folder):
+    opened(page, lab, f"{folder}/00_start_here.ipynb")
+    distance = page.locator(f"{SHOWN} .jp-MarkdownCell h1").first.evaluate(
+        "(h) => h.nextElementSibling.getBoundingClientRect().top - h.getBoundingClientRect().bottom"
+    )
+    assert distance >= 12
+
+
+def test_a_solution_shows_its_name_alone(page, lab, folder):
+    opened(page, lab, f"{folder}/01_the_idea.ipynb")
+    folded = page.locator(f"{SHOWN} .jp-CodeCell").filter(
+        has=page.locator(".jp-Placeholder", has_text="Solution of 01-random-target")
+    )
+    folded.scroll_into_view_if_needed()
+    assert folded.inner_text().split() == ["#", "Solution", "of", "01-random-target", "…"]
+    folded.locator(".jp-Placeholder").first.click()
+    expect(folded).to_contain_text("Better than what it predicts")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_figure_follows_the_theme(page, lab, theme):
+    """It lies on the page's own ground, its words can be read there, and photographs keep their colours."""
+    name = lab.notebook(
+        "figure",
+        "import torch\nfrom byol_tutorial import figures\n"
+        "photographs = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)\nphotographs[:, 0] = 200\n"
+        "figures.image_grid(photographs, columns=2, titles=['one', 'two'])",
+    )
+    lab.open(page, name, theme)
+    run_all(page)
+    picture = page.locator(".bt-picture")
+    expect(picture.locator("img")).to_have_count(2)
+    pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(int)
+    ground, around = (
+        pixels[-1, -1],
+        page.evaluate("() => getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor"),
+    )
+    assert ground.tolist() == [int(c) for c in re.findall(r"\d+", around)][:3]
+    light = theme == "JupyterLab Light"
+    grey = pixels.mean(axis=2)
+    assert (grey.min() < 80) if light else ((pixels.min(axis=2) > 180).any() and ground.max() < 40)
+    assert (abs(pixels - (200, 0, 0)).max(axis=2) <= 3).mean() > 0.2
+    lab.shut_down_kernels()

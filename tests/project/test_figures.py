@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from PIL import Image
 from byol_tutorial import figures as F
 from byol_tutorial.course.figures.maps import by_class, show_maps
 from byol_tutorial.course.figures.overview import overview
+from byol_tutorial.runtime.markup import escaped
 
+ROOT = Path(__file__).parents[2]
 PICTURES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 RUN = {"loss": [4.0, 3.0, 2.0, 1.0], "std": [0.7, 0.8, 0.8, 0.9], "knn": [(2, 0.3), (4, 0.5)]}
 
@@ -42,25 +45,100 @@ def test_picture_is_a_png_with_something_on_it(picture):
 
 def test_notebooks_get_alt_text(picture):
     html = picture._repr_html_()
-    assert html.startswith('<img alt="')
+    assert re.findall(r'<img alt="([^"]*)"', html)[0] == escaped(picture.alt)
     assert len(picture.alt) > 10
     assert 'src="data:image/png;base64,' in html
 
 
-def test_the_book_gets_the_same_pixels_in_fewer_bytes(picture, monkeypatch):
-    def shown():
-        html = picture._repr_html_()
-        data = re.search(r'src="data:image/(\w+);base64,([^"]+)"', html)
-        return html[: data.start()], data[1], base64.b64decode(data[2])
+def layers(picture) -> dict[str, tuple[str, np.ndarray]]:
+    """class in the page -> (kind of file, pixels: uint8 (H, W, 4)), from below to above."""
+    found = re.findall(r'class="(bt-\w+)" [^>]*src="data:image/(\w+);base64,([^"]+)"', picture._repr_html_())
+    return {
+        name: (kind, np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA")))
+        for name, kind, data in found
+    }
 
+
+def on(paper: int, *pixels: np.ndarray) -> np.ndarray:
+    """Lay transparent layers on a page of this grey: float (H, W, 3)."""
+    page = np.full((*pixels[0].shape[:2], 3), float(paper))
+    for layer in pixels:
+        alpha = layer[..., 3:] / 255
+        page = alpha * layer[..., :3] + (1 - alpha) * page
+    return page
+
+
+def test_the_book_gets_the_same_pixels_in_fewer_bytes(picture, monkeypatch):
     picture.set_layout_engine("none")  # a layout engine may move things a little at every drawing
-    around, kind, png = shown()
+    notebook, png = layers(picture), len(picture._repr_html_())
     monkeypatch.setenv("BYOL_STATIC", "1")
-    book_around, book_kind, webp = shown()
-    assert (around, kind, book_kind) == (book_around, "png", "webp")
-    assert len(webp) < len(png)
-    first, second = (np.asarray(Image.open(BytesIO(data)).convert("RGB")) for data in (png, webp))
-    assert (first == second).all()
+    book, webp = layers(picture), len(picture._repr_html_())
+    assert notebook.keys() == book.keys()
+    assert webp < png
+    for name in book:
+        assert (notebook[name][0], book[name][0]) == ("png", "webp")
+        first, second = (
+            on(255, pixels[name][1]) for pixels in (notebook, book)
+        )  # nothing shows where nothing is drawn
+        assert (first == second).all()
+
+
+def test_the_layers_together_are_the_picture(picture):
+    """On white they are what png() draws, and each is transparent where it has nothing to show."""
+    from PIL import Image as Images
+
+    picture.set_layout_engine("none")
+    shown = on(255, *(pixels for _, pixels in layers(picture).values()))
+    whole = np.asarray(Images.open(BytesIO(picture.png(dpi=160))).convert("RGB"))
+    assert np.abs(shown - whole).max() <= 2
+    assert all((pixels[..., 3] == 0).mean() > 0.1 for _, pixels in layers(picture).values())
+
+
+def test_photographs_keep_their_colours_on_a_dark_page_and_what_is_drawn_does_not():
+    """CSS turns the layer "bt-ink" around: its colours as they are drawn must not contain the photographs'."""
+    photographs = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    photographs[:, 0] = 200  # one red, which nothing else has
+    for picture in (
+        F.image_grid(photographs, columns=2, titles=list("abcd")),
+        F.view_pairs(photographs, photographs, photographs),
+        F.neighbours(photographs[:1], {"a": photographs[None, :2]}, {"a": torch.tensor([[True, False]])}),
+    ):
+        found = layers(picture)
+        assert list(found) == ["bt-photographs", "bt-ink"]
+        has = {name: (pixels == (200, 0, 0, 255)).all(axis=-1) for name, (_, pixels) in found.items()}
+        assert has["bt-photographs"].mean() > 0.1
+        assert not has["bt-ink"].any()
+        opaque = found["bt-photographs"][1][..., 3] > 0
+        assert (found["bt-photographs"][1][opaque][:, :3] == (200, 0, 0)).all()  # no text, no frame
+    assert list(layers(F.curves({"BYOL": RUN}))) == ["bt-ink"]
+
+
+def test_a_picture_can_be_shown_and_changed_again():
+    picture = F.image_grid(PICTURES, columns=3, titles=list("abcdef"))
+    engine = picture.get_layout_engine()
+    first = picture._repr_html_()
+    assert type(picture.get_layout_engine()) is type(engine)
+    assert all(artist.get_visible() for axes in picture.axes for artist in (*axes.images, axes.title))
+    picture.axes[0].set_title("changed")
+    assert picture._repr_html_() != first
+
+
+# --- alternative texts --------------------------------------------------------------------------
+
+
+def test_alternative_texts_have_the_numbers():
+    assert (
+        "before 0.30, after 0.90; hue: before 0.80"
+        in F.bars({"shape": {"before": 0.3, "after": 0.9}, "hue": {"before": 0.8}}).alt
+    )
+    alt = F.lines({"a": ([1, 2, 3], [0.5, 0.9, 0.25]), "b": ([1, 3], [2, 7])}, "x", "y", alt="Two curves").alt
+    assert alt == "Two curves. a: from 0.5 at 1 to 0.25 at 3, between 0.25 and 0.9; b: from 2 at 1 to 7 at 3"
+    alt = F.curves({"BYOL": RUN | {"loss": [4.0] * 30 + [1.0] * 25, "std": [0.8] * 55}}).alt
+    assert "BYOL: loss from 4 to 1;" in alt  # the smoothed line, whose last value is the mean of 25
+    assert "quick kNN accuracy from 0.3 to 0.5" in alt
+    found = torch.tensor([[True, False, True]])
+    assert "2 of 3 under a" in F.neighbours(PICTURES[:1], {"a": PICTURES[None, :3]}, {"a": found}).alt
+    assert "no values" in F.curves({"empty": {"loss": [], "std": []}}).alt
 
 
 def test_alt_text_is_escaped():
@@ -86,6 +164,19 @@ def test_neighbours_are_framed_by_right_and_wrong():
     from matplotlib.colors import to_rgba
 
     assert frames == [to_rgba(F.GREEN), to_rgba(F.RED)]
+    dashes = [a.spines["top"].get_linestyle() for a in picture.axes if a.images and a.spines["top"].get_visible()]
+    assert dashes[0] == "-" != dashes[1]  # not by colour alone
+
+
+def test_texts_name_the_colours_of_the_frames_as_they_look():
+    """A hue of 26 degrees is orange to a reader, whatever the palette's author calls it."""
+    import colorsys
+
+    hue, *_ = colorsys.rgb_to_hsv(*(int(F.RED[i : i + 2], 16) / 255 for i in (1, 3, 5)))
+    assert 20 < 360 * hue < 45
+    text = (ROOT / "notebooks" / "00_start_here.md").read_text("utf-8")
+    assert "dashed orange ones another" in " ".join(text.split())
+    assert not re.search(r"\bred (frames?|ones?)\b", text)
 
 
 def test_figures_need_no_pyplot():

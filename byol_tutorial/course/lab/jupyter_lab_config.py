@@ -12,4 +12,4 @@ c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
 c.LabApp.app_settings_dir = str(Path(__file__).parent)  # nor does it offer to ask for them
 c.LabApp.custom_css = True
-c.ServerApp.static_custom_path = [str(Path(__file__).parent / "custom")]
+c.ServerApp.tornado_settings = {"static_custom_path": [str(Path(__file__).parent / "custom")]}
