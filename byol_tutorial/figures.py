@@ -181,7 +181,7 @@ def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) 
         axes.set_title(readable(title, 16), fontsize=9, color=INK)
 
 
-def _ends(values: Sequence[float], at: Sequence[float] | None = None) -> str:
+def _ends(values: Sequence[float] | np.ndarray, at: Sequence[float] | None = None) -> str:
     """Say in words where a curve begins and ends, and between which values it runs."""
     y = np.asarray(values, dtype=float)
     if not len(y):

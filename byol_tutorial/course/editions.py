@@ -56,7 +56,7 @@ def edition_of(source: Path, edition: str) -> dict[str, dict]:
     pages = {name: file.read_text(encoding="utf-8") for name, file in pages_beside(source).items()}
     made |= {name: notebook_of(text, pages.get("glossary", "")) for name, text in pages.items()}
     places = {name: places_of(notebook) for name, notebook in made.items()}
-    made = {f"{name}.ipynb": edited(notebook, edition, places) for name, notebook in made.items()}
+    made = {f"{name}.ipynb": edited(notebook, edition, places, name) for name, notebook in made.items()}
     for notebook in made.values():
         notebook["metadata"] = notebook.get("metadata", {}) | {WRITTEN: digest(notebook)}
     return made
@@ -144,10 +144,11 @@ def read_notebook(file: Path) -> dict:
     return content
 
 
-def edited(notebook: dict, edition: str, places: Places = MappingProxyType({})) -> dict:
+def edited(notebook: dict, edition: str, places: Places = MappingProxyType({}), own: str = "") -> dict:
     """Return a notebook, as JSON, in this edition, without outputs.
 
-    Links lead to the notebooks of `places` in the same folder; of a link to another file the words stay.
+    Links lead to the notebooks of `places` in the same folder; of a link to another file the words stay. `own` is the name of
+    the notebook itself.
     """
     cells = []
     for cell in notebook["cells"]:
@@ -158,7 +159,7 @@ def edited(notebook: dict, edition: str, places: Places = MappingProxyType({})) 
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         else:
-            cell["source"] = relinked("".join(cell["source"]), places).splitlines(True)
+            cell["source"] = relinked("".join(cell["source"]), places, own).splitlines(True)
         if "solution" in tags and edition == "teacher":
             cell["metadata"]["tags"] = [tag for tag in tags if tag != "hide-cell"]
             cell["metadata"].pop("jupyter", None)

@@ -26,9 +26,11 @@ def pages_beside(notebooks: Path) -> dict[str, Path]:
 
 
 def notebook_of(text: str, glossary: str) -> dict:
-    """Return a page, a MyST text, as a notebook, as JSON. `glossary` is the text of the glossary, whose terms it links."""
+    """Return a page, a MyST text, as a notebook, as JSON. `glossary` is the text of the glossary, whose terms it links.
+
+    Its cells are not editable: JupyterLab would open the editor of a cell to which a link leads.
+    """
     anchors = {name: anchor for names, anchor, _ in entries(glossary) for name in names}
-    own = "{glossary}" in text  # whether the page is the glossary
     text = re.sub(r"(?s)\A<!--.*?-->\s*", "", text)
     text = GLOSSARY.sub(
         lambda _: "\n\n".join(
@@ -36,15 +38,14 @@ def notebook_of(text: str, glossary: str) -> dict:
         ),
         text,
     )
-    text = TERM.sub(
-        lambda m: f"[{m[1]}]({'' if own else 'glossary.md'}#{anchors[m[1]]})" if m[1] in anchors else m[1], text
-    )
-    cells = []
+    text = TERM.sub(lambda m: f"[{m[1]}](glossary.md#{anchors[m[1]]})" if m[1] in anchors else m[1], text)
+    cells: list[dict] = []
     for k, part in enumerate(filter(None, map(str.strip, SECTION.split(text)))):
         name = next(iter(anchors_of(part)), "")
         id = name if re.fullmatch(r"[\w-]{1,60}", name, re.ASCII) else "part"
         id = f"{id}-{k}" if id in {"part", *(cell["id"] for cell in cells)} else id
-        cells.append({"cell_type": "markdown", "id": id, "metadata": {}, "source": part})
+        source = re.sub(r"\A\([\w-]+\)=\n", "", part)  # the label is the name of the cell
+        cells.append({"cell_type": "markdown", "id": id, "metadata": {"editable": False}, "source": source})
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
@@ -79,17 +80,16 @@ def _prose(text: str) -> str:
 
 
 def places_of(notebook: dict) -> dict[str, str]:
-    """Return anchor -> id of the cell that has it, for the text cells of a notebook."""
-    return {
-        anchor: cell.get("id", "")
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "markdown"
-        for anchor in anchors_of("".join(cell["source"]))
-    }
+    """Return anchor -> id of the cell that has it, for the text cells of a notebook; an id is an anchor, too."""
+    places = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and "id" in cell:
+            places |= dict.fromkeys((*anchors_of("".join(cell["source"])), cell["id"]), cell["id"])
+    return places
 
 
-def relinked(text: str, places: Places) -> str:
-    """Return a text in which each link to a file leads to the notebook of its name beside it.
+def relinked(text: str, places: Places, own: str = "") -> str:
+    """Return a text of the notebook `own` in which each link to a file leads to the notebook of its name beside it.
 
     Of a link to a file that is none of the notebooks in `places`, and so is not there, the words stay.
     """
@@ -97,11 +97,11 @@ def relinked(text: str, places: Places) -> str:
     def link(found: re.Match) -> str:
         code, words, address, title = found.groups()
         file, _, anchor = (address or "").partition("#")
-        if code or not file or re.match(r"\w+:", file):
+        if code or not address or re.match(r"\w+:", address):
             return found[0]
-        name = PurePosixPath(file).stem
+        name = PurePosixPath(file).stem if file else own
         if name not in places:
-            return words
+            return words if file else found[0]
         cell = places[name].get(anchor)
         return f"[{words}]({name}.ipynb{f'#cell-id={cell}' if cell else ''}{title})"
 

@@ -89,9 +89,9 @@ def _trained(
     optimizer = torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
     total = feed.steps_per_epoch * config.epochs
     losses = []
-    bar = tqdm(range(total), desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3)
+    bar = tqdm(total=total, desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3)
     with bar, saying_stopped(bar, "nothing is kept, the run begins anew when the cell is run again"):
-        for k in bar:
+        for k in range(total):
             factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
             for group in optimizer.param_groups:
                 group["lr"] = config.step_lr * factor
@@ -102,6 +102,7 @@ def _trained(
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            bar.update()
     found = accuracies(encoder, train, test)
     with torch.no_grad():
         guesses = head.cpu()(found.test_features).argmax(1)

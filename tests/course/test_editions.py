@@ -160,8 +160,8 @@ def test_links_lead_to_places_in_other_notebooks_of_the_folder(course):
         "A [τ](glossary.ipynb#cell-id=term-decay-rate) and a [spread](glossary.ipynb#cell-id=term-spread)."
         in made["troubles.ipynb"]
     )
-    assert "(term-decay-rate)=\n### τ, decay rate\n\nSmall." in made["glossary.ipynb"]
-    assert "(term-spread)=\n### spread\n\nLarge: [τ](#term-decay-rate).\n\nMore." in made["glossary.ipynb"]
+    assert "### τ, decay rate\n\nSmall." in made["glossary.ipynb"]
+    assert "### spread\n\nLarge: [τ](glossary.ipynb#cell-id=term-decay-rate).\n\nMore." in made["glossary.ipynb"]
 
 
 def test_lessons_that_their_reader_has_not_changed_are_renewed(course, tmp_path, monkeypatch, capsys):
