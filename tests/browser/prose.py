@@ -3,6 +3,7 @@
 LONGEST_LINE = """(paragraphs) => {
   let longest = 0;
   for (const p of paragraphs) {
+    if (p.querySelector('math, .math, .katex, mjx-container')) continue; // it holds a formula twice, once to be read aloud
     const range = document.createRange(), lines = {};
     const texts = document.createTreeWalker(p, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) for (let k = 0; k < texts.currentNode.length; k++) {
