@@ -107,10 +107,11 @@ class Picture(Figure):
         for name, layer in self._layers(kind, dpi=160):
             data = base64.b64encode(layer).decode()
             shown += (
-                f'<img alt="{escaped(alt)}" class="{name}" style="grid-area:1/1;width:100%;height:auto" '
+                f'<img alt="{escaped(alt)}" class="{name} dark-light" style="grid-area:1/1;width:100%;height:auto" '
                 f'src="data:image/{kind};base64,{data}">'
             )
             alt = ""  # one layer speaks for all
+        # Without the class "dark-light" the book's theme would change the pictures itself.
         style = f"display:grid;width:{width}px;max-width:100%;background:#fff;border-radius:6px"
         return f'{STYLE}<div class="bt-picture" style="{style}">{shown}</div>'
 

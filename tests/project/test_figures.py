@@ -52,7 +52,7 @@ def test_notebooks_get_alt_text(picture):
 
 def layers(picture) -> dict[str, tuple[str, np.ndarray]]:
     """class in the page -> (kind of file, pixels: uint8 (H, W, 4)), from below to above."""
-    found = re.findall(r'class="(bt-\w+)" [^>]*src="data:image/(\w+);base64,([^"]+)"', picture._repr_html_())
+    found = re.findall(r'class="(bt-\w+) dark-light" [^>]*src="data:image/(\w+);base64,([^"]+)"', picture._repr_html_())
     return {
         name: (kind, np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA")))
         for name, kind, data in found
