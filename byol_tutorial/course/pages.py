@@ -78,7 +78,7 @@ def _prose(text: str) -> str:
 
 def places_of(notebook: dict) -> dict[str, str]:
     """Return anchor -> id of the cell that has it, for the text cells of a notebook; an id is an anchor, too."""
-    places = {}
+    places: dict[str, str] = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and "id" in cell:
             places |= dict.fromkeys((*anchors_of("".join(cell["source"])), cell["id"]), cell["id"])

@@ -37,6 +37,11 @@ RIGHT = [pytest.param(id, a, id=f"{id}-{i}") for id, both in ANSWERS.items() for
 WRONG = [pytest.param(id, *aw, id=f"{id}-{i}") for id, both in ANSWERS.items() for i, aw in enumerate(both["wrong"])]
 
 
+def on_one_line(source: str) -> str:
+    """The code with the first argument of each call beside its bracket."""
+    return re.sub(r"\(\s+", "(", source)
+
+
 def ids(value):
     return getattr(value, "id", None) or getattr(value, "name", None)
 
@@ -119,7 +124,9 @@ def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
     assert len(set(exercise.hints)) == 3
     ast.parse(exercise.hints[2])
     cells = jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells
-    (solution,) = [c.source for c in cells if f'check("{exercise.id}"' in c.source and "strict=True" in c.source]
+    (solution,) = [
+        c.source for c in cells if f'check("{exercise.id}"' in on_one_line(c.source) and "strict=True" in c.source
+    ]
     code = solution.split("bt.exercises.check")[0].partition("\n")[2]  # without the line that names the exercise
     assert code.strip() not in exercise.hints[2] or exercise.kind == "predict"
 
@@ -146,11 +153,12 @@ def test_a_lesson_has_all_kinds_and_its_notebook_all_exercises(number):
     assert len(exercises) >= 4
     assert {e.kind for e in exercises.values()} == set(KINDS)
     cells = jupytext.read(NOTEBOOKS[number]).cells
-    text = "\n".join(c.source for c in cells if "solution" not in c.metadata.get("tags", []))
+    text = on_one_line("\n".join(c.source for c in cells if "solution" not in c.metadata.get("tags", [])))
     for exercise in exercises.values():
         asks = "predict" if exercise.kind == "predict" else "check"
         assert f'{asks}("{exercise.id}"' in text, f"the notebook lacks {asks}({exercise.id!r})"
-        solution = [c for c in cells if f'exercises.check("{exercise.id}"' in c.source and "strict=True" in c.source]
+        call = f'exercises.check("{exercise.id}"'
+        solution = [c for c in cells if call in on_one_line(c.source) and "strict=True" in c.source]
         assert len(solution) == 1, f"{exercise.id}: {len(solution)} solutions"
         assert {"solution", "hide-cell"} <= set(solution[0].metadata["tags"])
         assert solution[0].metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
