@@ -26,7 +26,10 @@ def pages_beside(notebooks: Path) -> dict[str, Path]:
 
 
 def notebook_of(text: str, glossary: str) -> dict:
-    """Return a page, a MyST text, as a notebook, as JSON. `glossary` is the text of the glossary, whose terms it links."""
+    """Return a page, a MyST text, as a notebook, as JSON. `glossary` is the text of the glossary, whose terms it links.
+
+    Its cells are not editable: JupyterLab would open the editor of a cell to which a link leads.
+    """
     anchors = {name: anchor for names, anchor, _ in entries(glossary) for name in names}
     text = re.sub(r"(?s)\A<!--.*?-->\s*", "", text)
     text = GLOSSARY.sub(
@@ -42,7 +45,7 @@ def notebook_of(text: str, glossary: str) -> dict:
         id = name if re.fullmatch(r"[\w-]{1,60}", name, re.ASCII) else "part"
         id = f"{id}-{k}" if id in {"part", *(cell["id"] for cell in cells)} else id
         source = re.sub(r"\A\([\w-]+\)=\n", "", part)  # the label is the name of the cell
-        cells.append({"cell_type": "markdown", "id": id, "metadata": {}, "source": source})
+        cells.append({"cell_type": "markdown", "id": id, "metadata": {"editable": False}, "source": source})
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
