@@ -17,7 +17,7 @@ TOP, BOTTOM = 3.05, 0.95  # the heights at which the two networks are drawn
 
 
 def overview(images: ImageSet | None = None, index: int = 8, config: Config | None = None, seed: int = 1) -> Picture:
-    """Draw BYOL's data flow (black), gradient (orange) and moving average (dashed), for one image and two views of it."""
+    """Draw BYOL's data flow (black), gradient (red) and moving average (dashed), for one image and two views of it."""
     images = images or load("shapes", limit=64)
     views = Views(config or preset("shapes"), (0.0,), (1.0,), torch.Generator().manual_seed(seed))
     v1, v2 = views(images.images[index : index + 1])
