@@ -53,7 +53,9 @@ def follow(link, target) -> None:
         expect(target).to_be_visible()
 
 
-def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(page, lab, folder):
+def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(context, lab, folder):
+    page = context.new_page()  # not the strict one: JupyterLab itself can raise an exception where it opens at a place
+    page.set_default_timeout(60_000)
     opened(page, lab, f"{folder}/07_train_for_real.ipynb")
     links = page.locator(f"{SHOWN} .jp-MarkdownCell a")
     follow(
