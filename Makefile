@@ -14,8 +14,11 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: lab lint moving-picture check test test-book test-others verify book slides serve-book notebooks student teacher address constraints bench bench-peers clean
 
+# Opens a folder of the lessons for their reader, which git does not track. LESSONS=notebooks opens the course's own
+# notebooks, whose texts JupyterLab writes when it saves them.
+LESSONS ?= lessons
 lab: .venv/installed
-	$(BIN)/jupyter lab --config=byol_tutorial/course/lab/jupyter_lab_config.py $(ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/byol-tutorial lessons $(LESSONS) --open -- $(ARGS)
 
 # Checks what can be seen without running the code.
 lint: .venv/installed

@@ -195,8 +195,10 @@ def test_jupyterlab_is_started_with_the_configuration_that_calls_no_other_host()
     """browser/test_quiet_lab.py starts a server with the same file, and watches it."""
     command = ["make", "--dry-run", "--assume-old=.venv/installed", "lab", "ARGS=--no-browser"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "jupyter lab --config=byol_tutorial/course/lab/jupyter_lab_config.py --no-browser" in said
+    assert said.strip().endswith("byol-tutorial lessons lessons --open -- --no-browser")
     assert not re.findall(r"^jupyter lab .*$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    said = subprocess.run([*command, "LESSONS=notebooks"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "byol-tutorial lessons notebooks --open" in said  # for authors
 
 
 def test_the_command_that_opens_the_lessons_uses_the_same_configuration(monkeypatch):
