@@ -245,7 +245,7 @@ class Laboratory:
         trainer = Trainer(config, self.train, self.test, device)
         state = checkpoint.load(file) | {"random": random_states()}  # keeps the caller's random state
         restore(file, trainer, state)
-        return Session.of(trainer)
+        return Session.of(trainer, start_knn=self.cells[name].snapshot.start_knn)
 
     def _known(self, name: str) -> str:
         if name not in self.rows:

@@ -79,9 +79,10 @@ class LiveRun:
         )
         self._publish()
 
-    def continue_from(self, trainer: Trainer, first_config: Config) -> None:
+    def continue_from(self, trainer: Trainer, first_config: Config, start_knn: float | None = None) -> None:
         """Replace the run that has just begun by a trainer's run, and continue that."""
-        start_knn = self.trainer.knn() if self.trainer.has_labels else None  # its encoder is the untrained one
+        if start_knn is None and self.trainer.has_labels:
+            start_knn = self.trainer.knn()  # the encoder of the run that has just begun is the untrained one
         self.trainer, self._last_step = trainer, None
         self.keep_moments(self.moments is not None)
         made, total = trainer.steps_done, trainer.total_steps

@@ -73,14 +73,17 @@ class Session:
         _sessions.add(self)
 
     @classmethod
-    def of(cls, trainer: Trainer, first_config: Config | None = None) -> "Session":
+    def of(cls, trainer: Trainer, first_config: Config | None = None, start_knn: float | None = None) -> "Session":
         """Make a session that continues a Trainer's run. From now on only the session may use the trainer.
 
         first_config: the config at step 0, if it has changed since.
+        start_knn: kNN accuracy of the untrained encoder, if it is known. Default: it is measured, which takes seconds.
         """
         transform = None if trainer.transform is None else trainer.transform.pair
         session = cls(trainer.config, trainer.train, trainer.test, trainer.device, trainer.own, transform)
-        session._queue.submit(lambda: session._run.continue_from(trainer, first_config or trainer.config)).result()
+        session._queue.submit(
+            lambda: session._run.continue_from(trainer, first_config or trainer.config, start_knn)
+        ).result()
         return session
 
     # --- commands, from any thread --------------------------------------------------------------

@@ -32,8 +32,10 @@ from ..live.findings import Findings, remark
 from ..live.laboratory import Laboratory
 from ..live.laboratory_runs import Cell
 from ..runtime.markup import escaped
-from .assets import source
+from .assets import script, source
 from .cockpit import Cockpit, cockpit
+from .explained import explained
+from .laboratory_words import TEXTS
 from .panel import Panel
 from .static import as_page, bundle, with_page
 
@@ -61,8 +63,9 @@ def laboratory(
         ConfigError, DataError, LaboratoryError: as Laboratory does, and for a name that is neither a table nor a row.
 
     Accessible names, for tests and assistive technology. Region "Collapse laboratory". Buttons "play", "pause",
-    "reset"; choices "speed", "tables", "y-axis", "sort by". Each run is an article named like its row, such as "τ = 0", with the
-    buttons "open τ = 0 in cockpit" and "copy code of τ = 0". The arrow keys go from one run to the next.
+    "reset"; choices "speed", "tables", "y-axis", "sort by". Each run is an article named like its row, such as "τ = 0". A click or
+    the focus selects it; then its words are below all runs, with the buttons "open τ = 0 in cockpit" and "copy code of
+    τ = 0". The arrow keys go from one run to the next.
     """
     if train is None:
         limits = pick(smoke=(192, 96), laptop=(None, None))
@@ -129,6 +132,8 @@ class LaboratoryBox(ipywidgets.VBox):
         """Open a cockpit beneath the panel, and close the one that was there."""
         with self._opening:
             opened = cockpit(self.lab.session(cell))
+            opened.name = cell
+            opened.show(frame=opened.frame | {"name": cell})
             self.close_cockpit()
             step = opened.session.snapshot().step
             words = ipywidgets.HTML(
@@ -163,7 +168,7 @@ class LaboratoryPanel(Panel):
     setup: what stays the same. frame: everything that changes, replaced at most four times a second.
     """
 
-    _esm = source("laboratory", "js")
+    _esm = source("hints", "js") + script("laboratory.js")
     _css = source("laboratory", "css")
     setup = traitlets.Dict().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)
@@ -241,6 +246,7 @@ class LaboratoryPanel(Panel):
             "processes": lab.workers,
             "rates": list(RATES),
             "thresholds": asdict(THRESHOLDS),
+            "about": explained(TEXTS),
         }
 
     def _cell_setup(self, name: str, cell: Cell) -> dict:

@@ -15,10 +15,28 @@ import traitlets
 
 from ..config.errors import UserError
 from .assets import script, source
+from .explained import explained
 from .panel import Panel
 
 RANGES = {"tau": (0.05, 1.0), "eta": (0.0, 0.4), "alpha": (0.1, 10.0), "noise": (0.0, 2.0)}  # of the sliders
 START = {"p": (-0.4, 1.4), "s": (0.0, 10.0)}
+TEXTS = {  # part: (what it is and does, equation or "", number of the lesson)
+    "tau": ("Size of the target's weights relative to the online network's. A slow moving average lags behind while these grow. "
+            "It is not the decay rate τ.", "τ̂ = ‖ξ‖/‖θ‖", "5"),
+    "eta": ("Pulls the weights of network and predictor to 0.", "−η p,  −2 η s", "4"),
+    "alpha": ("Learning rate of the predictor, relative to the network's. A predictor that learns too slowly lets its input collapse.",
+              "all trajectories approach s = p²/α", "4"),
+    "noise": ("Variance that the augmentations add in this direction.", "p → τ̂/(1 + σ²)", "2"),
+    "equations": ("One direction of the representation, after Tian et al. 2021: p is the predictor's eigenvalue in it, s how much the "
+                  "online output varies along it. Collapse is s → 0.", "s = E[z zᵀ] in this direction", "4"),
+    "keys": ("Where the velocity is 0 in one direction lie the two dashed lines; where they cross, nothing moves. From the shaded "
+             "region everything goes to the collapse, from outside to the healthy point.", "ṗ = 0,  ṡ = 0", "4"),
+    "start": ("Where the trajectory starts: drag it, or use the arrow keys.", "(p, s) at t = 0", "4"),
+    "outcome": ("What becomes of this start, and when all but a hundredth of the way is done.", "", "4"),
+    "limit": ("With more weight decay than this, no point is healthy.", "η ≤ τ̂²/(4 (1 + σ²))", "4"),
+    "time": ("The place on the trajectory at time t; press play to see how fast it is passed.", "", "4"),
+    "keep": ("Keeps this trajectory in the plane, beside those that follow.", "", "4"),
+}  # fmt: skip
 
 
 def phase_plane(
@@ -45,7 +63,7 @@ def phase_plane(
 
     Accessible names, for tests and assistive technology: region "Phase plane of BYOL's predictor"; group "presets";
     sliders "τ̂, target / online", "η, weight decay", "α, predictor's rate", "σ², noise of the views", "time t" and
-    "start point: arrow keys move p and s"; buttons "keep this trajectory" and "clear the kept trajectories".
+    "start point: arrow keys move p and s"; buttons "play time", "keep this trajectory" and "clear the kept trajectories".
     """
     values = {"tau": tau, "eta": eta, "alpha": alpha, "noise": noise}
     if not isinstance(start, tuple | list) or len(start) != 2:
@@ -61,8 +79,9 @@ def phase_plane(
 class PhasePlane(Panel):
     """The panel of the dynamics; see `phase_plane`. Its traits hold the first values; changes stay in the browser."""
 
-    _esm = source("dynamics", "js") + "".join(script(name) for name in ("marks.js", "phase.js"))
+    _esm = source("dynamics", "js") + "".join(script(name) for name in ("marks.js", "hints.js", "phase.js"))
     _css = source("phase", "css")
 
     values = traitlets.Dict().tag(sync=True)
     start: traitlets.List = traitlets.List().tag(sync=True)
+    about = traitlets.Dict(explained(TEXTS)).tag(sync=True)

@@ -89,6 +89,8 @@ def test_a_slider_changes_t_prime_with_t_while_they_are_linked(page, show):
 )
 def test_sliders_move_by_keys_and_send_short_numbers(page, show, name):
     bridge = show()
+    bridge.panel.set(blur_p=0.5)  # otherwise the width of the blur has no effect, and its sliders are off
+    bridge.settle()
     slider = page.get_by_label(name, exact=True)
     field, end = name.replace(" ", "_").split(",_")
     before = getattr(bridge.panel.config, field)[end in ("to", "T′")]
@@ -104,6 +106,8 @@ def test_sliders_move_by_keys_and_send_short_numbers(page, show, name):
 
 def test_ends_of_a_slider_are_the_bounds(page, show):
     bridge = show()
+    bridge.panel.set(blur_p=0.5)
+    bridge.settle()
     for key, expected in (("Home", 0.001), ("End", 1.0)):
         page.get_by_label("crop area, from").press(key)
         bridge.settle()
@@ -253,7 +257,7 @@ def test_every_control_can_be_reached_and_keeps_its_keys(page, show):
     bridge = show()
     bridge.panel.link(False)
     bridge.settle()
-    wanted = page.locator(".bt :is(button, input, select, summary):not(:disabled)")
+    wanted = page.locator(".bt :is(button, input, select, summary, [tabindex]):not(:disabled)")
     count = wanted.count()
     assert wanted.evaluate_all("(all) => all.every((e) => e.dataset.lmSuppressShortcuts === 'true')")
     reached = []

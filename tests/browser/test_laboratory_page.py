@@ -113,7 +113,7 @@ def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
     expect(page.get_by_role("status")).to_have_text("All 2 runs are over.")
     for name, found in bridge.box.findings.items():
         expect(cell(page, name)).to_contain_text(
-            f"here {100 * found.linear:.1f} %untrained {100 * found.random_linear:.1f} %"
+            f"here {100 * found.linear:.1f} % untrained {100 * found.random_linear:.1f} %"
         )
         last = bridge.box.lab.cells[name].snapshot
         picture = cell(page, name).get_by_role("img").get_attribute("aria-label")
@@ -201,6 +201,7 @@ def test_choosing_a_table_and_a_speed_reaches_the_laboratory(page, show):
 
 def test_a_cell_opens_in_a_cockpit_and_its_code_makes_it_again(page, show, images):
     bridge = show()
+    cell(page, "no target").click()  # selects it
     cell(page, "no target").get_by_role("button", name="open no target in cockpit").click()
     bridge.settle()
     assert bridge.box.bench.children[1].session.config == tables("no target")["no target"].config(BASE)
@@ -232,13 +233,14 @@ def test_arrows_go_from_cell_to_cell_and_tab_reaches_all(page, show):
     expect(cell(page, "τ = 1").get_by_role("button", name="open τ = 1 in cockpit")).to_be_focused()
     page.keyboard.press("ArrowRight")  # on a button it does nothing
     expect(cell(page, "τ = 1").get_by_role("button", name="open τ = 1 in cockpit")).to_be_focused()
-    wanted = page.locator(".bt :is(button, select, summary, article):not(:disabled)")
+    wanted = page.locator('.bt :is(button, select, summary, [tabindex="0"]):not(:disabled)')
     assert wanted.evaluate_all("(all) => all.every((e) => e.dataset.lmSuppressShortcuts === 'true')")
+    focused = "[...document.querySelectorAll('.bt *')].indexOf(document.activeElement)"
     page.locator(".bt button").first.focus()
-    reached = {page.evaluate("document.activeElement.outerHTML")}
+    reached = {page.evaluate(focused)}
     for _ in range(wanted.count() - 1):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.outerHTML"))
+        reached.add(page.evaluate(focused))
     assert len(reached) == wanted.count()
 
 
@@ -249,7 +251,7 @@ def test_every_control_and_every_picture_has_a_name(page, show):
           !e.getAttribute("aria-label") && !e.textContent.trim() && !e.labels?.length).map((e) => e.outerHTML)"""
     )
     assert nameless == []
-    labels = page.get_by_role("button").evaluate_all(
+    labels = page.locator(".bt button").evaluate_all(
         "(all) => all.map((e) => e.getAttribute('aria-label') ?? e.textContent)"
     )
     assert len(labels) == len(set(labels)) == 2 + 2 * 13
@@ -308,6 +310,7 @@ def test_recorded_it_shows_the_last_picture_and_says_how_to_run_it(page, show):
     bridge = show(recorded=True)
     expect(page.get_by_text("lab = bt.widgets.laboratory()")).to_be_visible()
     expect(page.get_by_role("button", name="play")).to_be_disabled()
+    cell(page, "BYOL").click()
     expect(page.get_by_role("button", name="open BYOL in cockpit")).to_be_disabled()
     expect(page.get_by_label("tables")).to_be_disabled()
     expect(page.get_by_role("button", name="copy code of BYOL", exact=True)).to_be_enabled()
@@ -382,8 +385,10 @@ def test_in_jupyterlab_from_play_to_a_cockpit_and_no_process_is_left(lab, page):
     panel.get_by_role("button", name="pause").click()
     expect(panel.get_by_role("button", name="play")).to_be_visible()
 
+    panel.get_by_role("article", name="no predictor").click()
     panel.get_by_role("button", name="open no predictor in cockpit").click()
     cockpit = page.get_by_role("region", name="BYOL cockpit")
+    expect(cockpit).to_contain_text("no predictor")  # the run's name
     expect(cockpit.locator(".bt-state")).to_have_text("paused", timeout=WAIT * 1000)
     expect(cockpit.get_by_label("predictor q")).to_have_value("identity")
     step = int(re.search(r"step (\d+) of 3200", cockpit.locator(".bt-counter").inner_text()).group(1))

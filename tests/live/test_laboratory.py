@@ -619,6 +619,7 @@ def test_a_run_opens_in_a_cockpit_beneath_and_in_python(box):
     assert box.panel.frame["opened"] == ["no predictor", 1]
     _, first = box.bench.children
     assert first.session.config == box.lab.rows["no predictor"].config(BASE)
+    assert first.frame["name"] == "no predictor"
     box.panel.command({"do": "open", "cell": "τ = 0"})
     head, second = box.bench.children
     assert first.comm is None  # closed
@@ -629,6 +630,22 @@ def test_a_run_opens_in_a_cockpit_beneath_and_in_python(box):
     own.close()
     head.children[1].click()
     assert box.bench.children == ()
+
+
+def test_opening_a_run_measures_the_untrained_encoder_no_second_time(box, monkeypatch):
+    """The laboratory knows its accuracy, and measuring takes seconds."""
+    snapshot = box.lab.cells["BYOL"].snapshot
+    box.lab._runs._update("BYOL", start_knn=0.125)
+    trainer = bt.Trainer(snapshot.config, box.lab.train, box.lab.test, "cpu")
+    trainer.step()
+    monkeypatch.setattr("byol_tutorial.live.laboratory.Trainer", lambda *given: trainer)
+    monkeypatch.setattr("byol_tutorial.live.laboratory.restore", lambda *given: None)
+    monkeypatch.setattr("byol_tutorial.live.laboratory.checkpoint.load", lambda file: {})
+    monkeypatch.setattr(box.lab._runs, "file", lambda name: __file__)
+    monkeypatch.setattr(bt.Trainer, "knn", lambda self: pytest.fail("measured"))
+    with box.lab.session("BYOL") as session:
+        assert session.snapshot().start_knn == 0.125
+        assert session.snapshot().step == 1
 
 
 def test_interrupted_or_abandoned_it_ends_its_processes(box, monkeypatch):

@@ -1,17 +1,6 @@
 """What the panel says about each of its parts on hover and focus: a sentence, an equation, and the lesson to read."""
 
-LESSONS = {  # number: (file without its ending, title)
-    "1": ("01_the_idea", "Lesson 1: the idea"),
-    "2": ("02_augmentations", "Lesson 2: augmentations"),
-    "3": ("03_build_byol", "Lesson 3: build BYOL"),
-    "4": ("04_predictor_asymmetry", "Lesson 4: the predictor"),
-    "5": ("05_ema_and_collapse", "Lesson 5: moving average and collapse"),
-    "6": ("06_between_simclr_and_byol", "Lesson 6: between SimCLR and BYOL"),
-    "7": ("07_train_for_real", "Lesson 7: train for real"),
-    "8": ("08_judge_it", "Lesson 8: judge it"),
-    "9": ("09_see_it_umap", "Lesson 9: see it"),
-    "10": ("10_family", "Lesson 10: the family"),
-}
+from ..explained import explained
 
 # part: (what it is and does, equation or "", number of the lesson)
 TEXTS: dict[str, tuple[str, str, str]] = {
@@ -136,11 +125,5 @@ TEXTS: dict[str, tuple[str, str, str]] = {
 
 
 def explanations(parts: list[str]) -> dict[str, dict[str, str]]:
-    """Return the text, the equation, and the lesson's file and title for each of these parts that has an explanation."""
-    found = {}
-    for part in parts:
-        if part in TEXTS:
-            text, equation, lesson = TEXTS[part]
-            file, title = LESSONS[lesson]
-            found[part] = {"text": text, "equation": equation, "file": file, "lesson": title}
-    return found
+    """Return what the panel says about each of these parts that has an explanation."""
+    return explained({part: TEXTS[part] for part in parts if part in TEXTS})

@@ -20,10 +20,10 @@ from ...config.presets import preset
 from ...data.image_set import ImageSet
 from ...data.streaming import StreamedSet
 from ...live.command_queue import CommandQueue
-from ..assets import source
+from ..assets import script, source
 from ..panel import Panel
 from .scene import SMALLEST, THUMBS, Scene, fitting
-from .view_settings import PAIRED, SETTINGS, controls, equal, recipes, refuse_impossible
+from .view_settings import PAIRED, SETTINGS, controls, equal, inert, recipes, refuse_impossible
 
 
 def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "Explorer":
@@ -60,7 +60,7 @@ def explorer(images: ImageSet | StreamedSet, config: Config | None = None) -> "E
 class Explorer(Panel):
     """The panel of T and T′; see `explorer`."""
 
-    _esm = source("explorer", "js")
+    _esm = source("hints", "js") + script("explorer.js")
     _css = source("explorer", "css")
 
     controls = traitlets.Dict().tag(sync=True)  # the list of controls; never changes
@@ -245,6 +245,7 @@ class Explorer(Panel):
                 settings={
                     "values": {name: getattr(config, name) for name in SETTINGS} | self._refused,
                     "linked": self.linked,
+                    "inert": inert(config),
                     "recipes": [name for name, changes in self.recipes.items() if config.replace(**changes) == config],
                     "code": self.code,
                     "index": scene.index,

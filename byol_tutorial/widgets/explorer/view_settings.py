@@ -6,6 +6,7 @@ from ...config.config import FIELDS, RANGES, Config
 from ...config.errors import ConfigError
 from ...config.fields import checked
 from ...config.presets import PAPER_VIEWS, preset
+from .explanations import explanations
 
 GROUPS = {
     "Crop and flip": ("crop_area", "crop_ratio", "flip_p", "vertical_flip_p", "quarter_turn_p"),
@@ -39,7 +40,23 @@ def recipes(given: Config | None) -> dict[str, dict]:
 def controls(names: dict) -> dict:
     """Return what the browser needs to build the controls, and a button for each of these recipes."""
     groups = [{"title": title, "fields": [_field(name) for name in fields]} for title, fields in GROUPS.items()]
-    return {"groups": groups, "recipes": list(names), "views": ["v", "v′"]}
+    return {"groups": groups, "recipes": list(names), "views": ["v", "v′"], "about": explanations()}
+
+
+def inert(config: Config) -> dict[str, str]:
+    """Return why a field has no effect, for each field that has none with the present settings."""
+    found: dict[str, str] = {}
+    if config.jitter_p == (0, 0):
+        found |= dict.fromkeys(
+            ("brightness", "contrast", "saturation", "hue"), "colours are never changed, because jitter p is 0"
+        )
+    if config.grayscale_p == (1, 1):
+        found |= dict.fromkeys(("saturation", "hue"), "every view is grey, because grayscale p is 1")
+    if config.blur_p == (0, 0):
+        found["blur_sigma"] = "nothing is blurred, because blur p is 0"
+        if config.jitter_p == (0, 0):
+            found["colour_form"] = "neither colours nor sharpness are changed"
+    return found
 
 
 def refuse_impossible(settings: dict[str, object]) -> None:

@@ -74,4 +74,4 @@ function render({model, el}) {
   return () => { problem.close(); map.close(); for (const plot of Object.values(plots)) plot.close(); };
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

@@ -347,4 +347,4 @@ function btRows(view) {
   return {steps: all.subarray(0, n), loss: all.subarray(n, 2 * n), std: all.subarray(2 * n)};
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

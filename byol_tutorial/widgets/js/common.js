@@ -207,6 +207,57 @@ function btArray(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
+/** Return render with a cleanup that also empties the panel's element: JupyterLab keeps the views of widgets that are closed. */
+const btFreed = (render) => (given) => {
+  const close = render(given);
+  return () => { close?.(); given.el.replaceChildren(); };
+};
+
+/**
+ * Have the panels of a notebook saved with it, with what they show: JupyterLab saves no widgets unless it is told to, and none
+ * whose kernel has gone, so a notebook that was opened and saved again lost its panels. Elsewhere this does nothing.
+ */
+function btKeepSaved({model}) {
+  const manager = model.widget_manager, context = manager?.context;
+  if (!context?.saveState || !context.model?.setMetadata) return;
+  manager.btRemember ??= btSaving(manager, context);
+  model.on("comm_live_update", manager.btRemember);
+}
+
+/** Add the panels' states to a notebook whenever it is saved. Return a function that notes the states of all widgets. */
+function btSaving(manager, context) {
+  const VIEW = "application/vnd.jupyter.widget-view+json", STATE = "application/vnd.jupyter.widget-state+json", options = {drop_defaults: true};
+  let kept = {};
+  const remember = async () => { kept = {...(await manager.get_state(options)).state}; }; // also of those whose kernel has gone
+  context.saveState.connect((_, phase) => {
+    if (phase !== "started") return;
+    const all = {...kept, ...manager.get_state_sync(options).state}; // as they are now, if their kernel answers
+    const state = {...context.model.getMetadata("widgets")?.[STATE]?.state};
+    const ours = (states) => (id) => String(states[id].state._anywidget_id).startsWith("byol_tutorial");
+    for (const id of Object.keys(state).filter(ours(state))) for (const part of btParts(id, state)) delete state[part]; // perhaps of an earlier run
+    kept = {};
+    for (const output of context.model.toJSON().cells.flatMap((cell) => cell.outputs ?? [])) {
+      const parts = btParts(output.data?.[VIEW]?.model_id, all);
+      if (parts.some(ours(all))) for (const id of parts) state[id] = kept[id] = all[id];
+    }
+    if (Object.keys(state).length) context.model.setMetadata("widgets", {[STATE]: {version_major: 2, version_minor: 0, state}});
+  });
+  remember();
+  return remember;
+}
+
+/** Return the ids of a widget and of those that it refers to, such as its layout and the children of a box. */
+function btParts(root, states) {
+  const found = [], left = [root];
+  while (left.length) {
+    const id = left.pop();
+    if (!states[id] || found.includes(id)) continue;
+    found.push(id);
+    left.push(...[...JSON.stringify(states[id].state).matchAll(/IPY_MODEL_(\w+)/g)].map((match) => match[1]));
+  }
+  return found;
+}
+
 /**
  * Watch whether a kernel answers: send a ping every few seconds, and call onchange(true | false) when this changes.
  * Every message of the kernel counts as an answer: call received() for it. Returns {received(), close()}.

@@ -15,17 +15,17 @@ const btFieldName = (name) => name.replaceAll("_", " ");
 
 /**
  * Make the controls of one field of Config: two sliders, for T and T′ or for the two ends of a range, or one choice.
- * onchange(value) is called with the field's whole value. Returns {element, set(value, linked)}.
+ * onchange(value) is called with the field's whole value. Returns {element, inputs, set(value, linked), linked()}.
  */
 function btField(field, onchange) {
   const name = btFieldName(field.name);
   if (field.kind === "choice") {
-    const choice = btChoice({label: name, help: field.help}, field.choices[0], field.choices, onchange);
-    return {element: h("div", {class: "bt-field"}, choice.element, h("p", {class: "bt-quiet", title: field.help}, field.help)), set: choice.set};
+    const choice = btChoice({label: name}, field.choices[0], field.choices, onchange);
+    return {element: h("div", {class: "bt-field bt-chosen"}, choice.element), set: choice.set, inputs: [choice.input]};
   }
   const ends = field.kind === "range" ? ["from", "to"] : ["T", "T′"];
   const clamp = (x) => field.logarithmic ? x : Math.min(field.high, Math.max(field.low, Number(x.toFixed(2))));
-  const spec = {low: field.low, high: field.high, help: field.help, scale: field.logarithmic ? "log" : "linear",
+  const spec = {low: field.low, high: field.high, scale: field.logarithmic ? "log" : "linear",
                 step: Number.isInteger(field.low * 100) ? 0.01 : "any", format: (x) => field.logarithmic ? btNumber(x) : String(clamp(x))};
   let linked = false;
   const changed = () => {
@@ -35,19 +35,19 @@ function btField(field, onchange) {
   const sliders = ends.map((end) => btSlider({...spec, label: end}, field.low, changed));
   sliders.forEach((slider, i) => slider.input.setAttribute("aria-label", `${name}, ${ends[i]}`));
   const element = h("div", {class: "bt-field", role: "group", "aria-label": name},
-                    h("p", {title: field.help}, h("strong", {}, name), " ", h("span", {class: "bt-quiet"}, field.help)),
-                    h("div", {class: "bt-two"}, ...sliders.map((s) => s.element)));
-  return {element, set(value, both) {
-    linked = both && field.kind === "pair";
-    sliders[1].input.disabled = linked;
-    sliders[1].element.classList.toggle("bt-off", linked);
+                    h("strong", {}, name), h("div", {class: "bt-ends"}, ...sliders.map((s) => s.element)));
+  const set = (value, both) => {
+    linked = both && field.kind === "pair"; // then one slider is for both views
+    element.classList.toggle("bt-linked", linked);
+    sliders[1].input.disabled = sliders[1].element.hidden = linked;
     sliders.forEach((slider, i) => slider.set(value[i]));
-  }};
+  };
+  return {element, set, inputs: sliders.map((s) => s.input), linked: () => linked};
 }
 
 function render({model, el}) {
-  const {groups, recipes, views} = model.get("controls");
-  const STEPS = 10;
+  const {groups, recipes, views, about} = model.get("controls");
+  const STEPS = 10, hints = btHints(about);
   let stamp = null, unsent = {}, requested = 0;
 
   // Sliders send at most one message in each frame of the page, with only the values that were moved. Answers with an
@@ -75,15 +75,14 @@ function render({model, el}) {
     return {input, element: h("span", {class: "bt-number"}, h("label", {for: id}, label), input)};
   };
   const index = number("picture", "index"), seed = number("seed", "seed");
-  const caption = h("span", {class: "bt-quiet"});
+  const caption = h("span", {class: "bt-quiet bt-caption"});
   const many = btSwitch({label: "a picture for each pair"}, false, (on) => go({many: on}));
 
   // --- settings
-  const link = btSwitch({label: "T′ as T", help: "both views are drawn from T"}, false, (on) => model.send({do: "link", on}));
+  const link = btSwitch({label: "T′ as T"}, false, (on) => model.send({do: "link", on}));
   const buttons = recipes.map((name) => btButton(name, () => model.send({do: "recipe", name})));
   const fields = {};
-  const boxes = groups.map((group, i) => h("details", {open: i === 0 || el.clientWidth >= 700 || el.clientWidth === 0},
-    h("summary", {}, group.title),
+  const boxes = groups.map((group) => h("details", {open: true}, h("summary", {}, group.title),
     ...group.fields.map((field) => (fields[field.name] = btField(field, (value) => change(field.name, value))).element)));
 
   // --- the chain, the pairs, the bars: built once, then only filled
@@ -106,11 +105,11 @@ function render({model, el}) {
     return {canvases, button, label};
   });
   const bars = h("ul", {class: "bt-bars", "aria-label": "What two views still share"});
-  const counted = h("p", {class: "bt-quiet"});
+  const counted = h("p", {class: "bt-quiet"}), shared = h("h4", {tabindex: 0, "data-lm-suppress-shortcuts": "true"}, "What two views still share");
 
   // --- the rest
   const code = h("code");
-  const copy = btButton("copy", () => btCopy(copy, code.textContent), {class: "bt-main", title: "copy this line"});
+  const copy = btButton("copy", () => btCopy(copy, code.textContent), {class: "bt-main"});
   const problem = h("p", {class: "bt-problem", role: "alert"});
   const badge = h("span", {class: "bt-badge", role: "status"}, "…");
   const notice = h("p", {class: "bt-notice", hidden: true});
@@ -119,27 +118,34 @@ function render({model, el}) {
   live.append(
     h("div", {class: "bt-row bt-strip"}, btButton("‹", step(-1), {"aria-label": "previous picture"}),
       ...thumbs.map((t) => t.button), btButton("›", step(1), {"aria-label": "next picture"}),
-      index.element, caption, h("span", {class: "bt-gap"}),
+      index.element, caption,
       btButton("another draw", () => model.send({do: "another"}), {class: "bt-main"}), seed.element),
     h("div", {class: "bt-sides"},
-      h("div", {class: "bt-settings"},
-        h("div", {class: "bt-row"}, ...buttons), link.element, ...boxes),
-      h("div", {class: "bt-stage"}, ...chain.map((c) => c.element)),
-      h("div", {class: "bt-below"},
-        h("section", {"aria-label": "pairs of views"},
-          h("div", {class: "bt-row bt-spread"}, h("h4", {}, "Pairs of views, v and v′"), many.element),
-          h("div", {class: "bt-pairs"}, ...pairs.map((p) => p.button))),
-        h("section", {}, h("h4", {}, "What two views still share"), counted, bars))));
+      h("div", {class: "bt-settings"}, link.element, ...boxes),
+      h("div", {class: "bt-stage"}, ...chain.map((c) => c.element),
+        h("div", {class: "bt-below"},
+          h("section", {}, shared, bars, counted),
+          h("section", {"aria-label": "pairs of views"},
+            h("div", {class: "bt-row bt-spread"}, h("h4", {}, "Pairs of views"), many.element),
+            h("div", {class: "bt-pairs"}, ...pairs.map((p) => p.button)))))));
+  const recipeRow = h("fieldset", {class: "bt-row bt-recipes", "aria-label": "recipes"}, ...buttons);
   const root = h("div", {class: "bt bt-explorer", role: "region", "aria-label": "Augmentation explorer"},
-    h("div", {class: "bt-row bt-spread"}, h("h3", {}, "Augmentation explorer"), badge), notice, problem, live,
-    h("div", {class: "bt-row bt-code"}, code, copy));
+    h("div", {class: "bt-row bt-spread bt-top"}, h("h3", {}, "Augmentation explorer"), recipeRow, badge), notice, problem, live,
+    h("div", {class: "bt-row bt-code"}, code, copy), hints.element);
   el.append(root);
+
+  // --- explanations; a control that has no effect now is off, and says why
+  const inert = (name) => model.get("settings").inert?.[name] ?? "";
+  for (const {fields: all} of groups) for (const {name} of all) hints.on(fields[name].element, name, () => inert(name));
+  for (const [element, part] of [[link.element, "link"], [shared, "shared"], [many.element, "many"], [seed.element, "seed"], [copy, "code"],
+                                 ...chain.map(({element}) => [element.firstChild, "chain"]), ...buttons.map((button) => [button, "recipe"])]) hints.on(element, part);
 
   // --- from the kernel
   const fillSettings = () => {
     const s = model.get("settings");
     if (!s.values) return;
     code.textContent = s.code;
+    caption.title = s.caption;
     caption.textContent = s.caption.replace(/^picture \d+/, `of ${s.count}`);
     index.input.max = s.count - 1;
     index.input.value = s.index;
@@ -156,7 +162,12 @@ function render({model, el}) {
     stamp = null;
     if (requested) return;
     link.set(s.linked);
-    for (const [name, value] of Object.entries(s.values)) fields[name].set(value, s.linked);
+    for (const [name, value] of Object.entries(s.values)) {
+      const field = fields[name], off = Boolean(s.inert[name]);
+      field.set(value, s.linked);
+      field.element.classList.toggle("bt-off", off);
+      field.inputs.forEach((input, i) => { input.disabled = off || (i === 1 && field.linked()); });
+    }
   };
   const fillThumbs = () => {
     const s = model.get("settings"), bytes = btBytes(model.get("thumbs"));
@@ -192,14 +203,12 @@ function render({model, el}) {
   const fillBars = () => {
     const b = model.get("bars");
     if (!b.rows) return;
-    counted.textContent = b.rows.length ? `Here is one view. Which of two others is its partner? Each description picks the closer one. `
-      + `100\u00a0%: it always picks the partner; 0\u00a0%: a coin does as well. The tick is what chance does with ${b.pairs} pairs.`
-      : "Nothing to compare: there is only one picture.";
+    counted.textContent = b.rows.length ? `100\u00a0%: the partner is always found. Tick: chance, ${b.pairs} pairs.` : "Nothing to compare: there is only one picture.";
     bars.replaceChildren(...b.rows.map((row) => {
       const percent = (x) => `${Math.min(100, Math.max(0, 100 * x))}%`;
-      return h("li", {}, h("strong", {}, row.name), h("span", {class: "bt-track", "aria-hidden": "true"},
+      return h("li", {title: row.words}, h("strong", {}, row.name), h("span", {class: "bt-track", "aria-hidden": "true"},
         h("i", {style: `width:${percent(row.same)}`}), h("b", {style: `left:${percent(Math.abs(row.different))}`})),
-        h("output", {}, `${Math.round(100 * Math.max(0, row.same))} %`), h("span", {class: "bt-quiet"}, row.words));
+        h("output", {}, `${Math.round(100 * Math.max(0, row.same))} %`), h("span", {class: "bt-hidden"}, row.words));
     }));
   };
   const fillProblem = () => { problem.textContent = model.get("problem"); };
@@ -207,7 +216,7 @@ function render({model, el}) {
   const connection = btConnection(model, (now) => {
     badge.textContent = now ? "live" : model.recorded ? "recorded" : "not live";
     badge.dataset.kind = now ? "" : "warn";
-    live.disabled = !now;
+    live.disabled = recipeRow.disabled = !now;
     notice.hidden = now;
     notice.textContent = model.recorded
       ? "A recorded picture. To move its controls, run in a notebook: bt.widgets.explorer(bt.load(\"shapes\"))"
@@ -220,9 +229,10 @@ function render({model, el}) {
   for (const fill of [fillSettings, fillThumbs, fillChain, fillBars, fillProblem]) fill();
   return () => {
     connection.close();
+    hints.close();
     cancelAnimationFrame(requested);
     for (const [event, fill] of handlers) model.off(event, fill);
   };
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

@@ -331,4 +331,4 @@ function render({model, el}) {
   };
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

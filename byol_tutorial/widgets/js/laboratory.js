@@ -12,24 +12,25 @@ const LAB_SORTS = {
 const LAB_STATES = {idle: "not begun", starting: "starting", running: "running", paused: "paused",
                     evaluating: "being evaluated", done: "done", failed: "failed"};
 const DECADES = 3; // of the logarithmic axis
+const LAB_HEIGHT = 62; // of a run's plot, in pixels
 
 function render({model, el}) {
   const setup = model.get("setup");
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-lab", role: "region", "aria-label": "Collapse laboratory"});
-  const frame = () => model.get("frame");
+  const frame = () => model.get("frame"), hints = btHints(setup.about);
   let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened[1], opening = "";
 
   // --- controls ------------------------------------------------------------------------------------
   const play = btButton("▶ play", () => { revealed = ""; send({do: going() ? "pause" : "play"}); }, {class: "bt-main bt-play"});
-  const reset = btButton("reset", () => send({do: "reset"}), {title: "All runs back to step 0; their processes end"});
+  const reset = btButton("reset", () => send({do: "reset"}));
   const going = () => ["starting", "running"].includes(frame().state);
-  const speed = btChoice({label: "speed", help: "Steps a second of each run, at most"}, "",
+  const speed = btChoice({label: "speed"}, "",
                          setup.rates.map((r) => [r ?? "", r === null ? "full" : `${r} / s`]),
                          (v) => send({do: "speed", rate: v === "" ? null : Number(v)}));
   const names = Object.keys(setup.tables);
   const chosenTables = () => names.filter((t) => setup.cells.some((c) => c.table === t && frame().chosen.includes(c.name)));
-  const tables = names.length < 2 ? null : btChoice({label: "tables", help: "The runs of the other table pause"},
+  const tables = names.length < 2 ? null : btChoice({label: "tables"},
     chosenTables().join(), [[names.join(), "5a and 5b"], ...names], (v) => send({do: "choose", tables: v.split(",")}));
   const axis = btChoice({label: "y-axis"}, shown, LAB_SHOWN, (v) => { shown = v; drawLegend(); redraw(); });
   const sorting = btChoice({label: "sort by"}, sort, Object.entries(LAB_SORTS).map(([k, [text]]) => [k, text]),
@@ -43,7 +44,8 @@ function render({model, el}) {
   // --- cells ------------------------------------------------------------------------------------------
   const cells = setup.cells.map((spec, i) => labCell(spec, {
     collapsed: setup.thresholds.collapsed,
-    view: () => ({...view(i), shown, lossRange: range(), end: Math.max(...setup.cells.map((c) => c.total / c.epoch))}),
+    view: () => ({...view(i), shown, lossRange: range(), end: lastEpoch()}),
+    select: () => cells.forEach((cell, k) => cell.element.toggleAttribute("data-open", k === i)),
     open: () => { opening = spec.name; showLine(); send({do: "open", cell: spec.name}); },
     code: () => spec.code.join(String(frame().cells[i].step)),
     move: (event) => moveFocus(event, i),
@@ -57,11 +59,17 @@ function render({model, el}) {
     }));
     return [low, high];
   }
+  /** Return the right end of all x-axes: the epoch that the furthest run is in, and the last one before any has begun. */
+  function lastEpoch() {
+    const most = Math.max(...setup.cells.map((c) => c.total / c.epoch));
+    const reached = Math.max(...visible().map((i) => frame().cells[i].step / setup.cells[i].epoch));
+    return reached > 0 ? Math.min(most, Math.ceil(reached)) : most;
+  }
   const visible = () => setup.cells.map((_, i) => i).filter((i) => frame().chosen.includes(setup.cells[i].name));
   const groups = Object.fromEntries([...names, ""].map((t) => {
     const grid = h("div", {class: "bt-grid"});
     const id = btId();
-    const section = h("section", {"aria-labelledby": id}, h("h3", {id}, t === "" ? "Runs" : setup.tables[t]), grid);
+    const section = h("section", {"aria-labelledby": id}, h("h3", {id, "data-part": t === "" ? false : "tables"}, t === "" ? "Runs" : setup.tables[t]), grid);
     return [t, {section, grid}];
   }));
   let arranged = "";
@@ -118,11 +126,14 @@ function render({model, el}) {
     h("div", {class: "bt-row bt-looks"}, axis.element, sorting.element, legend),
     line, notice, problem,
     ...Object.values(groups).map((g) => g.section),
-    h("p", {class: "bt-quiet bt-foot"}, "Bars from 0 to 100 %: ", labMark("paper"), " paper, linear evaluation on ImageNet; ", labMark("here"),
-      ` here, linear probe on ${setup.data}; `, labMark("untrained"), " here, the untrained encoder."
-      + (setup.floor ? ` The classes are not equally frequent: ${setup.floor}.` : "")),
-    ...[notes, table].filter(Boolean));
+    h("div", {class: "bt-folded"}, ...[notes, table].filter(Boolean),
+      setup.floor ? h("p", {class: "bt-quiet"}, `The classes are not equally frequent: ${setup.floor}.`) : ""), hints.element);
   el.append(root);
+  cells[0]?.element.setAttribute("data-open", "");
+  const explain = [[play, "play"], [reset, "reset"], [speed.element, "speed"], [tables?.element, "tables"], [axis.element, "axis"], [sorting.element, "sort"],
+                   ...Object.values(groups).map(({section}) => [section.firstChild, section.firstChild.dataset.part])];
+  for (const [element, part] of explain) if (element && part) hints.on(element, part);
+  for (const cell of cells) for (const [element, part] of cell.parts) hints.on(element, part);
 
   function drawLegend() {
     const keys = {all: ["std", "knn", "loss"], std: ["std"], log: ["std"], knn: ["knn"], loss: ["loss"]}[shown];
@@ -160,7 +171,8 @@ function render({model, el}) {
   function enable() {
     const over = frame().state === "done";
     play.disabled = !live || (over && !going());
-    for (const control of [reset, speed.input, tables?.input]) if (control) control.disabled = !live;
+    for (const control of [speed.input, tables?.input]) if (control) control.disabled = !live;
+    reset.disabled = !live || frame().cells.every((cell) => cell.state === "idle");
     cells.forEach((cell) => cell.enable(live));
   }
   const onProblem = () => {
@@ -186,6 +198,7 @@ function render({model, el}) {
     connection.close();
     for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["problem", onProblem]]) model.off(`change:${event}`, handler);
     cells.forEach((cell) => cell.close());
+    hints.close();
   };
 }
 
@@ -234,43 +247,48 @@ function labRuler() {
 }
 
 /**
- * Make a run's cell: {element, show(view), redraw(), enable(live), close()}.
- * `on` has collapsed, view(), open(), code() and move(event).
+ * Make a run's cell: {element, parts, show(view), redraw(), enable(live), close()}. What does not fit into the cell is below all
+ * cells while this one is selected; `parts` are the elements that have an explanation.
+ * `on` has collapsed, view(), select(), open(), code() and move(event).
  */
 function labCell(spec, on) {
   const id = btId();
-  const badge = h("span", {class: "bt-badge"});
+  const state = h("span"), kind = h("b"), line = h("p", {class: "bt-kind"}, state, kind), short = h("p", {class: "bt-numbers bt-short"});
   const verdict = h("p", {class: "bt-verdict"});
   const ruler = labRuler();
   const numbers = h("p", {class: "bt-numbers"});
   const remark = h("p", {class: "bt-remark"});
-  const canvas = btCanvas(130, spec.name, (context, width, height, theme) => {
+  const canvas = btCanvas(LAB_HEIGHT, spec.name, (context, width, height, theme) => {
     labDraw(context, width, height, theme, on.view(), spec, on.collapsed);
   });
   const open = btButton("open in cockpit", on.open, {"aria-label": `open ${spec.name} in cockpit`});
-  const copy = btButton("copy code", () => btCopy(copy, on.code()),
-                        {"aria-label": `copy code of ${spec.name}`, title: "One line of Python that makes this run again, up to its present step"});
-  const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move, "data-lm-suppress-shortcuts": "true"},
-    h("header", {}, h("h4", {id}, spec.name), badge), h("p", {class: "bt-quiet bt-about"}, spec.about || "a run of your own"),
-    canvas.element, verdict, ruler.element, numbers, remark, h("div", {class: "bt-row"}, open, copy));
+  const copy = btButton("copy code", () => btCopy(copy, on.code()), {"aria-label": `copy code of ${spec.name}`});
+  const element = h("article", {class: "bt-cell", tabindex: 0, "aria-labelledby": id, onkeydown: on.move, onfocusin: on.select, onclick: on.select, "data-lm-suppress-shortcuts": "true"},
+    h("h4", {id}, spec.name), canvas.element, line, short,
+    h("div", {class: "bt-more"},
+      h("p", {class: "bt-about"}, h("b", {"aria-hidden": "true"}, spec.name), " ", h("span", {class: "bt-quiet"}, spec.about || "a run of your own")),
+      h("div", {class: "bt-row bt-buttons"}, open, copy), h("div", {class: "bt-words"}, verdict, remark), h("div", {class: "bt-compared"}, ruler.element, numbers)));
+  const parts = [[verdict, "verdict"], [numbers, "numbers"], [open, "open"], [copy, "code"]];
 
   function show({now, curves}) {
-    badge.textContent = LAB_STATES[now.state];
-    badge.dataset.kind = now.state === "failed" ? "warn" : "";
-    const words = labVerdict(now);
+    const words = labVerdict(now), [first] = words.split(":");
+    state.textContent = now.state === "idle" || now.state === "done" ? "" : LAB_STATES[now.state];
+    kind.textContent = now.state === "failed" ? "" : first;
     verdict.textContent = words;
-    verdict.dataset.kind = words.split(":")[0];
+    verdict.dataset.kind = line.dataset.kind = now.state === "failed" ? "stopped" : first;
     ruler.put("paper", spec.paper);
     ruler.put("here", now.linear === null ? null : 100 * now.linear);
     ruler.put("untrained", now.random_linear === null ? null : 100 * now.random_linear);
-    const paper = spec.paper === null ? [] : [h("span", {}, "paper ", h("b", {}, `${spec.paper.toFixed(1)} %`))];
+    const paper = spec.paper === null ? [] : [h("span", {}, labMark("paper"), " paper ", h("b", {}, `${spec.paper.toFixed(1)} %`))];
     const check = now.knn.at(-1)?.[1];
     const here = now.linear !== null
-      ? [h("span", {}, "here ", h("b", {}, `${labPercent(now.linear)} %`)), h("span", {class: "bt-quiet"}, `untrained ${labPercent(now.random_linear)} %`)]
+      ? [h("span", {}, labMark("here"), " here ", h("b", {}, `${labPercent(now.linear)} %`)), h("span", {class: "bt-quiet"}, labMark("untrained"), ` untrained ${labPercent(now.random_linear)} %`)]
       : check !== undefined ? [h("span", {}, "kNN ", h("b", {}, `${labPercent(check)} %`)),
           h("span", {class: "bt-quiet"}, now.start_knn === null ? "" : `untrained ${labPercent(now.start_knn)} %`)]
       : [h("span", {class: "bt-quiet"}, "here –")];
     numbers.replaceChildren(...paper, ...here);
+    short.textContent = [spec.paper === null ? "" : `paper ${spec.paper.toFixed(1)} %`,
+      now.linear !== null ? `here ${labPercent(now.linear)} %` : check !== undefined ? `kNN ${labPercent(check)} %` : ""].filter(Boolean).join(" · ");
     remark.textContent = now.remark;
     remark.dataset.agrees = String(now.agrees);
     const last = (x) => btNumber(x.at(-1));
@@ -279,7 +297,7 @@ function labCell(spec, on) {
         (check === undefined ? "" : `, kNN accuracy ${labPercent(check)} %`));
   }
   const enable = (live) => { open.disabled = !live; };
-  return {element, show, enable, redraw: canvas.redraw, close: canvas.close};
+  return {element, parts, show, enable, redraw: canvas.redraw, close: canvas.close};
 }
 
 // --- curves ------------------------------------------------------------------------------------------------
@@ -288,16 +306,16 @@ function labCell(spec, on) {
 function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, spec, collapsed) {
   const ink = {std: BT_COLOURS[0], knn: BT_COLOURS[2], loss: BT_COLOURS[5]};
   const twin = shown === "all";
-  const box = {left: shown === "log" ? 40 : 32, right: width - (twin ? 30 : 8), top: 8, bottom: height - 18};
+  c.font = theme.font.replace("12px", "10px");
+  const box = {left: shown === "log" ? 34 : 20, right: width - (twin ? 18 : 4), top: 5, bottom: height - 13};
   const X = (step) => box.left + (box.right - box.left) * step / spec.epoch / end;
   const over = (low, high) => (v) => box.bottom - (box.bottom - box.top) * Math.max(0, Math.min(1.02, (v - low) / (high - low)));
   const unit = over(0, 1.05), loss = over(...lossRange);
   const log = (v) => over(-DECADES, 0.05)(Math.log10(Math.max(v, 1e-9)));
   const Y = {all: unit, std: unit, knn: unit, log, loss}[shown];
   const nice = labTicks(...lossRange);
-  const ticks = {all: [0, 0.5, 1], std: [0, 0.5, 1], knn: [0, 0.5, 1], log: [1e-3, 1e-2, 1e-1, 1], loss: nice}[shown];
+  const ticks = {all: [0, 1], std: [0, 0.5, 1], knn: [0, 0.5, 1], log: [1e-3, 1e-2, 1e-1, 1], loss: nice}[shown];
 
-  c.font = theme.font;
   c.lineWidth = 1;
   c.textBaseline = "middle";
   c.textAlign = "right";
@@ -317,9 +335,9 @@ function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, 
   c.fillStyle = theme.quiet;
   c.textBaseline = "alphabetic";
   c.textAlign = "left";
-  c.fillText("0", box.left, height - 3);
+  c.fillText("0", box.left, height - 2);
   c.textAlign = "right";
-  c.fillText(`${btNumber(end)} epochs`, box.right, height - 3);
+  c.fillText(`${btNumber(end)} epoch${end === 1 ? "" : "s"}`, box.right, height - 2);
   c.setLineDash([2, 3]);
   c.strokeStyle = theme.quiet;
   if (shown === "std" || shown === "log") level(Y(collapsed), "collapse");
@@ -368,17 +386,17 @@ function labDraw(c, width, height, theme, {now, curves, shown, lossRange, end}, 
     stroke([[box.left, y], [box.right, y]]);
     c.fillStyle = theme.quiet;
     c.textAlign = "right";
-    c.fillText(words, box.right - 2, y - 4);
+    c.fillText(words, box.right - 2, y < box.top + 14 ? y + 11 : y - 3);
   }
 }
 
-/** Return three or four round numbers from low to high. */
+/** Return two or three round numbers from low to high. */
 function labTicks(low, high) {
-  const raw = (high - low) / 3, power = 10 ** Math.floor(Math.log10(raw));
+  const raw = (high - low) / 2, power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((m) => m * power >= raw) * power;
   const ticks = [];
   for (let t = Math.ceil(low / unit) * unit; t <= high + 1e-9; t += unit) ticks.push(Number(t.toPrecision(6)));
   return ticks;
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

@@ -12,6 +12,14 @@ function phaseTicks(low, high, n) {
 /** The colours of the two fates and of the two curves. */
 const PHASE_COLOURS = {healthy: BT_COLOURS[0], collapse: BT_COLOURS[5], p: BT_COLOURS[6], s: BT_COLOURS[0]};
 
+/** Return two places as near to a and b as they can be, at least `gap` apart, in the same order, and from low to high. */
+function phaseApart(a, b, gap, low, high) {
+  const clamp = (x, from, to) => Math.min(to, Math.max(from, x));
+  if (a > b) return phaseApart(b, a, gap, low, high).reverse();
+  const middle = clamp((a + b) / 2, low + gap / 2, high - gap / 2);
+  return b - a < gap ? [middle - gap / 2, middle + gap / 2] : [clamp(a, low, high - gap), clamp(b, low + gap, high)];
+}
+
 /** Draw the frame, the ticks x and y as [value, pixel] pairs, and the names of the axes. */
 function phaseAxes(c, b, theme, x, y, xName, yName) {
   c.font = theme.font;

@@ -10,23 +10,24 @@ const PHASE_PRESETS = [
   ["strong weight decay", {tau: 1, eta: 0.3, alpha: 1, noise: 0.1}, "no start is safe: above τ̂²/(4(1+σ²)) there is no healthy point"],
 ];
 const PHASE_SLIDERS = [
-  ["tau", {label: "τ̂, target / online", low: 0.05, high: 1, step: 0.01, help: "size of the target's weights relative to the online network's; a slow average lags behind while these grow"}],
-  ["eta", {label: "η, weight decay", low: 0, high: 0.4, step: 0.005, help: "pulls the weights of network and predictor to 0"}],
-  ["alpha", {label: "α, predictor's rate", low: 0.1, high: 10, scale: "log", help: "learning rate of the predictor, relative to the network's"}],
-  ["noise", {label: "σ², noise of the views", low: 0, high: 2, step: 0.05, help: "variance that the augmentations add in this direction"}],
+  ["tau", {label: "τ̂, target / online", low: 0.05, high: 1, step: 0.01}],
+  ["eta", {label: "η, weight decay", low: 0, high: 0.4, step: 0.005}],
+  ["alpha", {label: "α, predictor's rate", low: 0.1, high: 10, scale: "log"}],
+  ["noise", {label: "σ², noise of the views", low: 0, high: 2, step: 0.05}],
 ];
 const PHASE_HEIGHT = 420, PHASE_MARGIN = {left: 34, right: 10, top: 10, bottom: 26};
+const PHASE_SECONDS = 5; // in which the time is played from 0 to its end
 const PHASE_KEPT = 6; // trajectories that are drawn with the present one, at most
 
 function render({model, el}) {
   const m = {...model.get("values")};
   let [p0, s0] = model.get("start");
-  let view, outcome, basin, separatrix, time = null, kept = [];
+  let view, outcome, basin, separatrix, time = null, kept = [], playing = 0; // the request for the next frame while time plays
 
   const describe = h("p", {class: "bt-phase-words", role: "status"});
   const limit = h("p", {class: "bt-quiet"});
   const plane = btCanvas(PHASE_HEIGHT, "", drawPlane);
-  const plot = btCanvas(150, "", drawTimes);
+  const plot = btCanvas(130, "", drawTimes);
   const handle = h("div", {class: "bt-phase-start", role: "slider", tabindex: 0, "aria-label": "start point: arrow keys move p and s",
                            "aria-valuemin": -0.4, "aria-valuemax": 1.4, "data-lm-suppress-shortcuts": "true", onkeydown: byKey});
   const stage = h("div", {class: "bt-phase-stage"}, plane.element, handle);
@@ -39,7 +40,8 @@ function render({model, el}) {
   }, {title: why, "aria-pressed": "false"}));
   const preset = h("p", {class: "bt-quiet bt-phase-preset"});
   const clock = btSlider({label: "time t", low: 0, high: 1, step: 0.001, format: (x) => btNumber(x * (outcome?.span ?? 1))}, 0,
-                         (x) => { time = x * outcome.span; plane.redraw(); plot.redraw(); });
+                         (x) => { stop(); goTo(x); });
+  const play = btButton("▶ play", () => { if (playing) stop(); else start(); }, {class: "bt-phase-play", "aria-label": "play time"});
   const keep = btButton("keep this trajectory", () => {
     kept = [...kept.slice(1 - PHASE_KEPT), {p: p0, s: s0}];
     clear.disabled = false;
@@ -49,22 +51,24 @@ function render({model, el}) {
                          {disabled: true, "aria-label": "clear the kept trajectories"});
   const key = (mark, text) => h("li", {}, h("i", {class: `bt-phase-key bt-phase-${mark}`, "aria-hidden": "true"}), text);
   const problem = btProblem(model);
+  const hints = btHints(model.get("about"));
+  const goals = h("ul", {class: "bt-phase-keys", tabindex: 0, "data-lm-suppress-shortcuts": "true"}, key("basin", "collapses"), key("stable", "healthy point"), key("end", "collapse"), key("saddle", "unstable point"),
+    key("separatrix", "border of the two fates"), key("parabola", "s = p²/α"), key("pnull", "ṗ = 0"), key("snull", "ṡ = 0"));
+  const equations = h("p", {class: "bt-phase-equations", tabindex: 0, "data-lm-suppress-shortcuts": "true"}, h("span", {}, "ṗ = α s (τ̂ − (1+σ²) p) − η p"), h("span", {}, "ṡ = 2 p s (τ̂ − (1+σ²) p) − 2 η s"));
   const root = h("section", {class: "bt bt-phase", "aria-label": "Phase plane of BYOL's predictor"},
     h("div", {class: "bt-row", role: "group", "aria-label": "presets"}, ...presets), preset,
     h("div", {class: "bt-phase-columns"},
-      h("div", {}, stage,
-        h("ul", {class: "bt-phase-keys"}, key("basin", "collapses"), key("stable", "healthy point"), key("end", "collapse"), key("saddle", "unstable point"),
-          key("separatrix", "border of the two fates"), key("parabola", "s = p²/α"), key("pnull", "ṗ = 0"), key("snull", "ṡ = 0")),
-        h("p", {class: "bt-quiet"}, "Drag the start point, click into the plane, or move it with the arrow keys (with Shift, further). "
-      + "One direction of the representation, after Tian et al. 2021: p is the predictor's eigenvalue in it, s how much the online "
-      + "output varies along it. Collapse is s → 0.")),
+      h("div", {}, stage, goals,
+        h("p", {class: "bt-quiet"}, "Drag the start point, click into the plane, or use the arrow keys (with Shift, further).")),
       h("div", {class: "bt-phase-side"},
-        h("p", {class: "bt-phase-equations"}, h("span", {}, "ṗ = α s (τ̂ − (1+σ²) p) − η p"), h("span", {}, "ṡ = 2 p s (τ̂ − (1+σ²) p) − 2 η s")),
+        equations,
         ...PHASE_SLIDERS.map(([name]) => sliders[name].element),
         describe, limit,
-        plot.element, clock.element,
-        h("div", {class: "bt-row"}, keep, clear), problem.element)));
+        plot.element, h("div", {class: "bt-phase-clock"}, play, clock.element),
+        h("div", {class: "bt-row"}, keep, clear), problem.element)), hints.element);
   el.append(root);
+  for (const [element, part] of [[equations, "equations"], [goals, "keys"], [handle, "start"], [describe, "outcome"], [limit, "limit"], [clock.element, "time"], [keep, "keep"],
+                                 ...PHASE_SLIDERS.map(([name]) => [sliders[name].element, name])]) hints.on(element, part);
 
   // the box of the plane in pixels, and the pixels of p and s
   const box = () => ({left: PHASE_MARGIN.left, top: PHASE_MARGIN.top, right: plane.element.clientWidth - PHASE_MARGIN.right,
@@ -93,6 +97,7 @@ function render({model, el}) {
     outcome = phaseOutcome(m, p0, s0);
     const whole = Math.max(4, 1.25 * outcome.time);
     outcome.span = [5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000].find((x) => x >= whole) ?? 2000;
+    stop();
     time = null;
     clock.set(0);
     const at = `p = ${btNumber(p0, 2)}, s = ${btNumber(s0, 2)}`;
@@ -114,6 +119,32 @@ function render({model, el}) {
     plot.alt(`p and s over time, from 0 to ${outcome.span}. ${describe.textContent}`);
     plane.redraw();
     plot.redraw();
+  }
+
+  // --- time ---
+  function goTo(x) {
+    time = x * outcome.span;
+    plane.redraw();
+    plot.redraw();
+  }
+  function start() {
+    const from = clock.get() >= 1 ? 0 : clock.get(), begun = performance.now();
+    play.textContent = "❚❚ pause";
+    play.setAttribute("aria-label", "pause time");
+    const tick = (now) => {
+      const x = Math.min(1, from + Math.max(0, now - begun) / PHASE_SECONDS / 1000);
+      clock.set(x);
+      goTo(x);
+      if (x < 1) playing = requestAnimationFrame(tick);
+      else stop();
+    };
+    playing = requestAnimationFrame(tick);
+  }
+  function stop() {
+    cancelAnimationFrame(playing);
+    playing = 0;
+    play.textContent = "▶ play";
+    play.setAttribute("aria-label", "play time");
   }
 
   // --- moving the start ---
@@ -247,14 +278,13 @@ function render({model, el}) {
       c.restore();
       c.setLineDash([]);
     }
-    // the curves' names at the right end, moved apart
-    const [pe, se] = phaseAt(outcome.trajectory, outcome.span).map(Y), gap = Math.abs(pe - se) < 13 ? (13 - Math.abs(pe - se)) / 2 : 0;
+    const [pe, se] = phaseApart(...phaseAt(outcome.trajectory, outcome.span).map(Y), 14, b.top + 6, b.bottom - 6); // the curves' names at their ends
     c.font = `600 ${theme.font}`;
     c.textAlign = "left";
     c.textBaseline = "middle";
-    for (const [name, y, up] of [["p", pe, pe <= se], ["s", se, se < pe]]) {
+    for (const [name, y] of [["p", pe], ["s", se]]) {
       c.fillStyle = paint[name];
-      c.fillText(name, b.right + 6, Math.min(b.bottom, y + (up ? -gap : gap)));
+      c.fillText(name, b.right + 6, y);
     }
     if (time !== null) {
       c.strokeStyle = theme.ink;
@@ -267,7 +297,7 @@ function render({model, el}) {
   }
 
   changed();
-  return () => { plane.close(); plot.close(); problem.close(); };
+  return () => { stop(); plane.close(); plot.close(); problem.close(); hints.close(); };
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

@@ -38,4 +38,4 @@ function render({model, el}) {
   return () => { URL.revokeObjectURL(url); problem.close(); };
 }
 
-export default {render};
+export default {initialize: btKeepSaved, render: btFreed(render)};

@@ -32,13 +32,18 @@ def shrink(text: str, rename: bool = False) -> str:
     >>> shrink("const x = 1; // one" + chr(10) + "function never() { return x; }" + chr(10) + "export {x};")
     'let x=1;export{x};'
     """
-    parts, before = [], "\n"
+    parts: list[str] = []
+    before = "\n"
     found = without_unused(list(tokens(text)))
     for kind, value in bare_arguments(with_short_names(found) if rename else found):
         if kind == "line" and before in "\n;{,([":  # after these a statement goes on, or has ended
             continue
         value = "let" if (kind, value) == ("name", "const") else value  # no program that works sets a constant again
         value = value[1:] if kind == "number" and value.startswith("0.") else value
+        if (
+            (kind, value) == ("mark", "}") and parts[-1:] == [";"] and parts[-2][-1] != ")"
+        ):  # for (...); has an empty statement
+            parts.pop()
         apart = (WORD.match(before) and WORD.match(value)) or (before == value[0] and before in "+-")
         parts.append(f" {value}" if apart else value)
         before = value[-1]

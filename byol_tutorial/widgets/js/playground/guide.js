@@ -47,10 +47,10 @@ function makePrediction(about) {
   const close = () => { element.hidden = true; element.replaceChildren(); from.focus({preventScroll: true}); };
   return {element, ask(name, asker, run) {
     from = asker;
-    const fields = Object.entries(about.asked.questions).map(([key, [text, answers]]) => [key, btChoice({label: `${text} …`}, answers[0], answers, () => {})]);
+    const fields = Object.entries(about.asked.questions).map(([key, [text, answers]]) => [key, btChoice({label: `${text} …`}, "", ["", ...answers], () => {})]);
     element.onsubmit = (event) => {
       event.preventDefault();
-      const prediction = Object.fromEntries(fields.map(([key, field]) => [key, field.get()]));
+      const prediction = Object.fromEntries(fields.map(([key, field]) => [key, field.get()]).filter((f) => f[1]));
       close();
       run(prediction);
     };

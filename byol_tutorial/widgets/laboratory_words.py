@@ -1,0 +1,16 @@
+"""What the laboratory says about each of its parts on hover and focus; see explained.py."""
+
+TEXTS = {  # part: (what it is and does, equation or "", number of the lesson)
+    "play": ("All runs advance together, a few steps of each in turn, in processes of their own.", "", "5"),
+    "reset": ("All runs back to step 0; their processes end.", "", "5"),
+    "speed": ("Steps a second of each run, at most. Slow it down to see a collapse happen.", "", "5"),
+    "tables": ("The runs of the paper's tables 5a and 5b. Those of a table that is not shown pause.", "L = L_BYOL + β · (term of the negatives)", "6"),
+    "axis": ("What the small curves show. On the logarithmic axis a collapse is a straight line downwards.", "√d · std(z/‖z‖),  L,  kNN", "5"),
+    "sort": ("The order of the runs: as in the paper, or by a number.", "", "5"),
+    "verdict": ("What was measured at the run's last step, and what it means. The spread alone does not say that anything was learned: "
+                "compare the accuracy with that of the untrained encoder.", "collapse: √d·std < 0.1", "5"),
+    "numbers": ("From 0 to 100 %. Diamond: the paper's linear evaluation on ImageNet. Dot: the linear probe here, on test images. "
+                "Line: the same probe on the untrained encoder. Compare which of them learn, not the values.", "", "8"),
+    "open": ("Makes a copy of this run at its present step and opens it in a cockpit below. The run here is not changed.", "", "5"),
+    "code": ("One line of Python that makes this run again, up to its present step.", "", "7"),
+}  # fmt: skip

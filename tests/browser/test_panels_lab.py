@@ -1,0 +1,117 @@
+"""The panels in a JupyterLab as it is on a laptop: the room that they need, the nodes that they leave, and what is saved."""
+
+import json
+import re
+
+import pytest
+from lab import Lab, command, run_all
+from playwright.sync_api import expect
+
+SETUP = """import byol_tutorial as bt
+train, test = bt.load("shapes", limit=128), bt.load("shapes", "test", limit=64)
+config = bt.preset("shapes", width=4, hidden_dim=16, projection_dim=8, batch_size=16, epochs=1000)"""
+EXPLORER, LABORATORY, PHASE = (
+    "bt.widgets.explorer(train)",
+    "bt.widgets.laboratory(train, test, config)",
+    "bt.widgets.phase_plane()",
+)
+COCKPIT = "bt.widgets.cockpit(config, train, test)"
+REGIONS = {
+    "Augmentation explorer": EXPLORER,
+    "Collapse laboratory": LABORATORY,
+    "Phase plane of BYOL": PHASE,
+    "BYOL cockpit": COCKPIT,
+}
+RUNS = 8  # of a cell, after the first
+
+
+@pytest.fixture
+def notebook(lab, page, request):
+    """Open a notebook of these cells on a screen of 1366×768, with the list of files beside it, and run it."""
+    page.set_viewport_size({"width": 1366, "height": 768})
+    name = lab.notebook(re.sub(r"\W", "_", request.node.name), SETUP, *request.param)
+    lab.open(page, name)
+    command(page, "application:toggle-left-area")
+    page.wait_for_selector(".jp-FileBrowser", state="visible")
+    run_all(page)
+    yield lab.folder / "work" / name
+    page.goto("about:blank")
+    lab.shut_down_kernels()
+
+
+@pytest.mark.parametrize("notebook", [(EXPLORER, LABORATORY, PHASE)], indirect=True)
+def test_a_panel_fits_what_jupyterlab_leaves_of_the_screen(notebook, page):
+    for name in ("Augmentation explorer", "Collapse laboratory", "Phase plane"):
+        panel = page.get_by_role("region", name=name)
+        expect(panel).to_be_visible()
+        room = page.locator(".jp-WindowedPanel-outer").bounding_box()
+        place = panel.bounding_box()
+        assert place["height"] <= min(room["height"], 647), name
+        assert place["x"] >= room["x"]
+        assert place["x"] + place["width"] <= room["x"] + room["width"]
+
+
+def nodes(page) -> int:
+    """Return how many DOM nodes the page's process has, after collections of garbage."""
+    client = page.context.new_cdp_session(page)
+    client.send("Performance.enable")
+    for _ in range(3):
+        client.send("HeapProfiler.collectGarbage")
+        page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => done(true)))")
+    found = {item["name"]: item["value"] for item in client.send("Performance.getMetrics")["metrics"]}
+    client.detach()
+    return int(found["Nodes"])
+
+
+@pytest.mark.parametrize("notebook", [(EXPLORER,)], indirect=True)
+def test_a_cell_that_is_run_again_leaves_no_nodes(notebook, page):
+    """The explorer has about a thousand nodes."""
+    panel = page.get_by_role("region", name="Augmentation explorer")
+
+    def again():
+        page.evaluate("document.querySelector('.bt-explorer').dataset.old = ''")
+        page.locator(".jp-Notebook .jp-Cell .cm-content").nth(1).click()
+        command(page, "notebook:run-cell")
+        expect(page.locator(".bt-explorer:not([data-old]) .bt-badge")).to_have_text("live")
+        expect(panel).to_have_count(1)
+
+    expect(panel.locator(".bt-badge")).to_have_text("live")
+    again()
+    before = nodes(page)
+    for _ in range(RUNS):
+        again()
+    assert nodes(page) - before < 100 * RUNS
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_saved_notebook_opened_again_shows_its_panels(lab, page, tmp_path, configured):
+    """Also after it was opened and saved without a run, when no kernel knows the panels; and in a JupyterLab without our
+    settings, which does not save widgets by itself."""
+    server = lab if configured else Lab(tmp_path / "plain", config=None)
+    try:
+        name = server.notebook("saved_panels", SETUP, *REGIONS.values())
+        server.open(page, name)
+        run_all(page)
+        for region in REGIONS:
+            expect(page.get_by_role("region", name=region)).to_be_attached()
+        cockpit = page.get_by_role("region", name="BYOL cockpit")
+        cockpit.get_by_role("button", name="step", exact=True).click()
+        expect(cockpit.locator(".bt-counter")).to_contain_text("step 1 of")
+        for _ in range(2):
+            page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+            content = json.loads((server.folder / "work" / name).read_text("utf-8"))
+            state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+            for cell in content["cells"][1:]:
+                assert cell["outputs"][0]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] in state
+            page.goto("about:blank")
+            server.shut_down_kernels()
+            server.open(page, name)
+            for region in REGIONS:
+                expect(page.get_by_role("region", name=region)).to_be_attached()
+            expect(cockpit.locator(".bt-counter")).to_contain_text("step 1 of")
+            assert page.get_by_text("model not found").count() == 0
+        page.goto("about:blank")
+        server.shut_down_kernels()
+    finally:
+        if not configured:
+            server.close()
