@@ -111,7 +111,7 @@ function render({model, el}) {
   const groups = new Map();
   for (const given of setup.controls) {
     const touch = () => { touched[given.name] = performance.now(); };
-    const spec = {...given, help: setup.about[given.name] ? undefined : given.help, settle: touch};
+    const spec = {...given, help: setup.about[given.name] ? undefined : given.help};
     const change = (value) => {
       touch();
       send({do: "change", name: spec.name, value});
@@ -119,7 +119,7 @@ function render({model, el}) {
     const control = spec.kind === "switch" ? btSwitch(spec, spec.value, change)
       : spec.kind === "choice" ? btChoice(spec, String(spec.value), spec.options.map(String),
           (v) => change(typeof spec.options[0] === "number" ? Number(v) : v))
-      : btSlider(spec, spec.value, change);
+      : btSlider(spec, spec.value, btGesture(change, touch));
     controls[spec.name] = {...control, spec};
     hints.on(control.element, spec.name, () => control.element.dataset.why || whyOff());
     if (setup.main.includes(spec.name)) continue;

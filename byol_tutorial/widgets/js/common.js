@@ -52,10 +52,8 @@ function btNumber(x, digits = 3) {
 
 /**
  * Make a labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log" | "tau", help?, format?: x => text}.
- * onchange(value) is called while it is dragged; with settle: f, once at the end of each gesture, when the pointer lets go or
- * no key has come for 0.3 s, and f() is called meanwhile. Returns {element, get(), set(value)}; set does not call onchange.
- * With scale "log" the slider's own range is 0..1000 and low must be above 0; with zero: true its left end is exactly 0.
- * Scale "tau" is for a decay rate: 1 − τ on a logarithmic scale, the ends exactly 0 and 1.
+ * onchange(value) is called while it is dragged, see also btGesture. Returns {element, get(), set(value)}; set does not call
+ * onchange.
  */
 function btSlider(spec, value, onchange) {
   const id = btId(), log = spec.scale === "log", tau = spec.scale === "tau";
@@ -71,28 +69,36 @@ function btSlider(spec, value, onchange) {
   let now = value;
   const show = () => { output.value = format(now); input.setAttribute("aria-valuetext", format(now)); };
   const set = (v) => { now = v; input.value = toSlider(v); show(); };
-  let pressed = false, waiting = 0;
+  input.addEventListener("input", () => { now = toValue(input.value); show(); onchange(now); });
+  onchange.watch?.(input);
+  set(value);
+  const element = h("div", {class: "bt-control"}, h("label", {for: id, title: spec.help}, spec.label), output, input);
+  return {element, input, get: () => now, set};
+}
+
+/**
+ * Return what a slider may have as onchange so that a gesture is one change: onchange(value) is called at its end, when the
+ * pointer lets go or no key has come for 0.3 s, and touched() meanwhile.
+ */
+function btGesture(onchange, touched) {
+  let pressed = false, waiting = 0, now;
   const settled = () => {
     if (!waiting) return;
     clearTimeout(waiting);
     waiting = 0;
     onchange(now);
   };
-  input.addEventListener("input", () => {
-    now = toValue(input.value);
-    show();
-    if (!spec.settle) { onchange(now); return; }
-    spec.settle();
+  const moved = (value) => {
+    now = value;
+    touched();
     clearTimeout(waiting);
     waiting = setTimeout(settled, pressed ? 60_000 : 300);
-  });
-  if (spec.settle) {
+  };
+  moved.watch = (input) => {
     input.addEventListener("pointerdown", () => { pressed = true; });
     for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, () => { pressed = false; setTimeout(settled); }); // after "input"
-  }
-  set(value);
-  const element = h("div", {class: "bt-control"}, h("label", {for: id, title: spec.help}, spec.label), output, input);
-  return {element, input, get: () => now, set};
+  };
+  return moved;
 }
 
 /** Make a labelled check box. */

@@ -2,14 +2,79 @@
 
 const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
-/** Make a crosshair that several plots share: the step that the pointer or the arrow keys are at, or null. */
+/**
+ * Make a crosshair that several plots share: the step that the pointer or the arrow keys are at, or null. onpick(step) is called
+ * for a click and for Enter. A plot that has none needs nothing of it, so that the playground's page does not hold it.
+ */
 function btCross(onpick) {
   const plots = new Set();
-  return {step: null, plots, onpick, set(step) {
-    if (step === this.step) return;
-    this.step = step;
+  const cross = {step: null, set(step) {
+    if (step === cross.step) return;
+    cross.step = step;
     for (const redraw of plots) redraw();
   }};
+
+  /** Return the words of a plot's caption at the step, or null where there is none. */
+  cross.says = (title, {now, before, kept}) => {
+    if (cross.step === null) return null;
+    const other = before ? valueAt(before, cross.step) : undefined;
+    return `${title} at step ${cross.step}: ${btNumber(valueAt(now, cross.step))}${other === undefined ? "" : `, ${kept ? "other" : "before"} ${btNumber(other)}`}`;
+  };
+
+  /** Draw the words of the last three changes, and the step as a line with a dot where it meets a curve. X, Y: to pixels. */
+  cross.draw = (context, theme, {now, before, changes}, {X, Y, line, end, low, top, box}) => {
+    label(context, theme, changes, X, box);
+    if (cross.step === null || cross.step > end) return;
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 1;
+    line([cross.step, cross.step], [low, top]);
+    for (const one of [before, now]) {
+      const value = one ? valueAt(one, cross.step) : undefined;
+      if (!Number.isFinite(value)) continue;
+      context.beginPath();
+      context.arc(X(cross.step), Y(value), 3.5, 0, 7);
+      context.fillStyle = one === now ? BT_COLOURS[4] : theme.quiet;
+      context.fill();
+      context.strokeStyle = theme.ground;
+      context.stroke();
+    }
+  };
+
+  function label(context, theme, changes, X, box) {
+    context.textBaseline = "top";
+    changes.slice(-3).forEach(([at, text], row) => {
+      if (!text) return;
+      const room = Math.max(box.right - X(at), X(at) - box.left) - 6, right = box.right - X(at) >= X(at) - box.left;
+      const shown = shortenedText(context, text, room), wide = context.measureText(shown).width;
+      const left = right ? X(at) + 4 : X(at) - 4 - wide, y = box.top + 14 * row;
+      context.globalAlpha = 0.8;
+      context.fillStyle = theme.ground;
+      context.fillRect(left - 1, y - 1, wide + 2, 13);
+      context.globalAlpha = 1;
+      context.fillStyle = theme.ink;
+      context.textAlign = "left";
+      context.fillText(shown, left, y);
+    });
+  }
+
+  /** Let pointer and keys on a plot's picture move the step. stepAt(x): the step at a pixel; last(): that of the run, or null. */
+  cross.attach = (picture, redraw, stepAt, last) => {
+    plots.add(redraw);
+    picture.tabIndex = 0;
+    picture.setAttribute("data-lm-suppress-shortcuts", "true");
+    const under = (event) => stepAt(event.clientX - picture.getBoundingClientRect().left);
+    picture.addEventListener("pointermove", (event) => cross.set(under(event)));
+    picture.addEventListener("pointerleave", () => cross.set(null));
+    picture.addEventListener("blur", () => cross.set(null));
+    picture.addEventListener("click", (event) => { const at = under(event); if (at !== null) onpick?.(at); });
+    picture.addEventListener("keydown", (event) => {
+      const by = {ArrowLeft: -1, ArrowRight: 1, PageDown: -20, PageUp: 20}[event.key];
+      if (by && last() !== null) { cross.set(Math.min(last(), Math.max(0, (cross.step ?? last()) + by))); event.preventDefault(); }
+      if (event.key === "Enter" && cross.step !== null) onpick?.(cross.step);
+    });
+    return () => plots.delete(redraw);
+  };
+  return cross;
 }
 
 /** Return the value of a curve {x, y} at the last of its points that is not after a step; undefined if there is none. */
@@ -30,14 +95,9 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
   const canvas = btCanvas(fill ? null : 140, title, draw);
   const caption = h("figcaption", {}, title);
   const element = h("figure", {}, caption, fill ? h("div", {class: "bt-fill"}, canvas.element) : canvas.element);
-  let words = "", scale = null;
+  let words = "", stepAt = null;
 
-  const say = () => {
-    const at = cross?.step ?? null;
-    if (at === null) { caption.textContent = words ? `${title}: ${words}` : title; return; }
-    const {now, before, kept} = data(), other = before ? valueAt(before, at) : undefined;
-    caption.textContent = `${title} at step ${at}: ${btNumber(valueAt(now, at))}${other === undefined ? "" : `, ${kept ? "other" : "before"} ${btNumber(other)}`}`;
-  };
+  const say = () => { caption.textContent = cross?.says(title, data()) ?? (words ? `${title}: ${words}` : title); };
 
   function draw(context, width, height, theme) {
     const {now, before, frame, base, beforeEnd, others = [], low = floor, kept = false, parted = null} = data();
@@ -51,7 +111,7 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
     const box = {left: Math.max(28, widest + 9), right: width - 8, top: 8, bottom: height - 20};
     const X = (s) => box.left + (box.right - box.left) * s / end;
     const Y = (v) => box.bottom - (box.bottom - box.top) * (Math.min(v, top) - low) / (top - low);
-    scale = {step: (x) => Math.round(Math.min(1, Math.max(0, (x - box.left) / (box.right - box.left))) * end), last: () => data().frame.step};
+    stepAt = (x) => Math.round(Math.min(1, Math.max(0, (x - box.left) / (box.right - box.left))) * end);
     context.lineWidth = 1;
     if (none) {
       context.strokeStyle = theme.line;
@@ -108,23 +168,9 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
       context.setLineDash([]);
     }
     marks(frame.changes, parted);
-    if (cross?.step !== null && cross?.step !== undefined && cross.step <= end) {
-      context.strokeStyle = theme.ink;
-      context.lineWidth = 1;
-      line([cross.step, cross.step], [low, top]);
-      for (const one of [before, now]) {
-        const value = one ? valueAt(one, cross.step) : undefined;
-        if (!Number.isFinite(value)) continue;
-        context.beginPath();
-        context.arc(X(cross.step), Y(value), 3.5, 0, 7);
-        context.fillStyle = one === now ? BT_COLOURS[4] : theme.quiet;
-        context.fill();
-        context.strokeStyle = theme.ground;
-        context.stroke();
-      }
-    }
+    cross?.draw(context, theme, {now, before, changes: frame.changes}, {X, Y, line, end, low, top, box});
 
-    /** Draw a dashed line at each change, and beside the last three their words. */
+    /** Draw a dashed line at each change. */
     function marks(changes, parted) {
       context.lineWidth = 1;
       context.setLineDash([3, 3]);
@@ -132,20 +178,6 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
       for (const [at] of changes) line([at, at], [low, top]);
       if (parted !== null) { context.strokeStyle = theme.quiet; line([parted, parted], [low, top]); }
       context.setLineDash([]);
-      context.textBaseline = "top";
-      changes.slice(-3).forEach(([at, text], row) => {
-        if (!text) return;
-        const room = Math.max(box.right - X(at), X(at) - box.left) - 6, right = box.right - X(at) >= X(at) - box.left;
-        const shown = shortenedText(context, text, room), wide = context.measureText(shown).width;
-        const left = right ? X(at) + 4 : X(at) - 4 - wide, y = box.top + 14 * row;
-        context.globalAlpha = 0.8;
-        context.fillStyle = theme.ground;
-        context.fillRect(left - 1, y - 1, wide + 2, 13);
-        context.globalAlpha = 1;
-        context.fillStyle = theme.ink;
-        context.textAlign = "left";
-        context.fillText(shown, left, y);
-      });
     }
     function line(xs, ys) {
       context.beginPath();
@@ -168,23 +200,8 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
   }
 
   const redraw = () => { say(); canvas.redraw(); };
-  if (cross) {
-    const {element: picture} = canvas;
-    cross.plots.add(redraw);
-    picture.tabIndex = 0;
-    picture.setAttribute("data-lm-suppress-shortcuts", "true");
-    const stepAt = (event) => scale ? scale.step(event.clientX - picture.getBoundingClientRect().left) : null;
-    picture.addEventListener("pointermove", (event) => cross.set(stepAt(event)));
-    picture.addEventListener("pointerleave", () => cross.set(null));
-    picture.addEventListener("blur", () => cross.set(null));
-    picture.addEventListener("click", (event) => { const at = stepAt(event); if (at !== null) cross.onpick?.(at); });
-    picture.addEventListener("keydown", (event) => {
-      const by = {ArrowLeft: -1, ArrowRight: 1, PageDown: -20, PageUp: 20}[event.key];
-      if (by && scale) { cross.set(Math.min(scale.last(), Math.max(0, (cross.step ?? scale.last()) + by))); event.preventDefault(); }
-      if (event.key === "Enter" && cross.step !== null) cross.onpick?.(cross.step);
-    });
-  }
-  return {element, canvas: canvas.element, close: () => { cross?.plots.delete(redraw); canvas.close(); }, redraw(text) {
+  const leave = cross?.attach(canvas.element, redraw, (x) => stepAt?.(x) ?? null, () => stepAt ? data().frame.step : null);
+  return {element, canvas: canvas.element, close: () => { leave?.(); canvas.close(); }, redraw(text) {
     if (text !== undefined) { words = text; canvas.alt(`${title} over steps, ${text}`); }
     redraw();
   }};
