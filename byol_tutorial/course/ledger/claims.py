@@ -5,7 +5,9 @@
     page()                      the whole ledger as Markdown, as in notebooks/ledger.md
     measure_rows(["tau-zero"])  measure what is missing; the command is byol-tutorial claims --run
 
-Claims and experiments are in claims.toml, measurements in measured/. A row whose verdict is "differs" stays and says why.
+A row is reproduced if its inequality holds for every seed. It is mixed if the inequality holds for the means over seeds
+and for some seeds, but not for all. Otherwise it differs. Claims and experiments are in claims.toml, measurements in
+measured/. A row that is mixed or differs stays, and says why.
 """
 
 import statistics
@@ -21,7 +23,8 @@ from .inequality import Value, holds, terms, with_numbers
 from .measuring import ALWAYS, EXTRA, MEASURES, SEEDS, LedgerExperiment, measure
 
 SOURCE = Path(__file__).with_name("claims.toml")
-REPRODUCED, DIFFERS, MISSING = "reproduced at small scale", "differs", "not measured over all seeds"
+REPRODUCED, MIXED, DIFFERS = "reproduced at small scale", "mixed", "differs"
+MISSING = "not measured over all seeds"
 PAPERS = {
     "grill2020byol": ("Grill et al. 2020", "https://arxiv.org/abs/2006.07733"),
     "richemond2020byol": ("Richemond et al. 2020", "https://arxiv.org/abs/2010.10241"),
@@ -36,9 +39,11 @@ PAPERS = {
 class Claim:
     """One row of the ledger.
 
-    says   the claim in our own words
-    paper  the paper's numbers
-    shape  the inequality that the measured means should satisfy
+    says             the claim in our own words
+    paper            the paper's numbers
+    shape            the inequality that the measured values should satisfy, seed by seed
+    note             how our experiment differs from the paper's
+    differs_because  why the claim holds only in part here, or not at all
     """
 
     id: str
@@ -82,10 +87,13 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """The verdict, one of REPRODUCED, DIFFERS and MISSING."""
+        """The verdict, one of REPRODUCED, MIXED, DIFFERS and MISSING."""
         if not self.complete:
             return MISSING
-        return REPRODUCED if self.holds else DIFFERS
+        yes, of = self.seeds_that_hold
+        if yes == of:
+            return REPRODUCED
+        return MIXED if yes and self.holds else DIFFERS
 
     @property
     def measured(self) -> dict[str, tuple[float, float]]:
@@ -113,7 +121,7 @@ class Claim:
         values = "; ".join(f"{term} {mean:.3f} ± {spread:.3f}" for term, (mean, spread) in self.measured.items())
         yes, of = self.seeds_that_hold
         with_values = with_numbers(self.shape, lambda m, n: experiments()[n].mean(m))
-        verdict = f"**{self.verdict}**" + (f": {self.differs_because}" if self.verdict == DIFFERS else "")
+        verdict = f"**{self.verdict}**" + (f": {self.differs_because}" if self.differs_because else "")
         return [
             *rows,
             ("measured", values + (f" ({self.note})" if self.note else "")),
@@ -197,7 +205,7 @@ def measure_rows(ids: Iterable[str] = (), seeds: Iterable[int] = SEEDS, say: Cal
 def counts() -> dict[str, int]:
     """Return verdict -> number of rows."""
     verdicts = [claim.verdict for claim in ledger().values()]
-    return {v: verdicts.count(v) for v in (REPRODUCED, DIFFERS, MISSING) if v in verdicts}
+    return {v: verdicts.count(v) for v in (REPRODUCED, MIXED, DIFFERS, MISSING) if v in verdicts}
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -210,7 +218,8 @@ INTRODUCTION = """\
 Each row is a claim of a paper, in our words, with the paper's numbers: ImageNet top-1 in per cent, unless the row says
 otherwise. Beside it stands what we measured on the drawn shapes: the mean over {seeds} seeds ± the standard deviation.
 A seed draws pictures, weights, batches and views anew. The claim's shape is written down as an inequality, and the
-verdict is computed from the inequality and the means. A row whose verdict is "differs" stays.
+verdict is computed from it: *reproduced* if it holds for every seed; *mixed* if it holds for the means and for some
+seeds, but not for all; *differs* otherwise. A row that is mixed or differs stays, and says why.
 
 Accuracies lie between 0 and 1: `linear` is that of a linear probe and `knn` that of a vote of neighbours, both for ten
 classes; `hue` is that of a probe for the colour in eight bins. `std` is √d·std of the projections: near 1 when they are
@@ -218,11 +227,8 @@ spread out, 0 in a collapse. The experiments are settings of the preset `shapes`
 `byol_tutorial/course/ledger/claims.toml`. Each has a data file in `byol_tutorial/course/ledger/measured`, which names
 the command that made it: `byol-tutorial claims --run`.
 
-The values are older than some changes of the library: the index of τ and of the warm-up has moved by one step, and the
-heads of SimSiam, the update of DirectPred and the sums of DINOv2 have become those of their authors (CHANGELOG).
-
 Small pictures and short runs can show the shape of a claim, not its size. Read "differs" as "not at this scale, with
-these settings".
+these settings", and "mixed" as "at this scale it depends on the draw".
 
 {counts}.
 """
