@@ -1,7 +1,8 @@
-"""Measure the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--quick]
+"""Measure the phenomena of the paper on "shapes", over seeds: python bench/shapes.py [--seeds 3] [--healthy 10] [--quick]
 
-A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, one at a time with one
-thread, and are timed. The ablations follow, with one process per core, and are not timed.
+A seed determines the pictures, the weights, the batches and the views. The BYOL runs come first, with more seeds, one at a
+time with one thread, and are timed; of each the verdict is taken every MOMENT steps, too, to see whether any moment of a
+healthy run looks ill. The ablations follow, with one process per core, and are not timed.
 """
 
 import argparse
@@ -12,8 +13,10 @@ import statistics
 import common
 
 import byol_tutorial as bt
+from byol_tutorial.evaluate.diagnose import alarm_step
 from byol_tutorial.evaluate.features import pixels
 
+MOMENT = 64  # steps; half an epoch
 NO_COLOUR = {"jitter_p": 0.0, "grayscale_p": 0.0}
 ABLATIONS = {
     "fixed random target": {"target": "random"},
@@ -28,11 +31,17 @@ def measure(seed: int, changes: dict, epochs: int | None) -> dict:
     """Train one run, and return the accuracies of its representation."""
     train, test = bt.load("shapes", seed=seed), bt.load("shapes", "test", seed=seed)
     config = bt.preset("shapes", seed=seed, knn_every=0, **changes | ({} if epochs is None else {"epochs": epochs}))
-    trainer = bt.Trainer(config, train, test, device="cpu")
-    trainer.run(progress=False)
+    trainer, ill = bt.Trainer(config, train, test, device="cpu"), []
+
+    def look(trainer: bt.Trainer) -> None:
+        if trainer.steps_done % MOMENT == 0 and (found := trainer.report()).verdict != "healthy":
+            ill.append([trainer.steps_done, found.verdict])
+
+    trainer.run(progress=False, on_step=None if changes else look)
     report, seconds = trainer.report(), trainer.history.seconds
-    after = judge(trainer.model.encoder, train, test)
-    return after | {"std": report.std, "rank": report.rank, "verdict": report.verdict, "seconds": seconds}
+    after = judge(trainer.model.encoder, train, test) | {"std": report.std, "rank": report.rank}
+    after |= {"verdict": report.verdict, "seconds": seconds}
+    return after if changes else after | {"ill_moments": ill, "alarm": alarm_step(trainer.history.std)}
 
 
 def measure_baselines(seed: int) -> tuple[dict, dict]:
@@ -54,15 +63,18 @@ def judge(encoder, train, test) -> dict:
 
 def table(runs: dict[str, list[dict]]) -> str:
     """Return a table of means over seeds, as in the README."""
-    lines = ["| run | linear | kNN | hue | √d·std |", "|---|---|---|---|---|"]
+    lines = ["| run | linear | kNN | hue | √d·std | rank |", "|---|---|---|---|---|---|"]
     for name, results in runs.items():
         cells = [
             f"{statistics.mean(r[key] for r in results):.{digits}f}" if key in results[0] else "–"
-            for key, digits in (("linear", 2), ("knn", 2), ("hue", 2), ("std", 3))
+            for key, digits in (("linear", 2), ("knn", 2), ("hue", 2), ("std", 3), ("rank", 1))
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    spread = [f"{r['linear']:.3f} in {r['seconds']:.0f} s" for r in runs["BYOL"]]
-    lines.append(f"\nBYOL, seed by seed: linear {', '.join(spread)} of training")
+    for r in runs["BYOL"]:
+        measures = ", ".join(f"{key} {r[key]:.3f}" for key in ("linear", "knn", "std", "rank"))
+        lines.append(
+            f"BYOL, one seed: {measures}; {r['seconds']:.0f} s; not healthy at {r['ill_moments'] or 'no moment'}"
+        )
     return "\n".join(lines)
 
 
@@ -72,15 +84,17 @@ def _star(job) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of the ablations")
+    parser.add_argument("--healthy", type=int, default=10, help="seeds of BYOL itself")
     parser.add_argument(
         "--quick", action="store_true", help="one epoch, one seed, nothing written: a check that it runs"
     )
     options = parser.parse_args()
     seeds, epochs = (range(1), 1) if options.quick else (range(options.seeds), None)
+    healthy = range(1) if options.quick else range(options.healthy)
 
     runs: dict[str, list[dict]] = {"raw pixels": [], "random encoder": [], "BYOL": []}
-    for seed in seeds:
+    for seed in healthy:
         runs["BYOL"].append(measure(seed, {}, epochs))
     for seed in seeds:
         for name, result in zip(("raw pixels", "random encoder"), measure_baselines(seed), strict=True):
@@ -92,7 +106,7 @@ def main() -> None:
 
     print(table(runs))
     if not options.quick:
-        common.write("shapes", {"seeds": list(seeds), "runs": runs})
+        common.write("shapes", {"seeds": list(seeds), "seeds_of_byol": list(healthy), "runs": runs})
 
 
 if __name__ == "__main__":

@@ -349,5 +349,8 @@ def bars(groups: dict[str, dict[str, float]], ylabel: str = "accuracy", chance: 
     if chance is not None:
         axes.axhline(chance, color=INK, linewidth=1, linestyle="--")
         axes.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    axes.legend(frameon=False, fontsize=9, ncols=len(series), loc="upper left")
+    # above the axes, where no bar ends
+    axes.legend(
+        frameon=False, fontsize=9, ncols=len(series), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
+    )
     return figure

@@ -63,7 +63,7 @@ class Config:
         choices=METHODS,
     )
     seed: int = option(0, RUN, "decides weights, batches and views; same seed, same run", low=0, high=2**31 - 1)
-    epochs: int = option(12, RUN, "passes over the training images", low=1)
+    epochs: int = option(15, RUN, "passes over the training images", low=1)
     batch_size: int = option(32, RUN, "images per forward pass; each gives two views", low=2)
     accumulation_steps: int = option(
         1,
@@ -85,7 +85,7 @@ class Config:
         of=("byol",),
     )
     tau_base: float = option(
-        0.95, ALGORITHM, "τ at the first update: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
+        0.9, ALGORITHM, "τ at the first update: ξ ← τξ + (1−τ)θ", low=0, high=1, live=True, of=TARGETED
     )
     tau_schedule: str = option(
         "cosine",
@@ -316,8 +316,10 @@ class Config:
     crop_area: Pair = option(
         (0.5, 1.0), VIEWS, "smallest and largest crop, fraction of area", low=0.001, high=1, live=True
     )
-    crop_ratio: Pair = option((3 / 4, 4 / 3), VIEWS, "narrowest and widest crop", low=0.1, high=10, live=True)
-    flip_p: Pair = option((0.5, 0.5), VIEWS, "P(horizontal flip)", low=0, high=1, live=True)
+    crop_ratio: Pair = option(
+        (0.9, 1.1), VIEWS, "narrowest and widest crop; the paper's are 3/4 and 4/3", low=0.1, high=10, live=True
+    )
+    flip_p: Pair = option((0.0, 0.0), VIEWS, "P(horizontal flip); 0.5 in the paper", low=0, high=1, live=True)
     vertical_flip_p: Pair = option(
         (0.0, 0.0), VIEWS, "P(vertical flip), for images from above", low=0, high=1, live=True
     )

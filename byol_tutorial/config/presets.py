@@ -13,6 +13,7 @@ from .errors import ConfigError
 # T and T′ of the paper (appendix B), which differ only in blur and solarize.
 PAPER_VIEWS: Changes = {
     "crop_area": (0.08, 1.0),
+    "crop_ratio": (3 / 4, 4 / 3),
     "flip_p": 0.5,
     "jitter_p": 0.8,
     "brightness": 0.4,
@@ -84,7 +85,14 @@ def shapes() -> Changes:
 @_recipe
 def digits() -> Changes:
     """Train on scikit-learn's digits, without flips: a mirrored digit is another sign. Source: this project."""
-    return {"flip_p": 0.0, "hue": 0.0, "saturation": 0.0, "grayscale_p": 0.0, "epochs": 40}
+    return {
+        "tau_base": 0.95,
+        "crop_ratio": (3 / 4, 4 / 3),
+        "hue": 0.0,
+        "saturation": 0.0,
+        "grayscale_p": 0.0,
+        "epochs": 40,
+    }
 
 
 @_recipe

@@ -197,7 +197,15 @@ def augmented(
     device = next(encoder.parameters()).device
     order = torch.Generator().manual_seed(seed)
     never, half = (0.0, 0.0), (0.5, 0.5)  # for T and T′
-    only = Config(crop_area=crop_area, flip_p=half, jitter_p=never, grayscale_p=never, blur_p=never, solarize_p=never)
+    only = Config(
+        crop_area=crop_area,
+        crop_ratio=(3 / 4, 4 / 3),
+        flip_p=half,
+        jitter_p=never,
+        grayscale_p=never,
+        blur_p=never,
+        solarize_p=never,
+    )
     views = Views(only, generator=torch.Generator(device).manual_seed(seed))
     steps = math.ceil(len(positions) / batch)
     for epoch in range(epochs):

@@ -172,12 +172,12 @@ def test_a_change_is_carried_out_between_two_steps_and_recorded_with_its_step(se
     session.start()
     assert hold.entered.wait(WAIT)
     changed = session.change(tau_base=0.5, predictor="identity")
-    assert session.config.tau_base == 0.95  # not yet
+    assert session.config.tau_base == 0.9  # not yet
     hold.go.set()
     changed.result(WAIT)
     snapshot = until(session, lambda s: s.step >= 2)
     assert snapshot.changes == ((1, {"tau_base": 0.5, "predictor": "identity"}),)
-    assert (snapshot.config.tau_base, snapshot.first_config.tau_base) == (0.5, 0.95)
+    assert (snapshot.config.tau_base, snapshot.first_config.tau_base) == (0.5, 0.9)
 
 
 def test_a_live_change_changes_the_run(session, train, test_set):
@@ -251,7 +251,7 @@ def test_the_config_decides_which_fields_are_live(session):
 
 def test_a_field_that_gets_its_present_value_is_not_changed(session):
     session.run(steps=2)
-    session.change(tau_base=0.95, width=4, hue=(0.5, 0.5)).result(WAIT)
+    session.change(tau_base=0.9, width=4, hue=(0.5, 0.5)).result(WAIT)
     session.change().result(WAIT)
     assert (session.snapshot().step, session.snapshot().changes, session.snapshot().resets) == (2, (), 0)
 

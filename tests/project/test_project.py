@@ -304,18 +304,49 @@ def test_links_in_texts_lead_somewhere():
                 assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+SHAPES = json.loads((ROOT / "bench/results/intel-xeon-2-cores/shapes.json").read_text())["runs"]
+
+
+def mean_of(rows, key: str) -> float:
+    return sum(row[key] for row in rows) / len(rows)
+
+
 def test_no_number_in_the_readme_is_older_than_its_results():
     """Every measured number in the README's table is in bench/results."""
-    results = json.loads((ROOT / "bench/results/amd-epyc-2-cores/shapes.json").read_text())["runs"]
-    mean = lambda rows, key: sum(r[key] for r in rows) / len(rows)  # noqa: E731
-    table = re.findall(
-        r"^\| ([^|]+?) \| ([\d.–]+) \| ([\d.–]+) \| ([\d.–]+) \| ([\d.–]+) \|$", (ROOT / "README.md").read_text(), re.M
-    )
-    assert len(table) >= 6
+    number = r" ([\d.–]+) \|"
+    table = re.findall(rf"^\| ([^|]+?) \|{5 * number}$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert [name for name, *_ in table] == list(SHAPES)
     for name, *values in table:
-        for key, value in zip(("linear", "knn", "hue", "std"), values, strict=True):
+        for key, value in zip(("linear", "knn", "hue", "std", "rank"), values, strict=True):
+            assert (value == "–") == (key not in SHAPES[name][0]), (name, key)
             if value != "–":
-                assert value == f"{mean(results[name], key):.{len(value.split('.')[1])}f}", (name, key)
+                assert value == f"{mean_of(SHAPES[name], key):.{len(value.split('.')[1])}f}", (name, key)
+
+
+def test_a_healthy_run_looks_healthy_on_every_seed():
+    """What the course promises of its recipe, by the results of bench/shapes.py."""
+    healthy = SHAPES["BYOL"]
+    assert len(healthy) == 10
+    assert min(run["linear"] for run in healthy) >= 0.92
+    assert mean_of(healthy, "knn") >= 0.93
+    assert min(run["rank"] for run in healthy) >= 3
+    assert mean_of(healthy, "rank") >= 4
+    assert max(run["seconds"] for run in healthy) <= 35
+    assert all(run["verdict"] == "healthy" and run["alarm"] is None for run in healthy)
+    passing = [moment for run in healthy for moment in run["ill_moments"]]
+    assert len(passing) <= 2
+    assert all(step < 400 and verdict == "partial collapse" for step, verdict in passing)  # of 1,920 steps
+
+
+def test_every_ablation_keeps_its_sign():
+    """No predictor and no stop-gradient collapse; a fixed target is between; no colour leaves the hue; no EMA learns."""
+    for name in ("no predictor", "no stop-gradient"):
+        assert max(run["std"] for run in SHAPES[name]) < 0.05
+    for run, random, byol in zip(SHAPES["fixed random target"], SHAPES["random encoder"], SHAPES["BYOL"], strict=False):
+        assert random["linear"] + 0.1 < run["linear"] < byol["linear"] - 0.1
+    assert max(run["linear"] for run in SHAPES["no colour augmentation"]) <= 0.25
+    assert min(run["hue"] for run in SHAPES["no colour augmentation"]) >= 0.9
+    assert min(run["linear"] for run in SHAPES["no EMA (τ = 0)"]) >= 0.9
 
 
 def test_readme_and_map_give_the_minutes_that_the_lessons_give():

@@ -477,9 +477,9 @@ def test_resume_names_what_differs(train, tmp_path):
     trainer = tiny(train)
     trainer.save(path)
     with pytest.raises(
-        bt.ConfigError, match=r"another config: tau_base 0.95 \(here 0.9\), lr 0.8 \(here 0.5\); resume"
+        bt.ConfigError, match=r"another config: tau_base 0.9 \(here 0.95\), lr 0.8 \(here 0.5\); resume"
     ):
-        bt.Trainer.resume(path, train, config=trainer.config.replace(lr=0.5, tau_base=0.9))
+        bt.Trainer.resume(path, train, config=trainer.config.replace(lr=0.5, tau_base=0.95))
     with pytest.raises(bt.DataError, match=r"other images: images 44 \(here 43\), content"):
         bt.Trainer.resume(path, train[:43])
     images = train.images.clone()

@@ -3,7 +3,7 @@
 function render({model, el}) {
   const data = model.get("runs");
   const taus = [...new Set(data.places.map((p) => p[0]))];
-  const start = {tau: 0.95, predictor: true, stop: true, colour: true};
+  const start = {tau: 0.9, predictor: true, stop: true, colour: true};
   let place = {...start}, colourBy = "class";
   const indexAt = (q) => data.places.find((p) => p[0] === q.tau && p[1] === q.predictor && p[2] === q.stop && p[3] === q.colour)[4];
   const byol = data.runs[indexAt(start)];

@@ -59,9 +59,9 @@ def test_views_of_given_draws_are_the_librarys(size, changes):
     body = """
     const maker = new ViewMaker(a.size, a), each = a.size ** 2 * 3, out = new Float64Array(128 * each), d = a.drawn;
     for (let i = 0; i < 128; i++) maker.make(a.images, (i % 64) * each, {top: d.top[i], left: d.left[i], height: d.height[i], width: d.width[i],
-      flip: d.flip[i], jitter: d.jitter[i], factors: d.factors.slice(4 * i, 4 * i + 4), order: Array.from(d.order.slice(4 * i, 4 * i + 4)), grayscale: d.grayscale[i]}, out, i * each);
+      jitter: d.jitter[i], factors: d.factors.slice(4 * i, 4 * i + 4), order: Array.from(d.order.slice(4 * i, 4 * i + 4)), grayscale: d.grayscale[i]}, out, i * each);
     return out;"""
-    names = ("top", "left", "height", "width", "flip", "jitter", "factors", "order", "grayscale")
+    names = ("top", "left", "height", "width", "jitter", "factors", "order", "grayscale")
     ours = run(engine(), body, size=size, mean=mean.tolist(), std=std.tolist(), drawn={k: getattr(drawn, k).double().numpy().ravel() for k in names},
                images=images.permute(0, 2, 3, 1).numpy().ravel())  # fmt: skip
     away = np.abs(np.array(ours) - theirs.permute(0, 2, 3, 1).numpy().ravel()) * 0.16  # in units of a pixel's range
@@ -73,11 +73,11 @@ def test_draws_have_the_distribution_of_the_librarys():
     body = """
     const random = generator(1), s = {crop_area: 0.5, jitter_p: 0.8, grayscale_p: 0.3};
     const all = Array.from({length: 20000}, () => drawView(s, 32, random));
-    return all.map((v) => [v.height * v.width / 1024, v.width / v.height, v.top / Math.max(32 - v.height, 1e-9), v.flip, v.jitter, v.grayscale, ...v.factors, ...v.order].map(Number));"""
+    return all.map((v) => [v.height * v.width / 1024, v.width / v.height, v.top / Math.max(32 - v.height, 1e-9), v.jitter, v.grayscale, ...v.factors, ...v.order].map(Number));"""
     ours = np.array(run(engine(), body))
     config = bt.preset("shapes", jitter_p=0.8)
     d = bt.augment.Views(config, generator=torch.Generator().manual_seed(2)).draw(10_000, 32, 32)
-    theirs = torch.stack([d.height * d.width / 1024, d.width / d.height, d.top / (32 - d.height).clamp(min=1e-9), d.flip, d.jitter, d.grayscale,
+    theirs = torch.stack([d.height * d.width / 1024, d.width / d.height, d.top / (32 - d.height).clamp(min=1e-9), d.jitter, d.grayscale,
                           *d.factors.T, *d.order.T], 1).double().numpy()  # fmt: skip
     error = theirs.std(0) / np.sqrt(10_000)
     assert (np.abs(ours.mean(0) - theirs.mean(0)) < 5 * error + 1e-9).all()

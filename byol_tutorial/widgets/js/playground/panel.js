@@ -208,7 +208,7 @@ function render({model, el}) {
     symmetric: btSwitch({label: "symmetric loss", help: help("symmetric")}, true, set("symmetric")),
     negatives: btSwitch({label: "negatives", help: help("negatives")}, true, set("negatives")),
     colours: btSwitch({label: "colour changes", help: "Jitter and grayscale in the views"}, true, (on) => change({jitter_p: on ? 1 : 0, grayscale_p: on ? 0.3 : 0})),
-    tau_base: btSlider({label: "decay rate τ", scale: "tau", help: help("tau_base")}, 0.95, settle("tau_base")),
+    tau_base: btSlider({label: "decay rate τ", scale: "tau", help: help("tau_base")}, 0.9, settle("tau_base")),
     lr: btSlider({label: "learning rate", scale: "log", low: 0.01, high: 10, help: help("lr")}, 0.8, settle("lr")),
     weight_decay: btSlider({label: "weight decay", scale: "log", low: 1e-6, high: 0.1, zero: true, help: help("weight_decay")}, 4e-4, settle("weight_decay")),
     crop_area: btSlider({label: "smallest crop, of the area", low: 0.05, high: 1, step: 0.05, help: help("crop_area")}, 0.5, settle("crop_area")),

@@ -1,5 +1,5 @@
-// The course's views, as in augment/: random resized crop, flip, colour jitter, grayscale. Blur and solarize are 0 in its recipe
-// for the shapes, so they are not here.
+// The course's views, as in augment/: random resized crop, colour jitter, grayscale. Its recipe for the shapes flips, blurs and
+// solarizes nothing, so these operations are not here.
 
 const ORDERS = [0, 1, 2, 3].flatMap((a) => [0, 1, 2, 3].flatMap((b) => [0, 1, 2, 3].map((c) => [a, b, c, 6 - a - b - c]))).filter((o) => new Set(o).size === 4);
 const CROP_TRIES = 10, TAPS = 8; // a pixel of a view takes at most eight pixels of the picture in each direction
@@ -8,29 +8,29 @@ const CROP_TRIES = 10, TAPS = 8; // a pixel of a view takes at most eight pixels
 function drawView(s, size, random) {
   let height = size, width = size;
   for (let i = 0; i < CROP_TRIES; i++) {
-    const side = size * Math.sqrt(s.crop_area + random() * (1 - s.crop_area)), stretch = Math.exp((random() - 0.5) * Math.log(4 / 3));
+    const side = size * Math.sqrt(s.crop_area + random() * (1 - s.crop_area)), stretch = Math.sqrt(0.9 * (1.1 / 0.9) ** random());
     if (side * stretch <= size && side / stretch <= size) { [height, width] = [side / stretch, side * stretch]; break; }
   }
   const around = (strength) => 1 + (2 * random() - 1) * strength;
-  return {top: (size - height) * random(), left: (size - width) * random(), height, width, flip: random() < 0.5, jitter: random() < s.jitter_p,
+  return {top: (size - height) * random(), left: (size - width) * random(), height, width, jitter: random() < s.jitter_p,
           factors: [around(0.4), around(0.4), around(0.4), around(0.5) - 1], order: ORDERS[Math.floor(24 * random())], grayscale: random() < s.grayscale_p};
 }
 
 /** Write the bicubic weights of `size` pixels of the stretch [start, start + length) of a line: augment.resize_weights. */
-function resizeWeights(start, length, size, flip, {first, count, weight}) {
+function resizeWeights(start, length, size, {first, count, weight}) {
   const step = length / size, zoom = 1 / Math.max(step, 1);
   for (let i = 0; i < size; i++) {
-    const centre = start + (i + 0.5) * step, row = flip ? size - 1 - i : i;
+    const centre = start + (i + 0.5) * step;
     const low = Math.max(0, Math.ceil(Math.max(centre - 2 / zoom, start - 0.5) - 0.5)), high = Math.min(size - 1, Math.floor(Math.min(centre + 2 / zoom, start + length + 0.5) - 0.5));
     let sum = 0, n = 0;
-    first[row] = low;
+    first[i] = low;
     for (let s = low; s <= high; s++) {
       const position = s + 0.5, outside = position <= start - 0.5 || position >= start + length + 0.5;
       const t = Math.abs(position - centre) * zoom, p = Math.max(2 - t, 0), q = Math.max(1 - t, 0);
-      sum += weight[TAPS * row + n++] = outside ? 0 : 0.5 * p * p * (p - 1) + q * q * (1 - 2 * q);
+      sum += weight[TAPS * i + n++] = outside ? 0 : 0.5 * p * p * (p - 1) + q * q * (1 - 2 * q);
     }
-    count[row] = n;
-    for (let k = 0; k < n; k++) weight[TAPS * row + k] /= sum;
+    count[i] = n;
+    for (let k = 0; k < n; k++) weight[TAPS * i + k] /= sum;
   }
 }
 
@@ -55,8 +55,8 @@ class ViewMaker {
   /** Cut the rectangle out and resize it to the whole picture: first across, then down. */
   crop(bytes, from, v) {
     const {size, rows, columns, half, view} = this, line = 3 * size;
-    resizeWeights(v.top, v.height, size, false, rows);
-    resizeWeights(v.left, v.width, size, v.flip, columns);
+    resizeWeights(v.top, v.height, size, rows);
+    resizeWeights(v.left, v.width, size, columns);
     for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) {
       let r = 0, g = 0, b = 0;
       for (let k = 0, s = from + i * line + 3 * columns.first[j]; k < columns.count[j]; k++, s += 3) {
