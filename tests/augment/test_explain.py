@@ -10,7 +10,7 @@ import byol_tutorial as bt
 from byol_tutorial import augment as A
 from byol_tutorial.augment.explain import chain, in_words
 
-ALL = {"jitter_p": 0.8, "grayscale_p": 0.3, "blur_p": 0.5, "solarize_p": 0.5, "crop_area": (0.2, 1.0)}
+ALL = {"jitter_p": 0.8, "grayscale_p": 0.3, "blur_p": 0.5, "solarize_p": 0.5, "crop_area": (0.2, 1.0), "flip_p": 0.5}
 N = 16
 
 
@@ -130,12 +130,12 @@ def one(**changes) -> A.Draw:
         ("crop", {}, {}, "38 % of the area, at (3, 8)", True),
         ("crop", {"top": 0.0, "left": 0.0, "height": 32.0, "width": 32.0}, {}, "100 % of the area, at (0, 0)", False),
         ("flip", {"flip": True}, {}, "flipped", True),
-        ("flip", {}, {}, "not flipped (p = 0.5)", False),
+        ("flip", {}, {"flip_p": 0.5}, "not flipped (p = 0.5)", False),
         ("flip", {}, {"flip_p": 0.0}, "off (p = 0)", False),
         (
             "flip",
             {},
-            {"vertical_flip_p": 0.5, "quarter_turn_p": 0.75},
+            {"flip_p": 0.5, "vertical_flip_p": 0.5, "quarter_turn_p": 0.75},
             "not flipped (p = 0.5, vertical = 0.5, turn = 0.75)",
             False,
         ),

@@ -128,7 +128,7 @@ def test_whatever_decides_a_run_is_in_its_key(what, config, images, monkeypatch)
         case "seed":
             config = config.replace(seed=1)
         case "config":
-            config = config.replace(tau_base=0.9)
+            config = config.replace(tau_base=0.8)
         case "images":
             train = bt.load("shapes", limit=64, seed=1)
         case "test images":

@@ -273,7 +273,8 @@ def test_projections_can_be_mapped_and_their_collapse_is_seen(images):
     """Without a predictor the map of z shrinks to a tenth or less of BYOL's (seen: 0.004 to 0.02)."""
     runs = {}
     for predictor in ("mlp", "identity"):
-        run = trainer(predictor=predictor, epochs=12, lr=1.6)
+        views = {"flip_p": 0.5, "crop_ratio": (3 / 4, 4 / 3)}
+        run = trainer(predictor=predictor, epochs=12, lr=1.6, tau_base=0.95, **views)
         runs[predictor] = record(run, images, every=12, space="z", progress=False)
     healthy, collapsed = (size(r.maps[-1]) for r in runs.values())
     assert collapsed < 0.1 * healthy
