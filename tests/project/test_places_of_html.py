@@ -21,8 +21,8 @@ SCRIPT = re.compile(
     r"\beval\(|new Function|\.href\s*=|\bhref:|javascript:"
 )
 
-# The address of a link there is a blob's, which the browser makes.
-BLOBS = {"byol_tutorial/widgets/js/playground/save.js": ["href:"]}
+# The address of a link there is a blob's, which the browser makes, or a lesson's beside the page.
+LINKS = {"byol_tutorial/widgets/js/playground/save.js": ["href:"], "byol_tutorial/widgets/js/hints.js": ["href:"]}
 
 # place: what is made there. The classes with _repr_html_ are those of hostile.shown_as_html.
 PLACES = {
@@ -75,10 +75,13 @@ def test_only_one_module_escapes():
 def test_no_script_makes_elements_of_a_text():
     found = {name: SCRIPT.findall(text) for name, text in sources(".js").items()}
     assert len(found) > 10
-    assert {name: calls for name, calls in found.items() if calls} == BLOBS
-    for name in BLOBS:
-        assert re.findall(r"href: (\w+)", sources(".js")[name]) == ["url"]
-        assert "const url = URL.createObjectURL(blob)" in sources(".js")[name]
+    assert {name: calls for name, calls in found.items() if calls} == LINKS
+    save, hints = (sources(".js")[name] for name in LINKS)
+    assert re.findall(r"href: (\w+)", save) == ["url"]
+    assert "const url = URL.createObjectURL(blob)" in save
+    assert re.findall(r"href: (\w+)", hints) == ["link"]
+    assert "const link = btLesson(file)" in hints
+    assert r"return /^\w+$/.test(file) ? `${file}." in hints
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "notebooks").glob("*.md")), ids=lambda page: page.stem)
@@ -115,6 +118,7 @@ ALLOWED = {
     "p",
     "code",
     "img",
+    "style",
 }
 
 
@@ -124,4 +128,4 @@ def test_hostile_names_make_no_element_and_no_attribute(name):
     page.encode()
     found = Elements(page)
     assert found.tags <= ALLOWED
-    assert found.attributes <= {"style", "scope", "colspan", "alt", "src"}
+    assert found.attributes <= {"style", "class", "scope", "colspan", "alt", "src"}

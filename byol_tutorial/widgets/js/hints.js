@@ -63,9 +63,12 @@ function btHints(about) {
   }};
 }
 
-/** Return the address of a lesson beside this page: a notebook in JupyterLab, a page in the book; null elsewhere. */
+/**
+ * Return the address of a lesson beside this page: a notebook in JupyterLab, a page in the book; null elsewhere. The file is a
+ * word and no address, because a notebook of a stranger may hold anything in its place.
+ */
 function btLesson(file) {
   const here = decodeURIComponent(location.pathname).split("/").at(-1);
   if (!/^(\d\d_\w+|live_controls|ledger|troubles|playground)\.(ipynb|html)$/.test(here)) return null;
-  return `${file}.${here.split(".").at(-1)}`;
+  return /^\w+$/.test(file) ? `${file}.${here.split(".").at(-1)}` : null;
 }
