@@ -51,6 +51,9 @@ def test_wheel_and_source_archive(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "notebooks", source / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (source / "book").mkdir()
+    for name in ("glossary.md", "troubles.md"):  # which the wheel holds, too
+        shutil.copy(ROOT / "book" / name, source / "book")
     (home / "tmp").mkdir()
     own = {"HOME": str(home), "USER": CANARY, "LOGNAME": CANARY, "TMPDIR": str(home / "tmp")}
     build = "from setuptools import build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')"
