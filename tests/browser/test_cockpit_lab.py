@@ -221,5 +221,5 @@ def test_it_fits_and_is_readable_in_light_and_dark(cockpit, page, lab):
             )
             page.screenshot(path=SCREENSHOTS / f"cockpit-{theme.lower()}-{width}.png")
     unlabelled = """[...document.querySelectorAll('.bt :is(input, select, button, canvas)')].filter(
-        (e) => !(e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"""
+        (e) => !(e.closest('[hidden]') || e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"""
     assert page.evaluate(unlabelled) == []

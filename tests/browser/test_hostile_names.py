@@ -53,7 +53,7 @@ def test_what_notebooks_show_as_html(page, tmp_path):
     assert dangers(page) == []
     for name in ("<script>window.ran=1</script>", "&lt;img src=x onerror=window.ran=1&gt;", "ch\\udce4t<b>"):
         expect(page.get_by_role("rowheader", name=name, exact=True).first).to_be_visible()
-    assert hostile.NAMES[1] in page.locator("section > img").get_attribute("alt")
+    assert hostile.NAMES[1] in page.locator("section .bt-picture img").first.get_attribute("alt")
 
 
 def test_the_search_finds_a_name_that_was_not_escaped(page, tmp_path):

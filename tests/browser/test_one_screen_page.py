@@ -120,6 +120,8 @@ def test_the_axis_of_epochs_ends_where_the_furthest_run_is(page, show):
         CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { words.push(text); fill.call(this, text, ...at); }; }""")
 
     def axis():
+        # what was asked for before is drawn first
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         page.evaluate("words.length = 0")
         bridge.box.panel.show(frame=bridge.box.panel._frame())
         bridge.settle()

@@ -310,6 +310,7 @@ def test_a_new_run_has_no_prediction_and_the_focus_returns_to_the_card(page, sho
     form.get_by_role("button", name="never mind").click()
     expect(card).to_be_focused()
     card.click()
+    form.get_by_label("The loss …").select_option("does not fall")
     form.get_by_role("button", name="run it").click()
     expect(card).to_be_focused()
     expect(panel.locator(".bt-outcome")).to_contain_text("you said")
