@@ -20,7 +20,7 @@ from .data.colours import false_colour, in_colours
 from .runtime.markup import encodable, escaped
 
 # The palette of figures and panels: readers with protanopia, deuteranopia or tritanopia can distinguish all ten colours
-# too, on white and on dark grounds; tests/widgets/test_colours.py computes this.
+# too, on white and on dark grounds; tests/widgets/test_palette.py computes this.
 BLUE, ROSE, GREEN, PURPLE, SKY, RED = "#486CFA", "#FE368B", "#4D9300", "#C845A4", "#0490BB", "#FF3100"
 COLOURS = (BLUE, ROSE, GREEN, PURPLE, SKY, RED, "#978041", "#A057D4", "#A66959", "#7B7D7F")
 # The mark of each colour on maps: corners, radius of the points between them, angle of the first corner in degrees.

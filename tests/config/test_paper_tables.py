@@ -95,7 +95,7 @@ def values(name, field):
     low, high = LIMITS.get(name, (meta["low"] if meta["low"] is not None else meta["above"], meta["high"]))
     if field.type is int:
         return st.integers(int(low), int(high))
-    number = st.floats(low, high, exclude_min=meta["above"] is not None)
+    number = st.floats(low, high, exclude_min=meta["above"] is not None, allow_infinity=False)
     return st.tuples(number, number).map(sorted).map(tuple) if field.type is Pair else number
 
 

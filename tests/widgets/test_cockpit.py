@@ -18,9 +18,10 @@ from byol_tutorial.config.fields import METHODS
 from byol_tutorial.live.curves import shortened
 from byol_tutorial.widgets.cockpit import Cockpit, cockpit
 from byol_tutorial.widgets.cockpit.controls import BYOL_PRESETS, CONTROLS
-from byol_tutorial.widgets.cockpit.explanations import LESSONS, TEXTS
+from byol_tutorial.widgets.cockpit.explanations import TEXTS
 from byol_tutorial.widgets.cockpit.inert import inert
 from byol_tutorial.widgets.cockpit.predictions import QUESTIONS, outcomes
+from byol_tutorial.widgets.explained import LESSONS
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
 WAIT = 60
