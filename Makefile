@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # with a part of the files of its own, so that few fixtures are made twice; the one that is done first takes over others.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: lab lint moving-picture check test test-book test-others verify book slides serve-book notebooks student teacher address constraints bench bench-peers clean
+.PHONY: lab lint check test test-book test-others verify book slides serve-book notebooks student teacher address constraints bench bench-peers clean
 
 # Opens a folder of the lessons for their reader, which git does not track. LESSONS=notebooks opens the course's own
 # notebooks, whose texts JupyterLab writes when it saves them.
@@ -106,10 +106,6 @@ bench-peers: .venv/installed
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --quiet --python .venv $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
-
-# Films the playground in Chromium for the README's first screen, after a change of its looks.
-moving-picture: .venv/installed
-	$(BIN)/python book/moving_picture.py
 
 # Writes where the project is published, after a fork too: make address REPOSITORY=OWNER/NAME
 address: .venv/installed
