@@ -55,7 +55,7 @@ test-others: .venv/installed
 
 # Runs every notebook as a reader does, at laptop scale; this takes about twenty minutes on two cores.
 verify: .venv/installed
-	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 notebooks $(ARGS)
+	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 --timeout=0 notebooks $(ARGS)
 
 # Builds the course as a static site in build/html, which opens from any server and from a disk. BYOL_SCALE=smoke builds
 # it quickly with short runs, BYOL_EDITION=teacher adds the answers to the questions. Executed pages are reused as long
