@@ -2,29 +2,38 @@
 
 The module is one text, because a page that lies on a disk can load no second file. The engine, which trains, is the
 body of one function in it. The same function runs on the page's own thread, and its text is the source of a worker.
+What is built is committed, so that only who edits the sources needs the tools (the extra "dev"):
 
-    python -m byol_tutorial.widgets.playground.build      compiles kernels.c to kernels.wasm again
+    python -m byol_tutorial.widgets.playground.build      makes kernels.wasm and module.min.js again
+
+The module is minified by tdewolff's minify. Before that, functions of the shared files that the playground does not use
+are left out.
 """
 
 import base64
+import re
 import subprocess
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 from ..assets import HERE, script, source
-from .shrink import shrink
 
 FOLDER = HERE / "js" / "playground"
+MODULE = FOLDER / "module.min.js"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
 PANEL = ("settings", "pictures", "diagram", "guide", "curves", "save", "host", "panel")
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
+END = "export default {render};\n"  # of every panel's file
+# A function at the beginning of a line, with the lines after it that are indented, empty, or begin with its last brace.
+FUNCTION = re.compile(r"^(?:async )?function (\w+)[^\n]*\n(?:[ }][^\n]*\n|\n(?=[ ]))*", re.MULTILINE)
 COMPILE = [
     "-target",
     "wasm32-freestanding",
     "-mcpu=generic+simd128+bulk_memory",
-    "-O2",
+    "-Os",
     "-fno-unroll-loops",
     "-nostdlib",
     "-Wl,--no-entry",
@@ -40,16 +49,37 @@ def engine() -> str:
 
 
 def module() -> str:
-    """Return the ES module of the panel, as small as `shrink` makes it."""
+    """Return the ES module of the panel, as `built` made it."""
+    return MODULE.read_text(encoding="utf-8")
+
+
+def built(wasm: bytes) -> str:
+    """Make the ES module of all parts and of the compiled kernels, as small as it can be."""
     deflate = zlib.compressobj(9, wbits=-15)  # without a header
-    wasm = deflate.compress((FOLDER / "kernels.wasm").read_bytes()) + deflate.flush()
+    packed = deflate.compress(wasm) + deflate.flush()
+    # In this order like is near like, so that the module compresses best: the base64 text at the end pushes nothing apart.
     parts = [
-        source("plots", "js"),
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
-        f'const PLAYGROUND_WASM = "{base64.b64encode(wasm).decode()}";',
+        source("plots", "js"),
         *(script(f"playground/{name}.js") for name in PANEL),
+        f'const PLAYGROUND_WASM = "{base64.b64encode(packed).decode()}";\n',
     ]
-    return shrink("\n".join(parts), rename=True)
+    body = without_unused("\n".join(parts)).replace(END, "")
+    return minified(f"export default (() => {{\n{body}return {{render}};\n}})();")
+
+
+def minified(text: str) -> str:
+    """Return JavaScript with the same effect in fewer characters. Names that only functions know become short."""
+    import minify
+
+    return minify.string("application/javascript", text)
+
+
+def without_unused(text: str) -> str:
+    """Leave out functions that are used nowhere, and then those that only they used. A name in a comment is no use."""
+    uses = Counter(re.findall(r"[A-Za-z_$][\w$]*", minified(text)))  # names of the outermost level stay as they are
+    shorter = FUNCTION.sub(lambda found: "" if uses[found[1]] == 1 else found[0], text)
+    return text if shorter == text else without_unused(shorter)
 
 
 def compiled() -> bytes:
@@ -62,4 +92,6 @@ def compiled() -> bytes:
 
 
 if __name__ == "__main__":
-    (FOLDER / "kernels.wasm").write_bytes(compiled())
+    wasm = compiled()
+    (FOLDER / "kernels.wasm").write_bytes(wasm)
+    MODULE.write_text(built(wasm), encoding="utf-8")

@@ -4,51 +4,41 @@
 // with their channels last, so that a batch of pictures is also a matrix with one row for each pixel.
 //
 // playground/build.py compiles this file; a test compares the result with kernels.wasm.
-#include <wasm_simd128.h>
-
 typedef int address;
 
 #define EXPORT(name) __attribute__((export_name(#name))) void name
 
-static inline float *at(address a) { return (float *)((unsigned)a << 2); }
+static inline void *at(address a) { return (void *)((unsigned)a << 2); }
+
+// Four floats in a row, on which all arithmetic works at once. Every array but a picture has a multiple of four columns.
+typedef float four __attribute__((ext_vector_type(4), aligned(4)));
 
 // --- matrix product ---------------------------------------------------------------------------------------------------
 
+#define ROWS 4    // rows of A in a tile
 #define WIDE 8    // columns of B in a panel: two SIMD registers
 #define DEPTH 512 // rows of a panel that are used at a time, so that they stay in the first-level cache
 #define BLOCK 48  // rows of A that are used with all panels before the next ones
+#define EACH_ROW _Pragma("clang loop unroll(full)") for (int r = 0; r < ROWS; r++) // unrolled, so that sums are in registers
 
-// Add the product of `rows` rows of A and a panel of B, over a depth of k, to C, or write it there if it is the first part.
-// The compiler makes a version of this function for each constant `rows`, with all sums in registers.
-static inline __attribute__((always_inline)) void tile(const int rows, int k, const float *a, int a_row, int a_col,
-                                                       const float *panel, float *c, int c_row, int width, int first) {
-  v128_t sum[4][2];
-  for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = wasm_f32x4_splat(0);
-  for (int i = 0; i < k; i++, a += a_col, panel += WIDE) {
-    v128_t left = wasm_v128_load(panel), right = wasm_v128_load(panel + 4);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-      v128_t x = wasm_v128_load32_splat(a + r * a_row);
-      sum[r][0] = wasm_f32x4_add(sum[r][0], wasm_f32x4_mul(x, left));
-      sum[r][1] = wasm_f32x4_add(sum[r][1], wasm_f32x4_mul(x, right));
+// Add the product of up to four rows of A and a panel of B, over a depth of k, to C, or write it there if it is the first part.
+// Where there are fewer rows, the last one is computed several times, and written once.
+static void tile(int rows, int k, const float *a, int a_row, int a_col, const four *panel, float *c, int c_row, int width, int first) {
+  const float *row[ROWS];
+  four sum[ROWS][2], part[ROWS][2];
+  EACH_ROW { row[r] = a + (r < rows ? r : rows - 1) * a_row, sum[r][0] = sum[r][1] = 0; }
+  for (int i = 0; i < k; i++, panel += 2)
+    EACH_ROW {
+      float x = row[r][i * a_col];
+      sum[r][0] += x * panel[0];
+      sum[r][1] += x * panel[1];
     }
-  }
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++, c += c_row) {
-    if (width == WIDE) {
-      if (!first) {
-        sum[r][0] = wasm_f32x4_add(sum[r][0], wasm_v128_load(c));
-        sum[r][1] = wasm_f32x4_add(sum[r][1], wasm_v128_load(c + 4));
-      }
-      wasm_v128_store(c, sum[r][0]);
-      wasm_v128_store(c + 4, sum[r][1]);
-    } else {
-      float part[WIDE];
-      wasm_v128_store(part, sum[r][0]);
-      wasm_v128_store(part + 4, sum[r][1]);
-      for (int j = 0; j < width; j++) c[j] = part[j] + (first ? 0 : c[j]);
-    }
-  }
+  EACH_ROW { part[r][0] = sum[r][0], part[r][1] = sum[r][1]; }
+  for (int r = 0; r < rows; r++, c += c_row)
+    if (width == WIDE)
+      for (int j = 0; j < 2; j++) ((four *)c)[j] = part[r][j] + (first ? 0 : ((four *)c)[j]);
+    else
+      for (int j = 0; j < width; j++) c[j] = ((float *)part[r])[j] + (first ? 0 : c[j]);
 }
 
 // C ← A · B. A is m × k and B is k × n; each has a step from row to row and one from column to column, so that a transposed
@@ -68,16 +58,22 @@ EXPORT(matmul)(int m, int n, int k, address A, int a_row, int a_col, address B, 
     for (int i0 = 0; i0 < m; i0 += BLOCK) {
       int end = i0 + BLOCK < m ? i0 + BLOCK : m;
       for (int p = 0; p < count; p++) {
-        int width = n - p * WIDE < WIDE ? n - p * WIDE : WIDE, i = i0;
+        int width = n - p * WIDE < WIDE ? n - p * WIDE : WIDE;
         const float *panel = panels + (p * k + k0) * WIDE, *from = a + k0 * a_col;
-        for (; i + 4 <= end; i += 4) tile(4, depth, from + i * a_row, a_row, a_col, panel, c + i * n + p * WIDE, n, width, !k0);
-        for (; i < end; i++) tile(1, depth, from + i * a_row, a_row, a_col, panel, c + i * n + p * WIDE, n, width, !k0);
+        for (int i = i0; i < end; i += ROWS)
+          tile(end - i < ROWS ? end - i : ROWS, depth, from + i * a_row, a_row, a_col, (const four *)panel, c + i * n + p * WIDE, n, width, !k0);
       }
     }
   }
 }
 
 // --- convolution: 3 × 3, with a border of zeros ------------------------------------------------------------------------
+
+// Copy c floats.
+static inline void copy(float *to, const float *from, int c) {
+  for (; c >= 4; c -= 4, to += 4, from += 4) *(four *)to = *(const four *)from;
+  for (int k = 0; k < c; k++) to[k] = from[k];
+}
 
 // Write the neighbourhood of each output pixel as one row: pictures (n, size, size, c) -> (n · out · out, 9 c). The
 // convolution is then one matrix product.
@@ -94,15 +90,16 @@ EXPORT(unfold)(int n, int size, int c, int stride, address X, address Y) {
             if (r < 0 || s < 0 || r >= size || s >= size)
               for (int k = 0; k < c; k++) y[k] = 0;
             else
-              for (int k = 0; k < c; k++) y[k] = x[(r * size + s) * c + k];
+              copy(y, x + (r * size + s) * c, c);
           }
 }
 
 // The transpose of unfold: add each row up at the pixels that it came from.
 EXPORT(fold)(int n, int size, int c, int stride, address Y, address X) {
-  const float *y = at(Y);
-  float *x = at(X);
+  const four *y = at(Y);
+  four *x = at(X);
   int out = (size - 1) / stride + 1;
+  c /= 4;
   for (int i = 0; i < n * size * size * c; i++) x[i] = 0;
   for (int i = 0; i < n; i++, x += size * size * c)
     for (int row = 0; row < out; row++)
@@ -111,15 +108,16 @@ EXPORT(fold)(int n, int size, int c, int stride, address Y, address X) {
           for (int across = -1; across <= 1; across++, y += c) {
             int r = row * stride + down, s = column * stride + across;
             if (r < 0 || s < 0 || r >= size || s >= size) continue;
-            float *pixel = x + (r * size + s) * c;
+            four *pixel = x + (r * size + s) * c;
             for (int k = 0; k < c; k++) pixel[k] += y[k];
           }
 }
 
 // Mean over the pixels of each picture: (n · area, c) -> (n, c).
 EXPORT(pool)(int n, int area, int c, address X, address Y) {
-  const float *x = at(X);
-  float *y = at(Y);
+  const four *x = at(X);
+  four *y = at(Y);
+  c /= 4;
   for (int i = 0; i < n; i++, y += c) {
     for (int k = 0; k < c; k++) y[k] = 0;
     for (int p = 0; p < area; p++, x += c)
@@ -129,8 +127,9 @@ EXPORT(pool)(int n, int area, int c, address X, address Y) {
 }
 
 EXPORT(pool_back)(int n, int area, int c, address D, address X) {
-  const float *d = at(D);
-  float *x = at(X);
+  const four *d = at(D);
+  four *x = at(X);
+  c /= 4;
   for (int i = 0; i < n; i++, d += c)
     for (int p = 0; p < area; p++, x += c)
       for (int k = 0; k < c; k++) x[k] = d[k] / area;
@@ -140,40 +139,43 @@ EXPORT(pool_back)(int n, int area, int c, address D, address X) {
 
 // y ← max(0, γ (x − mean) · inverse + β) with given statistics: the mean and 1/√(variance + 10⁻⁵) of each of c columns.
 EXPORT(norm_relu)(int rows, int c, address X, address Y, address gamma, address beta, address statistics) {
-  const float *x = at(X), *g = at(gamma), *b = at(beta), *mean = at(statistics), *inverse = mean + c;
-  float *y = at(Y);
+  c /= 4;
+  const four *x = at(X), *g = at(gamma), *b = at(beta), *mean = at(statistics), *inverse = mean + c;
+  four *y = at(Y);
   for (int i = 0; i < rows; i++, x += c, y += c)
     for (int k = 0; k < c; k++) {
-      float v = (x[k] - mean[k]) * inverse[k] * g[k] + b[k];
+      four v = (x[k] - mean[k]) * inverse[k] * g[k] + b[k];
       y[k] = v < 0 ? 0 : v; // NaN stays NaN, as in PyTorch
     }
 }
 
 // The statistics of the rows of x, as norm_relu takes them.
 EXPORT(moments)(int rows, int c, address X, address statistics) {
-  const float *x = at(X);
-  float *mean = at(statistics), *inverse = mean + c;
+  c /= 4;
+  const four *x = at(X);
+  four *mean = at(statistics), *inverse = mean + c;
   for (int k = 0; k < c; k++) mean[k] = inverse[k] = 0;
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < c; k++) mean[k] += x[i * c + k];
   for (int k = 0; k < c; k++) mean[k] /= rows;
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < c; k++) {
-      float away = x[i * c + k] - mean[k];
+      four away = x[i * c + k] - mean[k];
       inverse[k] += away * away;
     }
-  for (int k = 0; k < c; k++) inverse[k] = 1 / __builtin_sqrtf(inverse[k] / rows + 1e-5f);
+  for (int k = 0; k < c; k++) inverse[k] = 1 / __builtin_elementwise_sqrt(inverse[k] / rows + 1e-5f);
 }
 
 // Backward through ReLU and BatchNorm: d is dL/dy and becomes dL/dx. The gradients of γ and β are added to. `room`: 2 c floats.
 EXPORT(norm_relu_back)(int rows, int c, address X, address Y, address D, address gamma, address statistics, address dgamma,
                        address dbeta, address room) {
-  const float *x = at(X), *y = at(Y), *g = at(gamma), *mean = at(statistics), *inverse = mean + c;
-  float *d = at(D), *dg = at(dgamma), *db = at(dbeta), *scaled = at(room), *plain = scaled + c;
+  c /= 4;
+  const four *x = at(X), *y = at(Y), *g = at(gamma), *mean = at(statistics), *inverse = mean + c;
+  four *d = at(D), *dg = at(dgamma), *db = at(dbeta), *scaled = at(room), *plain = scaled + c;
   for (int k = 0; k < c; k++) scaled[k] = plain[k] = 0;
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < c; k++) {
-      float v = y[i * c + k] <= 0 ? 0 : d[i * c + k];
+      four v = y[i * c + k] <= 0 ? 0 : d[i * c + k];
       d[i * c + k] = v;
       plain[k] += v;
       scaled[k] += v * (x[i * c + k] - mean[k]) * inverse[k];
@@ -186,7 +188,7 @@ EXPORT(norm_relu_back)(int rows, int c, address X, address Y, address D, address
   }
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < c; k++) {
-      float normal = (x[i * c + k] - mean[k]) * inverse[k];
+      four normal = (x[i * c + k] - mean[k]) * inverse[k];
       d[i * c + k] = g[k] * inverse[k] * (d[i * c + k] - plain[k] - normal * scaled[k]);
     }
 }
@@ -194,15 +196,17 @@ EXPORT(norm_relu_back)(int rows, int c, address X, address Y, address D, address
 // --- rows, and the change of weights ------------------------------------------------------------------------------------
 
 EXPORT(add_bias)(int rows, int c, address X, address bias) {
-  float *x = at(X);
-  const float *b = at(bias);
+  four *x = at(X);
+  const four *b = at(bias);
+  c /= 4;
   for (int i = 0; i < rows; i++, x += c)
     for (int k = 0; k < c; k++) x[k] += b[k];
 }
 
 EXPORT(sum_rows)(int rows, int c, address X, address sums) {
-  const float *x = at(X);
-  float *s = at(sums);
+  const four *x = at(X);
+  four *s = at(sums);
+  c /= 4;
   for (int k = 0; k < c; k++) s[k] = 0;
   for (int i = 0; i < rows; i++, x += c)
     for (int k = 0; k < c; k++) s[k] += x[k];
@@ -210,9 +214,9 @@ EXPORT(sum_rows)(int rows, int c, address X, address sums) {
 
 // SGD with momentum μ and weight decay λ, as torch.optim.SGD: v ← μ v + (g + λ w), w ← w − lr · v.
 EXPORT(sgd)(int n, address W, address G, address V, float lr, float momentum, float decay) {
-  float *w = at(W), *v = at(V);
-  const float *g = at(G);
-  for (int i = 0; i < n; i++) {
+  four *w = at(W), *v = at(V);
+  const four *g = at(G);
+  for (int i = 0; i < n / 4; i++) {
     v[i] = momentum * v[i] + (g[i] + decay * w[i]);
     w[i] -= lr * v[i];
   }
@@ -220,7 +224,7 @@ EXPORT(sgd)(int n, address W, address G, address V, float lr, float momentum, fl
 
 // The moving average: ξ ← ξ + share · (θ − ξ), with share = 1 − τ.
 EXPORT(follow)(int n, address target, address online, float share) {
-  float *xi = at(target);
-  const float *theta = at(online);
-  for (int i = 0; i < n; i++) xi[i] += share * (theta[i] - xi[i]);
+  four *xi = at(target);
+  const four *theta = at(online);
+  for (int i = 0; i < n / 4; i++) xi[i] += share * (theta[i] - xi[i]);
 }
