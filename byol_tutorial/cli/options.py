@@ -16,7 +16,7 @@ from ..data.streaming import StreamedSet
 from ..evaluate.features import trained_part
 from ..evaluate.pretrained import Guest, guest
 
-DATA_HELP = "shapes, digits, a torchvision set (cifar10, stl10, ...), or folder:PATH"
+DATA_HELP = "shapes, digits, photographs, a torchvision set (cifar10, stl10, ...), or folder:PATH"
 DEVICE: dict[str, Any] = {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps [auto]"}
 THREADS: dict[str, Any] = {
     "type": click.IntRange(min=1),

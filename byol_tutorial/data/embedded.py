@@ -1,4 +1,4 @@
-"""The sets that need no download: "shapes", drawn by the library, and "digits", which scikit-learn brings."""
+"""The sets that need no download: "shapes", drawn by the library, "digits", which scikit-learn brings, and "photographs"."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from .image_set import ImageSet
 from .layout import part_of_split
 from .request import SPLITS, Request
 
-EMBEDDED = ("shapes", "digits")
+EMBEDDED = ("shapes", "digits", "photographs")
 SHAPES_SIZES = {"train": 4096, "test": 2048}  # images drawn; more if `limit` asks for more
 
 

@@ -2,6 +2,7 @@
 
     load("shapes")              drawn by the library, with the factors of every picture
     load("digits")              scikit-learn's bundled handwritten digits
+    load("photographs")         squares of ten real photographs that the library brings
     load("cifar10"), ...        torchvision's sets, through their normal download
     load("folder:PATH")         your images, in class sub-folders or flat
 
@@ -24,6 +25,7 @@ from ..config.errors import DataError
 from .embedded import load_digits, load_shapes
 from .folder import load_folder
 from .image_set import ImageSet
+from .photographs import load_photographs
 from .request import HOLDOUT, Request, Source, in_memory
 from .streaming import StreamedSet
 from .torchvision_sets import TORCHVISION, load_torchvision
@@ -36,6 +38,7 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "can't start new thre
 SOURCES: dict[str, Source] = {
     "shapes": in_memory(load_shapes),
     "digits": in_memory(load_digits),
+    "photographs": in_memory(load_photographs),
     **dict.fromkeys(TORCHVISION, in_memory(load_torchvision)),
     "folder:": load_folder,
 }
@@ -43,7 +46,7 @@ SOURCES: dict[str, Source] = {
 
 @overload
 def load(
-    name: Literal["shapes", "digits"],
+    name: Literal["shapes", "digits", "photographs"],
     split: str = "train",
     size: int | None = None,
     limit: int | None = None,
@@ -96,7 +99,7 @@ def load(
         size: pixels a side. Default: the images' own size where all are square, equal and at most 96 px; else 96.
             Images are resized by their shorter side and cropped to the centre.
         limit: the largest number of images, drawn without repetition, the same for the same seed.
-        seed: draws "shapes", and `limit`. A whole number, at least 0.
+        seed: draws "shapes", the squares of "photographs", and `limit`. A whole number, at least 0.
         corrupt: what to do about files that cannot be read. "refuse" raises an error that names them; "skip" leaves
             them out and lists them in `skipped`. In a streamed set this happens as the files are read, while training.
         root: where torchvision keeps its sets. Default: $BYOL_DATA, else ~/.cache/byol_tutorial.

@@ -107,5 +107,5 @@ def _open(name: str, split: str, root: Path) -> _Pictures:
         # A failed download may leave files behind. torchvision verifies them the next time, so nothing is removed here.
         raise DataError(
             f"data set {name!r} is not in {str(root)!r} and could not be fetched ({error}): "
-            f"connect to the network or set BYOL_DATA to a folder that has it; {' and '.join(EMBEDDED)} need no network"
+            f"connect to the network or set BYOL_DATA to a folder that has it; {', '.join(EMBEDDED)} need no network"
         ) from error
