@@ -28,6 +28,7 @@ class Thresholds:
     fall, within   the alarm is also raised below `fall` times the highest such mean of the last `within` steps: a
                    sudden collapse
     window         number of first and of last steps of a run that its verdict compares
+    rank_from      share of the schedule from which a low rank alone counts in the verdict on a run in progress
     """
 
     collapsed: float = 0.1
@@ -38,6 +39,7 @@ class Thresholds:
     fall: float = 0.7
     within: int = 25
     window: int = 50
+    rank_from: float = 0.25
 
 
 THRESHOLDS = Thresholds()

@@ -57,7 +57,8 @@ def judge(m: Measured) -> Judgement:
 
     A run is judged when its warm-up is over, and not within the first THRESHOLDS.window steps: before, weights have
     hardly moved, and a random encoder has a small spread of its own in some methods. A spread that has fallen is
-    reported at any step. A run is healthy if its spread is kept, its rank is that of more than one direction, and its
+    reported at any step. A low rank with a kept spread is judged later, from THRESHOLDS.rank_from of the schedule on: two
+    of ten healthy runs pass through one direction in the first sixth (bench/shapes.py, seeds 7 and 8). A run is healthy if its spread is kept, its rank is that of more than one direction, and its
     kNN accuracy lies above the untrained encoder's by more than NEAR; without labels only the spread can be judged.
     """
     recent = m.std[-THRESHOLDS.recent :]
@@ -74,6 +75,11 @@ def judge(m: Measured) -> Judgement:
         return Judgement("too early", f"judged from step {settled} on ({measures})")
     learned = learned_words(m.knn, m.start_knn)
     if verdict == "partial collapse" and std >= THRESHOLDS.partial:
+        rank_settled = min(max(settled, math.ceil(THRESHOLDS.rank_from * m.total)), m.total)
+        if m.step < rank_settled:
+            return Judgement(
+                "too early", f"spread kept; the rank is judged from step {rank_settled} on ({measures}){learned}"
+            )
         return Judgement(verdict, f"spread kept, but at most one direction is left ({measures}){learned}")
     if verdict != "healthy":
         return Judgement(verdict, f"{VERDICTS[verdict]} ({measures}){learned}")

@@ -49,6 +49,17 @@ def test_before_the_end_of_the_warm_up_a_run_is_not_judged_by_where_it_began(std
     assert run([std] * 100, rank=5.0).kind != "too early"
 
 
+def test_a_low_rank_alone_is_judged_from_a_quarter_of_the_schedule_on():
+    """Healthy runs may pass through one direction early on: bench/shapes.py found it at steps 256 and 320 of 1,920."""
+    passing = run([0.8] * 320, rank=1.1, total=1920, warmup=256)
+    assert passing.kind == "too early"
+    assert "spread kept; the rank is judged from step 480 on (√d·std 0.80, rank 1.1 of 64)" in passing.words
+    assert run([0.8] * 479, rank=1.1, total=1920, warmup=256).kind == "too early"
+    assert run([0.8] * 480, rank=1.1, total=1920, warmup=256).kind == "partial collapse"
+    assert run([0.4] * 320, rank=1.1, total=1920, warmup=256).kind == "partial collapse"  # the spread is low as well
+    assert run([0.8] * 300, rank=1.1, total=300, warmup=300).kind == "partial collapse"
+
+
 def test_without_a_warm_up_the_first_steps_are_not_judged_either_but_the_last_of_a_short_run_is():
     assert run([0.4] * 49, warmup=0).kind == "too early"
     assert run([0.4] * 50, warmup=0).kind == "partial collapse"
