@@ -68,16 +68,17 @@ def built(wasm: bytes) -> str:
     return minified(f"export default (() => {{\n{body}return {{render}};\n}})();")
 
 
-def minified(text: str) -> str:
+def minified(text: str, keep_names: bool = False) -> str:
     """Return JavaScript with the same effect in fewer characters. Names that only functions know become short."""
     import minify
 
+    minify.config({"js-keep-var-names": keep_names})
     return minify.string("application/javascript", text)
 
 
 def without_unused(text: str) -> str:
     """Leave out functions that are used nowhere, and then those that only they used. A name in a comment is no use."""
-    uses = Counter(re.findall(r"[A-Za-z_$][\w$]*", minified(text)))  # names of the outermost level stay as they are
+    uses = Counter(re.findall(r"[A-Za-z_$][\w$]*", minified(text, keep_names=True)))  # without comments
     shorter = FUNCTION.sub(lambda found: "" if uses[found[1]] == 1 else found[0], text)
     return text if shorter == text else without_unused(shorter)
 
