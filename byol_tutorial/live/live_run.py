@@ -309,7 +309,7 @@ class LiveRun:
         self._publish(measure=self._new_measure())
 
     def _new_measure(self) -> Measure:
-        measure = measure_run(self.trainer, self.measured.images, self.snapshot.measure)
+        measure = measure_run(self.trainer, self.measured.images, self.snapshot.measure, inside=True)
         self._measure_at = time.perf_counter() + measure.seconds / MEASURE_SHARE
         return measure
 

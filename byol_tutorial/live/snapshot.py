@@ -14,6 +14,7 @@ from ..train.history import History
 from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 from .judgement import Measured, judge
+from .passed import Passed, what_passed
 
 STATES = ("idle", "running", "paused", "done", "failed")
 
@@ -28,12 +29,14 @@ class Measure:
              z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
              turned so that points move as little as possible from one measure to the next
     seconds  duration of the measurement
+    passed   what went through the networks in the last step, see passed.py; None if nobody asked for it
     """
 
     step: int
     report: CollapseReport
     maps: dict[str, Tensor]
     seconds: float
+    passed: Passed | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ class Snapshot:
         )
 
 
-def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None) -> Measure:
+def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None, inside: bool = False) -> Measure:
     """Measure the run as it is now, on images uint8 (M, 3, H, W). The maps are rotated towards those of `before`.
+
+    inside: whether to also return what went through the networks in the last step.
 
     Raises:
         DivergedError: the representations are not finite.
@@ -119,4 +124,5 @@ def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None)
         name: pca_embedding(points, like=None if before is None else before.maps[name])
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y))
     }
-    return Measure(trainer.steps_done, judged_with(collapse_report(z), images), maps, time.perf_counter() - start)
+    report, passed = judged_with(collapse_report(z), images), what_passed(trainer, y) if inside else None
+    return Measure(trainer.steps_done, report, maps, time.perf_counter() - start, passed)

@@ -54,6 +54,7 @@ class StepComputation:
         self.generator = torch.Generator(self.device)  # the source of a step's random numbers
         self.graph = StepGraph(self.generator, [*model.parameters()])
         self.kept = Buffers(model)
+        self.passed: tuple[Tensor, Tensor, Tensor] | None = None  # z, p and target of the last pass, see Output
         self._parallel: DistributedDataParallel | None = None
         self.forward = self._wrap()
 
@@ -145,6 +146,7 @@ class StepComputation:
             with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
                 output: Output = self.forward(*views, **extra)
             self.scaler.scale(output.loss / passes).backward()
+        self.passed = output.z, output.p, output.target  # a replay of a recorded step writes into the same tensors
         return torch.stack((output.loss.detach().float(), spread(output.z), *cosines(output.p, output.target)))
 
     def views_of(self, k: int, m: int = 0) -> tuple[list[Tensor], dict[str, Tensor]]:

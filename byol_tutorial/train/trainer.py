@@ -393,6 +393,7 @@ class Trainer:
         history: what the run goes on with. Default: its own, cut at the moment.
         """
         self.feed.close()
+        self.computation.passed = None
         self.model.load_state_dict(moment.model)
         self.optimizer.load_state_dict(copy.deepcopy(moment.optimizer))  # it may keep the tensors that it is given
         self.computation.scaler.load_state_dict(moment.scaler)

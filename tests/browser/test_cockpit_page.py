@@ -50,6 +50,7 @@ def region(page):
 PARTS = {
     "plots": ".bt-plots canvas",
     "map": ".bt-map canvas",
+    "network": ".bt-network canvas",
     "verdict": ".bt-verdict",
     "what is said": ".bt-saying",
     "play": ".bt-play",
@@ -73,7 +74,7 @@ def test_all_that_matters_is_on_one_screen(show, page, place, method):
         for box in boxes:
             assert box["y"] + box["height"] - top <= height, name
             assert box["width"] >= 60
-            assert box["height"] >= (100 if name in ("plots", "map") else 14)
+            assert box["height"] >= (100 if name in ("plots", "map", "network") else 14)
     assert region(page).bounding_box()["height"] <= height  # also with the line that unfolds the other controls
 
 

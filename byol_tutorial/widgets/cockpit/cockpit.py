@@ -6,47 +6,34 @@
     panel.session.run(steps=100)                          # train from a cell; the panel follows
 
 A slider sends its value at once; the session applies it between two steps, and the curves show a mark there. Training
-happens on the session's thread and drawing in the browser. Python only sends the numbers, up to ten times a second.
+happens on the session's thread and drawing in the browser. Python only sends the numbers, about ten times a second.
 """
 
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-import numpy as np
 import torch
 import traitlets
 
 from ...config.config import LIVE, Config
-from ...config.errors import ExperimentError, UserError
+from ...config.errors import UserError
 from ...config.presets import preset
 from ...data.fingerprint import fingerprint
 from ...data.image_set import ImageSet
 from ...data.loading import load
-from ...data.names import described
 from ...data.streaming import StreamedSet
-from ...evaluate.balance import floor_if_uneven
-from ...live.curves import shortened
-from ...live.effects import effect
-from ...live.experiment import Experiment
-from ...live.reach import late_change
 from ...live.session import Session
 from ...live.snapshot import Snapshot
 from ..assets import script, source
-from ..film import hue_circle
 from ..panel import Panel
-from .controls import PRESETS, change_words, changed_value, controls, main_controls, shown_value
-from .explanations import explanations
-from .inert import inert
-from .predictions import outcomes, questions
+from .controls import PRESETS, changed_value, controls, main_controls
+from .frames import changes_of, code_of, curves_of, frame_of, passed_of, setup_of
+from .predictions import answers, questions
 
-FRAME = 0.1  # seconds between two frames, at least, while only steps are made; a change is sent at once
+FRAME = 0.08  # seconds between two frames, at least, while only steps are made; a change is sent at once
 FRAME_SHARE = 0.015  # of the time, at most, is spent on such frames
-POINTS = 800  # values of a curve, at most; longer curves are averaged in blocks
-HUES = 24  # colours of the circle
 SAME, LAST = "no change yet", "the last change"  # branches that are no presets
-PARTS = ("loss", "std", "rank", "knn", "map", "verdict", "state", "names", "ask", "counter", "play", "step", "reset", "undo",
-         "fork", "swap", "speed", "seed", "code", "preset")  # fmt: skip
 
 
 def cockpit(
@@ -75,14 +62,18 @@ def cockpit(
 class Cockpit(Panel):
     """The panel of one run; see `cockpit`. `session` is the run.
 
-    setup: what stays the same. frame: everything that changes, as one record, replaced up to ten times a second.
-    before: the curves of the run before the last reset, drawn pale behind the new ones.
+    setup: what stays the same. frame: everything that changes, as one record, replaced about ten times a second.
+    passed: what went through the networks in the last step that was measured. before: the curves of the run before the
+    last reset, drawn pale behind the new ones. See frames.py.
     """
 
-    _esm = source("plots", "js") + script("hints.js") + script("cockpit.js")
+    _esm = (
+        source("plots", "js") + script("hints.js") + script("diagram.js") + script("switches.js") + script("cockpit.js")
+    )
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)
     frame = traitlets.Dict().tag(sync=True)
+    passed = traitlets.Dict().tag(sync=True)
     before = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
 
     def __init__(self, session: Session):
@@ -103,7 +94,9 @@ class Cockpit(Panel):
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
         session.branching = True
-        super().__init__(setup=self._setup(), frame=self._frame(session.snapshot()))
+        super().__init__(
+            setup=self._setup(), frame=self._frame(session.snapshot()), passed=passed_of(session.snapshot())
+        )
         self._unsubscribe = session.subscribe(self._on_snapshot)
 
     # --- commands from the browser, passed on to the session -------------------------------------
@@ -208,6 +201,8 @@ class Cockpit(Panel):
             self._paused_unwatched, self.note = False, ""
         start = time.perf_counter()
         self.show(frame=self._frame(s))
+        if self._shown is None or s.measure is not self._shown.measure:
+            self.show(passed=passed_of(s))
         taken = time.perf_counter() - start
         self._frame_due, self._shown = time.monotonic() + max(FRAME, taken / FRAME_SHARE), s
 
@@ -216,110 +211,36 @@ class Cockpit(Panel):
         if s.beside is None:  # a reset
             self._ranks, ranks, self._beside = [], self._ranks, None
             if last.step > 1:
-                self.show(before=self._curves(last, self.frame["name"], ranks))
+                self.show(before=curves_of(last, self.frame["name"], ranks))
             return
         kept = self.name, self._ranks
         if last.beside is not None and s.is_run_of(last.beside) and self._beside is not None:
             self.name, self._ranks = self._beside
         else:
             at = s.branched_at or 0
-            *_, (step, words, _) = [[None, "", ""], *self._changes(s)]
+            *_, (step, words, _) = [[None, "", ""], *changes_of(s)]
             self.name = f"branch at step {at}: {words if step == at else 'no change yet'}"
             self._ranks = [rank for rank in self._ranks if rank[0] <= at]
         self._beside = kept
-        self.show(before=self._curves(s.beside, *kept) | {"at": s.branched_at})
-
-    def _curves(self, s: Snapshot, name: str, ranks: list) -> dict:
-        """Return the name and the curves of a run that no longer trains."""
-        _, curves = shortened(POINTS, range(1, s.step + 1), s.series("loss"), s.series("std"))
-        return {
-            "name": name,
-            "step": s.step,
-            "curves": curves.astype(np.float32).tobytes(),
-            "knn": [list(pair) for pair in s.knn],
-            "ranks": [list(pair) for pair in ranks],
-            "at": None,
-        }
+        self.show(before=curves_of(s.beside, *kept) | {"at": s.branched_at})
 
     def _setup(self) -> dict:
-        source = self.session.test if self.session.test is not None else self.session.train
-        shown = self.session.measured
-        labels = np.zeros(len(shown), np.uint8) if shown.labels is None else shown.labels.numpy().astype(np.uint8)
-        factors = {} if shown.factors is None else {"hue": shown.factors.hue.numpy().astype(np.float32).tobytes()}
-        return {
-            "controls": self.controls,
+        return setup_of(self.session, self.controls) | {
             "presets": list(self.presets),
             "branches": list(self.branches),
             "main": main_controls(self.controls),
-            "about": explanations([*PARTS, *(control["name"] for control in self.controls)]),
             "questions": {
                 name: {"text": text, "answers": list(answers)} for name, (text, answers) in self.questions.items()
             },
-            "loss_low": -1 if self.start.method == "simsiam" else 0,
-            "classes": list(source.classes or ()) if shown.labels is not None else [],
-            "labels": labels.tobytes(),
-            "factors": factors,
-            "circle": hue_circle(HUES),
-            "data": described(self.session.train),
-            "floor": floor_if_uneven(source.labels),
         }
 
     def _frame(self, s: Snapshot) -> dict:
-        loss = s.series("loss")
-        _, curves = shortened(POINTS, range(1, len(loss) + 1), loss, s.series("std"))
-        maps = {} if s.measure is None else s.measure.maps
-        fields = [control["name"] for control in self.controls]
-        return {
-            "state": s.state,
-            "step": s.step,
-            "total": s.total_steps,
-            "epoch": s.steps_per_epoch,
-            "resets": s.resets,
+        own = self.session.trainer.transform
+        return frame_of(s, self.controls, self._ranks) | {
             "name": self.name,
-            "verdict": s.verdict,
             "note": self.note,
-            "values": {name: shown_value(s.config, name) for name in fields} | {"seed": s.config.seed},
-            "changes": self._changes(s),
-            "late": late_change(s),
-            "next": next_words(s),
-            "inert": inert(s.config, s.state == "done"),
-            "branched_at": s.branched_at,
-            "curves": curves.astype(np.float32).tobytes(),
-            "knn": [list(pair) for pair in s.knn],
-            "start_knn": s.start_knn,
-            "ranks": [list(pair) for pair in self._ranks],
-            "dimensions": s.config.projection_dim,
-            "maps": {name: _as_int16(points.numpy(), name == "z") for name, points in maps.items()},
-            "map_step": None if s.measure is None else s.measure.step,
-            "code": self._code(s),
-            "outcome": None if self.prediction is None else self._outcome(s, self.prediction),
-        }
-
-    def _changes(self, s: Snapshot) -> list[list]:
-        """Return each change as its step, its words, and what came of it; empty as long as that cannot be said."""
-        rows: list[list] = []
-        config = s.first_config
-        for index, (step, fields) in enumerate(s.changes):
-            rows.append([step, change_words(config, fields), effect(s, index) or ""])
-            config = config.replace(**fields)
-        return rows
-
-    def _code(self, s: Snapshot) -> str:
-        """Return the line of Python that rebuilds the run, or a comment that says why none can."""
-        try:
-            own = self.session.trainer.transform
-            return Experiment(
-                self._data, s.first_config, s.changes, s.step, transform=None if own is None else own.name
-            ).code
-        except ExperimentError as error:
-            return f"# {error}"
-
-    def _outcome(self, s: Snapshot, prediction: dict) -> dict:
-        """Return the learner's answers beside those that hold for the run so far."""
-        right = outcomes(s)
-        return {
-            name: {"guess": guess, "seen": right.get(name), "text": self.questions[name][0]}
-            for name, guess in prediction.items()
+            "code": code_of(s, self._data, None if own is None else own.name),
+            "outcome": None if self.prediction is None else answers(s, self.prediction, self.questions),
         }
 
     def prepare_picture(self, steps: int = 400) -> None:
@@ -339,24 +260,3 @@ class Cockpit(Panel):
         """End the session when the panel is closed."""
         self._unsubscribe()
         self.session.close()
-
-
-def next_words(s: Snapshot) -> str:
-    """Return what can be done with a run that has ended, or an empty text."""
-    if s.state == "done":
-        return "finished: branch from an earlier step with one change, reset to begin anew, or copy the experiment"
-    if s.state == "failed":
-        return "it cannot go on: branch from a step before it failed, or lower the learning rate and reset"
-    return ""
-
-
-def _as_int16(points: np.ndarray, directions: bool) -> bytes:
-    """Return a map (M, 2) as int16 in units of 1/32000; empty if a number is not finite.
-
-    A map of directions keeps its scale, because its spread shows a collapse. Others are scaled to fill [−1, 1].
-    """
-    if not np.isfinite(points).all():
-        return b""
-    points = points - (points.max(0) + points.min(0)) / 2
-    scale = 1.0 if directions else max(np.abs(points).max(), 1e-12)
-    return (points / scale * 32000).clip(-32767, 32767).astype(np.int16).tobytes()

@@ -96,6 +96,13 @@ TEXTS: dict[str, tuple[str, str, str]] = {
         "z/‖z‖",
         "9",
     ),
+    "network": (
+        "One image x of the last batch and its two views, real, on their way through the networks; with each vector its mean "
+        "length, and with z and z′ the spread √d·std. Orange is where the gradient flows, green is the moving average. A part "
+        "that has a button is a switch: the same as its control, and it takes effect with the next step.",
+        "x → v, v′ → y → z → p ⇄ z′",
+        "1",
+    ),
     "verdict": (
         "What was measured: spread, rank, and kNN accuracy beside that of the untrained encoder. A run is judged when its "
         "warm-up is over, and a collapse as soon as the spread has fallen.",

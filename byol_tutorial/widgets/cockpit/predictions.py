@@ -31,3 +31,11 @@ def outcomes(s: Snapshot) -> dict[str, str]:
         gain = s.knn[-1][1] - s.start_knn
         right["knn"] = 0 if gain > KNN_MARGIN else 1 if gain > -KNN_MARGIN else 2
     return {name: QUESTIONS[name][1][index] for name, index in right.items()}
+
+
+def answers(s: Snapshot, prediction: dict[str, str], asked: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, dict]:
+    """Return the learner's answers to the questions `asked` beside those that hold for the run so far."""
+    right = outcomes(s)
+    return {
+        name: {"guess": guess, "seen": right.get(name), "text": asked[name][0]} for name, guess in prediction.items()
+    }

@@ -2,6 +2,7 @@
 // send messages. All drawing is done here.
 
 const GLIDE = 400; // milliseconds in which the map moves from one measure to the next
+const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
 const GONE = "no kernel answers: run the cell again";
 
 function render({model, el}) {
@@ -115,17 +116,33 @@ function render({model, el}) {
     const change = (value) => {
       touch();
       send({do: "change", name: spec.name, value});
+      network.redraw();
     };
     const control = spec.kind === "switch" ? btSwitch(spec, spec.value, change)
       : spec.kind === "choice" ? btChoice(spec, String(spec.value), spec.options.map(String),
           (v) => change(typeof spec.options[0] === "number" ? Number(v) : v))
       : btSlider(spec, spec.value, btGesture(change, touch));
-    controls[spec.name] = {...control, spec};
+    controls[spec.name] = {...control, spec, change};
     hints.on(control.element, spec.name, () => control.element.dataset.why || whyOff());
     if (setup.main.includes(spec.name)) continue;
     if (!groups.has(spec.group)) groups.set(spec.group, []);
     groups.get(spec.group).push(control.element);
   }
+  const network = btNetwork({
+    settings: () => ({predictor: "identity", target: "ema", stop_gradient: true, ...model.get("frame").values, method: setup.method}),
+    run: () => {
+      const {last, step} = model.get("frame");
+      return {passed: model.get("passed"), loss: last.loss, alt: step ? `loss ${btNumber(last.loss)}, mean cosine of p and z′ ${btNumber(last.positive)}` : ""};
+    },
+    controls,
+    press: (name, value) => { // exactly what the control beside it does
+      controls[name].set(value);
+      controls[name].change(value);
+    },
+    why: (name) => controls[name].element.dataset.why || whyOff(),
+  });
+  for (const [name, button] of Object.entries(network.buttons)) hints.on(button, name, () => controls[name].element.dataset.why || whyOff());
+  const networkWords = h("figcaption", {class: "bt-quiet"}, "press a part to change it");
   const main = h("div", {class: "bt-main-controls", role: "group", "aria-label": "Controls"}, ...setup.main.map((name) => controls[name].element));
   const NOTES = {"New run": "each of these begins a new run, at step 0"};
   const fieldsets = [...groups].map(([name, elements]) =>
@@ -142,6 +159,7 @@ function render({model, el}) {
 
   const mapFigure = h("figure", {class: "bt-map"}, h("div", {class: "bt-row"}, mapKind.element, setup.classes.length || factorNames.length ? colouring.element : null),
     h("div", {class: "bt-fill"}, map.element), mapWords);
+  const networkFigure = h("figure", {class: "bt-diagram"}, network.element, networkWords);
   root.append(
     h("div", {class: "bt-row bt-spread bt-head"},
       h("div", {class: "bt-row"}, play, step, reset, undo, speed.element, seedBox),
@@ -150,7 +168,7 @@ function render({model, el}) {
     form, main, verdict, announced,
     h("div", {class: "bt-saying"}, problem, said, back), outcome,
     h("div", {class: "bt-views"},
-      h("div", {class: "bt-plots"}, names, ...Object.values(plots).map((p) => p.element)), mapFigure),
+      h("div", {class: "bt-plots"}, names, ...Object.values(plots).map((p) => p.element)), mapFigure, networkFigure),
     legend, forkRow, more, hints.element);
   el.append(root);
 
@@ -159,6 +177,7 @@ function render({model, el}) {
     ...presets.map((button) => [button, "preset"])]) hints.on(element, part, whyOff);
   for (const [name, plot] of Object.entries(plots)) hints.on(plot.element.querySelector("figcaption"), name);
   hints.on(mapWords, "map");
+  hints.on(networkWords, "network");
 
   // --- frames --------------------------------------------------------------------------------------
   let announcedKind = "", arrays = {}, earlier = null, drawn = {};
@@ -211,6 +230,7 @@ function render({model, el}) {
       log.replaceChildren(...f.changes.slice(-8).map(([at, words, effect]) => h("li", {}, `step ${at}: ${words}`, effect ? h("span", {class: "bt-quiet"}, `: ${effect}`) : null)));
       if (!f.changes.length) log.append(h("li", {class: "bt-quiet"}, "no changes since step 0"));
     }
+    followStep(f);
     sayNames(f);
     outcome.hidden = !f.outcome;
     if (f.outcome) outcome.replaceChildren(...outcomeRows(f.outcome));
@@ -226,6 +246,15 @@ function render({model, el}) {
     map.alt(`Map of the embedding, ${at}; ${f.verdict}`);
     sayMap();
     map.redraw();
+  };
+  /** Show the network as it is now; after each single step the data and the gradient flow through it once. */
+  let stepAt = performance.now(), seenStep = model.get("frame").step;
+  const followStep = (f) => {
+    network.redraw();
+    if (f.step === seenStep) return;
+    const now = performance.now(), alone = f.step === seenStep + 1, between = now - stepAt;
+    [stepAt, seenStep] = [now, f.step];
+    if (alone && (f.state !== "running" || between > SINGLE)) network.flow(f.state === "running" ? 0.9 * between : FLOW);
   };
   /** Say the one thing that matters most now: that a change comes late, what a run that has ended is good for, or what came of the last change. */
   const say = (f) => {
@@ -317,8 +346,9 @@ function render({model, el}) {
   model.on("change:frame", onFrame);
   model.on("change:before", onBefore);
   model.on("change:problem", onProblem);
+  model.on("change:passed", network.redraw);
   const kernelControls = () => [...root.querySelectorAll("button, input, select")]
-    .filter((control) => !control.closest(".bt-map, .bt-legend, .bt-hint") && control !== copy && control !== code);
+    .filter((control) => !control.closest(".bt-map, .bt-diagram, .bt-legend, .bt-hint") && control !== copy && control !== code);
   const connection = btConnection(model, (now) => {
     connected = now;
     notice.hidden = now;
@@ -334,9 +364,10 @@ function render({model, el}) {
   return () => {
     connection.close();
     hints.close();
-    for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem]])
+    for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem], ["passed", network.redraw]])
       model.off(`change:${event}`, handler);
     map.close();
+    network.close();
     for (const plot of Object.values(plots)) plot.close();
   };
 }

@@ -44,9 +44,9 @@ function btCross(onpick) {
     context.textBaseline = "top";
     changes.slice(-3).forEach(([at, text], row) => {
       if (!text) return;
-      const room = Math.max(box.right - X(at), X(at) - box.left) - 6, right = box.right - X(at) >= X(at) - box.left;
-      const shown = shortenedText(context, text, room), wide = context.measureText(shown).width;
-      const left = right ? X(at) + 4 : X(at) - 4 - wide, y = box.top + 14 * row;
+      const shown = shortenedText(context, text, box.right - box.left), wide = context.measureText(shown).width;
+      const beside = box.right - X(at) >= X(at) - box.left ? X(at) + 4 : X(at) - 4 - wide, y = box.top + 14 * row;
+      const left = Math.max(box.left, Math.min(beside, box.right - wide));
       context.globalAlpha = 0.8;
       context.fillStyle = theme.ground;
       context.fillRect(left - 1, y - 1, wide + 2, 13);

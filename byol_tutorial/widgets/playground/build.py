@@ -24,7 +24,7 @@ from ..assets import HERE, script, source
 FOLDER = HERE / "js" / "playground"
 MODULE = FOLDER / "module.min.js"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
-PANEL = ("settings", "pictures", "diagram", "guide", "curves", "save", "host", "panel")
+PANEL = ("settings", "pictures", "guide", "curves", "save", "host", "panel")
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
 END = "export default {render};\n"  # of every panel's file
 # A function at the beginning of a line, with the lines after it that are indented, empty, or begin with its last brace.
@@ -61,6 +61,7 @@ def built(wasm: bytes) -> str:
     parts = [
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
         source("plots", "js"),
+        script("diagram.js"),
         *(script(f"playground/{name}.js") for name in PANEL),
         f'const PLAYGROUND_WASM = "{base64.b64encode(packed).decode()}";\n',
     ]

@@ -17,7 +17,7 @@ PARTS = "\n".join(
     (
         source("plots", "js"),
         script("playground/guide.js"),
-        script("playground/diagram.js"),
+        script("diagram.js"),
         script("playground/curves.js"),
         script("playground/save.js"),
     )

@@ -169,7 +169,7 @@ function render({model, el}) {
   const space = btChoice({label: "map of", help: "z, the projection on the sphere, which the loss sees; y, the representation, which kNN sees"}, mapOf, ["z", "y"], (v) => { mapOf = v; show(); });
   const colouring = btChoice({label: "colour by"}, colourBy, ["shape", "hue"], (v) => { colourBy = v; legend.hidden = v !== "shape"; show(); });
   const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...about.classes.map((name, k) => h("span", {}, btKey(k), name)));
-  const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, width, height, theme, settingsOf(run())));
+  const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, wideNetwork(width, height), theme, settingsOf(run())));
   const pairs = btCanvas(132, "Pairs of views", (context, width, height) => { if (run().begun && run().pairs.length) drawPairs(context, width, height, run().begun, run().pairs); });
   const near = btCanvas(240, "Neighbours", (context, width, height, theme) => { const seen = run().curves.seen.at(-1); if (seen && run().begun) drawNeighbours(context, width, height, theme, run().begun, seen.near); });
   const detail = btCanvas(84, "Picture", (context, width, height) => {
@@ -230,7 +230,7 @@ function render({model, el}) {
       else if (control.get() !== value && control.input.type !== "range") control.set(value);
       if (OWN.includes(name)) control.element.hidden = !OF[s.method].includes(name);
     }
-    controls.tau_base.input.disabled = networkOf(s).average === "none" || s.target === "random";
+    controls.tau_base.input.disabled = networkOf(s).one || s.target === "random";
     controls.target.input.disabled = !s.stop_gradient;
     if (document.activeElement !== seed) seed.value = s.seed;
   }
