@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,6 +21,11 @@ def in_colours(images: Tensor, bands: Sequence[int] = (0, 1, 2)) -> Tensor:
     if channels == 2:
         return torch.cat((images, torch.zeros_like(images[..., :1, :, :])), -3)
     return images if channels == 3 else images[..., list(bands), :, :]
+
+
+def thumbnails(pictures: Tensor, side: int) -> Tensor:
+    """Return pictures, float in [0, 1] (N, C, H, W), in colours and in another size: uint8 (N, 3, side, side)."""
+    return F.interpolate(in_colours(pictures), (side, side), mode="area").mul(255).round().to(torch.uint8)
 
 
 def false_colour(channels: int) -> str:

@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..augment.operations import as_float
-from ..data.colours import in_colours
+from ..data.colours import thumbnails
 from ..data.streaming import StreamedSet
 from ..evaluate.diagnose import spread
 from ..train.trainer import Trainer
@@ -57,8 +56,7 @@ def _pictures(trainer: Trainer, k: int) -> Tensor | None:
     image = as_float(trainer.feed.batch(k)[:1].cpu())[0]
     views = [(v[0].float().cpu() * std + mean).clamp(0, 1) for v in (v1, v2)]
     side = min(SIDE, trainer.view_size)
-    small = [F.interpolate(in_colours(one)[None], (side, side), mode="area")[0] for one in (image, *views)]
-    return torch.stack(small).mul(255).round().to(torch.uint8)
+    return torch.cat([thumbnails(one[None], side) for one in (image, *views)])
 
 
 def _length(vectors: Tensor) -> float:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..augment.operations import as_float
 from ..augment.views import Views
 from ..config.checks import Refused, fields, list_of, one_of, parse_json, tensor, text, whole
 from ..config.errors import CheckpointError, DivergedError, EmbedError
-from ..data.colours import false_colour, in_colours
+from ..data.colours import false_colour, thumbnails
 from ..data.image_set import ImageSet
 from ..data.names import short_name
 from ..data.streaming import StreamedSet
@@ -289,12 +288,8 @@ def _thumbnails(trainer: Trainer, images: Tensor, seed: int) -> tuple[Tensor, Te
     """Return small images, uint8 (N, 3, s, s), and a pair of small views of each, uint8 (N, 2, 3, s, s)."""
     views = Views(trainer.config, generator=torch.Generator().manual_seed(seed), mean=(0.0,), std=(1.0,))
     size = min(THUMBNAIL, *images.shape[2:])
-
-    def small(x: Tensor) -> Tensor:
-        return F.interpolate(in_colours(x), (size, size), mode="area").mul(255).round().to(torch.uint8)
-
     pictures, pairs = [], []
     for batch in images.split(256):
-        pictures.append(small(as_float(batch)))
-        pairs.append(torch.stack([small(v.clamp(0, 1)) for v in views(batch)], 1))
+        pictures.append(thumbnails(as_float(batch), size))
+        pairs.append(torch.stack([thumbnails(v.clamp(0, 1), size) for v in views(batch)], 1))
     return torch.cat(pictures), torch.cat(pairs)

@@ -6,12 +6,9 @@ The browser has everything: the numbers as one int16 buffer, the pictures as one
 also plays in a static page (static.py).
 """
 
-import io
-
 import numpy as np
 import torch
 import traitlets
-from PIL import Image
 from torch import Tensor
 
 from ..config.errors import UserError
@@ -19,10 +16,10 @@ from ..data.shapes import tint
 from ..evaluate.balance import floor_if_uneven
 from ..live.recording import Recording
 from .assets import script, source
+from .atlas import make_atlas
 from .panel import Panel
 
 FULL = 32000  # a coordinate of 1, and the largest value of a factor, as int16
-QUALITY = 75  # of the pictures, WebP
 CIRCULAR, BINS = ("hue", "rotation"), 24  # factors that are angles; number of colours of a factor
 
 
@@ -67,7 +64,7 @@ class Film(Panel):
         self.recording = r = recording
         frames, n, _ = r.maps.shape
         factors = {name: v.numpy().astype(np.float64) for name, v in r.factors.items() if name != "shape"}
-        atlas, columns = make_atlas(r.images, r.views)
+        atlas, columns = make_atlas(torch.cat((r.images[:, None], r.views), 1))
         ranges = {name: (float(v.min()), float(v.max())) for name, v in factors.items()}
         about = {
             "name": r.name, "kind": {"pca": "PCA", "umap": "UMAP"}[r.kind], "space": r.space, "note": r.note,
@@ -100,20 +97,6 @@ def pack(r: Recording, maps: np.ndarray, factors: dict[str, np.ndarray]) -> byte
     scaled = [(v - v.min()) / max(v.max() - v.min(), 1e-12) * FULL for v in factors.values()]
     parts = [maps.round(), r.neighbours.numpy(), labels, *map(np.round, scaled)]
     return b"".join(np.ascontiguousarray(part, dtype="<i2").tobytes() for part in parts)
-
-
-def make_atlas(images: Tensor, views: Tensor) -> tuple[bytes, int]:
-    """Return all pictures as one WebP image, and the number of its columns of (image, view, view)."""
-    tiles = np.concatenate((images[:, None].numpy(), views.numpy()), axis=1)  # (N, 3 tiles, 3, s, s)
-    n, _, _, s, _ = tiles.shape
-    columns = max(1, round((n / 3) ** 0.5))
-    rows = -(-n // columns)
-    grid = np.zeros((rows * columns, 3, 3, s, s), np.uint8)
-    grid[:n] = tiles
-    grid = grid.reshape(rows, columns, 3, 3, s, s).transpose(0, 4, 1, 2, 5, 3)  # rows, y, columns, tiles, x, colour
-    buffer = io.BytesIO()
-    Image.fromarray(grid.reshape(rows * s, columns * 3 * s, 3)).save(buffer, "WEBP", quality=QUALITY)
-    return buffer.getvalue(), columns
 
 
 def hue_circle(bins: int) -> list[str]:

@@ -407,6 +407,19 @@ def test_frames_are_few_while_only_steps_happen(panel, monkeypatch):
     assert drawn[-1] == 60
 
 
+def test_curves_arrive_ten_times_a_second(panel, monkeypatch):
+    """With 50 steps a second, and frames that take a millisecond each."""
+    now, spent = [0.0], [0.0]
+    module = sys.modules[Cockpit.__module__]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: spent.append(spent[-1] + 0.001) or spent[-1])
+    drawn = []
+    panel.observe(lambda change: drawn.append(change["new"]["step"]), "frame")
+    panel.session.subscribe(lambda s: now.__setitem__(0, 0.02 * s.step))
+    panel.session.run(steps=100)  # 2 s on the clock
+    assert 20 <= len(drawn) <= 26
+
+
 def test_frames_that_take_long_are_fewer(panel, monkeypatch):
     """A frame of 30 ms may come every two seconds, so that it takes no more than its share of the time."""
     now, spent = [0.0], [0.0]

@@ -11,7 +11,8 @@ from scipy.spatial.distance import pdist
 from byol_tutorial.config.errors import UserError
 from byol_tutorial.data import shapes
 from byol_tutorial.live.recording import Recording
-from byol_tutorial.widgets.film import FULL, film, lie_down, make_atlas
+from byol_tutorial.widgets.atlas import make_atlas
+from byol_tutorial.widgets.film import FULL, film, lie_down
 from byol_tutorial.widgets.static import static_html
 
 
@@ -59,7 +60,7 @@ def test_a_map_that_shrinks_is_seen_to_shrink():
 @pytest.mark.parametrize("n", [1, 2, 7, 40])
 def test_every_picture_lies_where_the_browser_looks_for_it(n):
     r = recording(n)
-    data, columns = make_atlas(r.images, r.views)
+    data, columns = make_atlas(torch.cat((r.images[:, None], r.views), 1))
     atlas = np.array(Image.open(io.BytesIO(data))).astype(int)
     for m in range(n):
         for which, picture in enumerate((r.images[m], r.views[m, 0], r.views[m, 1])):

@@ -68,7 +68,12 @@ class Cockpit(Panel):
     """
 
     _esm = (
-        source("plots", "js") + script("hints.js") + script("diagram.js") + script("switches.js") + script("cockpit.js")
+        source("plots", "js")
+        + script("dots.js")
+        + script("hints.js")
+        + script("diagram.js")
+        + script("switches.js")
+        + script("cockpit.js")
     )
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)

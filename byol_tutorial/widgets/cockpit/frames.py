@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
+from ...augment.operations import as_float
 from ...config.config import Config
 from ...config.errors import ExperimentError
+from ...data.colours import thumbnails
 from ...data.names import described
 from ...evaluate.balance import floor_if_uneven
 from ...live.curves import shortened
@@ -14,6 +16,7 @@ from ...live.experiment import Experiment
 from ...live.reach import late_change
 from ...live.session import Session
 from ...live.snapshot import Snapshot
+from ..atlas import make_atlas
 from ..film import hue_circle
 from .controls import change_words, shown_value
 from .explanations import explanations
@@ -21,6 +24,7 @@ from .inert import inert
 
 POINTS = 800  # values of a curve, at most; longer curves are averaged in blocks
 HUES = 24  # colours of the circle
+THUMBNAIL = 24  # pixels a side of an image that the map shows
 PARTS = ("loss", "std", "rank", "knn", "map", "verdict", "state", "names", "ask", "counter", "play", "step", "reset", "undo",
          "fork", "swap", "speed", "seed", "code", "preset", "network")  # fmt: skip
 
@@ -32,8 +36,12 @@ def setup_of(session: Session, controls: list[dict]) -> dict:
     labels = np.zeros(len(shown), np.uint8) if shown.labels is None else shown.labels.numpy().astype(np.uint8)
     factors = {} if shown.factors is None else {"hue": shown.factors.hue.numpy().astype(np.float32).tobytes()}
     method = session.config.method
+    atlas, columns = make_atlas(thumbnails(as_float(shown.images), THUMBNAIL)[:, None])
     return {
         "method": method,
+        "atlas": atlas,
+        "columns": columns,
+        "thumbnail": THUMBNAIL,
         "controls": controls,
         "about": explanations([*PARTS, *(control["name"] for control in controls)]),
         "loss_low": -1 if method == "simsiam" else 0,

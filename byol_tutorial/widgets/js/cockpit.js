@@ -1,7 +1,7 @@
 // The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the controls
 // send messages. All drawing is done here.
 
-const GLIDE = 400; // milliseconds in which the map moves from one measure to the next
+const GLIDE = 400, GLIDE_MOST = 2000; // milliseconds in which the map moves from one measure to the next, at least and at most
 const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
 const GONE = "no kernel answers: run the cell again";
 
@@ -87,8 +87,32 @@ function render({model, el}) {
   const hidden = new Set();
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let glide = null; // the map's way from one measure to the next: {of, from, to, begun}
-  let colourBy = "class", mapOf = "z";
+  let colourBy = "class", mapOf = "z", hovered = -1, encircled = null, dots = null, now = new Float32Array(0);
+  const rgb = BT_COLOURS.map(dotsRgb), circle = setup.circle.map(dotsRgb);
+  const visible = (i) => colourBy !== "class" || !hidden.has(labels[i]);
   const map = btCanvas(null, "Map of the embedding", drawMap);
+  const atlas = dotsAtlas(setup.atlas, setup.thumbnail, setup.columns, 1, map.redraw);
+  const point = (i) => { if (i !== hovered) { hovered = i; sayMap(); map.redraw(); } };
+  const lens = dotsLens(map.element, map.redraw, (corners) => {
+    encircled = corners && [...Array(now.length / 2).keys()].filter((i) => visible(i) && insidePolygon(corners, now[2 * i], now[2 * i + 1]));
+    sayMap();
+    map.redraw();
+  });
+  map.element.tabIndex = 0;
+  map.element.setAttribute("data-lm-suppress-shortcuts", "true");
+  map.element.addEventListener("pointermove", (event) => {
+    const box = map.element.getBoundingClientRect();
+    point(nearestDot(now, now.length / 2, event.clientX - box.left, event.clientY - box.top, 14, visible));
+  });
+  for (const end of ["pointerleave", "blur"]) map.element.addEventListener(end, () => point(-1));
+  map.element.addEventListener("keydown", (event) => {
+    const [x, y] = hovered < 0 ? [map.element.clientWidth / 2, map.element.clientHeight / 2] : [now[2 * hovered], now[2 * hovered + 1]];
+    const next = dotTowards(now, now.length / 2, x, y, event.key, visible);
+    if (event.key === "Escape") point(-1);
+    if (next === null) return;
+    if (next >= 0) point(next);
+    event.preventDefault();
+  });
   const mapWords = h("figcaption", {class: "bt-quiet"});
   const mapKind = btChoice({label: "map of"}, mapOf, [["z", "projections z/‖z‖"], ["y", "representations y"]], (v) => { mapOf = v; map.redraw(); sayMap(); });
   const factorNames = Object.keys(setup.factors);
@@ -272,7 +296,12 @@ function render({model, el}) {
     names.dataset.key = key;
     names.replaceChildren(name("now", f.name), ...(earlier ? [name(kept ? "kept" : "before", kept ? earlier.name : `before: ${earlier.name}`)] : []));
   };
-  const sayMap = () => { mapWords.textContent = mapOf === "z" ? "circle: the size of the unit sphere" : "scaled to fill"; };
+  const sayMap = () => {
+    mapWords.textContent = hovered >= 0 ? `image ${hovered}${setup.classes.length ? `, ${setup.classes[labels[hovered]]}` : ""}`
+      : encircled ? `${encircled.length} encircled${setup.classes.length ? `: ${classCounts(encircled, labels, setup.classes)}` : ""}`
+      : mapOf === "z" ? "circle: the size of the unit sphere" : "scaled to fill";
+    mapWords.title = mapWords.textContent;
+  };
   const onBefore = () => {
     const b = model.get("before");
     earlier = b ? {...btRows(b.curves), knn: b.knn, ranks: b.ranks, name: b.name, end: b.step, at: b.at} : null;
@@ -294,53 +323,70 @@ function render({model, el}) {
     });
   }
 
-  /** Return the map's points as they are shown now: for GLIDE milliseconds they move from one measure to the next. */
+  /** Return the map's points as they are shown now: they move from one measure to the next until the one after it is due. */
   function mapPoints(f) {
     const key = [f.resets, f.branched_at, f.map_step, mapOf].join();
     if (glide?.key !== key) {
-      const to = btArray(f.maps[mapOf], Int16Array);
+      const to = btArray(f.maps[mapOf], Int16Array), begun = performance.now();
       const before = glide?.of === mapOf && glide.to.length === to.length && !still.matches ? glidden() : to;
-      glide = {key, of: mapOf, from: before, to, begun: performance.now()};
+      glide = {key, of: mapOf, from: before, to, begun, lasts: f.state === "running" && glide ? Math.min(GLIDE_MOST, Math.max(GLIDE, 0.9 * (begun - glide.begun))) : GLIDE};
     }
     const points = glidden();
+    map.element.toggleAttribute("data-moves", points !== glide.to);
     if (points !== glide.to) map.redraw();
     return points;
   }
   function glidden() {
-    const t = (performance.now() - glide.begun) / GLIDE;
+    const t = (performance.now() - glide.begun) / glide.lasts;
     if (t >= 1 || glide.from === glide.to) return glide.to;
     const share = t * t * (3 - 2 * t); // slow at both ends
     return glide.to.map((x, i) => glide.from[i] + share * (x - glide.from[i]));
   }
 
   function drawMap(context, width, height, theme) {
-    const f = model.get("frame");
-    const points = mapPoints(f);
-    const side = Math.min(width, height) - 8, x0 = width / 2, y0 = height / 2;
+    const f = model.get("frame"), points = mapPoints(f), n = points.length / 2, scale = window.devicePixelRatio || 1;
+    const half = (Math.min(width, height) - 8) / 2, x0 = width / 2, y0 = height / 2, factor = factors[colourBy], plain = factor || !setup.classes.length;
+    if (now.length !== points.length) now = new Float32Array(points.length);
+    dots = dots?.radius === 3 * scale ? dots : makeDots(3 * scale);
+    dots.start(context);
+    const within = encircled && new Set(encircled);
+    for (const ahead of within ? [false, true] : [true]) for (let i = 0; i < n; i++) {
+      if (within && within.has(i) !== ahead) continue;
+      now[2 * i] = (x0 + points[2 * i] / 32000 * half - lens.left) * lens.zoom;
+      now[2 * i + 1] = (y0 - points[2 * i + 1] / 32000 * half - lens.top) * lens.zoom;
+      if (visible(i)) dots.dot(scale * now[2 * i], scale * now[2 * i + 1], factor ? circle[Math.floor(factor[i] * circle.length) % circle.length] : rgb[plain ? 0 : labels[i] % 10], ahead ? 0.85 : 0.2, plain ? 0 : labels[i]);
+    }
+    dots.finish();
     context.strokeStyle = theme.line;
     context.lineWidth = 1;
     if (mapOf === "z") {
       context.beginPath();
-      context.arc(x0, y0, side / 2, 0, 2 * Math.PI);
+      context.arc((x0 - lens.left) * lens.zoom, (y0 - lens.top) * lens.zoom, half * lens.zoom, 0, 2 * Math.PI);
       context.stroke();
     }
+    lens.draw(context, theme);
     context.fillStyle = theme.quiet;
     context.font = theme.font;
-    if (!points.length) {
+    if (!n) {
       context.textAlign = "center";
       context.textBaseline = "middle";
       context.fillText(f.map_step === null ? "no map yet" : "nothing finite to show", x0, y0);
       return;
     }
-    const factor = factors[colourBy];
-    for (let i = 0; i < points.length / 2; i++) {
-      const k = labels[i];
-      if (colourBy === "class" && hidden.has(k)) continue;
-      context.fillStyle = factor ? setup.circle[Math.floor(factor[i] * setup.circle.length) % setup.circle.length] : setup.classes.length ? BT_COLOURS[k % 10] : BT_COLOURS[0];
-      context.globalAlpha = 0.85;
-      btMark(context, factor || !setup.classes.length ? 0 : k, x0 + points[2 * i] / 32000 * side / 2, y0 - points[2 * i + 1] / 32000 * side / 2, 3);
-    }
-    context.globalAlpha = 1;
+    if (hovered >= 0 && hovered < n) drawPoint(context, theme, hovered, width, height);
+  }
+  /** Draw a ring around a point, and its image beside it, within the map. */
+  function drawPoint(context, theme, i, width, height) {
+    const [x, y] = [now[2 * i], now[2 * i + 1]], side = 2 * setup.thumbnail;
+    const left = x + 12 + side < width ? x + 12 : x - 12 - side, top = Math.max(2, Math.min(height - side - 2, y - side / 2));
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 2;
+    context.beginPath();
+    context.arc(x, y, 7, 0, 7);
+    context.stroke();
+    context.imageSmoothingEnabled = false;
+    atlas.draw(context, i, 0, Math.round(left), Math.round(top), side);
+    context.strokeRect(Math.round(left), Math.round(top), side, side);
   }
 
   model.on("change:frame", onFrame);
@@ -367,6 +413,7 @@ function render({model, el}) {
     for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem], ["passed", network.redraw]])
       model.off(`change:${event}`, handler);
     map.close();
+    atlas.close();
     network.close();
     for (const plot of Object.values(plots)) plot.close();
   };

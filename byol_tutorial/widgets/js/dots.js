@@ -52,6 +52,127 @@ function makeDots(radius) {
   };
 }
 
+// --- gestures that all maps have
+
+/** Return which of n points, at [x, y] pairs of pixels in `now`, is nearest to a place and less than `within` away; −1 if none is. */
+function nearestDot(now, n, x, y, within, ok = () => true) {
+  let best = -1, least = within * within;
+  for (let m = 0; m < n; m++) {
+    const d = (now[2 * m] - x) ** 2 + (now[2 * m + 1] - y) ** 2;
+    if (d < least && ok(m)) { least = d; best = m; }
+  }
+  return best;
+}
+
+/** Return the nearest of n points within 45° of an arrow key from a place; −1 if none is, null for another key. */
+function dotTowards(now, n, x, y, key, ok = () => true) {
+  const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[key];
+  return step ? nearestDot(now, n, x, y, 1e4, (m) => {
+    const dx = now[2 * m] - x, dy = now[2 * m + 1] - y, along = dx * step[0] + dy * step[1];
+    return ok(m) && along > 0 && along >= Math.abs(dx * step[1]) + Math.abs(dy * step[0]);
+  }) : null;
+}
+
+/** Return how many of these points are of each class, most first: "12 circle, 3 moon"; without classes, an empty text. */
+function classCounts(points, labels, classes) {
+  const counts = classes.map((name, k) => [points.filter((m) => labels[m] === k).length, name]).filter(([count]) => count);
+  return counts.sort((a, b) => b[0] - a[0]).map((pair) => pair.join(" ")).join(", ");
+}
+
+/**
+ * Open an atlas of small pictures, as widgets/atlas.py makes it: each of its rows of `tiles` pictures, `size` pixels a side, fills
+ * one of `columns`. onload() is called when it can be drawn. draw(context, m, which, x, y, side) draws a picture of image m.
+ */
+function dotsAtlas(bytes, size, columns, tiles, onload) {
+  const image = new Image(), address = URL.createObjectURL(new Blob([bytes], {type: "image/webp"}));
+  image.onload = onload;
+  image.src = address;
+  return {
+    draw(context, m, which, x, y, side) {
+      if (image.complete && image.naturalWidth) context.drawImage(image, (m % columns * tiles + which) * size, Math.floor(m / columns) * size, size, size, x, y, side, side);
+    },
+    close() { image.onload = null; URL.revokeObjectURL(address); },
+  };
+}
+
+/** Return whether a place is inside a polygon of [x, y] corners: a line from it to the right crosses its sides an odd number of times. */
+function insidePolygon(corners, x, y) {
+  let inside = false;
+  corners.forEach(([x0, y0], i) => {
+    const [x1, y1] = corners[(i + 1) % corners.length];
+    if ((y0 > y) !== (y1 > y) && x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)) inside = !inside;
+  });
+  return inside;
+}
+
+/**
+ * Let readers look closer at a map and encircle points in it. A double click, a pinch, Ctrl and the wheel, or the keys + and −
+ * zoom; 0 shows the whole map; a drag draws a lasso. onlasso(corners) is called with its corners when it is closed, and with
+ * null when Escape removes it. Returns a lens {zoom, left, top}: the place (x, y) of the whole map is now at ((x − left) zoom,
+ * (y − top) zoom); it also has draw(context, theme) for the lasso, and dragged(): whether the last press was a drag and no click.
+ */
+function dotsLens(element, redraw, onlasso) {
+  let corners = null, drawing = false, dragged = false, from = null;
+  const place = (event) => { const box = element.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+  const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+  const zoomTo = (to, x = element.clientWidth / 2, y = element.clientHeight / 2) => {
+    const [a, b] = [lens.left + x / lens.zoom, lens.top + y / lens.zoom]; // stays where it is
+    lens.zoom = clamp(to, 1, 16);
+    lens.left = clamp(a - x / lens.zoom, 0, element.clientWidth * (1 - 1 / lens.zoom));
+    lens.top = clamp(b - y / lens.zoom, 0, element.clientHeight * (1 - 1 / lens.zoom));
+    corners = null;
+    onlasso(null);
+    redraw();
+  };
+  element.addEventListener("dblclick", (event) => { zoomTo(lens.zoom * (event.shiftKey ? 0.5 : 2), ...place(event)); event.preventDefault(); });
+  element.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return; // the wheel alone scrolls the page
+    zoomTo(lens.zoom * Math.exp(-event.deltaY / 200), ...place(event));
+    event.preventDefault();
+  }, {passive: false});
+  element.addEventListener("pointerdown", (event) => { dragged = false; if (event.button === 0) from = place(event); });
+  element.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    const [x, y] = place(event);
+    if (!drawing && Math.hypot(x - from[0], y - from[1]) < 6) return;
+    if (!drawing) { drawing = dragged = true; corners = [from]; element.setPointerCapture(event.pointerId); }
+    corners.push([x, y]);
+    redraw();
+  });
+  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, () => {
+    if (drawing) onlasso(corners);
+    drawing = false;
+    from = null;
+  });
+  element.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "+" || event.key === "=") zoomTo(lens.zoom * 2);
+    else if (event.key === "-") zoomTo(lens.zoom / 2);
+    else if (event.key === "0") zoomTo(1);
+    else if (event.key === "Escape" && corners) { corners = null; onlasso(null); redraw(); }
+    else return;
+    event.preventDefault();
+  });
+  const lens = {
+    zoom: 1, left: 0, top: 0, dragged: () => dragged,
+    draw(context, theme) {
+      if (!corners) return;
+      context.strokeStyle = context.fillStyle = theme.ink;
+      context.lineWidth = 1.5;
+      context.setLineDash([4, 3]);
+      context.beginPath();
+      for (const corner of corners) context.lineTo(...corner);
+      context.closePath();
+      context.stroke();
+      context.setLineDash([]);
+      context.globalAlpha = 0.06;
+      context.fill();
+      context.globalAlpha = 1;
+    },
+  };
+  return lens;
+}
+
 // --- colours
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];

@@ -3,7 +3,7 @@
 const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
 const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
 const SECONDS = 0.8; // from one map to the next, at normal speed
-const MAP_HEIGHT = 420;
+const MAP_HEIGHT = 420, ENCIRCLED = 20; // of encircled images so many are shown
 
 function render({model, el}) {
   const about = model.get("about"), {points: n, frames, neighbours: k} = about;
@@ -24,10 +24,7 @@ function render({model, el}) {
   let hovered = -1, chosen = -1, lit = -1, palette = [], rgb = [], dots = null, drawnFor = "", describedAt = 0;
   const calm = matchMedia("(prefers-reduced-motion: reduce)"); // if it matches, the film jumps from map to map
 
-  const atlas = new Image();
-  const address = URL.createObjectURL(new Blob([model.get("atlas")], {type: "image/webp"}));
-  atlas.onload = () => showPoint();
-  atlas.src = address;
+  const atlas = dotsAtlas(model.get("atlas"), about.size, about.columns, 3, () => showPoint());
 
   // --- controls ---------------------------------------------------------------------------------
   const play = btButton("▶ play", () => playing ? stop() : start(), {class: "bt-main", style: "min-width:92px"});
@@ -58,8 +55,14 @@ function render({model, el}) {
   map.element.style.touchAction = "manipulation";
   map.element.addEventListener("pointermove", (event) => { const i = under(event); if (i !== hovered) { hovered = i; showPoint(); map.redraw(); } });
   map.element.addEventListener("pointerleave", () => { hovered = -1; showPoint(); map.redraw(); });
-  map.element.addEventListener("click", (event) => { chosen = under(event); showPoint(); map.redraw(); });
+  map.element.addEventListener("click", (event) => { if (lens.dragged()) return; chosen = under(event); showPoint(); map.redraw(); });
   map.element.addEventListener("keydown", byKey);
+  let encircled = null;
+  const lens = dotsLens(map.element, map.redraw, (corners) => {
+    encircled = corners && [...Array(n).keys()].filter((m) => !off.has(labels[m]) && insidePolygon(corners, now[2 * m], now[2 * m + 1]));
+    showPoint();
+    map.redraw();
+  });
   const strip = btCanvas(96, "Spread and kNN accuracy over epochs", drawStrip);
   strip.element.addEventListener("pointerdown", (event) => { if (event.button === 0) { strip.element.setPointerCapture(event.pointerId); scrubTo(event); } });
   strip.element.addEventListener("pointermove", (event) => { if (strip.element.hasPointerCapture(event.pointerId)) scrubTo(event); });
@@ -149,16 +152,17 @@ function render({model, el}) {
     const unit = Math.min((width / 2 - 12) / FULL, (height / 2 - 12) / about.height), x0 = width / 2, y0 = height / 2;
     const from = maps.subarray(i * 2 * n, (i + 1) * 2 * n), to = maps.subarray(j * 2 * n, (j + 1) * 2 * n);
     for (let m = 0; m < 2 * n; m += 2) {
-      now[m] = x0 + unit * (from[m] + t * (to[m] - from[m]));
-      now[m + 1] = y0 - unit * (from[m + 1] + t * (to[m + 1] - from[m + 1]));
+      now[m] = (x0 + unit * (from[m] + t * (to[m] - from[m])) - lens.left) * lens.zoom;
+      now[m + 1] = (y0 - unit * (from[m + 1] + t * (to[m + 1] - from[m + 1])) - lens.top) * lens.zoom;
     }
+    const within = encircled && new Set(encircled);
     const radius = n > 2500 ? 2 : n > 800 ? 2.5 : 3.2, scale = window.devicePixelRatio || 1;
     dark = isDark(theme.ground);
     if (drawnFor !== `${dark} ${scale}`) { drawnFor = `${dark} ${scale}`; colour(); }
     if (dots?.radius !== radius * scale) dots = makeDots(radius * scale);
     dots.start(c);
-    const front = (m) => lit >= 0 ? labels[m] === lit : chosen < 0;
-    for (const ahead of lit >= 0 ? [false, true] : [chosen < 0]) { // points that do not stand out are paler, and behind
+    const front = (m) => lit >= 0 ? labels[m] === lit : within ? within.has(m) : chosen < 0;
+    for (const ahead of lit >= 0 || within ? [false, true] : [chosen < 0]) { // points that do not stand out are paler, and behind
       for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit))
         dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25, colourBy === "class" ? labels[m] : 0);
     }
@@ -173,7 +177,7 @@ function render({model, el}) {
       c.stroke();
     };
     if (chosen >= 0) {
-      const where = (frame, m) => [x0 + unit * maps[2 * (frame * n + m)], y0 - unit * maps[2 * (frame * n + m) + 1]];
+      const where = (frame, m) => [(x0 + unit * maps[2 * (frame * n + m)] - lens.left) * lens.zoom, (y0 - unit * maps[2 * (frame * n + m) + 1] - lens.top) * lens.zoom];
       c.strokeStyle = theme.ink;
       c.setLineDash([1, 3]);
       c.lineWidth = 1.5;
@@ -196,36 +200,22 @@ function render({model, el}) {
       c.lineWidth = 2;
       ring(m, 4, false);
     }
+    lens.draw(c, theme);
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
   }
   const neighboursOf = (m) => { const i = Math.round(at); return near.subarray((i * n + m) * k, (i * n + m + 1) * k); };
-  function nearestTo(x, y, within, ok = () => true) {
-    let best = -1, least = within * within;
-    for (let m = 0; m < n; m++) {
-      if (off.has(labels[m]) || !ok(m)) continue;
-      const d = (now[2 * m] - x) ** 2 + (now[2 * m + 1] - y) ** 2;
-      if (d < least) { least = d; best = m; }
-    }
-    return best;
-  }
   function under(event) {
     const box = map.element.getBoundingClientRect();
-    return nearestTo(event.clientX - box.left, event.clientY - box.top, 14);
+    return nearestDot(now, n, event.clientX - box.left, event.clientY - box.top, 14, (m) => !off.has(labels[m]));
   }
   function byKey(event) {
-    const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
+    const [x, y] = hovered < 0 ? [map.element.clientWidth / 2, map.element.clientHeight / 2] : [now[2 * hovered], now[2 * hovered + 1]];
+    const shown = (m) => !off.has(labels[m]) && m !== hovered, next = dotTowards(now, n, x, y, event.key, shown);
     if (event.key === "Enter" || event.key === " ") chosen = hovered;
     else if (event.key === "Escape") chosen = hovered = -1;
-    else if (!step) return;
-    else {
-      const [x, y] = hovered < 0 ? [map.element.clientWidth / 2, map.element.clientHeight / 2] : [now[2 * hovered], now[2 * hovered + 1]];
-      const ahead = (m) => { // within 45° of the arrow
-        const dx = now[2 * m] - x, dy = now[2 * m + 1] - y, along = dx * step[0] + dy * step[1];
-        return m !== hovered && along > 0 && along >= Math.abs(dx * step[1]) + Math.abs(dy * step[0]);
-      };
-      const next = hovered < 0 ? nearestTo(x, y, 1e4) : nearestTo(x, y, 1e4, ahead);
-      if (next >= 0) hovered = next;
-    }
+    else if (next === null) return;
+    else if (hovered < 0) hovered = nearestDot(now, n, x, y, 1e4, shown);
+    else if (next >= 0) hovered = next;
     event.preventDefault();
     showPoint();
     map.redraw();
@@ -233,18 +223,22 @@ function render({model, el}) {
 
   // --- the hovered or chosen point ------------------------------------------------------------------------
   function tile(m, which, size, caption, words, same) {
-    const s = about.size, c = about.columns;
+    const s = about.size;
     const element = h("canvas", {role: "img", "aria-label": words, width: s, height: s, style: `width:${size}px;height:${size}px`,
                                  ...(same === undefined ? {} : {"data-same": String(same)})});
-    if (atlas.complete && atlas.naturalWidth)
-      element.getContext("2d").drawImage(atlas, ((m % c) * 3 + which) * s, Math.floor(m / c) * s, s, s, 0, 0, s, s);
+    atlas.draw(element.getContext("2d"), m, which, 0, 0, s);
     return h("figure", {}, element, h("figcaption", {}, caption));
   }
   const nameOf = (m) => about.classes.length ? `${about.classes[labels[m]]}, number ${m}` : `image ${m}`;
   function showPoint() {
     const m = hovered >= 0 ? hovered : chosen;
+    if (m < 0 && encircled) {
+      side.replaceChildren(h("h4", {}, `${encircled.length} encircled`), h("p", {class: "bt-quiet"}, classCounts(encircled, labels, about.classes)),
+        h("div", {class: "bt-tiles bt-near"}, ...encircled.slice(0, ENCIRCLED).map((q) => tile(q, 0, 40, about.classes.length ? about.classes[labels[q]] : `${q}`, `encircled: ${nameOf(q)}`))));
+      return;
+    }
     if (m < 0) {
-      side.replaceChildren(h("p", {class: "bt-quiet"}, "Rest on a point to see its image and two views of it. Press it to see its nearest neighbours. By keyboard: Tab to the map, arrow keys, Enter."));
+      side.replaceChildren(h("p", {class: "bt-quiet"}, "Rest on a point to see its image and two views of it. Press it to see its nearest neighbours. By keyboard: Tab to the map, arrow keys, Enter. Drag around points to see them together; double-click, or + and −, to look closer, 0 to see all."));
       return;
     }
     const facts = [];
@@ -323,8 +317,7 @@ function render({model, el}) {
   go(0);
   return () => {
     stop();
-    atlas.onload = null;
-    URL.revokeObjectURL(address);
+    atlas.close();
     map.close();
     strip.close();
     problem.close();
