@@ -150,7 +150,7 @@ def test_the_gradients_colour_ends_where_the_switch_stops_it(show, page, scheme)
     bridge.settle()
     page.mouse.move(1, 1)
     whole, target = page.locator(".bt-network").bounding_box(), part(page, "Target").bounding_box()
-    online = target | {"x": whole["x"], "width": target["x"] - whole["x"] - 60}
+    online = target | {"x": whole["x"], "width": target["x"] - whole["x"] - 30}
     stopped = {name: how_many(pixels(page, box), ORANGE) for name, box in (("target", target), ("online", online))}
     assert stopped["target"] == 0
     assert stopped["online"] > 50

@@ -97,6 +97,10 @@ class Cockpit(Panel):
         self._ranks: list[tuple[int, float]] = []
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
+        self._code, self._code_due = (
+            "",
+            0.0,
+        )  # the run as a line of Python, and when it is written anew while the run trains
         self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
         session.branching = True
         super().__init__(
@@ -240,11 +244,14 @@ class Cockpit(Panel):
         }
 
     def _frame(self, s: Snapshot) -> dict:
-        own = self.session.trainer.transform
+        now = time.monotonic()
+        if s.state != "running" or now >= self._code_due:
+            own = self.session.trainer.transform
+            self._code, self._code_due = code_of(s, self._data, None if own is None else own.name), now + 1
         return frame_of(s, self.controls, self._ranks) | {
             "name": self.name,
             "note": self.note,
-            "code": code_of(s, self._data, None if own is None else own.name),
+            "code": self._code,
             "outcome": None if self.prediction is None else answers(s, self.prediction, self.questions),
         }
 

@@ -3,6 +3,8 @@
 Bounds, choices and help are those of the fields, unless CONTROLS gives others.
 """
 
+from collections.abc import Mapping
+
 from ...config.config import FIELDS, LIVE, Config, refuse_unknown
 from ...config.errors import ConfigError
 from ...config.fields import Pair, checked
@@ -125,12 +127,12 @@ def changed_value(controls: list[dict], config: Config, name: str, value: float 
     return value
 
 
-def change_words(before: Config, fields: dict) -> str:
+def change_words(before: Mapping[str, object], fields: Mapping[str, object]) -> str:
     """Return a change of these fields in words, such as "decay rate τ 0.9 → 0.99, predictor removed".
 
-    before: the config before the change.
+    before: the values of the config's fields before the change.
     """
-    return ", ".join(_words(name, getattr(before, name), value) for name, value in fields.items())
+    return ", ".join(_words(name, before[name], value) for name, value in fields.items())
 
 
 def _words(name: str, before: object, after: object) -> str:

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from ...augment.operations import as_float
-from ...config.config import Config
 from ...config.errors import ExperimentError
 from ...data.colours import thumbnails
 from ...data.names import described
@@ -120,10 +119,10 @@ def curves_of(s: Snapshot, name: str, ranks: list) -> dict:
 def changes_of(s: Snapshot) -> list[list]:
     """Return each change as its step, its words, and what came of it; empty as long as that cannot be said."""
     rows: list[list] = []
-    config: Config = s.first_config
+    values = dict(vars(s.first_config))  # a Config for each change would be checked anew in every frame
     for index, (step, fields) in enumerate(s.changes):
-        rows.append([step, change_words(config, fields), effect(s, index) or ""])
-        config = config.replace(**fields)
+        rows.append([step, change_words(values, fields), effect(s, index) or ""])
+        values |= fields
     return rows
 
 

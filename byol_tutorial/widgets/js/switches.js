@@ -113,7 +113,7 @@ function btNetwork({settings, run, controls, press, why}) {
       const s = settings(), {passed, alt} = run();
       for (const [name, button] of Object.entries(buttons)) {
         const [what, words] = SWITCHES[name], value = controls[name].get(), next = nextValue(name, value, controls[name].spec.options);
-        const say = (v) => words[v] ?? (name === "tau_base" ? `τ = ${btNumber(v, 4)}` : v), off = why(name);
+        const say = (v) => words[v] ?? (name === "tau_base" ? `τ ${btNumber(v, 4)}` : v), off = why(name);
         const label = `${what}: ${say(value)}. ${off ? "Switched off" : `Press for: ${say(next)}`}`;
         if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
         button.setAttribute("aria-disabled", String(Boolean(off)));
