@@ -60,8 +60,8 @@ def built(wasm: bytes) -> str:
     # In this order like is near like, so that the module compresses best: the base64 text at the end pushes nothing apart.
     parts = [
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
-        source("plots", "js"),
         script("diagram.js"),
+        source("plots", "js"),
         *(script(f"playground/{name}.js") for name in PANEL),
         f'const PLAYGROUND_WASM = "{base64.b64encode(packed).decode()}";\n',
     ]
