@@ -10,11 +10,13 @@ ledger/        claims of the paper and its successors, what we measured, and the
 figures/       maps of representations; BYOL on one page
 editions.py    student and teacher editions of the notebooks
 bugs.py        five bugs that people report, in one training loop
+longer.py      the encoder of a longer run on photographs, which comes with the course
 board.py       the runs behind the board's sliders
 """
 
 from ..runtime.threads import one_by_default
 from .cache import cached
+from .longer import LongerRun, longer_run
 from .runs import FinishedRun, Results, run, run_all
 from .scale import SCALES, images, pick, recipe, scale
 from .supervised import Supervised, supervised
@@ -24,10 +26,12 @@ one_by_default()  # only lessons and panels import this, and the loops that a no
 __all__ = [
     "SCALES",
     "FinishedRun",
+    "LongerRun",
     "Results",
     "Supervised",
     "cached",
     "images",
+    "longer_run",
     "pick",
     "recipe",
     "run",
