@@ -1,20 +1,15 @@
 """byol-tutorial embed: write the representations of images, and a map of them."""
 
-import csv
-import io
 import os
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rich_click as click
 import torch
 from torch import Tensor, nn
 
 from ..config.errors import UserError
-from ..config.installed import is_installed
 from ..data.found import beside_images
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
@@ -25,7 +20,6 @@ from ..evaluate.embed import KINDS, hash_of_weights, pca_embedding, place_on, um
 from ..evaluate.features import features
 from ..evaluate.image_files import embed_images, find_images
 from ..runtime.device import resolve_device
-from ..runtime.files import write_atomically
 from ..runtime.threads import set_threads
 from ..train.encoder_file import load_encoder, steps_of
 from . import run_folder
@@ -43,11 +37,18 @@ from .options import (
     load_guests,
 )
 from .run_lock import own_place_of, own_until_the_end, plain_name
+from .vector_files import (
+    ENDINGS,
+    check_parquet,
+    check_same_encoder,
+    read_map,
+    with_dash,
+    write_map,
+    write_table,
+)
 
 TITLES = {"pca": "PCA", "umap": "UMAP"}
-KNOWN = "#d0d0d0"  # colour of the points of an earlier map
 LIMIT = 5000  # images of the run's own data, unless a limit is given
-ENDINGS = (".npz", ".csv", ".parquet")
 
 
 @click.command()
@@ -134,7 +135,7 @@ def embed(
         name: "-".join(filter(None, (about, name, which, "onto" if onto is not None else "")))
         for name in encoders or ("",)
     }
-    outputs = {name: out or run / f"embeddings{_suffix(suffix)}.npz" for name, suffix in suffixes.items()}
+    outputs = {name: out or run / f"embeddings{with_dash(suffix)}.npz" for name, suffix in suffixes.items()}
     for file in outputs.values():
         if onto is not None and file.exists() and file.samefile(onto):
             raise UserError(f"--onto {onto}: it would be overwritten, with its map; name another file with --out")
@@ -241,123 +242,3 @@ def map_of(y: Tensor, kind: str, seed: int) -> Tensor:
     if kind == "umap" and len(y) >= 8:
         return umap_embedding(y, seed, neighbours=min(15, len(y) - 1))
     return pca_embedding(y)
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def write_table(file: Path, table: dict[str, Any]) -> None:
-    """Write features, map, labels, classes and files in the format that the ending of the file names.
-
-    Raises:
-        UserError: .parquet without pandas and pyarrow.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix.lower() == ".npz":
-        arrays = {
-            "features": table["features"].numpy(),
-            "labels": table["labels"].numpy(),
-            "classes": list(table["classes"]),
-            "encoder": table["encoder"],
-            "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
-        }
-        if table["steps"] is not None:
-            arrays |= {"steps": table["steps"], "encoder_file": table["encoder_file"]}
-        if "map" in table:
-            arrays["map"] = table["map"]
-        write_atomically(file, lambda opened: np.savez(opened, **arrays))
-        return
-    columns = _columns(table)
-    if file.suffix.lower() == ".parquet":
-        import pandas
-
-        write_atomically(file, pandas.DataFrame(columns).to_parquet)
-        return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
-
-
-@dataclass
-class EarlierMap:
-    """A map that an earlier embed has written.
-
-    known    features of its points, float32 (M, D)
-    points   the map, float32 (M, 2)
-    encoder  the hash of its encoder's weights; "" where the file is of a version that did not write it
-    """
-
-    known: Tensor
-    points: Tensor
-    encoder: str
-
-
-def read_map(file: Path) -> EarlierMap:
-    """Return the features and the map that an earlier embed has written.
-
-    Raises:
-        UserError: the file cannot be read, or has no map.
-    """
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            known, points = (torch.from_numpy(arrays[name].astype(np.float32)) for name in ("features", "map"))
-            return EarlierMap(known, points, str(arrays["encoder"]) if "encoder" in arrays else "")
-    except OSError as error:
-        raise UserError(
-            f"--onto {file}: cannot be read ({error.strerror or error}); name an .npz file that embed wrote"
-        ) from error
-    except Exception as error:  # a damaged file can make its reader raise anything
-        raise UserError(f"--onto {file}: no .npz file of embed with features and a map ({error}); name one") from error
-
-
-def check_same_encoder(onto: Path | None, made_by: str, hashes: dict[str, str]) -> None:
-    """Raise UserError unless the map at `onto` was made by these encoders; print a line where its file does not tell.
-
-    The same width is not enough: the dimensions of two encoders have nothing to do with each other.
-    """
-    if not made_by:
-        console.print(f"{onto} does not say which encoder made it, so see to it that it is this one")
-        return
-    for name, own in hashes.items():
-        if own != made_by:
-            raise UserError(
-                f"--onto {onto}: another encoder than {name} made this map, so distances to its points mean nothing; "
-                "name a map of the same encoder, or leave --onto out"
-            )
-
-
-def check_parquet(file: Path) -> None:
-    """Raise UserError if pandas or pyarrow, which write .parquet, is not installed."""
-    if not (is_installed("pandas") and is_installed("pyarrow")):
-        raise UserError(f"--out {file}: .parquet needs pandas and pyarrow; install them, or choose .csv")
-
-
-def _columns(table: dict[str, Any]) -> dict[str, list]:
-    y, classes = table["features"], table["classes"]
-    names = [name.encode("utf-8", "replace").decode() for name in table["files"]]
-    columns: dict[str, list] = {"file": names or [""] * len(y)}
-    columns["label"] = [classes[k] if classes and k >= 0 else "" for k in table["labels"].tolist()]
-    if "map" in table:
-        columns |= {f"map_{axis}": table["map"][:, k].tolist() for k, axis in enumerate("xy")}
-    return columns | {f"y{k}": y[:, k].tolist() for k in range(y.shape[1])}
-
-
-def write_map(run: Path, suffix: str, title: str, table: dict[str, Any], below: Tensor | None = None) -> None:
-    """Draw the map into the figures of the run, on top of the points (M, 2) `below` in grey."""
-    from ..course.figures.maps import by_class, show_maps
-
-    n, points = len(table["features"]), torch.as_tensor(table["map"])
-    alt = f"{title}: the representations of {n:,} images" + (f", {suffix}" if suffix else "")
-    title = f"{title}, {n:,} images"
-    colours = by_class(table["labels"].clamp(min=0))
-    if below is not None:
-        points, colours = torch.cat((below, points)), [KNOWN] * len(below) + colours
-    picture = show_maps([{title: points}], [colours], tuple(table["classes"])[:10], inches=5.0, alt=alt)
-    (run / "figures").mkdir(exist_ok=True)
-    write_atomically(run / "figures" / f"map{_suffix(suffix)}.png", lambda opened: opened.write(picture.png()))
-
-
-def _suffix(name: str) -> str:
-    return "-" + re.sub(r"[^\w.-]+", "-", name).strip("-") if name else ""

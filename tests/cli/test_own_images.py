@@ -488,7 +488,7 @@ def test_a_run_from_before_ranges_were_found_keeps_its_scale(here):
 )
 def test_embed_refuses_before_any_work(here, monkeypatch, capsys, options, words):
     monkeypatch.setattr("byol_tutorial.cli.embed.load_encoder", lambda _: pytest.fail("work was begun"))
-    monkeypatch.setattr("byol_tutorial.cli.embed.is_installed", lambda _: False)
+    monkeypatch.setattr("byol_tutorial.cli.vector_files.is_installed", lambda _: False)
     assert main("embed", "run", *options) == 1
     assert words in capsys.readouterr().err
 
