@@ -146,7 +146,7 @@ def _fonts() -> list[str]:
 @cache
 def _has_glyph(character: str) -> bool:
     if character.isascii():
-        return True
+        return character.isprintable()
     files = (font_manager.findfont(name) for name in _fonts())
     return any(font_manager.get_font(file).get_char_index(ord(character)) for file in files)
 
@@ -231,7 +231,8 @@ def view_pairs(images: Tensor, v1: Tensor, v2: Tensor) -> Picture:
 def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture:
     """Draw loss, √d·std and kNN accuracy of one or more runs over training. The alt text has the numbers of each.
 
-    The kNN accuracy is the quick one of History.knn, on fewer images than in a table.
+    The kNN accuracy is the quick one of History.knn, on fewer images than in a table. A dashed line is the balanced accuracy,
+    which a history has where classes are not equally frequent.
 
     runs: name -> History.to_dict(), or `loss`, `std` and `knn` of a History in a dict.
     """
@@ -240,6 +241,8 @@ def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture
     for name, run in runs.items():
         parts = [f"loss {_ends(smooth(run['loss']))}", f"√d·std {_ends(smooth(run['std']))}"]
         parts += [f"quick kNN accuracy {_ends([accuracy for _, accuracy in run['knn']])}"] if run.get("knn") else []
+        balanced = [accuracy for _, accuracy in run.get("knn_balanced", ())]
+        parts += [f"balanced {_ends(balanced)}"] if balanced else []
         said.append(f"{name}: {'; '.join(parts)}")
     figure = Picture(9.5 if has_knn else 7, 2.9, f"Curves over training. {'. '.join(said)}")
     panels = figure.subplots(1, 3 if has_knn else 2)
@@ -252,6 +255,10 @@ def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture
         if run.get("knn"):
             steps, accuracy = zip(*run["knn"], strict=True)
             panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, color=colour, marker="o", markersize=3.5)
+        if run.get("knn_balanced"):
+            steps, accuracy = zip(*run["knn_balanced"], strict=True)
+            style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 2.5, "linestyle": "--"}
+            panels[2].plot(np.array(steps) / steps_per_epoch, accuracy, **style)
     for axes, title in zip(panels, ("loss", "spread √d·std of z", "quick kNN accuracy"), strict=False):
         _plain(axes, title, xlabel=unit)
         axes.set_ylim(
@@ -260,6 +267,9 @@ def curves(runs: dict[str, dict[str, Any]], steps_per_epoch: int = 1) -> Picture
     panels[1].set_ylim(0, 1.05)
     if has_knn:
         panels[2].set_ylim(0, 1.02)
+    if any(run.get("knn_balanced") for run in runs.values()):
+        handles = panels[2].plot([], [], color=INK, linestyle="--", label="balanced accuracy")
+        panels[2].legend(handles=handles, frameon=False, fontsize=9)
     if len(runs) > 1:
         panels[0].legend(frameon=False, fontsize=9)
     return figure

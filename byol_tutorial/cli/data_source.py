@@ -1,9 +1,9 @@
 """The choice of images for a run: `train` writes it to settings.json; resume, evaluate and embed read it there."""
 
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Self
 
+from ..config.user_text import user_path
 from ..data.folder import NoTestImages
 from ..data.image_set import ImageSet
 from ..data.loading import load
@@ -63,7 +63,7 @@ class DataSource:
     def absolute(self) -> Self:
         """Return the same source with the whole path of its folder, so that it can be read from anywhere."""
         path = self.name.removeprefix("folder:")
-        return self if path == self.name else replace(self, name=f"folder:{Path(path).expanduser().absolute()}")
+        return self if path == self.name else replace(self, name=f"folder:{user_path(path).absolute()}")
 
     def differences(self, options: dict[str, Any]) -> list[str]:
         """Return the names of those options that ask for other images than these."""

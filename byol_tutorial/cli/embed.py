@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import UserError
+from ..config.user_text import printable, user_path
 from ..data.found import beside_images
 from ..data.image_set import draw_positions
 from ..data.loading import SOURCES
@@ -18,7 +19,7 @@ from ..data.streaming import StreamedSet
 from ..data.value_range import check_scale
 from ..evaluate.embed import KINDS, hash_of_weights, pca_embedding, place_on, umap_embedding
 from ..evaluate.features import features
-from ..evaluate.image_files import embed_images, find_images
+from ..evaluate.image_files import classes_of, embed_images, find_images, number_classes
 from ..runtime.device import resolve_device
 from ..runtime.threads import set_threads
 from ..train.encoder_file import load_encoder, steps_of
@@ -41,6 +42,7 @@ from .vector_files import (
     ENDINGS,
     check_parquet,
     check_same_encoder,
+    check_same_images,
     read_map,
     with_dash,
     write_map,
@@ -129,7 +131,17 @@ def embed(
     named = DataSource(data[0], run_folder.image_size(run)) if len(data) == 1 and is_set(data[0]) else None
     if named is None:
         check_guests(invited, run_folder.reading(run).get("channels"))
-    about = "" if not data else data[0] if named is not None else plain_name(Path(data[0]).name)
+    places = [user_path(path.removeprefix("folder:")) for path in data]
+    of = (
+        "the run's own images"
+        if not data
+        else data[0]
+        if named is not None
+        else ", ".join(map(os.path.abspath, places))
+    )
+    about = (
+        "" if not data else data[0] if named is not None else plain_name(os.path.basename(os.path.abspath(places[0])))
+    )
     which = "" if guests else encoder_file.stem.removeprefix("encoder").strip("-")
     suffixes = {
         name: "-".join(filter(None, (about, name, which, "onto" if onto is not None else "")))
@@ -139,6 +151,8 @@ def embed(
     for file in outputs.values():
         if onto is not None and file.exists() and file.samefile(onto):
             raise UserError(f"--onto {onto}: it would be overwritten, with its map; name another file with --out")
+        if out is None:
+            check_same_images(file, of)
     owned = None
     if out is None or kind != "none" or onto is not None:  # otherwise nothing is written there
         own_until_the_end(run)
@@ -155,17 +169,18 @@ def embed(
         elif data:
             size, how = run_folder.image_size(run), run_folder.reading(run)
             how |= {} if value_range is None else {"value_range": value_range}
-            table = of_files(encoder, data, size, how, corrupt or source.corrupt, limit, seed)
+            table = of_files(encoder, places, size, how, corrupt or source.corrupt, limit, seed)
         else:
             source = replace(source, corrupt=corrupt or source.corrupt, **run_folder.reading(run))
             table = of_run(encoder, source, split, limit or LIMIT, seed)
         table["encoder"], table["steps"] = hashes[name], None if name else steps_of(encoder_file)
-        table["encoder_file"] = encoder_file.name
+        table["encoder_file"], table["of"] = encoder_file.name, of
         if below is not None:
             table["map"] = place_on(table["features"], below.known, below.points).numpy()
         elif kind != "none" and len(table["features"]) > 1:
             table["map"] = map_of(table["features"], kind, seed).numpy()
-        file, suffix = outputs[name], suffixes[name]
+        file = outputs[name]
+        suffix = plain_name(file.stem) if out is not None and data else suffixes[name]
         write_table(file, table)
         words = f"{name or (encoder_file if which else run)}: features {tuple(table['features'].shape)} of {len(table['features']):,} images"
         if "map" in table:
@@ -182,19 +197,17 @@ def is_set(name: str) -> bool:
 
 def of_files(
     encoder: nn.Module,
-    paths: tuple[str, ...],
+    places: list[Path],
     size: int | None,
     how: dict[str, Any],
     corrupt: str,
     limit: int | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the features of all image files that the paths name, or of a random sample of `limit`.
+    """Return the features of all image files in these places, or of a random sample of `limit`.
 
-    In a single folder whose images all lie in sub-folders, these are the classes. how: channels, bits and value_range, as
-    for embed_images.
+    how: channels, bits and value_range, as for embed_images.
     """
-    places = [os.path.expanduser(path.removeprefix("folder:")) for path in paths]
     tree = find_images(places)
     for line in beside_images(tree):
         console.print(line)
@@ -204,14 +217,9 @@ def of_files(
     with channels_of_an_encoder():
         found = embed_images(encoder, files, size, corrupt=corrupt, **how)
     for file, reason in found.unreadable.items():
-        console.print(f"  left out, cannot be read: {file} ({reason})")
-    above = [Path(file).relative_to(places[0]).parts[:-1] for file in found.files] if len(places) == 1 else [()]
-    classes: tuple[str, ...]
-    if places[0] in found.files or not all(above):
-        labels, classes = torch.full((len(found.files),), -1), ()
-    else:
-        classes = tuple(sorted({folders[0] for folders in above}))
-        labels = torch.tensor([classes.index(folders[0]) for folders in above])
+        console.print(f"  left out, cannot be read: {printable(file)} ({reason})")
+    labels, classes = number_classes(classes_of(places, found.files))
+    labels = torch.full((len(found.files),), -1) if labels is None else labels
     return {"features": found.features, "labels": labels, "classes": classes, "files": found.files}
 
 

@@ -26,6 +26,7 @@ from .options import (
     check_guests,
     guest_options,
     load_guests,
+    only_one,
 )
 from .run_lock import own_until_the_end
 
@@ -39,7 +40,11 @@ from .run_lock import own_until_the_end
     help=f"{', '.join(PROTOCOLS)}; the option can be repeated [none: verdict and table]",
 )
 @click.option(
-    "--data", help="other data for the protocols; without one, the place to which the run's images have moved"
+    "--data",
+    callback=only_one,
+    multiple=True,
+    metavar="TEXT",
+    help="other data for the protocols; without one, the place to which the run's images have moved",
 )
 @click.option("--corrupt", **CORRUPT)
 @guest_options

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from typing import NoReturn
 
 import rich_click as click
@@ -10,6 +11,7 @@ import rich_click as click
 from .. import _starting
 from .._version import __version__
 from ..config.errors import UserError
+from ..config.user_text import printable
 from ..runtime import distributed
 from ..runtime.files import explained
 from ..runtime.signals import EndedBySignal, ending_signals, exit_on
@@ -46,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     for output in (sys.stdout, sys.stderr):
         if hasattr(output, "reconfigure"):  # a Windows code page lacks √ and τ: a ? is printed instead
             output.reconfigure(errors="replace")
+    shown, warnings.formatwarning = warnings.formatwarning, _in_one_line
     try:
         with exit_on(*ending_signals()):
             app.main(arguments, prog_name="byol-tutorial", standalone_mode=False)
@@ -63,13 +66,19 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; a run folder that is named above keeps what was learned", INTERRUPTED)
     finally:
+        warnings.formatwarning = shown
         distributed.leave()
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Format a warning without the place in the code that gave it."""
+    return f"warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def _fail(message: str, status: int) -> NoReturn:
     """Exit with this status after one line on standard error, which names the process if there are several."""
     who = f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
-    print("error: " + who + " ".join(message.split()), file=sys.stderr)
+    print("error: " + who + printable(" ".join(message.split())), file=sys.stderr)
     sys.exit(status)
 
 

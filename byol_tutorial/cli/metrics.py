@@ -15,7 +15,8 @@ from ..train.history import History
 from ..train.trainer import Trainer
 
 MEASURES = ("loss", "std", "positive", "negative", "gradient_norm", "lr", "tau")
-COLUMNS = ("step", "epoch", *MEASURES, "knn")
+CHECKS = ("knn", "knn_balanced")
+COLUMNS = ("step", "epoch", *MEASURES, *CHECKS)
 NO_TENSORBOARD = "TensorBoard is not installed here: python -m pip install tensorboard"
 
 
@@ -23,16 +24,16 @@ def rows(history: History, steps_per_epoch: int, since: int = 0) -> list[dict[st
     """Return the measures of each step after the first `since`, by the names of COLUMNS.
 
     step      steps done, from 1            epoch   step / steps of an epoch
-    knn       the accuracy measured after this step, None where there was no check; the others are those of History
+    knn, knn_balanced  the accuracies measured after this step, None where there was no check; the others are those of History
     """
-    knn = dict(history.knn)
+    checks = {name: dict(getattr(history, name)) for name in CHECKS}
     columns = zip(*(getattr(history, name)[since:] for name in MEASURES), strict=True)
     return [
         {
             "step": step,
             "epoch": step / steps_per_epoch,
             **dict(zip(MEASURES, values, strict=True)),
-            "knn": knn.get(step),
+            **{name: checks[name].get(step) for name in CHECKS},
         }
         for step, values in enumerate(columns, since + 1)
     ]
@@ -77,7 +78,7 @@ class EventFiles:
     def write(self, trainer: Trainer) -> None:
         """Add the steps that are not there yet, under the names of COLUMNS."""
         for row in rows(trainer.history, trainer.steps_per_epoch, self.written):
-            for name in (*MEASURES, "knn"):
+            for name in (*MEASURES, *CHECKS):
                 if row[name] is not None:
                     self.writer.add_scalar(name, row[name], row["step"])
         self.written = trainer.steps_done

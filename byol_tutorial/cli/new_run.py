@@ -7,6 +7,7 @@ from typing import Any
 from ..config.config import FIELDS, OWN, Config
 from ..config.errors import UserError
 from ..config.presets import PRESETS, preset
+from ..config.user_text import printable
 from ..data.embedded import EMBEDDED
 from ..data.headers import LARGEST_DEFAULT
 from ..evaluate.features import kept_size
@@ -89,7 +90,7 @@ def build(
             console.print(repr(each))
             sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
             for file, reason in {**sampled, **each.unreadable}.items():
-                console.print(f"  left out, cannot be read: {file} ({reason})")
+                console.print(f"  left out, cannot be read: {printable(file)} ({reason})")
     config = fit_channels(config, changes, images.channels)
     trainer = Trainer(fit_batch(config, changes, len(images)), images, test, device, init)
     for part, words in trainer.taken.items():

@@ -11,6 +11,7 @@ from torch import nn
 from ..config.config import FIELDS
 from ..config.errors import DataError, UserError
 from ..config.fields import Pair
+from ..config.user_text import user_path
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..evaluate.features import trained_part
@@ -30,18 +31,31 @@ WORKERS: dict[str, Any] = {
 CORRUPT: dict[str, Any] = {"help": "what is done about files that cannot be read: refuse or skip [that of the run]"}
 
 
+def only_one(_: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Return the value of an option that may be given once; of two, one would be left out without a word.
+
+    Raises:
+        UserError: it was given several times.
+    """
+    if len(given) > 1:
+        raise UserError(
+            f"{param.opts[0]} is given {len(given)} times, {' and '.join(given)}: give one; links to several folders can lie in one"
+        )
+    return given[0] if given else None
+
+
 class UserPath(click.Path):
-    """A path in which ~ is the home folder, even where the shell leaves it unchanged, as in --out=~/run."""
+    """A path in which ~ is the home folder and $NAME a variable, even where the shell leaves them, as in --out=~/run."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path: Any = super().convert(value, param, ctx)
-        try:
-            return path.expanduser()
-        except RuntimeError:
+        found = user_path(path)
+        if str(found).startswith("~") and not found.exists():
             self.fail(f"{str(path)!r}: there is no home folder here; give the whole path", param, ctx)
+        return found
 
 
 class RangeType(click.ParamType):

@@ -20,13 +20,13 @@ from .console import console
 from .metrics import NO_TENSORBOARD, has_tensorboard
 from .moment import name_earlier_maps
 from .new_run import start_run
-from .options import DATA_HELP, DEVICE, THREADS, WORKERS, ChannelsType, RangeType, UserPath, config_options
+from .options import DATA_HELP, DEVICE, THREADS, WORKERS, ChannelsType, RangeType, UserPath, config_options, only_one
 from .records import Recorder, Records
 from .resumed_run import resume_run
 
 
 @click.command()
-@click.option("--data", help=f"{DATA_HELP} [shapes]", panel="Run")
+@click.option("--data", callback=only_one, multiple=True, metavar="TEXT", help=f"{DATA_HELP} [shapes]", panel="Run")
 @click.option(
     "--out",
     type=UserPath(),

@@ -33,7 +33,8 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
             "labels": table["labels"].numpy(),
             "classes": list(table["classes"]),
             "encoder": table["encoder"],
-            "files": np.array([name.encode("utf-8", "replace").decode() for name in table["files"]], dtype=np.str_),
+            "of": _text(table["of"]),
+            "files": np.array([_text(name) for name in table["files"]], dtype=np.str_),
         }
         if table["steps"] is not None:
             arrays |= {"steps": table["steps"], "encoder_file": table["encoder_file"]}
@@ -51,7 +52,7 @@ def write_table(file: Path, table: dict[str, Any]) -> None:
     writer = csv.writer(text)
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "replace")))
+    write_atomically(file, lambda opened: opened.write(text.getvalue().encode("utf-8", "backslashreplace")))
 
 
 @dataclass
@@ -102,6 +103,25 @@ def check_same_encoder(onto: Path | None, made_by: str, hashes: dict[str, str]) 
             )
 
 
+def check_same_images(file: Path, of: str) -> None:
+    """Raise UserError if an earlier embed has written this file for images from another place than `of`.
+
+    Folders in different places often have one name, by which the file is called.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            earlier = str(arrays["of"])
+    except Exception:  # there is none, or it is of a version that did not write it, or damaged
+        return
+    if earlier != _text(of):
+        raise UserError(f"{file} holds the vectors of {earlier}: name another file with --out, or remove it")
+
+
+def _text(name: str) -> str:
+    """Return a name that can be written as UTF-8: bytes that are no text are escaped, so that names stay different."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def check_parquet(file: Path) -> None:
     """Raise UserError if pandas or pyarrow, which write .parquet, is not installed."""
     if not (is_installed("pandas") and is_installed("pyarrow")):
@@ -110,7 +130,7 @@ def check_parquet(file: Path) -> None:
 
 def _columns(table: dict[str, Any]) -> dict[str, list]:
     y, classes = table["features"], table["classes"]
-    names = [name.encode("utf-8", "replace").decode() for name in table["files"]]
+    names = [_text(name) for name in table["files"]]
     columns: dict[str, list] = {"file": names or [""] * len(y)}
     columns["label"] = [classes[k] if classes and k >= 0 else "" for k in table["labels"].tolist()]
     if "map" in table:

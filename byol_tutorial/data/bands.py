@@ -77,9 +77,22 @@ def pages_of(image: Image.Image) -> int:
         return 1
 
 
+def has_more(image: Image.Image) -> bool:
+    """Return whether a file holds further pages, or frames of an animation, than the one that is used.
+
+    The second picture of a photograph's file is its preview or its brightness, and the layers of a PSD are within the first.
+    """
+    try:
+        return image.format not in ("MPO", "PSD") and bool(getattr(image, "is_animated", False))
+    except Exception:  # damaged files lead Pillow to raise errors of many kinds
+        return False
+
+
 def deep_colour(image: Image.Image) -> bool:
-    """Return whether a colour image has 16 bits a channel in its file, of which Pillow keeps the upper eight."""
-    return image.mode.startswith("RGB") and any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()) or ())
+    """Return whether an image in colour, or grey with opacity, has 16 bits a channel, of which Pillow keeps the upper eight."""
+    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(
+        ";16" in str(tile[-1]) for tile in getattr(image, "tile", ()) or ()
+    )
 
 
 def has_tifffile() -> bool:
@@ -132,6 +145,16 @@ def shape_of(file: str | os.PathLike[str]) -> tuple[int, int, int, np.dtype[Any]
         else:
             height, width = lengths["Y"], lengths["X"]
         return width, height, 1 if axis is None else series.shape[axis] - alpha, series.dtype
+
+
+def drops_planes(file: str | os.PathLike[str]) -> bool:
+    """Return whether a TIFF holds further pictures, such as times or depths, than the first, which `read_bands` reads."""
+    if is_array(file):
+        return False
+    width, height, *_ = shape_of(file)
+    with _open_tiff(file) as series:
+        axis, _ = _tiff_axis(series)
+        return math.prod(series.shape) > width * height * (1 if axis is None else series.shape[axis])
 
 
 def check_memory(shape: Sequence[int], itemsize: int) -> None:

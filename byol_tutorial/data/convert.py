@@ -5,6 +5,7 @@ An array is converted in blocks. Anything else gives one image at a time, so tha
 they are asked for never has all of them in memory at their full size, unless they are all equal and stay so.
 """
 
+import os
 import warnings
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ def images_from(
     """
     check_scale(value_range)
     check_channels(channels, bits)
+    if isinstance(source, Tensor) and (source.layout is not torch.strided or source.is_meta):
+        raise DataError("the tensor is sparse or without values: give a plain one, such as tensor.to_dense()")
     if size is not None:
         check_whole("size", size, 8)
     if is_table(source):
@@ -229,7 +232,10 @@ def _item(source: Source, i: int, wanted: _Wanted) -> tuple[np.ndarray, str, lis
         item, *label = item
     if not _is_image(item):
         what = f"{type(item).__name__} of {len(item)}" if isinstance(item, Sized) else type(item).__name__
-        raise DataError(f"item {i} is a {what}: give an image (PIL, array or tensor), or a pair (image, label)")
+        of_files = "; bt.load('folder:PATH') reads files" if isinstance(item, str | os.PathLike) else ""
+        raise DataError(
+            f"item {i} is a {what}: give an image (PIL, array or tensor), or a pair (image, label), in this order{of_files}"
+        )
     if isinstance(item, Image.Image):
         try:
             return as_bands(item, opaque=wanted.channels != 4).values, "HWC", label
@@ -254,7 +260,7 @@ def _checked(source: Any) -> Source:
     if isinstance(source, Image.Image):
         raise DataError("one PIL image is no set: give a list of images, [image]")
     if isinstance(source, str | bytes | dict) or not hasattr(source, "__getitem__"):
-        hint = "bt.load loads folders and data sets by name" if isinstance(source, str) else remedy
+        hint = "bt.load loads folders and data sets by name" if isinstance(source, str | os.PathLike) else remedy
         hint = "give its .dataset" if hasattr(source, "dataset") else hint
         raise DataError(f"{type(source).__name__} {source!r:.60} is no source of images: {hint}")
     try:

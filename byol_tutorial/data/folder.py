@@ -9,11 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import torch
 
 from ..config.errors import DataError
+from ..config.user_text import user_path
 from .decode import open_picture, refusal, stack
 from .found import Found
 from .headers import Header, common_size, extent, read_header, sample_headers
@@ -24,6 +26,7 @@ from .request import Request
 from .streaming import StreamedSet
 
 STREAM_ABOVE = 4 * 2**30  # bytes of images; a folder that would take more stays on disk
+STRIP = 4  # an image that is so many times as long as wide is mostly cut away
 SAMPLED = 256  # images of a streamed folder that are decoded to see whether they have content
 
 
@@ -57,7 +60,9 @@ def load_folder(request: Request) -> ImageSet | StreamedSet:
         DataError: as `find`; files that cannot be read, unless `corrupt` is "skip"; fewer than two images.
         NoTestImages: the folder has training images only, or `holdout` keeps none for tests.
     """
-    path = Path(os.path.expanduser(request.name.removeprefix("folder:")))
+    path = user_path(request.name.removeprefix("folder:"))
+    if request.name == "folder:":
+        raise DataError("folder: names no folder; give folder:PATH, or folder:. for the one you are in")
     listing = find(path, request)
     stream = request.stream
     if stream is None:
@@ -170,9 +175,13 @@ def _describe(path: Path, request: Request, layout: Layout, headers: list[Header
         bits=reading.bits,
         file_channels=in_words(headers) if headers and unusual else "",
         value_range=None if scale is None else (scale.low, scale.high),
-        pages=sum(h.pages > 1 for h in headers),
+        pages=sum(h.more and not h.pages_are(reading.channels) for h in headers),
         deep_colour=sum(h.deep_colour for h in headers),
         hidden=tree.hidden,
+        hidden_images=tree.hidden_images,
+        alike=_alike(layout.classes),
+        strips=sum(max(h.size) > STRIP * min(h.size) for h in headers),
+        gaps=0 if scale is None else scale.gaps,
         special=tuple(tree.special),
         kept=tuple(tree.kept),
     )
@@ -203,6 +212,13 @@ def _in_words(layout: Layout, mode: str) -> str:
 
 def _by_ending(files: list[str]) -> dict[str, int]:
     return dict(Counter(os.path.splitext(file)[1].lower() for file in files))
+
+
+def _alike(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of classes that differ only in case, in spaces at their ends, or in how their accents are encoded."""
+    plain = [normalize("NFC", name).strip().casefold() for name in classes]
+    often = Counter(plain)
+    return tuple(name for name, key in zip(classes, plain, strict=True) if often[key] > 1)
 
 
 def _class_counts(layout: Layout, files: list[str]) -> dict[str, int]:

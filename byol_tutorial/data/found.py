@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .tree import Tree
+from ..config.user_text import printable
+from .tree import COPIES, HIDDEN, LEFT, Tree
 
 NAMED = 5  # so many files or folders are named; the others are counted
 SPECIAL = {  # endings of pictures and films that Pillow cannot read, and what to do
@@ -44,9 +45,13 @@ class Found:
     channels, bits   of the images
     file_channels    how many of those files have how many channels, in words
     value_range      the values that become black and white, if any image is scaled
-    pages            number of those files that hold several pages, of which the first is used
+    pages            number of those files that hold several pages or frames, of which the first is used
     deep_colour      number of those files with 16 bits a colour, of which the upper eight are used
     hidden           number of hidden files, which are not used
+    hidden_images    number of those that have the ending of an image
+    alike            names of classes that are different classes, and hardly look so
+    strips           number of the files looked at that are so long that most of each is cut away
+    gaps             number of the files whose values were looked at that have some that are no numbers
     constant         names of training images that are constant or nearly so; of a streamed set, in a sample
     brightest        the brightest of their pixels, of 255
     unreadable       files that cannot be read, with the reason
@@ -80,6 +85,10 @@ class Found:
     unreadable: dict[str, str] = field(default_factory=dict)
     special: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    hidden_images: int = 0
+    alike: tuple[str, ...] = ()
+    strips: int = 0
+    gaps: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for settings.json."""
@@ -88,7 +97,7 @@ class Found:
     def lines(self) -> list[str]:
         """Return the record as lines to print, what is usual first, what is wrong last."""
         total = sum(self.files.values())
-        lines = [f"{self.folder}: {self.layout}"]
+        lines = [f"{printable(self.folder)}: {self.layout}"]
         lines.append(f"  {total:,} image files: {_counts(self.files)}")
         lines.append("  " + ", ".join(f"{n:,} {split}" for split, n in self.used.items()) + f"; {self.divided}")
         if self.classes:
@@ -96,12 +105,20 @@ class Found:
             (few, least), (many, most) = ordered[0], ordered[-1]
             share = most / max(1, sum(self.classes.values()))
             lines.append(
-                f"  {len(ordered)} classes, from {least:,} images ({few}) to {most:,} ({many}, {share:.0%} of all)"
+                f"  {len(ordered)} classes, from {least:,} images ({printable(few)}) to {most:,} ({printable(many)}, {share:.0%} of all)"
+            )
+        if self.alike:
+            lines.append(
+                f"  different classes, although their names look alike: {_names([ascii(name) for name in self.alike])}"
             )
         if self.sizes:
             (w, h), (wide, high) = self.sizes
             span = f"{w}×{h}" if (w, h) == (wide, high) else f"{w}×{h} to {wide}×{high}"
             lines.append(f"  {span} px, brought to {self.size}×{self.size}")
+        if self.strips:
+            lines.append(
+                f"  {self.strips} of {self.looked_at} files looked at are strips, of which only a square in the middle is used"
+            )
         if self.value_range:
             darkest, lightest = self.value_range
             lines.append(f"  {self.deep} of {self.looked_at} files looked at are deeper than 8 bits or signed; ")
@@ -110,9 +127,14 @@ class Found:
                 lines.append("  16 bits of every channel are kept (--bits 8 takes half the memory)")
         if self.file_channels:
             lines.append(f"  {self.file_channels}; images have {self.channels} (--channels)")
+        if self.gaps:
+            lines.append(
+                f"  {self.gaps} of the files whose values were looked at have some that are no numbers (NaN, infinite): "
+                "these become black, or white"
+            )
         if self.pages:
             lines.append(
-                f"  {self.pages} of {self.looked_at} files looked at hold several pages: only the first is used"
+                f"  {self.pages} of {self.looked_at} files looked at hold several pages or frames: only the first is used"
             )
         if self.deep_colour and self.bits == 8:
             lines.append(
@@ -148,6 +170,10 @@ def beside_images(of: Found | Tree) -> list[str]:
     for reason in dict.fromkeys(of.left_out.values()):
         folders = [folder for folder, why in of.left_out.items() if why == reason]
         lines.append(f"  not entered, {reason}: {_names(folders)}")
+    if {LEFT, HIDDEN, COPIES}.intersection(of.left_out.values()):
+        lines.append("    (to use one of these, rename it, or give it as folder:PATH)")
+    if of.hidden_images:
+        lines.append(f"  not used, hidden by a dot before the name: {of.hidden_images:,} with the ending of an image")
     if of.dead_links:
         lines.append(f"  links that lead nowhere: {_names(of.dead_links)}")
     if of.special:
@@ -157,13 +183,13 @@ def beside_images(of: Found | Tree) -> list[str]:
 
 def _counts(numbers: dict[str, int]) -> str:
     ordered = sorted(numbers.items(), key=lambda item: -item[1])
-    words = [f"{n:,} {ending or 'without an ending'}" for ending, n in ordered[:NAMED]]
+    words = [f"{n:,} {printable(ending) or 'without an ending'}" for ending, n in ordered[:NAMED]]
     rest = sum(n for _, n in ordered[NAMED:])
     return ", ".join(words) + (f", {rest:,} others" if rest else "")
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return ", ".join(map(printable, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _folders(n: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from .bands import deep_colour, has_tifffile, holds_more, is_array, is_tiff, pages_of, shape_of
+from .bands import deep_colour, drops_planes, has_more, has_tifffile, holds_more, is_array, is_tiff, pages_of, shape_of
 from .formats import open_image
 from .value_range import Scale, ValueRange, find_range, is_deep
 
@@ -24,6 +24,7 @@ class Header:
     channels     1 of grey files, 3 of coloured ones, or the number of bands; opacity is not counted
     deep         whether its values are others than 0 to 255: more than 8 bits, signed, or floats
     deep_colour  whether it is a colour file of 16 bits a channel, of which Pillow keeps the upper eight
+    more         whether the file holds further pages or frames
     """
 
     file: str | os.PathLike[str]
@@ -32,6 +33,11 @@ class Header:
     channels: int = 3
     deep: bool = False
     deep_colour: bool = False
+    more: bool = False
+
+    def pages_are(self, channels: int) -> bool:
+        """Return whether the pages become so many channels, as `open_picture` decides."""
+        return self.channels == 1 and self.pages == channels != 3
 
 
 def read_header(file: str | os.PathLike[str]) -> Header | None:
@@ -44,7 +50,8 @@ def read_header(file: str | os.PathLike[str]) -> Header | None:
                 if not holds_more(image, deep=False):
                     readable = image.format != "TIFF" or has_tifffile()
                     deep = is_deep(image.mode) or (deep_colour(image) and readable)
-                    return Header(file, image.size, pages_of(image), _channels_of(image.mode), deep, deep_colour(image))
+                    own = _channels_of(image.mode)
+                    return Header(file, image.size, pages_of(image), own, deep, deep_colour(image), has_more(image))
         except UnidentifiedImageError:
             if not is_tiff(file):
                 return None
@@ -55,7 +62,7 @@ def read_header(file: str | os.PathLike[str]) -> Header | None:
 
 def _of_bands(file: str | os.PathLike[str]) -> Header:
     width, height, channels, kind = shape_of(file)
-    return Header(file, (width, height), 1, channels, kind not in (np.uint8, np.bool_))
+    return Header(file, (width, height), 1, channels, kind not in (np.uint8, np.bool_), more=drops_planes(file))
 
 
 def _channels_of(mode: str) -> int:
@@ -100,7 +107,6 @@ def choose_range(given: Scale, headers: Sequence[Header]) -> ValueRange | None:
         return given
     if given == "depth":
         return None
-    if given is not None:
-        return ValueRange(*given, every=True)
     deep = [h.file for h in headers if h.deep]
-    return find_range(deep) if deep else None
+    found = find_range(deep) if deep else None
+    return found if given is None else ValueRange(*given, every=True, gaps=0 if found is None else found.gaps)

@@ -1,5 +1,6 @@
 """Labels as users have them, numbers or names, become int64 from 0 and a name for each class."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,13 @@ def number_labels(labels: Any, classes: Sequence[str] | None, n: int) -> tuple[T
         DataError: another number of labels; labels that are missing, negative, or no whole numbers; a name that is not
             among the classes, or a number without a name.
     """
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu()
-    listed = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    given = labels.detach().cpu() if isinstance(labels, Tensor) else labels
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(listed, str | bytes | dict | set | frozenset) or not hasattr(listed, "__iter__"):
+        raise DataError(
+            f"labels are {type(labels).__name__} {labels!r:.60}: give a list, an array or a tensor with one number or name "
+            "for each image, in the order of the images"
+        )
     values = np.asarray([v.item() if isinstance(v, Tensor) and v.ndim == 0 else v for v in listed], dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -59,6 +64,10 @@ def _names(classes: Sequence[str]) -> tuple[str, ...]:
 
 def _from_names(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[Tensor, tuple[str, ...]]:
     known = names or tuple(sorted(set(values)))
+    if twice := [name for name, n in Counter(known).items() if n > 1]:
+        raise DataError(
+            f"classes has {twice[0]!r} {Counter(known)[twice[0]]} times: labels that are names need different ones"
+        )
     position = {name: k for k, name in reversed(list(enumerate(known)))}
     for i, value in enumerate(values):
         if value not in position:
@@ -73,6 +82,8 @@ def _whole(value: object, i: int) -> int:
             raise DataError(
                 f"label {value} of image {i} is negative: labels count from 0; leave out images without a label, or all labels"
             )
+        if value >= 2**63:
+            raise DataError(f"label {value} of image {i} is no number of a class: number the classes from 0")
         return int(value)
     raise DataError(
         f"label {value!r} of image {i} is not a whole number: give the number of a class for each image, or its name, and "

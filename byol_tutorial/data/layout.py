@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -74,7 +75,9 @@ def _own_split(path: Path, mode: str, folders: list[str], train: str, tests: lis
     """Return the layout of a folder with train/, and mostly test/, of its own. `tree` is what lies beside them."""
     warn_of_images_beside(path, f"{_name(train)}/", "move them into it, or into the folder of test images")
     ours = labelled(Path(train), mode)
-    theirs = labelled(Path(tests[0]), mode, ours.classes) if tests else Labelled([], {}, (), Tree())
+    theirs = Labelled([], {}, (), Tree())
+    if tests:  # without classes in train/, folders in test/ can be no classes either
+        theirs = labelled(Path(tests[0]), mode if ours.classes else "none", ours.classes)
     tree.images = []  # those beside train/, which are not used
     tree.add(ours.tree)
     tree.add(theirs.tree)
@@ -82,6 +85,8 @@ def _own_split(path: Path, mode: str, folders: list[str], train: str, tests: lis
     divided += "".join(f"; {_name(other)}/ is not used" for other in folders if other not in (train, *tests[:1]))
     if tests and ours.classes and not theirs.classes:  # as in competitions
         divided += f"; {_name(tests[0])}/ has no sub-folders, so its images have no labels"
+    if tests and mode == "auto" and not ours.classes and subfolders(tests[0])[0]:
+        divided += f"; {_name(train)}/ has no sub-folders, so those of {_name(tests[0])}/ are no classes"
     files, labels = {"train": ours.files, "test": theirs.files}, {"train": ours.labels, "test": theirs.labels}
     return Layout(files, labels, ours.classes, True, _name(train), divided, tree)
 
@@ -111,6 +116,8 @@ def labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> Labelled:
     folders, tree = subfolders(path)
     if mode != "folders":
         refuse_annotations(path, folders)
+    if mode == "auto":
+        refuse_splits(path, folders)
     if mode == "none":
         tree = look(path)
         return Labelled(_some(path, tree), {}, (), tree)
@@ -123,15 +130,18 @@ def labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> Labelled:
     classes = known or tuple(map(_name, folders))
     files: list[str] = []
     labels: dict[str, int] = {}
+    spelled = {normalize("NFC", name): name for name in classes}  # an é may be one character, or an e and an accent
     for folder in folders:
-        name = _name(folder)
+        name = spelled.get(normalize("NFC", _name(folder)), "") if known else _name(folder)
         if name not in classes:
+            name = _name(folder)
             raise DataError(f"class {name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it")
         inside = look(folder, root=path)
         inside.links += os.path.islink(folder)
         if not inside.images:
+            hidden = f" but {inside.hidden_images} hidden ones" if inside.hidden_images else ""
             raise DataError(
-                f"class {name!r} in {str(path)!r} has no images: add some, remove the folder, or choose "
+                f"class {name!r} in {str(path)!r} has no images{hidden}: add some, remove the folder, or choose "
                 "labels='none' if sub-folders are not classes"
             )
         tree.add(inside)
@@ -145,6 +155,7 @@ def _some(path: Path, tree: Tree) -> list[str]:
     if not tree.images:
         others = sum(tree.others.values())
         holds = f"holds {others} files but no image" if others else "is empty"
+        holds += f", except for {tree.hidden_images} hidden images" if tree.hidden_images else ""
         if tree.left_out:
             holds += (
                 f", except for {len(tree.left_out)} folders that hold no data ({next(iter(tree.left_out.values()))})"
@@ -162,6 +173,41 @@ def refuse_annotations(path: Path, folders: Sequence[str]) -> None:
         raise DataError(
             f"folder {str(path)!r} has {_name(pictures[0])}/ beside {_name(annotations[0])}/, as sets for detection and "
             f"segmentation do: these are not two classes; give folder:{pictures[0]}, or labels='folders' if they are classes"
+        )
+
+
+def refuse_splits(path: Path, folders: Sequence[str]) -> None:
+    """Raise DataError for folders of splits that would become classes; print a warning for some that may be meant.
+
+    Unpacked archives often hold a folder in a folder of the same name, or one folder around train/ and test/.
+    """
+    ways = "or labels='folders' if its sub-folders are classes"
+    if named(folders, TRAIN_FOLDERS) and named(folders, TEST_FOLDERS):
+        both = f"{_name(named(folders, TRAIN_FOLDERS)[0])}/ and {_name(named(folders, TEST_FOLDERS)[0])}/"
+        raise DataError(f"folder {str(path)!r} lies within a split and has {both} itself: give folder:{path}, {ways}")
+    if len(folders) == 1 and named(folders, TRAIN_FOLDERS + TEST_FOLDERS):
+        raise DataError(
+            f"the only folder in {str(path)!r} is {_name(folders[0])}/, which is called like a split: give "
+            f"folder:{folders[0]}, {ways}"
+        )
+    inner = {folder: subfolders(folder)[0] for folder in folders}
+    split = [folder for folder, found in inner.items() if named(found, TRAIN_FOLDERS) and named(found, TEST_FOLDERS)]
+    if split and len(folders) == 1:
+        raise DataError(
+            f"the only folder in {str(path)!r} is {_name(folders[0])}/, and it has folders for training and tests: give "
+            f"folder:{folders[0]}, {ways}"
+        )
+    if split:
+        warnings.warn(
+            f"class {_name(split[0])!r} in {str(path)!r} has folders for training and tests, which are not used as such; for "
+            "that, put train/ and test/ outside and the classes inside",
+            stacklevel=3,
+        )
+    elif len(folders) == 1 and inner[folders[0]] and not look(folders[0], deep=False).images:
+        warnings.warn(
+            f"all of {str(path)!r} is one class, {_name(folders[0])!r}; if the folders in it are the classes, give "
+            f"folder:{folders[0]}",
+            stacklevel=3,
         )
 
 

@@ -21,6 +21,7 @@ LITTER = frozenset({
 })  # fmt: skip
 THUMBNAILS, RECYCLER = "thumbnails", "recycler"  # so may these be called, but classes of images, too
 LEFT = "left by the system or another program"
+HIDDEN, COPIES = "hidden", "copies of the images beside it"
 RUN_FILES = ("settings.json", "checkpoint.pt")  # a folder with both is a run of this library
 RESERVED = ".byol-run"  # so is a folder with this file, which a run writes first
 RUN = "a run folder"
@@ -40,6 +41,7 @@ class Tree:
     special     pipes and devices that have the ending of an image
     kept        folders that are used as data, although programs also leave folders of this name
     hidden      number of hidden files, and of those that systems leave behind
+    hidden_images  number of hidden files that have the ending of an image
     """
 
     images: list[str] = field(default_factory=list)
@@ -51,6 +53,7 @@ class Tree:
     special: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     hidden: int = 0
+    hidden_images: int = 0
 
     def add(self, other: "Tree") -> None:
         """Take in what another part of the same folder holds."""
@@ -62,6 +65,7 @@ class Tree:
         self.special += other.special
         self.kept += other.kept
         self.hidden += other.hidden
+        self.hidden_images += other.hidden_images
 
 
 def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathLike[str] | None = None) -> Tree:
@@ -74,6 +78,10 @@ def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathL
     """
     tree = Tree()
     try:
+        if not_data("", os.listdir(folder)) == RUN:
+            raise DataError(
+                f"{os.fspath(folder)!r} is a run folder, and its figures are no data: give the folder of the images"
+            )
         seen = set() if root is None else {_identity(root)}
         _look(os.fspath(folder), deep, tree, seen)
     except OSError as error:
@@ -112,7 +120,7 @@ def not_data(name: str, names: Iterable[str]) -> str:
     if name.lower() in LITTER:
         return LEFT
     if name.startswith("."):
-        return "hidden"
+        return HIDDEN
     names = set(names)
     if RESERVED in names or names.issuperset(RUN_FILES):
         return RUN
@@ -139,6 +147,7 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
             tree.dead_links.append(entry.path)
         elif entry.name.startswith(".") or entry.name.lower() in LITTER_FILES:
             tree.hidden += 1
+            tree.hidden_images += ending in extensions() and not entry.name.startswith("._")  # which macOS leaves
         elif ending not in extensions() and not is_array(entry.path):
             tree.others[ending] += 1
         elif not entry.is_file():
@@ -163,7 +172,7 @@ def _closed(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> str:
         return "a link to a folder above it"
     inside = os.listdir(entry.path)
     if entry.name.lower() == THUMBNAILS and _only_copies(entry.path):
-        return "copies of the images beside it"
+        return COPIES
     if entry.name.lower() == RECYCLER and all(name.upper().startswith("S-1-") for name in inside):  # numbers of users
         return LEFT
     if reason := not_data(entry.name, inside):

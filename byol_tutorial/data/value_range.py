@@ -7,7 +7,7 @@ the file could hold, such images turn black or white; scaled one by one, they lo
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,11 +27,13 @@ class ValueRange:
     """The values that become 0 and 255, or 0 and 65535 with 16 bits; those outside are clipped.
 
     every    whether 8-bit images are scaled too, as a range given by the user demands
+    gaps     number of the files that decided it which have values that are not finite
     """
 
     low: float
     high: float
     every: bool = False
+    gaps: int = field(default=0, compare=False)
 
     def to_uint8(self, values: np.ndarray) -> np.ndarray:
         """Scale values linearly from [low, high] to [0, 255], rounded; NaN becomes low."""
@@ -97,14 +99,15 @@ def range_of(values: np.ndarray) -> ValueRange:
 
 def find_range(files: Sequence[str | os.PathLike[str]]) -> ValueRange | None:
     """Find the range of a folder's deep images from at most 64 of them, evenly spread; None where none can be read."""
-    values = []
+    values, gaps = [], 0
     for file in files[:: -(-len(files) // SAMPLE) or 1]:
         try:
             pixels = _values(file).astype(np.float64).ravel()
         except Exception:  # damaged files lead Pillow to raise errors of many kinds
             continue  # it is refused, or skipped, when it is loaded
+        gaps += not np.isfinite(pixels).all()
         values.append(pixels[:: -(-pixels.size // 2**18) or 1])
-    return range_of(np.concatenate(values)) if values else None
+    return replace(range_of(np.concatenate(values)), gaps=gaps) if values else None
 
 
 def _values(file: str | os.PathLike[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Vectors for image files: whatever files one has, without labels, splits or a training run."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..config.errors import DataError
+from ..config.user_text import user_path
 from ..data.bands import is_array
 from ..data.decode import NAMED, open_picture, refusal, stack
 from ..data.formats import extensions
 from ..data.headers import sample_headers
+from ..data.layout import TEST_FOLDERS, TRAIN_FOLDERS
 from ..data.reading import channels_of_an_encoder, check_channels, choose_reading
 from ..data.tree import Tree, look
 from ..data.value_range import Scale, ValueRange, check_scale
@@ -28,11 +30,16 @@ class ImageVectors:
     files       paths, in the order in which they were given
     features    float32 (N, D), y = f(x)
     unreadable  files that were left out, with the reason
+    labels      int64 (N,), the position of each file's class in `classes`; None unless a single folder was given whose
+                images all lie in sub-folders, which are the classes
+    classes     names of the classes, sorted; those of train/ and test/ are the folders in these
     """
 
     files: list[str]
     features: Tensor
     unreadable: dict[str, str] = field(default_factory=dict)
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
 
 def embed_images(
@@ -50,7 +57,7 @@ def embed_images(
     Args:
         encoder: as `bt.load_encoder` or `trainer.model.encoder` gives it, or any network that maps (N, C, H, W) to
             (N, D).
-        paths: a file, a folder (all images in it and below), or several of these.
+        paths: a file, a folder (all images in it and below), or several of these. ~ is the home folder.
         size: pixels a side to which images are brought, as in training. Default: the encoder's `view_size`, else 96.
         value_range: the values (LOW, HIGH) that become black and white. Default: those of the training, if the
             encoder is from a file that holds them; else as in `load`, found from these files.
@@ -66,6 +73,7 @@ def embed_images(
         raise DataError(f"corrupt={corrupt!r}: choose refuse or skip")
     check_scale(value_range)
     check_channels(channels, bits)
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files = list_images(paths)
     size = size or int(getattr(encoder, "view_size", 0)) or 96
     mean, bits = getattr(encoder, "pixel_mean", None), bits or getattr(encoder, "bits", None)
@@ -88,7 +96,28 @@ def embed_images(
             rows.append(features(encoder, pixels[good], batch_size))
     if unreadable and (corrupt == "refuse" or not kept):
         raise refusal(unreadable, len(files))
-    return ImageVectors(kept, torch.cat(rows), unreadable)
+    return ImageVectors(kept, torch.cat(rows), unreadable, *number_classes(classes_of(paths, kept)))
+
+
+def classes_of(paths: Sequence[str | os.PathLike[str]], files: Sequence[str]) -> list[str]:
+    """Return the class of each file, which is the first folder on its way from a single folder; empty where there are none.
+
+    Where those folders are the splits of a data set, such as train/ and test/, it is the second.
+    """
+    if len(paths) != 1 or not (root := user_path(paths[0])).is_dir():
+        return []
+    ways = [Path(file).relative_to(root).parts[:-1] for file in files]
+    first = {way[0].lower() for way in ways if way}
+    if first & set(TRAIN_FOLDERS) and first <= {*TRAIN_FOLDERS, *TEST_FOLDERS}:
+        ways = [way[1:] for way in ways]
+    return [way[0] for way in ways] if all(ways) else []
+
+
+def number_classes(names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Return the position of each name among the sorted names, int64 (N,), and these; None of no names."""
+    classes = tuple(sorted(set(names)))
+    position = {name: k for k, name in enumerate(classes)}
+    return torch.tensor([position[name] for name in names]) if names else None, classes
 
 
 def list_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -104,7 +133,7 @@ def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     """Find the image files that these paths name, as `list_images` does, and what else lies in their folders."""
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = Tree()
-    for path in map(Path, several):
+    for path in map(user_path, several):
         if path.is_dir():
             found.add(look(path))
         elif not path.exists():

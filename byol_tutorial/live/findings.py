@@ -1,6 +1,6 @@
 """Findings: the results of a laboratory's runs, and how they compare with each other and with the paper."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from ..config.errors import UserError
 from ..config.paper_tables import PAPER_BEST, PAPER_RANDOM, Row
@@ -18,6 +18,7 @@ class Finding:
 
     linear, knn                  accuracies of the linear probe and of kNN on the encoder's representations
     random_linear, random_knn    the same of the untrained encoder
+    balanced                     balanced accuracies "linear", "knn", "random_linear", where classes are not equally frequent
     std, rank, verdict           √d·std, rank and verdict of the projections of up to 512 test images
     steps, seconds               number of steps made, and the time that they took
     error                        message of the error that ended the run, or ""
@@ -34,6 +35,7 @@ class Finding:
     steps: int = 0
     seconds: float = 0.0
     error: str = ""
+    balanced: dict[str, float] = field(default_factory=dict, hash=False)
 
 
 def level(x: float, untrained: float, best: float) -> int:
@@ -89,9 +91,7 @@ class Findings(dict):
             (
                 name if not f.row.table else f"{f.row.table}  {name}",
                 _number(f.row.paper, 1),
-                _number(f.linear, 1, 100),
-                _number(f.random_linear, 1, 100),
-                _number(f.knn, 1, 100),
+                *(_percent(f, measure) for measure in ("linear", "random_linear", "knn")),
                 _number(f.std, 3),
                 f.error or f.verdict.split(":")[0],
             )
@@ -106,7 +106,8 @@ class Findings(dict):
     def __str__(self) -> str:
         table = [self.HEAD, *self.rows()]
         width = max(len(r[0]) for r in table) + 2
-        lines = [f"{r[0]:<{width}}" + "".join(f"{c:>14}" for c in r[1:-1]) + f"  {r[-1]}" for r in table]
+        wide = max(14, *(len(c) + 2 for r in table for c in r[1:-1]))
+        lines = [f"{r[0]:<{width}}" + "".join(f"{c:>{wide}}" for c in r[1:-1]) + f"  {r[-1]}" for r in table]
         return "\n".join([*lines, *([self.caption] if self.caption else []), *self.notes()])
 
     __repr__ = __str__
@@ -132,6 +133,12 @@ class Findings(dict):
         except (KeyError, TypeError) as error:
             raise UserError(f"no findings ({error}): give what to_dict returned") from error
         return findings
+
+
+def _percent(f: Finding, measure: str) -> str:
+    """Return an accuracy in per cent, with the balanced one beside it where classes are not equally frequent."""
+    plain = _number(getattr(f, measure), 1, 100)
+    return f"{plain} (balanced {100 * f.balanced[measure]:.1f})" if measure in f.balanced else plain
 
 
 def _number(x: float | None, digits: int, scale: float = 1) -> str:

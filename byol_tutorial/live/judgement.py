@@ -28,6 +28,7 @@ class Measured:
     rank            effective rank of the projections at the last measure, infinite without one; of so many `dimensions`
     reported        (√d·std, verdict) of a measure of this very step, as Trainer.report gives them, or None
     knn             the last kNN accuracy, or None           start_knn   that of the untrained encoder, or None
+    balanced        whether both are balanced accuracies, because classes are not equally frequent
     """
 
     step: int
@@ -39,6 +40,7 @@ class Measured:
     reported: tuple[float, str] | None
     knn: float | None
     start_knn: float | None
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def judge(m: Measured) -> Judgement:
         return Judgement(verdict, f"{VERDICTS[verdict]} ({measures})")
     if m.step < settled and not (verdict in ("collapse", "partial collapse") and has_fallen(m.std)):
         return Judgement("too early", f"judged from step {settled} on ({measures})")
-    learned = learned_words(m.knn, m.start_knn)
+    learned = learned_words(m.knn, m.start_knn, "balanced kNN" if m.balanced else "kNN")
     if verdict == "partial collapse" and std >= THRESHOLDS.partial:
         rank_settled = min(max(settled, math.ceil(THRESHOLDS.rank_from * m.total)), m.total)
         if m.step < rank_settled:
@@ -90,12 +92,12 @@ def judge(m: Measured) -> Judgement:
     return Judgement(kind, f"spread kept ({measures}){learned}")
 
 
-def learned_words(knn: float | None, start_knn: float | None) -> str:
+def learned_words(knn: float | None, start_knn: float | None, name: str = "kNN") -> str:
     """Return what the kNN accuracies say, as the end of a sentence; empty if one of them is not known."""
     if knn is None or start_knn is None:
         return ""
     place = "above" if knn - start_knn > NEAR else "below" if knn - start_knn < -NEAR else "near"
-    return f"; kNN {knn:.2f}, {place} the untrained encoder's {start_knn:.2f}"
+    return f"; {name} {knn:.2f}, {place} the untrained encoder's {start_knn:.2f}"
 
 
 def has_fallen(std: Sequence[float]) -> bool:

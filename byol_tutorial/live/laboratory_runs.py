@@ -273,7 +273,8 @@ class LaboratoryRuns:
                 h.loss += message["loss"]
                 h.std += message["std"]
                 h.knn += [tuple(check) for check in message["knn"]]
-                self._update(name, step=step, knn=tuple(h.knn))
+                h.knn_balanced = [tuple(check) for check in message["knn_balanced"]]
+                self._update(name, step=step, knn=tuple(h.knn), knn_balanced=tuple(h.knn_balanced))
             case {"run": name, "evaluating": True}:
                 self._update(name, state="evaluating")
             case {"run": name, "result": result}:
@@ -292,13 +293,15 @@ class LaboratoryRuns:
         """Record that a worker has built the run, or read it from its checkpoint at this step."""
         self._built.add(name)
         s = self.cells[name].snapshot
-        h = History(loss=s.series("loss")[:step], std=s.series("std")[:step], knn=[k for k in s.knn if k[0] <= step])
+        knn, balanced = ([k for k in checks if k[0] <= step] for checks in (s.knn, s.knn_balanced))
+        h = History(loss=s.series("loss")[:step], std=s.series("std")[:step], knn=knn, knn_balanced=balanced)
         running = self.phase is Phase.GOING and name in self.chosen
         state = "running" if running else "paused" if step else "idle"
-        knn = s.start_knn if step else start_knn
-        self._update(name, state=state, step=step, knn=tuple(h.knn), start_knn=knn, _history=h)
+        start_knn = s.start_knn if step else start_knn
+        checks: dict[str, Any] = {"knn": tuple(knn), "knn_balanced": tuple(balanced)}
+        self._update(name, state=state, step=step, start_knn=start_knn, _history=h, **checks)
 
-    def _end_run(self, name: str, state: str, error: str = "", **result: float) -> None:
+    def _end_run(self, name: str, state: str, error: str = "", **result: Any) -> None:
         self._update(name, state=state, error=error)
         s = self.cells[name].snapshot
         self._update(name, finding=Finding(self.rows[name], s.verdict, steps=s.step, error=error, **result))

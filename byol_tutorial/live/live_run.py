@@ -82,7 +82,9 @@ class LiveRun:
     def continue_from(self, trainer: Trainer, first_config: Config, start_knn: float | None = None) -> None:
         """Replace the run that has just begun by a trainer's run, and continue that."""
         if start_knn is None and self.trainer.has_labels:
-            start_knn = self.trainer.knn()  # the encoder of the run that has just begun is the untrained one
+            start_knn = self.trainer.check_knn()  # the encoder of the run that has just begun is the untrained one
+            if 0 not in dict(trainer.history.knn_balanced):
+                trainer.history.knn_balanced[:0] = self.trainer.history.knn_balanced
         self.trainer, self._last_step = trainer, None
         self.keep_moments(self.moments is not None)
         made, total = trainer.steps_done, trainer.total_steps
@@ -110,7 +112,7 @@ class LiveRun:
         if self.measuring and self.snapshot.measure is None:
             self._measure()
             if self.trainer.steps_done == 0 and self.trainer.has_labels:
-                self._publish(start_knn=self.trainer.knn())
+                self._publish(start_knn=self.trainer.check_knn())
         if stopped is not None:
             self._stopping.append(stopped)
         self._publish(state="running")
@@ -251,7 +253,8 @@ class LiveRun:
             while changes and changes[0][0] <= t.steps_done:
                 t.change(**changes.pop(0)[1])
             t.step()
-        t.history.knn = [check for check in history.knn if check[0] <= step]
+        for name in ("knn", "knn_balanced"):
+            setattr(t.history, name, [check for check in getattr(history, name) if check[0] <= step])
         self._last_step = None
 
     def _return_to(self, kept: Kept) -> None:
@@ -291,7 +294,7 @@ class LiveRun:
         try:
             t.step()
             if t.knn_due():
-                t.history.knn.append((t.steps_done, t.knn()))
+                t.check_knn()
             if self.moments is not None:
                 self.moments.add(t)
             if t.steps_done >= t.total_steps:
@@ -356,6 +359,7 @@ class LiveRun:
             step=self.trainer.steps_done,
             config=self.trainer.config,
             knn=tuple(h.knn),
+            knn_balanced=tuple(h.knn_balanced),
             changes=tuple(h.changes),
             **fields,
         )

@@ -1,6 +1,7 @@
 """Recording: the maps of a run through training, saved so that they can be shown as a film."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..data.colours import false_colour, thumbnails
 from ..data.image_set import ImageSet
 from ..data.names import short_name
 from ..data.streaming import StreamedSet
+from ..evaluate.balance import accuracy, balanced_accuracy, floor_if_uneven
 from ..evaluate.diagnose import spread
 from ..evaluate.directions import directions
 from ..evaluate.embed import KINDS, successive_maps
@@ -32,6 +34,7 @@ NEIGHBOURS = 5  # recorded for each point
 VOTERS = 20  # neighbours that vote on a point's class
 FORMAT, VERSION = "byol_tutorial recording", 1
 TENSORS = ("epochs", "maps", "neighbours", "spread", "knn", "images", "views")  # arrays that every file has
+OPTIONAL = ("labels", "balanced")  # and those that some have
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Recording:
     labels      int64 (N,) or None; `classes` are their names
     factors     name: float32 (N,); empty if the factors are not known
     note        why the recording ended early, or ""
+    balanced    float32 (T,), the balanced accuracy of the same vote where classes are not equally frequent, else None
     """
 
     name: str
@@ -67,6 +71,7 @@ class Recording:
     classes: tuple[str, ...] = ()
     factors: dict[str, Tensor] = field(default_factory=dict)
     note: str = ""
+    balanced: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,7 +92,9 @@ class Recording:
         about |= {"note": self.note, "classes": self.classes, "factors": list(self.factors)}
         arrays = {name: getattr(self, name).numpy() for name in TENSORS}
         arrays |= {f"factor_{name}": values.numpy() for name, values in self.factors.items()}
-        arrays |= {} if self.labels is None else {"labels": self.labels.numpy()}
+        for name in OPTIONAL:
+            if (values := getattr(self, name)) is not None:
+                arrays[name] = values.numpy()
         write_or_explain(path, lambda file: np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays))
 
     @classmethod
@@ -106,9 +113,11 @@ class Recording:
                     raise KeyError("format")
                 ABOUT(about, "")
                 arrays: dict[str, Any] = {name: torch.from_numpy(file[name]) for name in TENSORS}
-                labels = torch.from_numpy(file["labels"]) if "labels" in file else None
+                optional: dict[str, Any] = {
+                    name: torch.from_numpy(file[name]) if name in file else None for name in OPTIONAL
+                }
                 factors = {name: torch.from_numpy(file[f"factor_{name}"]) for name in about["factors"]}
-            _check(arrays, labels, len(about["classes"]), factors)
+            _check(arrays, optional, len(about["classes"]), factors)
         except Refused as error:
             raise CheckpointError(f"recording {str(path)!r} is damaged ({error}): record the run again") from error
         except Exception as error:  # a damaged archive can make its reader raise anything
@@ -117,7 +126,7 @@ class Recording:
                 "record the run again"
             ) from error
         texts = {name: about[name] for name in ("name", "kind", "space", "note")}
-        return cls(**texts, **arrays, labels=labels, classes=tuple(about["classes"]), factors=factors)
+        return cls(**texts, **arrays, **optional, classes=tuple(about["classes"]), factors=factors)
 
 
 ABOUT = fields({
@@ -126,7 +135,9 @@ ABOUT = fields({
 })  # fmt: skip
 
 
-def _check(arrays: dict[str, Tensor], labels: Tensor | None, classes: int, factors: dict[str, Tensor]) -> None:
+def _check(
+    arrays: dict[str, Tensor], optional: dict[str, Tensor | None], classes: int, factors: dict[str, Tensor]
+) -> None:
     """Raise Refused unless the arrays of a file are those of T maps of the same N images."""
     tensor([torch.float32], (None,))(arrays["epochs"], "epochs")
     tensor([torch.uint8], (None, 3, None, None))(arrays["images"], "images")
@@ -143,9 +154,11 @@ def _check(arrays: dict[str, Tensor], labels: Tensor | None, classes: int, facto
     for name, (dtype, shape) in shapes.items():
         tensor([dtype], shape, finite=name == "maps")(arrays[name], name)
     _within("neighbours", arrays["neighbours"], n)
-    if labels is not None:
+    if (labels := optional["labels"]) is not None:
         tensor([torch.int64], (n,))(labels, "labels")
         _within("labels", labels, max(classes, 1))
+    if (balanced := optional["balanced"]) is not None:
+        tensor([torch.float32], (t,))(balanced, "balanced")
     for name, values in factors.items():
         tensor([torch.float32], (n,), finite=False)(values, f"factor_{name}")
 
@@ -164,14 +177,15 @@ class Frame:
     neighbours: Tensor
     spread: float
     knn: float
+    balanced: float
 
     @classmethod
     def of(cls, trainer: Trainer, images: ImageSet, space: str) -> "Frame":
         """Return the run as it is now. Raises DivergedError if its representations are not finite."""
         y, z = represent_or_refuse(trainer, images.images)
         points = {"y": y, "z": z}[space]
-        neighbours, knn = neighbours_and_vote(points, images.labels)
-        return cls(trainer.steps_done, points, neighbours, float(spread(z)), knn)
+        neighbours, knn, balanced = neighbours_and_vote(points, images.labels)
+        return cls(trainer.steps_done, points, neighbours, float(spread(z)), knn, balanced)
 
 
 def record(
@@ -227,6 +241,7 @@ def record(
         neighbours=torch.stack([f.neighbours for f in frames]),
         spread=torch.tensor([f.spread for f in frames]),
         knn=torch.tensor([f.knn for f in frames]),
+        balanced=torch.tensor([f.balanced for f in frames]) if floor_if_uneven(images.labels) else None,
         images=thumbnails,
         views=views,
         labels=images.labels,
@@ -261,17 +276,17 @@ def _train_and_watch(
     return frames, note
 
 
-def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, float]:
-    """Return the 5 nearest other points of each point by cosine, int16 (N, 5), nearest first, and the kNN accuracy.
+def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, float, float]:
+    """Return the 5 nearest other points of each point by cosine, int16 (N, 5), nearest first; kNN and balanced accuracy.
 
     The accuracy is that of leaving one out: the share of points whose class wins the vote of their 20 nearest other
-    points, where each vote has the weight exp(cosine / 0.07), as in evaluate.knn_accuracy. It is NaN without labels.
+    points, where each vote has the weight exp(cosine / 0.07), as in evaluate.knn_accuracy. Both are NaN without labels.
 
     Args:
         x: float (N, D). labels: int64 (N,), or None.
     """
     x = directions(x.float())
-    index, right = [], 0
+    index, votes = [], []
     for first in range(0, len(x), 1024):
         rows = torch.arange(first, min(first + 1024, len(x)))
         similarity = x[rows] @ x.T
@@ -279,9 +294,11 @@ def neighbours_and_vote(x: Tensor, labels: Tensor | None = None) -> tuple[Tensor
         value, at = similarity.topk(min(VOTERS, len(x) - 1), dim=1)
         index.append(at[:, :NEIGHBOURS].to(torch.int16))
         if labels is not None:
-            voted = vote(value, labels[at], int(labels.max()) + 1, temperature=0.07)
-            right += int((voted == labels[rows]).sum())
-    return torch.cat(index), float("nan") if labels is None else right / len(x)
+            votes.append(vote(value, labels[at], int(labels.max()) + 1, temperature=0.07))
+    if labels is None:
+        return torch.cat(index), math.nan, math.nan
+    voted = torch.cat(votes)
+    return torch.cat(index), accuracy(voted, labels), balanced_accuracy(voted, labels)
 
 
 def _thumbnails(trainer: Trainer, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:

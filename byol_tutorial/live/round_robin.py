@@ -11,7 +11,8 @@ A Laboratory starts it; see worker_process.py. The worker receives commands, eac
 It sends these reports of a run:
 
     {"run": NAME, "built": {"step": k, "start_knn": accuracy of the untrained encoder, or null}}
-    {"run": NAME, "step": k, "loss": [...], "std": [...], "knn": [...]}     the values since the last report
+    {"run": NAME, "step": k, "loss": [...], "std": [...], "knn": [...], "knn_balanced": [...]}     the values since the last
+                                        report; of the balanced accuracies all
     {"run": NAME, "evaluating": true}
     {"run": NAME, "result": {...}}      fields of a Finding
     {"run": NAME, "failed": REASON}
@@ -23,13 +24,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from ..config.config import RESIDUAL, Config
 from ..config.errors import UserError
 from ..data.image_set import ImageSet
-from ..evaluate.comparison import accuracies
+from ..evaluate.balance import floor_if_uneven
+from ..evaluate.comparison import Accuracies, accuracies
 from ..train.trainer import Trainer
 from .worker_process import read_images, serve
 
@@ -61,7 +64,7 @@ class RoundRobin:
         self.going: list[str] = []
         self.rate: float | None = None
         self.quitting = False
-        self.baselines: dict[tuple, tuple[float, float]] = {}
+        self.baselines: dict[tuple, Accuracies] = {}
 
     def work(self) -> None:
         """Give each advancing run a turn, round after round, and carry out commands between turns, until "quit"."""
@@ -153,7 +156,7 @@ class RoundRobin:
             trainer = Trainer.resume(job["file"], self.train, self.test, config=config)
         else:
             trainer = Trainer(config, self.train, self.test)
-        start = trainer.knn() if trainer.has_labels and trainer.steps_done == 0 else None
+        start = trainer.check_knn() if trainer.has_labels and trainer.steps_done == 0 else None
         self.send(run=name, built={"step": trainer.steps_done, "start_knn": start})
         self.trainers[name] = trainer
 
@@ -163,8 +166,9 @@ class RoundRobin:
         for _ in range(min(steps, trainer.total_steps - first)):
             trainer.step()
             if trainer.knn_due():
-                h.knn.append((trainer.steps_done, trainer.knn()))
-        self.send(run=name, step=trainer.steps_done, loss=h.loss[first:], std=h.std[first:], knn=h.knn[checks:])
+                trainer.check_knn()
+        new = {"loss": h.loss[first:], "std": h.std[first:], "knn": h.knn[checks:], "knn_balanced": h.knn_balanced}
+        self.send(run=name, step=trainer.steps_done, **new)
         return (time.perf_counter() - start) / max(1, trainer.steps_done - first)
 
     def finish(self, name: str) -> None:
@@ -175,18 +179,25 @@ class RoundRobin:
     def evaluate(self, trainer: Trainer) -> dict:
         """Return fields of a Finding: spread, rank, seconds, and accuracies of the encoder and the untrained encoder."""
         report = trainer.report()
-        result = {"std": report.std, "rank": report.rank, "seconds": trainer.history.seconds}
+        result: dict[str, Any] = {"std": report.std, "rank": report.rank, "seconds": trainer.history.seconds}
         labels = self.train.labels
         if trainer.has_labels and labels is not None and len(labels.unique()) > 1:
-            result["knn"], result["linear"] = self.accuracies(trainer.model.encoder)
+            found = self.accuracies(trainer.model.encoder)
+            result["knn"], result["linear"] = found.knn, found.linear
             kind = tuple(getattr(trainer.config, field) for field in ENCODER)
             if kind not in self.baselines:
                 self.baselines[kind] = self.accuracies(trainer.initial_encoder())
-            result["random_knn"], result["random_linear"] = self.baselines[kind]
+            untrained = self.baselines[kind]
+            result["random_knn"], result["random_linear"] = untrained.knn, untrained.linear
+            if floor_if_uneven(found.test_labels):
+                result["balanced"] = {
+                    "knn": found.knn_balanced,
+                    "linear": found.linear_balanced,
+                    "random_linear": untrained.linear_balanced,
+                }
         return result
 
-    def accuracies(self, encoder: nn.Module) -> tuple[float, float]:
-        """Return the accuracies of kNN and linear probe on all test images."""
+    def accuracies(self, encoder: nn.Module) -> Accuracies:
+        """Return the accuracies on all test images."""
         assert self.test is not None  # `evaluate` has checked it
-        found = accuracies(encoder, self.train, self.test)
-        return found.knn, found.linear
+        return accuracies(encoder, self.train, self.test)

@@ -49,6 +49,8 @@ class Snapshot:
     config         with the changes so far          resets    number of resets of the session
     first_config   as it was at step 0              start_knn kNN accuracy of the untrained encoder, if there are labels
     beside         the run kept beside this one     branched_at  the step until which both are the same run
+    knn_balanced   ((step, balanced accuracy), ...) of the same checks where classes are not equally frequent, else empty;
+                   that of the untrained encoder is of step 0
     """
 
     state: str
@@ -66,6 +68,7 @@ class Snapshot:
     _history: History = field(repr=False, compare=False)
     beside: "Snapshot | None" = field(default=None, repr=False)
     branched_at: int | None = None
+    knn_balanced: tuple[tuple[int, float], ...] = ()
 
     def series(self, name: str) -> list[float]:
         """Return one value per step made: "loss", "std", "lr", "tau", "gradient_norm", "positive" or "negative"."""
@@ -90,13 +93,19 @@ class Snapshot:
         return str(judge(self.measured()))
 
     def measured(self) -> Measured:
-        """Return what `judge` needs. A kNN accuracy from before the last change says nothing about the run as it is now."""
+        """Return what `judge` needs. A kNN accuracy from before the last change says nothing about the run as it is now.
+
+        Where classes are not equally frequent, the balanced accuracies are those that count.
+        """
         measure = self.measure
         report: tuple[float, str] | None = None
         if measure is not None and (measure.step == self.step or measure.report.verdict == "no content"):
             report = (measure.report.std, measure.report.verdict)
         since = self.changes[-1][0] if self.changes else 0
-        knn = self.knn[-1][1] if self.knn and self.knn[-1][0] > since else None
+        checks, start = self.knn, self.start_knn
+        if balanced := self.knn_balanced and self.knn_balanced[0][0] == 0:
+            checks, start = self.knn_balanced[1:], self.knn_balanced[0][1]
+        knn = checks[-1][1] if checks and checks[-1][0] > since else None
         return Measured(
             self.step,
             self.total_steps,
@@ -106,7 +115,8 @@ class Snapshot:
             self.config.projection_dim if measure is None else measure.report.dimensions,
             report,
             knn,
-            self.start_knn,
+            start,
+            bool(balanced),
         )
 
 

@@ -15,6 +15,8 @@ class History:
     gradient_norm is the one before clipping, so it shows how often config.clip_grad_norm shortens a gradient.
 
     knn   [(step, accuracy)], measured while training      changes   [(step, {field: value})], made by Trainer.change
+    knn_balanced   [(step, balanced accuracy)] of the same checks where classes are not equally frequent, see balance.py;
+                   else empty. An entry of step 0 is that of the untrained encoder, which some callers measure too
     threads   [(step, number)], how many CPU threads compute from this step on; steps on a GPU are left out
     """
 
@@ -26,6 +28,7 @@ class History:
     positive: list[float] = field(default_factory=list)
     negative: list[float] = field(default_factory=list)
     knn: list[tuple[int, float]] = field(default_factory=list)
+    knn_balanced: list[tuple[int, float]] = field(default_factory=list)
     changes: list[tuple[int, dict]] = field(default_factory=list)
     threads: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0  # time spent in steps

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config.config import Config
 from ..config.errors import CheckpointError, UserError
+from ..config.user_text import user_path
 from ..evaluate.pretrained import guest
 from ..methods.base import Objective
 from ..networks.backbones import LIBRARIES
@@ -31,7 +32,7 @@ def library_and_file(init: str | Path) -> tuple[str, Path | None] | None:
     name, given, file = str(init).partition("=")
     if name.partition(":")[0] not in LIBRARIES or ":" not in name:
         return None
-    return name, Path(file).expanduser() if given else None
+    return name, user_path(file) if given else None
 
 
 def absolute(init: str | Path) -> str:

@@ -58,9 +58,18 @@ def moment_of(trainer: "Trainer") -> Moment:
 def history_until(history: History, moment: Moment) -> History:
     """Return a copy of the history as it was at this moment of the same run."""
     cut = {name: getattr(history, name)[: moment.step] for name in PER_STEP}
-    knn = [check for check in history.knn if check[0] <= moment.step]
+    knn, balanced = (
+        [check for check in checks if check[0] <= moment.step] for checks in (history.knn, history.knn_balanced)
+    )
     threads = [(step, number) for step, number in history.threads if step < max(moment.step, 1)]
-    return History(**cut, knn=knn, changes=history.changes[: moment.changes], threads=threads, seconds=history.seconds)
+    return History(
+        **cut,
+        knn=knn,
+        knn_balanced=balanced,
+        changes=history.changes[: moment.changes],
+        threads=threads,
+        seconds=history.seconds,
+    )
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -10,7 +10,8 @@ from ..augment.views import Views
 from ..config.errors import DataError, DivergedError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..evaluate.comparison import accuracies
+from ..evaluate.balance import floor_if_uneven
+from ..evaluate.comparison import Accuracies, accuracies
 from ..evaluate.diagnose import CollapseReport, Diagnosis, collapse_report, diagnose, judged_with
 from ..evaluate.features import work_of
 from ..methods.base import Objective
@@ -31,12 +32,32 @@ def knn(trainer: "Trainer") -> float:
         DataError: no test images, or train or test images without labels.
         DivergedError: the representations are not finite.
     """
+    return _quick(trainer).knn
+
+
+def check_knn(trainer: "Trainer") -> float:
+    """Measure kNN accuracy as `knn` does, and add it to the history; return it.
+
+    Where the classes of the test images are not equally frequent, balanced accuracy is added too. Of the untrained encoder
+    it alone is added.
+    """
+    found = _quick(trainer)
+    step, history = trainer.steps_done, trainer.history
+    if step:
+        history.knn.append((step, found.knn))
+    uneven = trainer.test is not None and floor_if_uneven(trainer.test.labels)
+    if uneven and step not in dict(history.knn_balanced):
+        history.knn_balanced.append((step, found.knn_balanced))
+    return found.knn
+
+
+def _quick(trainer: "Trainer") -> Accuracies:
     if trainer.test is None:
         raise DataError("knn: the trainer has no test images; give them to Trainer as test=")
     found = accuracies(trainer.model.encoder, trainer.train.sample(KNN_BANK), trainer.test.sample(KNN_QUERIES))
     if not found.finite:
         raise _not_finite(trainer, "representations")
-    return found.knn
+    return found
 
 
 def looked_at(trainer: "Trainer") -> ImageSet:

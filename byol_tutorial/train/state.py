@@ -69,6 +69,7 @@ STATE = fields({
         {name: list_of(number(finite=False))
          for name in ("std", "lr", "tau", "gradient_norm", "positive", "negative")}
         | {"knn": list_of(tuple_of(whole(0), number(0, 1))), "seconds": number(0),
+           "knn_balanced": list_of(tuple_of(whole(0), number(0, 1))),
            "changes": list_of(tuple_of(whole(0), mapping_of(anything))),
            "threads": list_of(tuple_of(whole(0), whole(1)))},
     ),
@@ -86,7 +87,11 @@ def check(path: str | Path, state: dict[str, Any]) -> None:
         STATE(state, "")
         steps, history = state["steps_done"], state["history"]
         for name, values in history.items():
-            if isinstance(values, list) and name not in ("knn", "changes", "threads") and len(values) > steps:
+            if (
+                isinstance(values, list)
+                and name not in ("knn", "knn_balanced", "changes", "threads")
+                and len(values) > steps
+            ):
                 raise Refused(f"history.{name} has {len(values)} entries after {steps} steps")
         if len(history["loss"]) < steps:
             raise Refused(f"history.loss has {len(history['loss'])} entries after {steps} steps")

@@ -295,7 +295,7 @@ class Trainer:
                 while self.steps_done < end and not self.interrupted:
                     self.step()
                     if self.knn_due():
-                        self.history.knn.append((self.steps_done, self.knn()))
+                        self.check_knn()
                     if on_step is not None:
                         on_step(self)
                     bar.set_postfix_str(self._status(), refresh=False)
@@ -324,6 +324,7 @@ class Trainer:
         """Return the progress bar's text."""
         h = self.history
         knn = f", quick kNN {h.knn[-1][1]:.2f}" if h.knn else ""
+        knn += f", balanced {h.knn_balanced[-1][1]:.2f}" if h.knn and h.knn_balanced else ""
         rate = len(h.loss) * self.config.step_images / max(h.seconds, 1e-9)
         return f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}{knn}, {rate:,.0f} images/s"
 
@@ -335,6 +336,10 @@ class Trainer:
         Both sets need labels; see `has_labels`.
         """
         return monitor.knn(self)
+
+    def check_knn(self) -> float:
+        """Measure kNN accuracy as `knn` does, and add it to the history, with balanced accuracy where classes are uneven."""
+        return monitor.check_knn(self)
 
     def represent(self, images: Tensor | ImageSet | StreamedSet) -> tuple[Tensor, Tensor]:
         """Return y and z of images without augmentation, float32 (N, D) and (N, d) on the CPU.

@@ -69,7 +69,8 @@ class Film(Panel):
         about = {
             "name": r.name, "kind": {"pca": "PCA", "umap": "UMAP"}[r.kind], "space": r.space, "note": r.note,
             "frames": frames, "points": n, "neighbours": r.neighbours.shape[2], "size": r.images.shape[2],
-            "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn), "floor": floor_if_uneven(r.labels),
+            "columns": columns, "epochs": r.epochs.tolist(), "spread": r.spread.tolist(), "knn": _finite(r.knn),
+            "balanced": None if r.balanced is None else _finite(r.balanced), "floor": floor_if_uneven(r.labels),
             "classes": list(r.classes) if r.labels is not None else [], "factors": ranges,
         }  # fmt: skip
         circle = hue_circle(BINS)

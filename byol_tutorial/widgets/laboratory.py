@@ -309,6 +309,7 @@ def _cell_frame(cell: Cell, best: float | None) -> dict:
         "accuracy": f and f.knn,  # on all test images, like the linear probe; `knn` is on some of them, while training
         "linear": f and f.linear,
         "random_linear": f and f.random_linear,
+        "balanced": f.balanced if f else {"knn": s.knn_balanced[-1][1]} if s.knn_balanced and s.knn else {},
         "remark": words,
         "agrees": agrees,
     }

@@ -19,7 +19,9 @@ def test_panels_show_the_floor_of_accuracies_only_if_classes_are_uneven(page, tm
     film = bt.widgets.film(bt.record(bt.Trainer(config, data, data, "cpu"), data, progress=False))
     cockpit = bt.widgets.cockpit(config, data, data, "cpu")
     cockpit.session.run(steps=5)
-    panels = [film, cockpit, bt.widgets.laboratory(data, data, config, ["τ = 0"], workers=1)]
+    laboratory = bt.widgets.laboratory(data, data, config, ["τ = 0"], workers=1)
+    laboratory.lab.run()
+    panels = [film, cockpit, laboratory]
     bt.widgets.save_html(panels, tmp_path / "page.html")
     for panel in panels:
         panel.close()
@@ -30,3 +32,12 @@ def test_panels_show_the_floor_of_accuracies_only_if_classes_are_uneven(page, tm
         expect(region.get_by_text("chance 0.500, largest class 0.750")).to_have_count(int(uneven))
         if not uneven:
             assert "largest class" not in region.inner_text()
+    cockpit, lab, film = (
+        page.get_by_role("region", name=name) for name in ("BYOL cockpit", "Collapse laboratory", "Embedding film")
+    )
+    count = int(uneven)
+    expect(cockpit.get_by_text("balanced (dashed)")).to_have_count(count)
+    expect(cockpit.locator("[data-kind]", has_text="balanced kNN")).to_have_count(count)
+    expect(film.get_by_role("img", name="balanced accuracy from")).to_have_count(count)
+    lab.get_by_text("All of it as a table").click()
+    expect(lab.get_by_role("row", name="τ = 0").get_by_text("(balanced ")).to_have_count(3 * count)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -520,3 +521,57 @@ def test_pixels_in_another_order_in_memory_train_as_others_do():
         bt.Trainer(config, bt.ImageSet("x", "train", p), device="cpu").step() for p in (pixels, pixels.contiguous())
     ]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        set(range(N)),
+        dict.fromkeys(range(N), "a"),
+        "a" * N,
+        b"a" * N,
+        3,
+        np.array(3),
+        torch.tensor(3),
+        frozenset(range(N)),
+    ],
+)
+def test_labels_without_an_order_or_that_are_no_list_are_refused(labels):
+    with pytest.raises(DataError, match="give a list, an array or a tensor with one number or name for each image"):
+        bt.images_from(RGB, labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "words"),
+    [
+        ([10**30] * N, None, "is no number of a class"),
+        (list("aabbcc"), ["a", "b", "b", "c"], "classes has 'b' 2 times"),
+    ],
+)
+def test_labels_that_could_mean_two_classes_or_none_are_refused(labels, classes, words):
+    with pytest.raises(DataError, match=words):
+        bt.images_from(RGB, labels, classes=classes)
+
+
+def test_numbers_may_have_equal_names():
+    assert bt.images_from(RGB, [0, 1, 2] * 2, classes=["crane", "dog", "crane"]).labels.tolist() == [0, 1, 2] * 2
+
+
+@pytest.mark.parametrize("tensor", [EXPECTED.float().to_sparse(), EXPECTED.to("meta")])
+def test_tensors_that_are_not_plain_are_refused(tensor):
+    with pytest.raises(DataError, match="give a plain one"):
+        bt.images_from(tensor)
+
+
+@pytest.mark.parametrize("source", [["a.png", "b.png"], [Path("a.png")], Path("folder")])
+def test_paths_are_for_load(source):
+    with pytest.raises(DataError, match=r"bt\.load"):
+        bt.images_from(source)
+
+
+@pytest.mark.parametrize(
+    "order", [lambda i: (i, RGB[i]), lambda i: (RGB[i], GRAY[i]), lambda i: {"image": RGB[i], "label": i}]
+)
+def test_items_in_another_order_or_with_masks_are_refused(order):
+    with pytest.raises(DataError, match=r"in this order|one number or name for each image"):
+        bt.images_from(Listed([order(i) for i in range(N)]))

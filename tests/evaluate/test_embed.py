@@ -166,7 +166,7 @@ def test_umap_that_starts_from_the_map_before_moves_points_less():
 
 def test_neighbours_and_vote_are_scikit_learns():
     x, labels = blobs(300, noise=1.8)
-    index, accuracy = neighbours_and_vote(x, labels)
+    index, accuracy, _ = neighbours_and_vote(x, labels)
     near = NearestNeighbors(n_neighbors=6, metric="cosine", algorithm="brute").fit(x)
     np.testing.assert_array_equal(index, near.kneighbors(return_distance=False)[:, :5])  # without the point itself
     right = 0

@@ -350,7 +350,7 @@ def test_the_frame_holds_the_history(panel):
     assert [tuple(p) for p in frame["knn"]] == history.knn
     assert frame["ranks"][-1][0] == 12
     assert len(np.frombuffer(frame["maps"]["z"], np.int16)) == 2 * 40
-    assert len(panel.setup["labels"]) == 40
+    assert len(panel.setup["labels"]) == 2 * 40
 
 
 def test_the_code_of_the_frame_rebuilds_the_run(panel, images):

@@ -32,7 +32,7 @@ def setup_of(session: Session, controls: list[dict]) -> dict:
     """Return what stays the same as long as the panel lives: its controls and their explanations, images and classes."""
     source = session.test if session.test is not None else session.train
     shown = session.measured
-    labels = np.zeros(len(shown), np.uint8) if shown.labels is None else shown.labels.numpy().astype(np.uint8)
+    labels = np.zeros(len(shown)) if shown.labels is None else shown.labels.numpy()
     factors = {} if shown.factors is None else {"hue": shown.factors.hue.numpy().astype(np.float32).tobytes()}
     method = session.config.method
     atlas, columns = make_atlas(thumbnails(as_float(shown.images), THUMBNAIL)[:, None])
@@ -45,7 +45,7 @@ def setup_of(session: Session, controls: list[dict]) -> dict:
         "about": explanations([*PARTS, *(control["name"] for control in controls)]),
         "loss_low": -1 if method == "simsiam" else 0,
         "classes": list(source.classes or ()) if shown.labels is not None else [],
-        "labels": labels.tobytes(),
+        "labels": labels.astype(np.uint16).tobytes(),  # more than 256 classes are common
         "factors": factors,
         "circle": hue_circle(HUES),
         "data": described(session.train),
@@ -75,6 +75,7 @@ def frame_of(s: Snapshot, controls: list[dict], ranks: list[tuple[int, float]]) 
         "curves": curves.astype(np.float32).tobytes(),
         "last": _last(s),
         "knn": [list(pair) for pair in s.knn],
+        "balanced": [list(pair) for pair in s.knn_balanced if pair[0]],
         "start_knn": s.start_knn,
         "ranks": [list(pair) for pair in ranks],
         "dimensions": s.config.projection_dim,

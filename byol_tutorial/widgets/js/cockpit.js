@@ -118,7 +118,7 @@ function render({model, el}) {
   const factorNames = Object.keys(setup.factors);
   const colouring = btChoice({label: "colour by"}, colourBy, [["class", setup.classes.length ? "class" : "nothing"], ...factorNames],
                              (v) => { colourBy = v; legend.hidden = v !== "class"; map.redraw(); });
-  const labels = btArray(setup.labels, Uint8Array);
+  const labels = btArray(setup.labels, Uint16Array);
   const factors = Object.fromEntries(factorNames.map((name) => [name, btArray(setup.factors[name], Float32Array)]));
   const legend = h("div", {class: "bt-legend"}, ...setup.classes.map((name, k) => {
     const button = btButton("", () => {
@@ -210,6 +210,7 @@ function render({model, el}) {
     before: !earlier ? null : name === "ranks" || name === "knn" ? pairs(earlier[name]) : {x: earlier.steps, y: earlier[name]},
     frame: model.get("frame"),
     base: name === "knn" ? model.get("frame").start_knn : null,
+    others: name === "knn" && model.get("frame").balanced.length ? [{...pairs(model.get("frame").balanced), colour: BT_COLOURS[2], dashed: true}] : [],
     beforeEnd: earlier?.end ?? 0,
     kept: earlier?.at !== null && earlier?.at !== undefined,
     parted: earlier?.at ?? null,
@@ -310,7 +311,8 @@ function render({model, el}) {
   };
   const plotWords = (name, f) => {
     const last = {loss: arrays.loss?.at(-1), std: arrays.std?.at(-1), rank: f.ranks.at(-1)?.[1], knn: f.knn.at(-1)?.[1]}[name];
-    const beside = name === "knn" && setup.floor ? ` (${setup.floor})` : "";
+    const balanced = name === "knn" && f.balanced.length ? `, balanced (dashed) ${btNumber(f.balanced.at(-1)[1])}` : "";
+    const beside = balanced + (name === "knn" && setup.floor ? ` (${setup.floor})` : "");
     return (last === undefined ? "nothing yet" : `now ${btNumber(last)}`) + beside;
   };
   const onProblem = () => { problem.textContent = model.get("problem"); };

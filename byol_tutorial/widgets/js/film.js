@@ -122,9 +122,10 @@ function render({model, el}) {
     describedAt = performance.now();
     const i = Math.round(at);
     map.alt(`Map by ${about.kind} of ${n} images at epoch ${epochAt(at).toFixed(1)}: spread ${btNumber(about.spread[i])}`
-      + (about.knn ? `, kNN accuracy ${btNumber(about.knn[i])}` : ""));
+      + (about.knn ? `, kNN accuracy ${btNumber(about.knn[i])}` : "") + (about.balanced ? `, balanced ${btNumber(about.balanced[i])}` : ""));
     strip.alt(`Spread √d·std from ${btNumber(about.spread[0])} to ${btNumber(about.spread[last])}`
-      + (about.knn ? `, kNN accuracy from ${btNumber(about.knn[0])} to ${btNumber(about.knn[last])}` : "") + `, over ${btNumber(about.epochs[last])} epochs`);
+      + (about.knn ? `, kNN accuracy from ${btNumber(about.knn[0])} to ${btNumber(about.knn[last])}` : "")
+      + (about.balanced ? `, balanced accuracy from ${btNumber(about.balanced[0])} to ${btNumber(about.balanced[last])}` : "") + `, over ${btNumber(about.epochs[last])} epochs`);
   }
 
   // --- colours -------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ function render({model, el}) {
   // --- the strip ----------------------------------------------------------------------------------------------
   const stripBox = (width, height) => ({left: 30, right: width - 8, top: 8, bottom: height - 30});
   function drawStrip(c, width, height, theme) {
-    const box = stripBox(width, height), curves = [BT_COLOURS[0], BT_COLOURS[5]];
+    const box = stripBox(width, height), curves = [BT_COLOURS[0], BT_COLOURS[5], BT_COLOURS[2]];
     const e0 = about.epochs[0], e1 = Math.max(about.epochs[last], e0 + 1e-9);
     const X = (e) => box.left + (box.right - box.left) * (e - e0) / (e1 - e0), Y = (v) => box.bottom - (box.bottom - box.top) * Math.min(v, 1.05) / 1.05;
     c.font = theme.font;
@@ -285,7 +286,8 @@ function render({model, el}) {
       c.stroke();
       c.setLineDash([]);
     };
-    const rows = [["spread √d·std of z", about.spread, []], ...(about.knn ? [["kNN accuracy", about.knn, [6, 3]]] : [])];
+    const rows = [["spread √d·std of z", about.spread, []], ...(about.knn ? [["kNN accuracy", about.knn, [6, 3]]] : []),
+                  ...(about.balanced ? [["balanced accuracy", about.balanced, [2, 3]]] : [])];
     rows.forEach(([, values, dash], r) => curve(values, curves[r], dash));
     c.strokeStyle = theme.ink;
     c.lineWidth = 1.5;
@@ -309,7 +311,7 @@ function render({model, el}) {
     });
     c.setLineDash([]);
     c.textAlign = "right";
-    if (width > 420) c.fillText(`epoch ${epochAt(at).toFixed(1)} of ${btNumber(e1)}`, box.right, height - 8);
+    if (width > 120 + 150 * rows.length) c.fillText(`epoch ${epochAt(at).toFixed(1)} of ${btNumber(e1)}`, box.right, height - 8);
   }
 
   colour();

@@ -112,8 +112,9 @@ function render({model, el}) {
   function fillTable() {
     body.replaceChildren(...visible().map((i) => {
       const {now, curves} = view(i), spec = setup.cells[i];
-      const values = [labPercent(spec.paper, 1), labPercent(now.linear), labPercent(now.random_linear ?? null),
-                      labPercent(now.accuracy ?? now.knn.at(-1)?.[1]), curves.std.at(-1)?.toFixed(3) ?? "–", labVerdict(now)];
+      const values = [labPercent(spec.paper, 1), labPercent(now.linear) + labBalanced(now, "linear"),
+                      labPercent(now.random_linear ?? null) + labBalanced(now, "random_linear"),
+                      labPercent(now.accuracy ?? now.knn.at(-1)?.[1]) + labBalanced(now, "knn"), curves.std.at(-1)?.toFixed(3) ?? "–", labVerdict(now)];
       return h("tr", {}, h("th", {scope: "row"}, spec.name), ...values.map((v) => h("td", {}, v)));
     }));
   }
@@ -204,6 +205,8 @@ function render({model, el}) {
 
 // --- texts -------------------------------------------------------------------------------------------------
 
+/** Return the words that stand beside an accuracy where classes are not equally frequent. */
+const labBalanced = (now, measure) => measure in now.balanced ? ` (balanced ${labPercent(now.balanced[measure])})` : "";
 const labPercent = (x, scale = 100) => x === null || x === undefined ? "–" : (scale * x).toFixed(1);
 const labClock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
 const labVerdict = (now) => now.state === "idle" ? "not begun" : now.verdict;
@@ -282,8 +285,8 @@ function labCell(spec, on) {
     const paper = spec.paper === null ? [] : [h("span", {}, labMark("paper"), " paper ", h("b", {}, `${spec.paper.toFixed(1)} %`))];
     const check = now.knn.at(-1)?.[1];
     const here = now.linear !== null
-      ? [h("span", {}, labMark("here"), " here ", h("b", {}, `${labPercent(now.linear)} %`)), h("span", {class: "bt-quiet"}, labMark("untrained"), ` untrained ${labPercent(now.random_linear)} %`)]
-      : check !== undefined ? [h("span", {}, "kNN ", h("b", {}, `${labPercent(check)} %`)),
+      ? [h("span", {}, labMark("here"), " here ", h("b", {}, `${labPercent(now.linear)} %`), labBalanced(now, "linear")), h("span", {class: "bt-quiet"}, labMark("untrained"), ` untrained ${labPercent(now.random_linear)} %${labBalanced(now, "random_linear")}`)]
+      : check !== undefined ? [h("span", {}, "kNN ", h("b", {}, `${labPercent(check)} %`), labBalanced(now, "knn")),
           h("span", {class: "bt-quiet"}, now.start_knn === null ? "" : `untrained ${labPercent(now.start_knn)} %`)]
       : [h("span", {class: "bt-quiet"}, "here –")];
     numbers.replaceChildren(...paper, ...here);
