@@ -19,11 +19,12 @@ import numpy as np
 
 from ..config.errors import DataError
 from .request import HOLDOUT
-from .tree import Tree, look, parts, subfolders
+from .tree import Tree, folders_in, look, parts, subfolders
 
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first one found beside train/ is taken
 PICTURE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "pictures")
+SEEN = 5  # classes that are looked into for folders of splits
 ANNOTATION_FOLDERS = ("labels", "label", "annotations", "annotation", "masks", "mask", "imagesets")
 
 
@@ -190,7 +191,7 @@ def refuse_splits(path: Path, folders: Sequence[str]) -> None:
             f"the only folder in {str(path)!r} is {_name(folders[0])}/, which is called like a split: give "
             f"folder:{folders[0]}, {ways}"
         )
-    inner = {folder: subfolders(folder)[0] for folder in folders}
+    inner = {folder: folders_in(folder) for folder in folders[:SEEN]}
     split = [folder for folder, found in inner.items() if named(found, TRAIN_FOLDERS) and named(found, TEST_FOLDERS)]
     if split and len(folders) == 1:
         raise DataError(

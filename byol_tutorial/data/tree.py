@@ -78,17 +78,14 @@ def look(folder: str | os.PathLike[str], deep: bool = True, root: str | os.PathL
     """
     tree = Tree()
     try:
-        if not_data("", os.listdir(folder)) == RUN:
+        if _is_run(folder):
             raise DataError(
                 f"{os.fspath(folder)!r} is a run folder, and its figures are no data: give the folder of the images"
             )
         seen = set() if root is None else {_identity(root)}
         _look(os.fspath(folder), deep, tree, seen)
     except OSError as error:
-        raise DataError(
-            f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
-            "or move it elsewhere"
-        ) from error
+        raise _cannot_be_listed(error) from error
     if tree.arrays and not tree.images:  # beside images they hold something else, such as labels
         tree.images = tree.arrays
     else:
@@ -105,9 +102,27 @@ def subfolders(folder: str | os.PathLike[str]) -> tuple[list[str], Tree]:
         DataError: the folder cannot be listed.
     """
     beside = look(folder, deep=False)
-    with os.scandir(folder) as entries:
-        found = [entry.path for entry in entries if _is_folder(entry)]
-    return sorted((path for path in found if path not in beside.left_out), key=parts), beside
+    return sorted((path for path in folders_in(folder) if path not in beside.left_out), key=parts), beside
+
+
+def folders_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the paths of all folders in a folder, without a look at its files, of which there may be a million.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if _is_folder(entry)]
+    except OSError as error:
+        raise _cannot_be_listed(error) from error
+
+
+def _cannot_be_listed(error: OSError) -> DataError:
+    return DataError(
+        f"folder {error.filename!r} cannot be listed ({error.strerror}): give yourself the permission to read it, "
+        "or move it elsewhere"
+    )
 
 
 def parts(path: str) -> list[str]:
@@ -125,6 +140,12 @@ def not_data(name: str, names: Iterable[str]) -> str:
     if RESERVED in names or names.issuperset(RUN_FILES):
         return RUN
     return ""
+
+
+def _is_run(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder is that of a run, as `not_data` does, without a list of its files."""
+    there = lambda name: os.path.lexists(os.path.join(folder, name))  # noqa: E731
+    return there(RESERVED) or all(map(there, RUN_FILES))
 
 
 def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> None:
