@@ -204,7 +204,7 @@ def refuse_splits(path: Path, folders: Sequence[str]) -> None:
             "that, put train/ and test/ outside and the classes inside",
             stacklevel=3,
         )
-    elif len(folders) == 1 and inner[folders[0]] and not look(folders[0], deep=False).images:
+    elif len(folders) == 1 and len(inner[folders[0]]) > 1 and not look(folders[0], deep=False).images:
         warnings.warn(
             f"all of {str(path)!r} is one class, {_name(folders[0])!r}; if the folders in it are the classes, give "
             f"folder:{folders[0]}",

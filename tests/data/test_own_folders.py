@@ -421,7 +421,7 @@ def test_pages_that_are_dropped_are_told(tmp_path):
         pages[0].save(tmp_path / f"{i}.tif", save_all=True, append_images=pages[1:] if i < 2 else [])
     found = folder(tmp_path, holdout=0.0).found
     assert found.pages == 2
-    assert "2 of 4 files looked at hold several pages: only the first is used" in "\n".join(found.lines())
+    assert "2 of 4 files looked at hold several pages or frames: only the first is used" in "\n".join(found.lines())
 
 
 @pytest.mark.parametrize("stream", [False, True])
