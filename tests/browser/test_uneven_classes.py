@@ -18,7 +18,7 @@ def test_panels_show_the_floor_of_accuracies_only_if_classes_are_uneven(page, tm
     config = bt.Config(**TINY)
     film = bt.widgets.film(bt.record(bt.Trainer(config, data, data, "cpu"), data, progress=False))
     cockpit = bt.widgets.cockpit(config, data, data, "cpu")
-    cockpit.session.run(steps=5)
+    cockpit.session.run()
     laboratory = bt.widgets.laboratory(data, data, config, ["τ = 0"], workers=1)
     laboratory.lab.run()
     panels = [film, cockpit, laboratory]

@@ -35,7 +35,9 @@ def stop_after(monkeypatch, epochs: float):
 def knn_of(monkeypatch, *values: float):
     """Let the kNN checks of a run give these values."""
     given = iter(values)
-    monkeypatch.setattr(Trainer, "knn", lambda self: next(given))
+    monkeypatch.setattr(
+        Trainer, "check_knn", lambda self: self.history.knn.append((self.steps_done, next(given)))
+    )
 
 
 def state(file: str | Path) -> dict:
@@ -219,13 +221,14 @@ def test_event_files_hold_each_step_once_also_after_a_resume(monkeypatch):
         assert main("train", "--out=run", "--tensorboard", *TINY) == 0
     assert main("train", "--resume=run") == 0  # it goes on writing them
     events = EventAccumulator("run/tensorboard").Reload()
-    assert set(events.Tags()["scalars"]) == {*metrics.MEASURES, "knn"}
+    assert set(events.Tags()["scalars"]) == {*metrics.MEASURES, *metrics.CHECKS}  # of a test set of few images, whose classes are uneven
     history = state("run/checkpoint.pt")["history"]
     for name in metrics.MEASURES:
         found = events.Scalars(name)
         assert [event.step for event in found] == list(range(1, 13))
         assert [event.value for event in found] == pytest.approx(history[name], rel=1e-6)
-    assert [(e.step, e.value) for e in events.Scalars("knn")] == [(s, pytest.approx(a)) for s, a in history["knn"]]
+    for name in metrics.CHECKS:
+        assert [(e.step, e.value) for e in events.Scalars(name)] == [(s, pytest.approx(a)) for s, a in history[name]]
 
 
 def test_a_folder_named_tensorboard_is_not_the_package(monkeypatch, tmp_path):

@@ -642,7 +642,7 @@ def test_opening_a_run_measures_the_untrained_encoder_no_second_time(box, monkey
     monkeypatch.setattr("byol_tutorial.live.laboratory.restore", lambda *given: None)
     monkeypatch.setattr("byol_tutorial.live.laboratory.checkpoint.load", lambda file: {})
     monkeypatch.setattr(box.lab._runs, "file", lambda name: __file__)
-    monkeypatch.setattr(bt.Trainer, "knn", lambda self: pytest.fail("measured"))
+    monkeypatch.setattr(bt.Trainer, "check_knn", lambda self: pytest.fail("measured"))
     with box.lab.session("BYOL") as session:
         assert session.snapshot().start_knn == 0.125
         assert session.snapshot().step == 1
