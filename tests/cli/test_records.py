@@ -35,9 +35,7 @@ def stop_after(monkeypatch, epochs: float):
 def knn_of(monkeypatch, *values: float):
     """Let the kNN checks of a run give these values."""
     given = iter(values)
-    monkeypatch.setattr(
-        Trainer, "check_knn", lambda self: self.history.knn.append((self.steps_done, next(given)))
-    )
+    monkeypatch.setattr(Trainer, "check_knn", lambda self: self.history.knn.append((self.steps_done, next(given))))
 
 
 def state(file: str | Path) -> dict:
@@ -221,7 +219,10 @@ def test_event_files_hold_each_step_once_also_after_a_resume(monkeypatch):
         assert main("train", "--out=run", "--tensorboard", *TINY) == 0
     assert main("train", "--resume=run") == 0  # it goes on writing them
     events = EventAccumulator("run/tensorboard").Reload()
-    assert set(events.Tags()["scalars"]) == {*metrics.MEASURES, *metrics.CHECKS}  # of a test set of few images, whose classes are uneven
+    assert set(events.Tags()["scalars"]) == {
+        *metrics.MEASURES,
+        *metrics.CHECKS,
+    }  # of a test set of few images, whose classes are uneven
     history = state("run/checkpoint.pt")["history"]
     for name in metrics.MEASURES:
         found = events.Scalars(name)
