@@ -27,7 +27,8 @@ def film(recording: Recording) -> "Film":
     """Make a film of a Recording, which `bt.record` returns.
 
     The film can be played and scrubbed, and its points coloured by class or by a factor. Rest on a point to see its
-    picture and two views of it. Press the point, or Enter, to see its nearest neighbours in the mapped space. Classes
+    picture and two views of it. Press the point, or Enter, to see its nearest neighbours in the mapped space. Drag around
+    points to see their pictures together. Double-click, or press + and −, to look closer, and 0 to see the whole map. Classes
     can be hidden in the legend.
 
     Raises:

@@ -42,7 +42,7 @@ function drawNetwork(context, places, theme, s) {
   context.textBaseline = "middle";
   const text = (words, a, c, colour = theme.ink, align = "center", most) => {
     context.textAlign = align;
-    context.fillStyle = colour;
+    context.fillStyle = `color-mix(in srgb, ${colour} 70%, ${theme.ink})`; // to be read on light and dark grounds
     context.fillText(words, ...xy(a, c), most);
   };
   const line = (...points) => { context.beginPath(); for (const point of points) context.lineTo(...point); context.stroke(); };
