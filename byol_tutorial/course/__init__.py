@@ -7,7 +7,8 @@ supervised.py  the supervised baseline: the same encoder trained with labels
 cache.py       cached(...) keeps any other result that takes long to compute
 exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises for each lesson
 ledger/        claims of the paper and its successors, what we measured, and the verdicts
-figures/       maps of representations; BYOL on one page
+figures/       maps of representations, spheres, a ladder of networks; BYOL on one page
+best_prediction.py   a world in a plane in which the best predictor can be computed and seen
 editions.py    student and teacher editions of the notebooks
 bugs.py        five bugs that people report, in one training loop
 longer.py      the encoder of a longer run on photographs, which comes with the course

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..augment.views import Views
 from ..evaluate.diagnose import eigenspace_alignment
+from ..evaluate.directions import directions
 from ..evaluate.features import features
 from ..runtime.seeding import seed_at
 from ..runtime.threads import computing
@@ -57,12 +58,18 @@ def test_features(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
     return features(trainer.model.encoder, looked_at(trainer).images)
 
 
+def projections(trainer: Trainer, z: Tensor, p: Tensor) -> Tensor:
+    """Return the directions z/‖z‖ of the images that `Trainer.report` measures, on the unit sphere: float32 (512, d)."""
+    return directions(trainer.represent(looked_at(trainer).images)[1]).cpu()
+
+
 TRACKS: dict[str, Callable[[Trainer, Tensor, Tensor], Tensor]] = {
     "alignment": alignment,
     "rank": rank,
     "spectrum": spectrum,
     "modes": modes,
     "features": test_features,
+    "projections": projections,
 }
 
 

@@ -370,7 +370,11 @@ def test_tracking_measures_and_does_not_disturb(config, images):
     assert torch.equal(bt.features(result.encoder, images[1]), bt.features(plain.encoder, images[1]))
     assert result.tracked["epoch"].tolist() == [0, 0.5, 1, 1.5, 2]
     shapes = {name: tuple(rows.shape[1:]) for name, rows in result.tracked.items()}
-    assert shapes == {"epoch": (), "alignment": (), "rank": (), "spectrum": (8,), "modes": (2, 8), "features": (48, 16)}
+    many = {"spectrum": (8,), "modes": (2, 8), "features": (48, 16), "projections": (48, 8)}
+    assert shapes == {"epoch": (), "alignment": (), "rank": ()} | many
+    z = result.tracked["projections"]
+    assert torch.allclose(z.norm(dim=-1), torch.ones(5, 48), atol=1e-5)
+    assert float(bt.diagnose.spread(z[-1])) == pytest.approx(result.std, rel=1e-3)  # the report's images and mode
     assert torch.equal(result.tracked["features"][-1], bt.features(result.encoder, images[1].sample(512)))
     with pytest.raises(UserError, match="track='colour'"):
         run(config, *images, track="colour")

@@ -11,6 +11,268 @@ from .record import Exercise, Mistake
 Number = float | Tensor
 LEARNS = ("learns", "learns nothing")
 
+# --- four runs on a sphere ----------------------------------------------------------------------
+
+PLACES = ("one point", "many places")
+
+SPHERE = Exercise(
+    id="04-sphere",
+    title="Four runs on a sphere",
+    kind="predict",
+    difficulty=1,
+    minutes=3,
+    hints=(
+        "For each run ask: if all pictures were at one point, would its loss be as low as it can be?",
+        (
+            "A constant is the best answer where both sides may move to it, and a bad one where something pushes the pictures "
+            "apart, or where the target stays different from picture to picture. BYOL's loss is 0 for a constant, too; "
+            "lesson 0 showed whether it goes there."
+        ),
+        (
+            "same = torch.ones(32, 3)  # the loss of a constant: 0 is the lowest possible\n"
+            "print(bt.byol_loss(same, same))\n"
+            "print(bt.byol_loss(same, torch.randn(32, 3)))  # the target differs from picture to picture"
+        ),
+    ),
+    questions={"agreement": PLACES, "byol": PLACES, "simclr": PLACES, "fixed_target": PLACES},
+    reference={
+        "agreement": "one point",
+        "byol": "many places",
+        "simclr": "many places",
+        "fixed_target": "many places",
+    },
+    mistakes=(
+        Mistake(
+            "nothing collapses",
+            {"agreement": "many places"},
+            "agreement: nothing in this run keeps two pictures apart, and a single point is the shortest way to a loss of 0.",
+        ),
+        Mistake(
+            "only negatives help",
+            {"agreement": "one point", "byol": "one point", "simclr": "many places", "fixed_target": "one point"},
+            "negatives are one way to exclude the constant. A target that differs from picture to picture is another: a constant "
+            "predicts it badly.",
+        ),
+        Mistake(
+            "BYOL collapses",
+            {"byol": "one point"},
+            "byol: a point would be as good for its loss as for that of agreement alone, but its gradient does not lead there. "
+            "The rest of this lesson asks why.",
+        ),
+        Mistake(
+            "the fixed target collapses",
+            {"fixed_target": "one point"},
+            "fixed_target: its answers differ from picture to picture and never change, so one point is a bad prediction.",
+        ),
+        Mistake(
+            "negatives collapse",
+            {"simclr": "one point"},
+            "simclr: pictures at the same point cannot be told apart, and its loss asks for exactly that.",
+        ),
+    ),
+    praise="right: only agreement alone has nothing that keeps the pictures apart.",
+)
+
+
+# --- from rung to rung --------------------------------------------------------------------------
+
+RUNGS = Exercise(
+    id="04-rungs",
+    title="What a rung stands on",
+    kind="predict",
+    difficulty=2,
+    minutes=3,
+    hints=(
+        "What does the next network get from its target: the target's accuracy, or the differences between its answers?",
+        (
+            "The best prediction is a mean of the target's answers. If these differ from picture to picture, the mean has to "
+            "know the picture. If they do not, what must it know?"
+        ),
+        ("# how much the target's answers differ between pictures\nprint(bt.diagnose.spread(target_of_this_rung(v)))"),
+    ),
+    questions={"random": LEARNS, "collapsed": LEARNS},
+    reference={"random": "learns", "collapsed": "learns nothing"},
+    mistakes=(
+        Mistake(
+            "a trained target is better",
+            {"random": "learns nothing", "collapsed": "learns"},
+            "the other way round. The collapsed network was trained, but its answers hardly differ any more, and those of the "
+            "random one do.",
+        ),
+        Mistake(
+            "nothing comes of nothing",
+            {"random": "learns nothing"},
+            "random: its answers were learned from nothing, but they differ from picture to picture, and to predict them from "
+            "another view one has to know the picture.",
+        ),
+        Mistake(
+            "any target is enough",
+            {"collapsed": "learns"},
+            "collapsed: its answers are nearly the same for all pictures, so a constant predicts them, and nothing about the "
+            "picture has to be known.",
+        ),
+    ),
+    praise="right: a rung stands on the differences between the target's answers.",
+)
+
+
+# --- the best prediction ------------------------------------------------------------------------
+
+
+def _best(z: Tensor, target: Tensor) -> Tensor:
+    return _by_answer(lambda own: own.mean(0))(z, target)
+
+
+def _by_answer(value: Callable) -> Callable:
+    """Return the prediction that gives each picture `value` of the targets that come with its answer."""
+
+    def prediction(z: Tensor, target: Tensor) -> Tensor:
+        p = torch.empty_like(target)
+        for k in z.unique():
+            p[z == k] = value(target[z == k])
+        return p
+
+    return prediction
+
+
+def _answers_and_targets() -> list[tuple]:
+    g = torch.Generator().manual_seed(9)
+    return [
+        (torch.tensor([0, 2, 0, 5, 2, 0]), 4 * torch.rand(6, 2, generator=g)),
+        (torch.randint(4, (40,), generator=g), torch.randn(40, 3, generator=g) + 1),
+    ]
+
+
+BEST = Exercise(
+    id="04-best",
+    title="The best prediction",
+    kind="implement",
+    difficulty=2,
+    minutes=8,
+    hints=(
+        "All pictures with the same answer get the same prediction. Which vector has the smallest mean squared distance to "
+        "their targets?",
+        (
+            "It is their mean. For each answer k that occurs, take the rows target[z == k] and their mean over the pictures, "
+            "and write it into the rows of these pictures."
+        ),
+        (
+            "p = torch.zeros_like(target)\nfor k in z.unique():\n    own = z == k  # the pictures with this answer\n"
+            "    # p[own] = ..., the mean of target[own] over the pictures"
+        ),
+    ),
+    cases=_answers_and_targets,
+    reference=_best,
+    mistakes=(
+        Mistake(
+            "one mean for all",
+            lambda z, target: target.mean(0).expand_as(target),
+            "that is the mean of all targets, the best prediction for someone who does not know z. Here z is known.",
+        ),
+        Mistake(
+            "the target itself",
+            lambda z, target: target.clone(),
+            "these are the targets themselves. The predictor sees only z: two pictures with the same z get the same prediction.",
+        ),
+        Mistake(
+            "a sum",
+            _by_answer(lambda own: own.sum(0)),
+            "these are sums over the pictures with the same answer: divide each by the number of these pictures.",
+        ),
+        Mistake(
+            "divided by all",
+            lambda z, target: _by_answer(lambda own: own.sum(0))(z, target) / len(z),
+            "the sum for an answer was divided by the number of all pictures, not of those that got this answer.",
+        ),
+        Mistake(
+            "the median",
+            _by_answer(lambda own: own.median(0).values),
+            "the median has the smallest mean *absolute* distance in each dimension. For the squared distance it is the mean.",
+        ),
+        Mistake(
+            "dimensions mixed",
+            _by_answer(lambda own: own.mean().expand(own.shape[1])),
+            "the mean was taken over the dimensions, too: z′ is a vector, and each of its dimensions has its own mean.",
+        ),
+        Mistake(
+            "a table",
+            lambda z, target: torch.stack([target[z == k].mean(0) for k in z.unique()]),
+            "these are the right means, one row for each answer. A prediction has one row for each picture: give every picture "
+            "the row of its answer.",
+        ),
+        Mistake(
+            "sorted",
+            lambda z, target: torch.cat([target[z == k].mean(0).expand(int((z == k).sum()), -1) for k in z.unique()]),
+            "the right rows in another order: row i belongs to picture i, and its answer is z[i].",
+        ),
+        Mistake(
+            "without itself",
+            lambda z, target: torch.stack(
+                [(target[z == k].sum(0) - target[i]) / max(int((z == k).sum()) - 1, 1) for i, k in enumerate(z)]
+            ),
+            "each picture's own target was left out of its mean. The best predictor is a mean over all pictures with this "
+            "answer.",
+        ),
+    ),
+    praise="right: the conditional mean, E[z′ | z]. Its squared error is the conditional variance.",
+)
+
+
+# --- what counts as collapse --------------------------------------------------------------------
+
+CHANGES = ("grows", "stays")
+
+COUNTS = Exercise(
+    id="04-what-counts",
+    title="What does the best predictor notice?",
+    kind="predict",
+    difficulty=2,
+    minutes=4,
+    hints=(
+        "The best predictor gives a prediction to each different answer. Which of the changes let it tell the same pictures "
+        "apart as before?",
+        "It is a table from answers to means. Write other names or numbers into its left column: does the right one change?",
+        (
+            "from byol_tutorial.course.best_prediction import answers, conditional_variance, lines, views\n"
+            "v, target = views()\nz = answers(v, lines(0))\n"
+            "print(conditional_variance(z, target), conditional_variance(z // 2, target))  # pairs of answers become one"
+        ),
+    ),
+    questions={"smaller": CHANGES, "renamed": CHANGES, "merged": CHANGES, "constant": CHANGES},
+    reference={"smaller": "stays", "renamed": "stays", "merged": "grows", "constant": "grows"},
+    mistakes=(
+        Mistake(
+            "everything harms",
+            {"smaller": "grows", "renamed": "grows", "merged": "grows", "constant": "grows"},
+            "as long as different answers stay different, the best predictor gives each its own mean, whatever the answers are "
+            "called and however small their differences are.",
+        ),
+        Mistake(
+            "smaller is less",
+            {"smaller": "grows"},
+            "smaller: the best predictor answers a small difference with a large one, so nothing is lost. A predictor that is "
+            "learned has to keep up with such a change, and that is another question.",
+        ),
+        Mistake(
+            "names count",
+            {"renamed": "grows"},
+            "renamed: the predictor is a table, and its rows only get other names.",
+        ),
+        Mistake(
+            "a small loss",
+            {"merged": "stays"},
+            "merged: two groups of pictures now get one prediction, which lies between their two means and fits both worse.",
+        ),
+        Mistake(
+            "the constant is the best",
+            {"constant": "stays"},
+            "constant: the loss of *agreement* is lowest there. The conditional variance is at its largest: nothing is known.",
+        ),
+    ),
+    praise="right: only what z tells apart counts, not its scale or its names.",
+)
+
+
 # --- five predictors ----------------------------------------------------------------------------
 
 PREDICTORS = Exercise(
@@ -117,6 +379,7 @@ ALIGNMENT = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=10,
+    core=False,
     hints=(
         "Is an eigenvector a row of u, or a column? Try it: C @ v must be a multiple of v.",
         (
@@ -244,6 +507,7 @@ DIRECTPRED = Exercise(
     kind="implement",
     difficulty=2,
     minutes=12,
+    core=False,
     hints=(
         "C and W have the same eigenvectors. Only the eigenvalues differ: which function of s gives p?",
         (
@@ -371,6 +635,7 @@ DYNAMICS = Exercise(
     kind="implement",
     difficulty=1,
     minutes=6,
+    core=False,
     hints=(
         "Both contain the same bracket. Compute it once.",
         (
@@ -523,4 +788,4 @@ LIMIT = Exercise(
 )
 
 
-EXERCISES = (PREDICTORS, ALIGNMENT, DIRECTPRED, DYNAMICS, TABLE_21, LIMIT)
+EXERCISES = (SPHERE, RUNGS, BEST, COUNTS, PREDICTORS, TABLE_21, ALIGNMENT, DYNAMICS, DIRECTPRED, LIMIT)

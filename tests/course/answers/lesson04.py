@@ -4,6 +4,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+# --- 04-sphere ----------------------------------------------------------------------------------
+
+POINT, MANY = "one point", "many places"
+SPHERE = {
+    "right": [
+        {"agreement": POINT, "byol": MANY, "simclr": MANY, "fixed_target": MANY},
+        (POINT, MANY, MANY, MANY),
+        {"simclr": "Many places", "fixed_target": "many  places", "byol": MANY, "agreement": "One point"},
+    ],
+    "wrong": [
+        ((MANY, MANY, MANY, MANY), "agreement: nothing in this run"),
+        ((POINT, POINT, MANY, POINT), "negatives are one way"),
+        ((POINT, POINT, MANY, MANY), "byol: a point would be"),
+        ((POINT, MANY, MANY, POINT), "fixed_target: its answers differ"),
+        ((POINT, MANY, POINT, MANY), "simclr: pictures at the same point"),
+        ((POINT, "a ring", MANY, MANY), "byol='a ring'"),
+    ],
+}
+
 # --- 04-predictors ------------------------------------------------------------------------------
 
 NO, YES = "learns nothing", "learns"
@@ -20,6 +39,92 @@ PREDICTORS = {
         ({"none": NO, "linear": YES, "fixed": NO, "optimal": YES}, "linear: it follows"),
         ({"none": NO, "linear": NO, "fixed": YES, "optimal": YES}, "fixed: it makes the two sides differ"),
         ({"no": NO, "linear": NO, "fixed": NO, "optimal": YES}, "the questions are none, linear, fixed, optimal"),
+    ],
+}
+
+# --- 04-rungs -----------------------------------------------------------------------------------
+
+RUNGS = {
+    "right": [
+        {"random": YES, "collapsed": NO},
+        (YES, NO),
+        {"collapsed": "Learns nothing", "random": np.str_("learns")},
+    ],
+    "wrong": [
+        ((NO, YES), "the other way round"),
+        ((NO, NO), "random: its answers"),
+        ((YES, YES), "collapsed: its answers are nearly the same"),
+        ({"random": YES, "collapsed": "worse"}, "collapsed='worse'"),
+        ((YES,), "give a guess for each of random, collapsed"),
+    ],
+}
+
+# --- 04-best ------------------------------------------------------------------------------------
+
+
+def by_loop(z, target):
+    p = torch.zeros_like(target)
+    for k in z.unique():
+        p[z == k] = target[z == k].mean(dim=0)
+    return p
+
+
+def by_one_hot(z, target):
+    member = F.one_hot(z).to(target.dtype)  # (N, answers)
+    return member @ torch.linalg.pinv(member) @ target  # least squares: the best table
+
+
+def by_numpy_groups(z, target):
+    z, target = z.numpy(), target.numpy()
+    names, group = np.unique(z, return_inverse=True)
+    total = np.stack([np.bincount(group, weights=column, minlength=len(names)) for column in target.T], 1)
+    return (total / np.bincount(group)[:, None])[group]
+
+
+def table_only(z, target):
+    return torch.stack([target[z == k].mean(0) for k in z.unique()])
+
+
+def mean_of_everything(z, target):
+    return target.mean(0) + torch.zeros_like(target)
+
+
+def sum_of_group(z, target):
+    return torch.stack([target[z == k].sum(0) for k in z])
+
+
+def over_both_axes(z, target):
+    return torch.stack([target[z == k].mean() + torch.zeros(target.shape[1]) for k in z])
+
+
+BEST = {
+    "right": [by_loop, by_one_hot, by_numpy_groups],
+    "wrong": [
+        (table_only, "one row for each answer"),
+        (mean_of_everything, "someone who does not know z"),
+        (sum_of_group, "divide each by the number"),
+        (over_both_axes, "over the dimensions, too"),
+        (lambda z, target: target, "the targets themselves"),
+        (lambda z, target: sum_of_group(z, target) / len(target), "not of those that got this answer"),
+        (lambda z, target: by_loop(z, target)[z.argsort(stable=True)], "in another order"),
+    ],
+}
+
+# --- 04-what-counts -----------------------------------------------------------------------------
+
+GROWS, STAYS = "grows", "stays"
+COUNTS = {
+    "right": [
+        {"smaller": STAYS, "renamed": STAYS, "merged": GROWS, "constant": GROWS},
+        (STAYS, STAYS, GROWS, GROWS),
+        {"constant": "Grows", "merged": "grows ", "renamed": STAYS, "smaller": STAYS},
+    ],
+    "wrong": [
+        ((GROWS, GROWS, GROWS, GROWS), "as long as different answers stay different"),
+        ((GROWS, STAYS, GROWS, GROWS), "smaller: the best predictor answers"),
+        ((STAYS, GROWS, GROWS, GROWS), "renamed: the predictor is a table"),
+        ((STAYS, STAYS, STAYS, GROWS), "merged: two groups"),
+        ((STAYS, STAYS, GROWS, STAYS), "constant: the loss of *agreement*"),
     ],
 }
 
@@ -218,10 +323,14 @@ LIMIT = {
 }
 
 ANSWERS = {
+    "04-sphere": SPHERE,
+    "04-rungs": RUNGS,
+    "04-best": BEST,
+    "04-what-counts": COUNTS,
     "04-predictors": PREDICTORS,
-    "04-alignment": ALIGNMENT,
-    "04-directpred": DIRECTPRED,
-    "04-dynamics": DYNAMICS,
     "04-table-21": TABLE_21,
+    "04-alignment": ALIGNMENT,
+    "04-dynamics": DYNAMICS,
+    "04-directpred": DIRECTPRED,
     "04-limit": LIMIT,
 }
