@@ -349,24 +349,6 @@ def test_every_ablation_keeps_its_sign():
     assert min(run["linear"] for run in SHAPES["no EMA (τ = 0)"]) >= 0.9
 
 
-def test_readme_and_map_give_the_minutes_that_the_lessons_give():
-    """Reading from a lesson's first lines: README has it as a number, the book's map as "reading + computing"."""
-    words = {"a minute": "1", "two": "2", "three": "3", "two to three": "3", "three to four": "4", "3": "3"}
-    readme, course_map = (ROOT / "README.md").read_text("utf-8"), (ROOT / "book" / "map.md").read_text("utf-8")
-    for path in NOTEBOOKS:
-        if not re.match(r"\d\d_", path.stem):
-            continue
-        time = re.search(
-            r"\*\*Time\*\*: (?:about )?(.+?)(?: minutes)? of computing.*?(\d+) minutes of",
-            path.read_text("utf-8"),
-            re.S,
-        )
-        computing, reading = time.groups()
-        assert re.search(rf"\({re.escape(f'notebooks/{path.name}')}\)[^\n]*\| {reading} \|", readme), path.name
-        row = re.search(rf"\(\.\./notebooks/{re.escape(path.name)}\)[^\n]*\| (\d+) \+ (\d+) \|", course_map)
-        assert row.groups() == (reading, words[computing]), path.name
-
-
 def test_no_property_begins_with_what_sphinx_takes_for_a_type():
     """Napoleon reads "x: y" in the first line of a property's docstring as type and text, and the strict book fails."""
     for file in sorted((ROOT / "byol_tutorial").rglob("*.py")):

@@ -595,6 +595,7 @@ BUG = Exercise(
     kind="find the bug",
     difficulty=2,
     minutes=8,
+    core=False,
     hints=(
         "How many networks are there after `target = online`? Print `target is online`.",
         (

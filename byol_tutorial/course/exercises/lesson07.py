@@ -68,6 +68,7 @@ LARS = Exercise(
     kind="implement",
     difficulty=2,
     minutes=15,
+    core=False,
     hints=(
         "Two kinds of parameters, by their number of dimensions: what is u for each?",
         (

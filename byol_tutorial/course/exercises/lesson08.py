@@ -213,6 +213,7 @@ BASELINE = Exercise(
     kind="predict",
     difficulty=1,
     minutes=3,
+    core=False,
     hints=(
         (
             "The digits are 8 × 8 pixels, all of one size, upright and in the middle. Think of the pixels "

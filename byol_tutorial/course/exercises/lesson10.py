@@ -347,6 +347,7 @@ SINKHORN = Exercise(
     kind="extend",
     difficulty=2,
     minutes=10,
+    core=False,
     hints=(
         "N pictures in all, K prototypes: what must a column sum to, and what a row?",
         (
