@@ -1,5 +1,6 @@
-"""Where the system's Chromium is, and how the tests start it."""
+"""Where the system's Chromium is, how the tests start it, and which addresses a page may ask."""
 
+import re
 import shutil
 
 FLAGS = [
@@ -12,6 +13,8 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+
+HERE = re.compile(r"^(file:|data:|blob:|about:|(http|ws)://(127\.0\.0\.1|localhost)[:/])")
 
 
 def chromium() -> str | None:
