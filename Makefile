@@ -12,7 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # with a part of the files of its own, so that few fixtures are made twice; the one that is done first takes over others.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: lab lint check test test-book test-others verify book slides serve-book notebooks student teacher address constraints bench bench-peers clean
+.PHONY: lab lint check test test-book test-others verify book slides serve-book moving-picture notebooks student teacher \
+    package address constraints bench bench-peers clean
 
 # Opens a folder of the lessons for their reader, which git does not track. LESSONS=notebooks opens the course's own
 # notebooks, whose texts JupyterLab writes when it saves them.
@@ -67,8 +68,10 @@ book: .venv/installed
 	BYOL_STATIC=1 TQDM_DISABLE=1 BYOL_SCALE=$(BYOL_SCALE) $(BIN)/jupyter-book build . \
 	    --config book/_config.yml --toc book/_toc.yml --path-output $(WORK) -W -n --keep-going
 	rm -rf $(SITE) && cp -r $(WORK)/_build/html $(SITE)
-	@printf '%s\n' '<!doctype html><html lang="en"><meta charset="utf-8"><title>BYOL</title>' \
-	    '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=book/index.html">' > $(SITE)/index.html
+	@printf '%s\n' $(FIRST_PAGE) > $(SITE)/index.html
+
+FIRST_PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>BYOL</title>' \
+    '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=book/index.html">'
 
 # Makes one deck of slides for each lesson, in build/slides-html.
 slides: book
@@ -77,6 +80,10 @@ slides: book
 serve-book:
 	$(if $(wildcard build/html/index.html),,$(error there is no book yet: make book))
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/html 8000
+
+# Films the playground in Chromium for the first screen of the README, in half a minute.
+moving-picture: .venv/installed
+	$(BIN)/python book/moving_picture.py
 
 # Edit the .md files; this writes the .ipynb beside each.
 notebooks: .venv/installed
@@ -106,6 +113,13 @@ bench-peers: .venv/installed
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --quiet --python .venv $(if $(TORCH),--torch-backend=$(TORCH)) -c constraints.txt -e ".[notebooks,book,dev]"
 	@touch $@
+
+# Builds the wheel and the source archive in build/dist, and checks what an index would show of them. Two of pyroma's ten
+# points are for an e-mail address, which the project has none of, and for links, which `make address` adds.
+package: .venv/installed
+	rm -rf build/dist && $(BIN)/uv build --quiet --out-dir build/dist .
+	$(BIN)/uv tool run --quiet twine check --strict build/dist/*
+	$(BIN)/uv tool run --quiet pyroma --min 8 build/dist/*.tar.gz
 
 # Writes where the project is published, after a fork too: make address REPOSITORY=OWNER/NAME
 address: .venv/installed
