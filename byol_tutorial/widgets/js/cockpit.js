@@ -292,10 +292,13 @@ function render({model, el}) {
   const sayNames = (f) => {
     const name = (kind, text) => h("span", {title: text}, h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), text);
     const kept = earlier?.at !== null && earlier?.at !== undefined;
-    const key = JSON.stringify([f.name, earlier?.name, kept]);
+    const balanced = f.balanced.length ? `balanced kNN accuracy ${btNumber(f.balanced.at(-1)[1])}` : "";
+    const beside = [balanced, setup.floor && `(${setup.floor})`].filter(Boolean).join(" ");
+    const key = JSON.stringify([f.name, earlier?.name, kept, beside]);
     if (key === names.dataset.key) return;
     names.dataset.key = key;
-    names.replaceChildren(name("now", f.name), ...(earlier ? [name(kept ? "kept" : "before", kept ? earlier.name : `before: ${earlier.name}`)] : []));
+    names.replaceChildren(name("now", f.name), ...(earlier ? [name(kept ? "kept" : "before", kept ? earlier.name : `before: ${earlier.name}`)] : []),
+      ...(beside ? [name("balanced", beside)] : []));
   };
   const sayMap = () => {
     mapWords.textContent = hovered >= 0 ? `image ${hovered}${setup.classes.length ? `, ${setup.classes[labels[hovered]]}` : ""}`
@@ -311,9 +314,7 @@ function render({model, el}) {
   };
   const plotWords = (name, f) => {
     const last = {loss: arrays.loss?.at(-1), std: arrays.std?.at(-1), rank: f.ranks.at(-1)?.[1], knn: f.knn.at(-1)?.[1]}[name];
-    const balanced = name === "knn" && f.balanced.length ? `, balanced (dashed) ${btNumber(f.balanced.at(-1)[1])}` : "";
-    const beside = balanced + (name === "knn" && setup.floor ? ` (${setup.floor})` : "");
-    return (last === undefined ? "nothing yet" : `now ${btNumber(last)}`) + beside;
+    return last === undefined ? "nothing yet" : `now ${btNumber(last)}`;
   };
   const onProblem = () => { problem.textContent = model.get("problem"); };
 

@@ -18,6 +18,7 @@ function render({model, el}) {
   const setup = model.get("setup");
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-lab", role: "region", "aria-label": "Collapse laboratory"});
+  if (setup.floor) root.dataset.uneven = ""; // there are more numbers then
   const frame = () => model.get("frame"), hints = btHints(setup.about);
   let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened[1], opening = "";
 
@@ -285,7 +286,7 @@ function labCell(spec, on) {
     const paper = spec.paper === null ? [] : [h("span", {}, labMark("paper"), " paper ", h("b", {}, `${spec.paper.toFixed(1)} %`))];
     const check = now.knn.at(-1)?.[1];
     const here = now.linear !== null
-      ? [h("span", {}, labMark("here"), " here ", h("b", {}, `${labPercent(now.linear)} %`), labBalanced(now, "linear")), h("span", {class: "bt-quiet"}, labMark("untrained"), ` untrained ${labPercent(now.random_linear)} %${labBalanced(now, "random_linear")}`)]
+      ? [h("span", {}, labMark("here"), " here ", h("b", {}, `${labPercent(now.linear)} %`), labBalanced(now, "linear")), h("span", {class: "bt-quiet"}, labMark("untrained"), ` untrained ${labPercent(now.random_linear)} %`)]
       : check !== undefined ? [h("span", {}, "kNN ", h("b", {}, `${labPercent(check)} %`), labBalanced(now, "knn")),
           h("span", {class: "bt-quiet"}, now.start_knn === null ? "" : `untrained ${labPercent(now.start_knn)} %`)]
       : [h("span", {class: "bt-quiet"}, "here –")];
