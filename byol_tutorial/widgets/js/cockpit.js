@@ -292,8 +292,8 @@ function render({model, el}) {
   const sayNames = (f) => {
     const name = (kind, text) => h("span", {title: text}, h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), text);
     const kept = earlier?.at !== null && earlier?.at !== undefined;
-    const balanced = f.balanced.length ? `balanced kNN accuracy ${btNumber(f.balanced.at(-1)[1])}` : "";
-    const beside = [balanced, setup.floor && `(${setup.floor})`].filter(Boolean).join(" ");
+    const balanced = f.balanced.length ? `balanced ${btNumber(f.balanced.at(-1)[1])}` : "";
+    const beside = [balanced, setup.floor].filter(Boolean).join("; ");
     const key = JSON.stringify([f.name, earlier?.name, kept, beside]);
     if (key === names.dataset.key) return;
     names.dataset.key = key;
