@@ -4,7 +4,7 @@
     session = rebuild(text)                # the same run: on a CPU with as many threads the same numbers, bit for bit
 
 The text names only those fields of the config that differ from Config's defaults. It also holds the version of the
-library, because another version may have other defaults.
+library, because another version may have other defaults. `short` is the same in about a hundred characters.
 """
 
 import json
@@ -23,6 +23,7 @@ from ..data.loading import load
 from ..data.names import short_name
 from ..data.streaming import StreamedSet
 from ..runtime.files import in_words
+from . import short_text
 from .session import Session
 from .snapshot import Snapshot
 
@@ -63,7 +64,24 @@ class Experiment:
         )
 
     def __str__(self) -> str:
-        """Return the experiment as one line.
+        """Return the experiment as one line of JSON.
+
+        Raises:
+            ExperimentError: the run has a module or a transform of the user, which no text can hold.
+        """
+        parts = {"byol": FORMAT, "version": self.version, "data": _without_place(self.data), "config": self._differing(),
+                 "changes": self.changes, "steps": self.steps}  # fmt: skip
+        return json.dumps(parts, ensure_ascii=False)
+
+    @property
+    def short(self) -> str:
+        """The experiment in about a hundred characters, for messages and links; see short_text.py. str() raises the same."""
+        return short_text.write(
+            _without_place(self.data), self._differing(), self.changes, self.steps, version=self.version
+        )
+
+    def _differing(self) -> dict:
+        """Return the fields of the config that differ from Config's defaults.
 
         Raises:
             ExperimentError: the run has a module or a transform of the user, which no text can hold.
@@ -79,26 +97,23 @@ class Experiment:
                 "the code of the module, and trainer.save(path)"
             )
         defaults = Config()
-        config = {name: v for name, v in self.config.to_dict().items() if v != getattr(defaults, name)}
-        parts = {"byol": FORMAT, "version": self.version, "data": _without_place(self.data), "config": config,
-                 "changes": self.changes, "steps": self.steps}  # fmt: skip
-        return json.dumps(parts, ensure_ascii=False)
+        return {name: v for name, v in self.config.to_dict().items() if v != getattr(defaults, name)}
 
     @property
     def code(self) -> str:
         """The line of Python that rebuilds the run."""
-        return f"session = bt.rebuild({str(self)!r})"
+        return f"session = bt.rebuild({self.short!r})"
 
     @classmethod
     def parse(cls, text: str) -> "Experiment":
-        """Return the Experiment of this text, which str() wrote.
+        """Return the Experiment of this text, which str() or `short` wrote.
 
         Raises:
             ExperimentError: the text is damaged, or its format is newer than this version.
             ConfigError: it has a field or a value that this version does not have.
         """
         try:
-            parts = parse_json(text)
+            parts = short_text.read(text) if short_text.is_short(text) else parse_json(text)
             if isinstance(parts, dict) and parts.get("byol") != FORMAT:
                 raise ExperimentError(
                     f"the experiment has format {shown(parts.get('byol'))}; this version reads {FORMAT}: upgrade "
@@ -125,7 +140,7 @@ def rebuild(
     """Make the run again, and return its Session, paused at the experiment's last step.
 
     Args:
-        text: an Experiment, or the text that str() made of one.
+        text: an Experiment, or a text of one: its str() or its `short`, which panels copy.
         train, test: the images. Default: the embedded set of the experiment's name.
         device: where to train, as for Trainer.
 
@@ -193,10 +208,12 @@ def _refuse_too_many(name: str, count: object, size: int) -> None:
 def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) -> None:
     """Raise DataError unless the images agree with all that the experiment says of its own: name and number at least.
 
-    An experiment of the playground was made with pictures that the page drew. It has no checksums, because the page's random
-    numbers are not the library's.
+    A short text has one checksum of all. An experiment of the playground was made with pictures that the page drew. It has no
+    checksums, because the page's random numbers are not the library's.
     """
     here, there = _without_place(fingerprint(train)), _without_place(experiment.data)
+    if "check" in there:
+        here |= {"check": short_text.check_of(here)}
     if not {"name", "images"} <= there.keys():
         raise DataError(
             'the experiment does not say of which images it is: its "data" needs "name" and "images", as in the whole text '

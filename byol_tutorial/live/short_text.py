@@ -1,0 +1,116 @@
+"""An experiment in about a hundred characters, to send in a message: what differs from Config's defaults, and the changes.
+
+    byol1&data=shapes,4096,32,5f3a91c2&v=0.1.0&seed=3&62:predictor=identity&62:lr=0.1,0.2&steps=305
+
+The parts are those of the JSON in experiment.py. data: name, number, pixels a side (or HEIGHTxWIDTH), and a checksum of the
+fingerprint. N:name=value is a change after N steps. Numbers, true, false and nothing (None) are values as in JSON, and a
+comma separates the two of a pair; other characters than letters, digits and "_.-:" are written as in an address, %20.
+"""
+
+import json
+import re
+import zlib
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ..config.checks import Refused
+
+FORMAT = 1
+START = re.compile(r"\s*byol(\d{1,9})&", re.ASCII)
+PLAIN = re.compile(r"-?\d+")
+PART = re.compile(r"(?:(\d{1,18}):)?(\w+)=(.*)", re.ASCII | re.DOTALL)
+
+
+def check_of(data: dict[str, Any]) -> str:
+    """Return a checksum of a fingerprint, eight hexadecimal digits; other images give another one."""
+    rest = {key: value for key, value in data.items() if key != "check"}
+    return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
+
+
+def write(data: dict[str, Any], config: dict[str, Any], changes: Any, steps: int, version: str) -> str:
+    """Return the parts of an experiment as one short text. config: the fields that differ from Config's defaults."""
+    sides = list(data.get("pixels") or ())
+    pixels = "x".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
+    check = data.get("check") or (check_of(data) if "all" in data else "")
+    parts = [f"byol{FORMAT}", f"data={quote(str(data['name']), safe='')},{data['images']},{pixels},{check}".rstrip(",")]
+    parts.append(f"v={_word(version)}")
+    parts += [f"{name}={_word(value)}" for name, value in config.items()]
+    at: dict[int, dict[str, Any]] = {}
+    for step, fields in changes:
+        at[step] = at.get(step, {}) | fields
+    parts += [f"{step}:{name}={_word(value)}" for step, fields in at.items() for name, value in fields.items()]
+    return "&".join([*parts, f"steps={steps}"])
+
+
+def is_short(text: object) -> bool:
+    """Return whether a text begins as one of `write`."""
+    return isinstance(text, str) and START.match(text) is not None
+
+
+def read(text: str) -> dict[str, Any]:
+    """Return the parts of an experiment as the JSON of experiment.py has them; their values are not checked.
+
+    Raises:
+        Refused: a part is not of the form that `write` gives, or stands there twice.
+    """
+    start = START.match(text)
+    found: dict[str, Any] = {"byol": start and int(start[1]), "config": {}, "changes": []}
+    if found["byol"] != FORMAT:
+        return found  # a newer version may write the parts in another way
+    for part in text.strip().split("&")[1:]:
+        match = PART.fullmatch(part)
+        if match is None:
+            raise Refused(f"“{part[:40]}” is not name=value")
+        step, name, word = match.groups()
+        if step is None and name in ("data", "v", "steps"):
+            name, place = {"v": "version"}.get(name, name), found
+            value = _data(word) if name == "data" else unquote(word) if name == "version" else _value(word)
+        else:
+            value, place = _value(word), found["config"]
+            if step is not None:
+                if not found["changes"] or found["changes"][-1][0] != int(step):
+                    found["changes"].append([int(step), {}])
+                place = found["changes"][-1][1]
+        if name in place:
+            raise Refused(f"“{part[:40]}” stands there twice")
+        place[name] = value
+    return found
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(_word, value)) + ("," if len(value) == 1 else "")
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    text = quote(value, safe=":")
+    # a text that would be read as a number, or as one of the words above, is hidden behind its first letter's number
+    return f"%{ord(text[0]):02X}{text[1:]}" if text and not isinstance(_value(text), str) else text
+
+
+def _value(word: str) -> Any:
+    if "," in word:
+        return [_value(one) for one in word.removesuffix(",").split(",")]
+    if not word:
+        return None
+    if word in ("true", "false"):
+        return word == "true"
+    try:
+        return int(word) if PLAIN.fullmatch(word) else float(word) if word[0] in "-.0123456789" else unquote(word)
+    except ValueError:
+        return unquote(word)
+
+
+def _data(word: str) -> dict[str, Any]:
+    name, images, pixels, check = [*word.split(","), "", "", ""][:4]
+    sides = [_value(side) for side in pixels.split("x")] if pixels else []
+    found = {
+        "name": unquote(name),
+        "images": _value(images),
+        "pixels": sides * 2 if len(sides) == 1 else sides,
+        "check": check,
+    }
+    return {key: value for key, value in found.items() if value not in ("", [])}
