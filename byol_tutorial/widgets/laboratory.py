@@ -82,12 +82,15 @@ class LaboratoryBox(ipywidgets.VBox):
     lab: the Laboratory, with more commands than the box has. panel: the panel alone.
     """
 
+    _closed = True  # as long as there is nothing to close
+
     def __init__(self, lab: Laboratory):
-        self.lab, self._closed = lab, False
+        self.lab = lab
         self._opening = threading.Lock()
         self.bench = ipywidgets.VBox(layout={"margin": "6px 0 0"})
         self.panel = LaboratoryPanel(lab, self)
         super().__init__(children=[self.panel, self.bench])
+        self._closed = False
 
     def run(self, progress: bool = False) -> Findings:
         """Train until all runs are over; return their findings, which a notebook shows as a table."""
@@ -250,7 +253,7 @@ class LaboratoryPanel(Panel):
         }
 
     def _cell_setup(self, name: str, cell: Cell) -> dict:
-        before, after = self.lab.experiment(name).code.rsplit(f'"steps": {cell.snapshot.step}', 1)
+        before, after = self.lab.experiment(name).code.rsplit(f"steps={cell.snapshot.step}", 1)
         return {
             "name": name,
             "table": cell.row.table,
@@ -258,7 +261,7 @@ class LaboratoryPanel(Panel):
             "paper": cell.row.paper,
             "total": cell.snapshot.total_steps,
             "epoch": cell.snapshot.steps_per_epoch,
-            "code": [before + '"steps": ', after],  # the browser puts the number of steps in between
+            "code": [before + "steps=", after],  # the browser puts the number of steps in between
         }
 
     def _frame(self) -> dict:

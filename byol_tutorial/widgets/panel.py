@@ -11,7 +11,6 @@ without a kernel use the same module; see static.py.
 
 import sys
 import threading
-import time
 from typing import Any
 
 import anywidget
@@ -20,10 +19,8 @@ import traitlets
 from ..config.errors import UserError
 from . import lifecycle
 from .messages import command_of, shown_problem
+from .presence import SILENT, Presence
 from .static import as_page, bundle, with_page
-
-AWAY = 180.0  # seconds without a "ping" after which no page shows the panel; hidden tabs send one a minute
-LEFT = 10.0  # the same after a page has sent "left"; another page may still be open
 
 
 class Panel(anywidget.AnyWidget):
@@ -39,7 +36,8 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, **traits: object):
         self._lock = threading.RLock()
         self._ended = False
-        self._away_at: float | None = None  # when the panel counts as abandoned; None before the first ping
+        self._presence = Presence()
+        self._waits_for_cells = False  # whether what pages say waits until a running cell ends
         super().__init__(**traits)
         # From 7.4 on, ipykernel sends a page's messages to the shell from which the panel last sent something. A run's
         # thread sends from the main shell, where messages would wait until a running cell ends. So the page chooses.
@@ -73,16 +71,10 @@ class Panel(anywidget.AnyWidget):
 
     def command(self, content: object) -> None:
         """Carry out a message from the browser. An error is shown in the panel and not raised."""
-        if content == {"do": "ping"}:  # the page asks whether the kernel answers
-            self._away_at = time.monotonic() + AWAY
-            self.send({"pong": True})
-            return
-        if content == {"do": "left"}:
-            self._away_at = time.monotonic() + LEFT
-            return
         try:
             carry_out, arguments = command_of(self, content)
-            self.show(problem="")
+            if carry_out not in (self.do_ping, self.do_left):  # these a page sends by itself
+                self.show(problem="")
             carry_out(**arguments)
         except Exception as error:
             self.refuse(error)
@@ -91,10 +83,27 @@ class Panel(anywidget.AnyWidget):
         """Show in the panel why a command was not carried out."""
         self.show(problem=shown_problem(error))
 
+    def do_ping(self, view: str = "", hidden: bool = False) -> None:
+        """Answer a view that shows this panel; it asks every two seconds."""
+        self._waits_for_cells = threading.current_thread() is threading.main_thread()
+        back = self._presence.shows(view, hidden)
+        self.send({"pong": True})
+        if back:
+            self.returned()
+
+    def do_left(self, view: str = "") -> None:
+        """Note that a view of this panel is closed."""
+        self._presence.left(view)
+
     @property
     def abandoned(self) -> bool:
-        """Whether a page showed this panel earlier and none shows it now."""
-        return self._away_at is not None and time.monotonic() > self._away_at
+        """Whether a page showed this panel earlier and none shows it now. See presence.py."""
+        if self._waits_for_cells and lifecycle.cell_ran_within(SILENT):  # its words may not have arrived yet
+            return False
+        return self._presence.gone
+
+    def returned(self) -> None:
+        """Go on, because a view that was silent for a while speaks again. A panel that pauses meanwhile overrides this."""
 
     def interrupted(self) -> None:
         """Stop what the panel runs, because the kernel was interrupted. A panel with a thread overrides this."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from lab import Lab, command, run_all
@@ -81,6 +82,37 @@ def test_a_cell_that_is_run_again_leaves_no_nodes(notebook, page):
     for _ in range(RUNS):
         again()
     assert nodes(page) - before < 100 * RUNS
+
+
+RUNNING = """panel = bt.widgets.cockpit(config.replace(epochs=100_000), train, test)
+def tell(s):
+    with open("state.txt", "w") as file:
+        file.write(s.state)
+panel.session.subscribe(tell)
+panel.session.start()
+panel"""
+
+
+def state_of(lab, page, wanted: str, seconds: float) -> float:
+    """Return after how many seconds the run in the notebook's kernel is in this state."""
+    file, start = lab.folder / "work" / "state.txt", time.monotonic()
+    while not (file.exists() and file.read_text() == wanted):
+        assert time.monotonic() - start < seconds, file.exists() and file.read_text()
+        page.wait_for_timeout(100)
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("notebook", [(RUNNING,)], indirect=True)
+def test_closing_the_tab_of_a_notebook_pauses_its_run_and_its_kernel_lives(notebook, page, lab):
+    cockpit = page.get_by_role("region", name="BYOL cockpit")
+    expect(cockpit.locator(".bt-state")).to_have_text("running")
+    page.wait_for_timeout(9000)  # longer than a page may be silent
+    assert (lab.folder / "work" / "state.txt").read_text() == "running"
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate("() => { window.jupyterapp.shell.currentWidget.close(); }")
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
+    state_of(lab, page, "paused", 10)
+    assert len(lab.kernels()) == 1
 
 
 @pytest.mark.parametrize("configured", [True, False])

@@ -22,7 +22,7 @@ SCRIPT = re.compile(
 )
 
 # The address of a link there is a blob's, which the browser makes, or a lesson's beside the page.
-LINKS = {"byol_tutorial/widgets/js/playground/save.js": ["href:"], "byol_tutorial/widgets/js/hints.js": ["href:"]}
+LINKS = {"byol_tutorial/widgets/js/share.js": ["href:"], "byol_tutorial/widgets/js/hints.js": ["href:"]}
 
 # place: what is made there. The classes with _repr_html_ are those of hostile.shown_as_html.
 PLACES = {

@@ -20,8 +20,8 @@ from byol_tutorial.widgets.cockpit import Cockpit, cockpit
 from byol_tutorial.widgets.cockpit.controls import BYOL_PRESETS, CONTROLS
 from byol_tutorial.widgets.cockpit.explanations import TEXTS
 from byol_tutorial.widgets.cockpit.inert import inert
-from byol_tutorial.widgets.cockpit.predictions import QUESTIONS, outcomes
 from byol_tutorial.widgets.explained import LESSONS
+from byol_tutorial.widgets.predictions import QUESTIONS, outcomes
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 20, "warmup_epochs": 1.0}
 WAIT = 60
@@ -500,21 +500,21 @@ def test_images_without_labels_and_without_a_test_set(images):
 
 def test_a_page_that_is_gone_pauses_the_run(panel, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("byol_tutorial.widgets.panel.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("byol_tutorial.widgets.presence.time.monotonic", lambda: clock[0])
     panel.session.run(steps=1)
     panel.send = lambda *_: None
     panel.command({"do": "ping"})
-    clock[0] += 60
+    clock[0] += 6
     panel.session.run(steps=1)
     assert panel.frame["note"] == ""
-    clock[0] += 200
+    clock[0] += 9
     panel.session.start().result(WAIT)
     panel.session.change().result(WAIT)
     while panel.session.state == "running":
         panel.session.change().result(WAIT)
     assert panel.session.state == "paused"
     assert "no page" in panel.frame["note"]
-    panel.command({"do": "ping"})
+    panel.command({"do": "ping", "view": "another"})
     panel.session.run(steps=1)
     assert panel.frame["note"] == ""
 

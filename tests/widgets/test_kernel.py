@@ -95,6 +95,64 @@ def test_two_panels_of_one_cell_do_not_replace_each_other(kernel):
     assert kernel.run("print([p.session.state for p in old])") == "['done', 'done']\n"
 
 
+NOTE = """
+import gc, os, weakref
+import psutil
+made = []
+def note(*objects):
+    made.append([weakref.ref(one) for one in objects])
+"""
+ALIVE = "gc.collect()\nprint(*(sum(ref() is not None for ref in refs) for refs in made))"
+MEMORY = "gc.collect()\nprint(psutil.Process(os.getpid()).memory_info().rss // 10**6)"
+SHOWN = {  # what a cell shows, and what must end with it
+    "cockpit": "panel = cockpit(config, train, test)\n"
+               "panel.session.run(steps=40)\n"
+               "note(panel, panel.session, panel.session.trainer, panel.session.trainer.model)\n"
+               "panel",
+    "laboratory": "bt.widgets.laboratory(train, test, config, cells=['BYOL'], workers=1)",
+    "explorer": "bt.widgets.explorer(train)",
+    "playground": "bt.widgets.playground()",
+}  # fmt: skip
+NOTED = {"laboratory": "note(_, _.panel, _.lab)", "explorer": "note(_)", "playground": "note(_)"}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_a_cell_made_earlier_is_collected_when_it_is_run_again(kernel, name):
+    """IPython keeps it in Out, as _ and _7, in its hidden names, and with its pictures in the history."""
+    assert kernel.run(NOTE) == ""
+    for _ in range(4):
+        assert kernel.run(SHOWN[name], f"kept {name}") == ""
+        assert kernel.run(NOTED.get(name, "")) == ""
+    alive = [int(n) for n in kernel.run(ALIVE).split()]
+    assert len(alive) == 4
+    assert alive[:3] == [0, 0, 0]
+    assert alive[3] >= 1  # the panel that the notebook shows
+    assert kernel.run("print(len([v for v in Out.values() if getattr(v, 'comm', 1) is None]))") == "0\n"
+
+
+def test_other_outputs_and_variables_of_the_user_stay(kernel):
+    for _ in range(2):
+        kernel.run("cockpit(config, train, test)", "stays")
+        kernel.run("6 * 7", "number")
+    assert kernel.run("print(_, 42 in Out.values())") == "42 True\n"
+    kernel.run("mine = cockpit(config, train, test)\nmine", "mine")
+    kernel.run("kept = mine", "other")
+    kernel.run("mine = cockpit(config, train, test)\nmine", "mine")
+    assert kernel.run("print(kept.session.state, kept is not mine)") == "done True\n"
+    kernel.run("mine = kept = None", "other")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_thirty_runs_of_a_cell_leave_the_kernels_memory_as_it_was(kernel, name):
+    assert kernel.run(NOTE) == ""
+    for _ in range(5):
+        kernel.run(SHOWN[name], f"often {name}")
+    before = int(kernel.run(MEMORY))
+    for _ in range(30):
+        kernel.run(SHOWN[name], f"often {name}")
+    assert int(kernel.run(MEMORY)) - before < 20
+
+
 def test_an_interrupt_between_two_cells_pauses_the_run(kernel):
     assert kernel.run(RUNNING, "D") == "running\n"
     kernel.manager.interrupt_kernel()

@@ -27,9 +27,9 @@ from ...live.session import Session
 from ...live.snapshot import Snapshot
 from ..assets import script, source
 from ..panel import Panel
+from ..predictions import answers, questions
 from .controls import PRESETS, changed_value, controls, main_controls
-from .frames import changes_of, code_of, curves_of, frame_of, passed_of, setup_of
-from .predictions import answers, questions
+from .frames import changes_of, code_of, curves_of, frame_of, link_of, passed_of, setup_of
 
 FRAME = 0.08  # seconds between two frames, at least, while only steps are made; a change is sent at once
 FRAME_SHARE = 0.015  # of the time, at most, is spent on such frames
@@ -67,13 +67,9 @@ class Cockpit(Panel):
     last reset, drawn pale behind the new ones. See frames.py.
     """
 
-    _esm = (
-        source("plots", "js")
-        + script("dots.js")
-        + script("hints.js")
-        + script("diagram.js")
-        + script("switches.js")
-        + script("cockpit.js")
+    _esm = source("plots", "js") + "".join(
+        script(f"{name}.js")
+        for name in ("dots", "hints", "diagram", "switches", "tour", "share", "cockpit_tour", "cockpit")
     )
     _css = source("cockpit", "css")
     setup = traitlets.Dict().tag(sync=True)
@@ -97,10 +93,8 @@ class Cockpit(Panel):
         self._ranks: list[tuple[int, float]] = []
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
-        self._code, self._code_due = (
-            "",
-            0.0,
-        )  # the run as a line of Python, and when it is written anew while the run trains
+        self._code, self._link = "", {"fragment": "", "why": ""}  # the run as a line of Python, and for the playground
+        self._code_due = 0.0  # when both are written anew while the run trains
         self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
         session.branching = True
         super().__init__(
@@ -247,11 +241,14 @@ class Cockpit(Panel):
         now = time.monotonic()
         if s.state != "running" or now >= self._code_due:
             own = self.session.trainer.transform
-            self._code, self._code_due = code_of(s, self._data, None if own is None else own.name), now + 1
+            transform = None if own is None else own.name
+            self._code, self._link = code_of(s, self._data, transform), link_of(s, self._data, transform)
+            self._code_due = now + 1
         return frame_of(s, self.controls, self._ranks) | {
             "name": self.name,
             "note": self.note,
             "code": self._code,
+            "link": self._link,
             "outcome": None if self.prediction is None else answers(s, self.prediction, self.questions),
         }
 
@@ -263,6 +260,11 @@ class Cockpit(Panel):
             self._show_frame(self.session.snapshot())
 
     # --- its end ---------------------------------------------------------------------------------
+
+    def returned(self) -> None:
+        """Go on with a run that was paused while the network was gone, or the page asleep."""
+        if self._paused_unwatched and self.session.state == "paused":
+            self.session.start()
 
     def interrupted(self) -> None:
         """Pause the run when the kernel is interrupted."""

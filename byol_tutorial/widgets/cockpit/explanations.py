@@ -128,6 +128,16 @@ TEXTS: dict[str, tuple[str, str, str]] = {
     "swap": ("Go on with the other run, and keep this one beside it.", "", "5"),
     "speed": ("Steps a second at most, to watch single steps.", "", "3"),
     "code": ("One line of Python that makes this run again: config, changes, seed, steps.", "", "7"),
+    "link": (
+        "The address of this run in the book's playground, which makes it again in the browser. Outside the book, put the book's "
+        "address before it, or paste it into a playground.",
+        "",
+        "7",
+    ),
+    "picture": ("Saves what the panel shows as a PNG: plots, map, verdict and names.", "", "7"),
+    "curves": ("Saves the curves as they are drawn, with a row for each step: CSV, for a spreadsheet or pandas.", "", "7"),
+    "clip": ("Shows the last minute of the run again, faster, and saves it as a video.", "", "9"),
+    "tour": ("Shows this panel in a minute: a run learns, you predict, and a branch of it collapses.", "", "3"),
     "preset": ("Begins a new run with the first settings and this one change.", "", "5"),
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ...augment.operations import as_float
-from ...config.errors import ExperimentError
+from ...config.errors import ExperimentError, UserError
 from ...data.colours import thumbnails
 from ...data.names import described
 from ...evaluate.balance import floor_if_uneven
@@ -17,6 +17,7 @@ from ...live.session import Session
 from ...live.snapshot import Snapshot
 from ..atlas import make_atlas
 from ..film import hue_circle
+from ..playground.fields import fragment, plan
 from .controls import change_words, shown_value
 from .explanations import explanations
 from .inert import inert
@@ -25,7 +26,8 @@ POINTS = 800  # values of a curve, at most; longer curves are averaged in blocks
 HUES = 24  # colours of the circle
 THUMBNAIL = 24  # pixels a side of an image that the map shows
 PARTS = ("loss", "std", "rank", "knn", "map", "verdict", "state", "names", "ask", "counter", "play", "step", "reset", "undo",
-         "fork", "swap", "speed", "seed", "code", "preset", "network")  # fmt: skip
+         "fork", "swap", "speed", "seed", "code", "preset", "network", "link", "picture", "curves",
+         "clip", "tour")  # fmt: skip
 
 
 def setup_of(session: Session, controls: list[dict]) -> dict:
@@ -138,10 +140,19 @@ def code_of(s: Snapshot, data: dict, transform: str | None) -> str:
         return f"# {error}"
 
 
+def link_of(s: Snapshot, data: dict, transform: str | None) -> dict[str, str]:
+    """Return the run as the end of an address of the playground, or why no page can make it. data, transform: as above."""
+    try:
+        run = Experiment(data, s.first_config, s.changes, s.step, transform=transform)
+        return {"fragment": fragment(plan(run)), "why": ""}
+    except UserError as error:
+        return {"fragment": "", "why": f"{error}; the code makes it again in Python"}
+
+
 def next_words(s: Snapshot) -> str:
     """Return what can be done with a run that has ended, or an empty text."""
     if s.state == "done":
-        return "finished: branch from an earlier step with one change, reset to begin anew, or copy the experiment"
+        return "finished: branch from an earlier step with one change, reset to begin anew, or copy the code"
     if s.state == "failed":
         return "it cannot go on: branch from a step before it failed, or lower the learning rate and reset"
     return ""

@@ -5,7 +5,8 @@ const GLIDE = 400, GLIDE_MOST = 2000; // milliseconds in which the map moves fro
 const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
 const GONE = "no kernel answers: run the cell again";
 
-function render({model, el}) {
+function render({model: live, el}) {
+  const minute = btLastMinute(live, "frame"), model = minute.model; // a clip shows the last minute again
   const setup = model.get("setup");
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-cockpit", role: "region", "aria-label": "BYOL cockpit"});
@@ -120,13 +121,19 @@ function render({model, el}) {
                              (v) => { colourBy = v; legend.hidden = v !== "class"; map.redraw(); });
   const labels = btArray(setup.labels, Uint16Array);
   const factors = Object.fromEntries(factorNames.map((name) => [name, btArray(setup.factors[name], Float32Array)]));
+  const keys = [];
   const legend = h("div", {class: "bt-legend"}, ...setup.classes.map((name, k) => {
+    const mark = Object.assign(btKey(k), {btDraw(context, _, x, y, width) {
+      context.fillStyle = BT_COLOURS[k % 10];
+      btMark(context, k, x + width / 2, y + width / 2, width / 3);
+    }});
+    keys.push(mark);
     const button = btButton("", () => {
       hidden.has(k) ? hidden.delete(k) : hidden.add(k);
       button.setAttribute("aria-pressed", String(!hidden.has(k)));
       map.redraw();
     }, {"aria-pressed": "true", "aria-label": name, class: "bt-key"});
-    button.append(btKey(k), h("span", {}, name));
+    button.append(mark, h("span", {}, name));
     return button;
   }));
 
@@ -173,35 +180,64 @@ function render({model, el}) {
     h("fieldset", {}, h("legend", {}, name, NOTES[name] ? h("span", {class: "bt-quiet bt-note"}, ` ${NOTES[name]}`) : null),
       h("div", {class: "bt-controls"}, ...elements)));
 
-  // --- the experiment as a line of code ------------------------------------------------------------
+  // --- to share and to keep --------------------------------------------------------------------------
   const code = h("input", {type: "text", readonly: true, id: btId(), class: "bt-code", onfocus: () => code.select()});
-  const copy = btButton("copy experiment", () => btCopy(copy, model.get("frame").code));
-  const more = h("details", {class: "bt-more"}, h("summary", {}, "more controls, the changes, and this run as a line of Python"),
+  const copy = btButton("copy code", () => btCopy(copy, model.get("frame").code));
+  const link = btButton("copy link", () => btCopy(link, btBookLink(model.get("frame").link.fragment)));
+  const kept = () => [...names.querySelectorAll("i, bdi"), ...keys, verdict, counter, ...root.querySelectorAll(".bt-views figcaption, .bt-key span")];
+  const picture = btButton("save picture", () => pictureOf(root, kept()).toBlob((blob) => btDownload("byol.png", blob)));
+  const curves = btButton("save curves", () => {
+    const f = model.get("frame"), of = (rows, run) => ({loss: {x: rows.steps, y: rows.loss}, std: {x: rows.steps, y: rows.std}, rank: pairs(run.ranks), knn: pairs(run.knn)});
+    const quoted = (name) => `"${name.replaceAll('"', '""')}"`, runs = {[quoted(f.name)]: of(arrays, f)};
+    if (earlier) runs[quoted(earlier.name + (earlier.name === f.name ? ", earlier" : ""))] = of(earlier, earlier);
+    btDownload("byol.csv", new Blob([curvesAsCsv(runs)], {type: "text/csv"}));
+  });
+  const clip = btButton("save clip", async () => {
+    const moments = minute.values();
+    clip.textContent = "recording …";
+    clip.disabled = true;
+    try {
+      const video = await btClip(moments.length, (i) => { minute.show(moments[i]); onFrame(); }, () => pictureOf(root, kept(), 1));
+      btDownload(`byol.${btVideoKind().split("/")[1]}`, video);
+    } catch (error) { said.textContent = `no clip could be made: ${error.message}`; }
+    minute.show(null);
+    clip.textContent = "save clip";
+    clip.disabled = false;
+    onFrame();
+  }, {disabled: !btVideoKind()});
+  const take = btButton("tour", () => tour.open());
+  const more = h("details", {class: "bt-more"}, h("summary", {}, "more controls, the changes, and how to share and keep this run"),
     ...fieldsets,
-    h("fieldset", {}, h("legend", {}, "This run"), log,
+    h("fieldset", {}, h("legend", {}, "This run: share and keep"), log,
+      h("div", {class: "bt-row bt-keep"}, link, picture, curves, clip, take),
       h("div", {class: "bt-row bt-codeline"}, copy, h("label", {for: code.id, class: "bt-hidden"}, "Experiment as code"), code)));
 
+  const plotsBox = h("div", {class: "bt-plots"}, names, ...Object.values(plots).map((p) => p.element));
   const mapFigure = h("figure", {class: "bt-map"}, h("div", {class: "bt-row"}, mapKind.element, setup.classes.length || factorNames.length ? colouring.element : null),
     h("div", {class: "bt-fill"}, map.element), mapWords);
   const networkFigure = h("figure", {class: "bt-diagram"}, network.element, networkWords);
+  const views = h("div", {class: "bt-views"}, plotsBox, mapFigure, networkFigure);
+  const tour = btCockpitTour({root, model, send, speed, branches: setup.branches, places: {play, map: mapFigure, views, std: plots.std.element,
+    predictor: (controls.predictor ?? Object.values(controls)[0]).element, branch: forkRow}});
   root.append(
     h("div", {class: "bt-row bt-spread bt-head"},
       h("div", {class: "bt-row"}, play, step, reset, undo, speed.element, seedBox),
       h("div", {class: "bt-row"}, state, counter, notice)),
     h("div", {class: "bt-row bt-presets", role: "group", "aria-label": "Presets"}, h("span", {class: "bt-quiet"}, "run:"), ...presets, ask.element),
     form, main, verdict, announced,
-    h("div", {class: "bt-saying"}, problem, said, back), outcome,
-    h("div", {class: "bt-views"},
-      h("div", {class: "bt-plots"}, names, ...Object.values(plots).map((p) => p.element)), mapFigure, networkFigure),
-    legend, forkRow, more, hints.element);
+    h("div", {class: "bt-saying"}, problem, said, back, tour.invitation), outcome,
+    views,
+    legend, forkRow, more, hints.element, tour.element);
   el.append(root);
 
   for (const [element, part] of [[play, "play"], [step, "step"], [reset, "reset"], [undo, "undo"], [speed.element, "speed"], [seedBox, "seed"],
-    [fork, "fork"], [from.parentElement, "fork"], [branches.element, "fork"], [swap, "swap"], [state, "state"], [names, "names"], [ask.element, "ask"], [copy, "code"], [verdict, "verdict"], [counter, "counter"], [mapKind.element, "map"], [colouring.element, "map"],
+    [fork, "fork"], [from.parentElement, "fork"], [branches.element, "fork"], [swap, "swap"], [state, "state"], [names, "names"], [ask.element, "ask"], [copy, "code"], [picture, "picture"], [curves, "curves"], [take, "tour"], [verdict, "verdict"], [counter, "counter"], [mapKind.element, "map"], [colouring.element, "map"],
     ...presets.map((button) => [button, "preset"])]) hints.on(element, part, whyOff);
   for (const [name, plot] of Object.entries(plots)) hints.on(plot.element.querySelector("figcaption"), name);
   hints.on(mapWords, "map");
   hints.on(networkWords, "network");
+  hints.on(link, "link", () => model.get("frame").link.why);
+  hints.on(clip, "clip", () => btVideoKind() ? "" : "this browser cannot record what it draws");
 
   // --- frames --------------------------------------------------------------------------------------
   let announcedKind = "", arrays = {}, earlier = null, drawn = {};
@@ -250,6 +286,8 @@ function render({model, el}) {
     from.max = f.step;
     if (!("chosen" in from.dataset) && document.activeElement !== from) from.value = Math.min(f.step, f.epoch);
     code.value = f.code;
+    link.disabled = !f.link.fragment;
+    tour.frame(f, arrays);
     const changes = f.resets + JSON.stringify([f.changes, f.branched_at]);
     if (changes !== drawn.changes) {
       log.replaceChildren(...f.changes.slice(-8).map(([at, words, effect]) => h("li", {}, `step ${at}: ${words}`, effect ? h("span", {class: "bt-quiet"}, `: ${effect}`) : null)));
@@ -290,7 +328,16 @@ function render({model, el}) {
     back.disabled = !connected;
   };
   const sayNames = (f) => {
-    const name = (kind, text) => h("span", {title: text}, h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), text);
+    const name = (kind, text) => h("span", {title: text}, Object.assign(h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), {btDraw(context, element, x, y, width) {
+      context.strokeStyle = getComputedStyle(element).borderTopColor;
+      context.lineWidth = 2;
+      context.setLineDash(kind === "kept" ? [4, 3] : []);
+      context.beginPath();
+      context.moveTo(x, y + 1);
+      context.lineTo(x + width, y + 1);
+      context.stroke();
+      context.setLineDash([]);
+    }}), h("bdi", {}, text));
     const kept = earlier?.at !== null && earlier?.at !== undefined;
     const balanced = f.balanced.length ? `balanced ${btNumber(f.balanced.at(-1)[1])}` : "";
     const beside = [balanced, setup.floor].filter(Boolean).join("; ");
@@ -397,10 +444,12 @@ function render({model, el}) {
   model.on("change:problem", onProblem);
   model.on("change:passed", network.redraw);
   const kernelControls = () => [...root.querySelectorAll("button, input, select")]
-    .filter((control) => !control.closest(".bt-map, .bt-diagram, .bt-legend, .bt-hint") && control !== copy && control !== code);
+    .filter((control) => !control.closest(".bt-map, .bt-diagram, .bt-legend, .bt-hint, .bt-keep, .bt-codeline"));
   const connection = btConnection(model, (now) => {
     connected = now;
     notice.hidden = now;
+    take.disabled = !now;
+    tour.switched(now);
     notice.textContent = model.recorded ? "a recorded picture: run the notebook for live controls" : `not live: ${GONE}`;
     onFrame();
     for (const control of kernelControls()) if (!now) control.disabled = true;
@@ -412,6 +461,8 @@ function render({model, el}) {
   onProblem();
   return () => {
     connection.close();
+    minute.close();
+    tour.close();
     hints.close();
     for (const [event, handler] of [["frame", onFrame], ["frame", connection.received], ["before", onBefore], ["problem", onProblem], ["passed", network.redraw]])
       model.off(`change:${event}`, handler);

@@ -265,16 +265,19 @@ function btParts(root, states) {
 }
 
 /**
- * Watch whether a kernel answers: send a ping every few seconds, and call onchange(true | false) when this changes.
- * Every message of the kernel counts as an answer: call received() for it. Returns {received(), close()}.
+ * Watch whether a kernel answers, and tell it who watches: send a ping every two seconds, with whether this tab is hidden, and
+ * "left" at the end (presence.py). Call onchange(true | false) when it begins or stops to answer. Every message of the kernel
+ * counts as an answer: call received() for it. Returns {received(), close()}.
  */
-function btConnection(model, onchange, every = 5000) {
-  let last = performance.now(), connected = null;
+function btConnection(model, onchange, every = 2000, patience = 12_500) {
+  const view = btId() + Math.random().toString(36).slice(1, 6);
+  let last = performance.now(), connected = null, left = false;
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
   const received = () => { last = performance.now(); update(true); };
   const ping = () => {
-    if (performance.now() - last > 2.5 * every) update(false);
-    try { model.send({do: "ping"}); } catch { update(false); }
+    if (left) return;
+    if (performance.now() - last > patience) update(false);
+    try { model.send({do: "ping", view, hidden: document.hidden}); } catch { update(false); }
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }
   model.on("msg:custom", received);
@@ -282,13 +285,15 @@ function btConnection(model, onchange, every = 5000) {
   model.on("comm_live_update", cut);
   const timer = setInterval(ping, every);
   ping();
-  const sendLeft = () => { try { model.send({do: "left"}); } catch { /* the connection is closed already */ } };
-  addEventListener("pagehide", sendLeft);
+  const leave = () => { left = true; try { model.send({do: "left", view}); } catch { /* the connection is closed already */ } };
+  const back = () => { left = false; ping(); }; // the browser shows a page again that it had kept
+  const told = [[window, "pagehide", leave], [window, "pageshow", back], [document, "visibilitychange", ping]];
+  for (const [target, event, tell] of told) target.addEventListener(event, tell);
   return {received, close() {
     clearInterval(timer);
-    removeEventListener("pagehide", sendLeft);
+    for (const [target, event, tell] of told) target.removeEventListener(event, tell);
     model.off("msg:custom", received);
     model.off("comm_live_update", cut);
-    sendLeft();
+    leave();
   }};
 }

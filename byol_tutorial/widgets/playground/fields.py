@@ -117,6 +117,29 @@ def plan(experiment: Experiment) -> dict[str, Any]:
     return {"settings": settings(experiment.config, size), "changes": changes, "steps": experiment.steps}
 
 
+def fragment(plan: dict[str, Any]) -> str:
+    """Return a plan as the end of an address of the page; see js/playground/settings.js."""
+    first, given = page_settings(), plan["settings"]
+    usual_width = SIZES[given["pixels"]]
+    parts = [
+        f"{name}={_word(value)}"
+        for name, value in given.items()
+        if value != (usual_width if name == "width" else first[name])
+    ]
+    parts += [f"{step}:{name}={_word(value)}" for step, values in plan["changes"] for name, value in values.items()]
+    parts += [f"steps={plan['steps']}"] if plan["steps"] else []
+    return "&".join(["#playground", *parts])
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def page_settings() -> dict[str, Any]:
+    """Return the settings with which the page begins."""
+    return settings(Config(width=SIZES[24], **OPEN_END), 24)
+
+
 def _size(data: dict[str, Any]) -> int:
     """Return the pixels a side of an experiment's images, or raise UserError where the page does not have these images."""
     name, images, pixels = data.get("name"), data.get("images", IMAGES), data.get("pixels")
@@ -139,7 +162,7 @@ def about() -> dict[str, Any]:
 
     These are the fields, the page's own first settings, those that belong to each method, and the library's version.
     """
-    first = settings(Config(width=SIZES[24], **OPEN_END), 24)
+    first = page_settings()
     recipes = {"byol": preset("shapes"), "simsiam": preset("simsiam"), "simclr": preset("simclr")}
     methods = {method: {name: getattr(recipe, name) for name in OF_METHOD} for method, recipe in recipes.items()}
     return {"fields": fields(), "settings": first, "methods": methods, "ignored": list(IGNORED), "most_steps": MOST_STEPS,

@@ -23,7 +23,7 @@ from byol_tutorial.widgets.playground.build import (
     module,
     without_unused,
 )
-from byol_tutorial.widgets.playground.fields import IMAGES, MOST_STEPS, about, plan
+from byol_tutorial.widgets.playground.fields import IMAGES, MOST_STEPS, about, fragment, plan
 
 SETTINGS = script("playground/settings.js")
 
@@ -256,6 +256,26 @@ def test_other_images_are_still_refused(data):
     parts["data"] |= data
     with pytest.raises(UserError):
         bt.rebuild(json.dumps(parts))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"width": 8},
+        {"width": 8, "predictor": "identity", "lr": 0.25, "stop_gradient": False},
+        {"width": 16, "jitter_p": 0.0, "crop_area": [0.3, 1.0], "weight_decay": 1e-05, "seed": 12},
+        {"width": 8, "method": "simclr", "temperature": 0.07},
+    ],
+)
+@pytest.mark.parametrize("changes", [[], [(3, {"lr": 1.0}), (3, {"tau_base": 0.99}), (8, {"stop_gradient": True})]])
+def test_a_link_written_in_python_is_read_by_the_page_as_the_same_plan(given, changes):
+    wanted = plan(bt.Experiment.parse(experiment(changes, 9, **given)))
+    found = run(SETTINGS, "return readFragment(a.about, a.text);", about=about(), text=fragment(wanted))
+    together = {}
+    for step, values in wanted["changes"]:
+        together.setdefault(step, {}).update(values)
+    assert found == [wanted | {"changes": [[step, values] for step, values in together.items()]}]
+    assert len(fragment(wanted)) < 200
 
 
 # --- the module -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from javascript import run
 import byol_tutorial as bt
 from byol_tutorial.evaluate.diagnose import THRESHOLDS, VERDICTS, collapse_verdict
 from byol_tutorial.widgets.assets import script, source
-from byol_tutorial.widgets.cockpit.predictions import outcomes
+from byol_tutorial.widgets.predictions import outcomes
 
 PARTS = "\n".join(
     (
@@ -19,7 +19,7 @@ PARTS = "\n".join(
         script("playground/guide.js"),
         script("diagram.js"),
         script("playground/curves.js"),
-        script("playground/save.js"),
+        script("share.js"),
     )
 )
 
@@ -89,7 +89,7 @@ def test_the_curves_are_a_table_with_a_row_for_each_step():
         "std": [0.8, 0.7],
         "seen": [{"step": 0, "shape": 0.1, "hue": 0.9, "rank": 5}, {"step": 2, "shape": 0.2, "hue": 0.8, "rank": 4}],
     }
-    text = run(PARTS, "return curvesAsCsv({A: {curves: a.curves}});", curves=curves)
+    text = run(PARTS, "return curvesAsCsv({A: columnsOf(a.curves)});", curves=curves)
     assert text == "run,step,loss,std,rank,knn_shape,knn_hue\nA,0,,,5,0.1,0.9\nA,1,3,0.8,,,\nA,2,2.5,0.7,4,0.2,0.8\n"
 
 
@@ -102,7 +102,7 @@ def test_a_long_run_keeps_its_first_and_last_values_and_one_map():
       extend(curves, {step, loss: values, std: values.map((v) => -v), seen: step % 2 ? null : {step, shape: 0.5, maps: {}, near: []}});
       for (const name of ["loss", "seen"]) longest[name] = Math.max(longest[name], curves[name].length);
     }
-    return {longest, curves, maps: curves.seen.filter((s) => s.maps).length, csv: curvesAsCsv({A: {curves}}).split("\\n").length};"""
+    return {longest, curves, maps: curves.seen.filter((s) => s.maps).length, csv: curvesAsCsv({A: columnsOf(curves)}).split("\\n").length};"""
     found = run(PARTS, body)
     steps, kept = found["curves"]["step"], found["longest"]
     assert kept["loss"] <= 8192

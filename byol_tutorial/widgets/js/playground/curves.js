@@ -21,3 +21,9 @@ function extend(curves, frame) {
   }
   for (const name of Object.keys(curves)) curves[name] = thin(curves[name]);
 }
+
+/** Return the curves as columns of a table: {name: {x: steps, y: values}}. */
+function columnsOf({step, loss, std, seen}) {
+  const points = (key) => ({x: seen.map((s) => s.step), y: seen.map((s) => s[key])});
+  return {loss: {x: step, y: loss}, std: {x: step, y: std}, rank: points("rank"), knn_shape: points("shape"), knn_hue: points("hue")};
+}

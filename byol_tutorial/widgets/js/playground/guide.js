@@ -25,7 +25,7 @@ function verdictOf(about, run) {
   return {kind, text: `${kind}: ${verdicts[kind]} (√d·std ${spread.toFixed(kind === "collapse" ? 3 : 2)}, rank ${last.rank.toFixed(1)}). ${found}Neighbours know the shape of ${percent(last.shape)} of the pictures (untrained ${percent(seen[0].shape)}) and the hue of ${percent(last.hue)}.`};
 }
 
-/** Return the answers to the questions that hold for the run so far: cockpit/predictions.py. */
+/** Return the answers to the questions that hold for the run so far: predictions.py. */
 function outcomesOf({asked: {late, margin, questions, spread: answers}, thresholds: t}, {loss, std, seen}) {
   const right = {}, mean = (y) => y.reduce((a, b) => a + b, 0) / y.length;
   if (loss.length >= 2 * late) {
@@ -73,30 +73,10 @@ function outcomeRows(about, prediction, run) {
 // --- the tour -------------------------------------------------------------------------------------------------------------
 
 const TOURED = "byol-playground-tour";
-const TOUR = [ // [which part, what is said]
-  ["play", "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page."],
-  ["map", "Each dot is a picture, placed by what the network says of it. Watch equal shapes come together. Point at a dot to see its picture."],
-  ["plots", "The loss alone does not tell whether it learns: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape."],
-  ["cards", "Now break it. Five of these six remove one part of BYOL each. Predict what happens, then run it."],
-  ["controls", "Everything can be changed while it trains. The address of the page holds the whole experiment: send it to others."],
+const TOUR = [ // what is said of each part
+  "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page.",
+  "Each dot is a picture, placed by what the network says of it. Watch equal shapes come together. Point at a dot to see its picture.",
+  "The loss alone does not tell whether it learns: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape.",
+  "Now break it. Five of these six remove one part of BYOL each. Predict what happens, then run it.",
+  "Everything can be changed while it trains. The address of the page holds the whole experiment: send it to others.",
 ];
-
-const toured = () => { try { return localStorage.getItem(TOURED) !== null; } catch { return true; } };
-
-/** Make the tour; places: {name of a part: its element}. It opens at the first visit only, or by open(). */
-function makeTour(places) {
-  let at = -1;
-  const words = h("span", {}), element = h("div", {class: "bt-tour", role: "note", "aria-label": "Tour", hidden: true});
-  const show = (step) => {
-    places[TOUR[at]?.[0]]?.classList.remove("bt-toured");
-    at = step;
-    element.hidden = !(at in TOUR);
-    if (element.hidden) { try { localStorage.setItem(TOURED, "seen"); } catch { /* then it opens again */ } return; }
-    places[TOUR[at][0]].classList.add("bt-toured");
-    words.textContent = `${at + 1} of ${TOUR.length}: ${TOUR[at][1]}`;
-    next.textContent = at + 1 < TOUR.length ? "next" : "done";
-  };
-  const next = btButton("next", () => show(at + 1), {class: "bt-main"});
-  element.append(words, h("span", {class: "bt-row"}, next, btButton("skip the tour", () => show(TOUR.length))));
-  return {element, open: () => show(0)};
-}

@@ -143,9 +143,8 @@ function render({model, el}) {
 
   // --- curves, maps, pictures --------------------------------------------------------------------------------------------------
   const curve = (name) => {
-    const points = (r, key) => ({x: r.curves.seen.map((s) => s.step), y: r.curves.seen.map((s) => s[key])});
-    const of = (r) => name === "loss" || name === "std" ? {x: r.curves.step, y: r.curves[name]} : points(r, name === "knn" ? "shape" : name);
-    const others = runs.flatMap((r, i) => [...(i ? [{...of(r), colour: RUN_COLOURS[1]}] : []), ...(name === "knn" ? [{...points(r, "hue"), colour: RUN_COLOURS[i], dashed: true}] : [])]);
+    const of = (r) => columnsOf(r.curves)[name === "knn" ? "knn_shape" : name];
+    const others = runs.flatMap((r, i) => [...(i ? [{...of(r), colour: RUN_COLOURS[1]}] : []), ...(name === "knn" ? [{...columnsOf(r.curves).knn_hue, colour: RUN_COLOURS[i], dashed: true}] : [])]);
     const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).filter(Number.isFinite).reduce((a, b) => Math.min(a, b), 0) : 0; // below 0 with SimSiam
     return {now: of(runs[0]), before: null, others, low: Math.max(least, -1e6), base: name === "knn" ? runs[0].curves.seen[0]?.shape : null, beforeEnd: 0,
             frame: {step: Math.max(1, ...runs.map((r) => r.frame?.step ?? 0)), epoch: 100, total: Infinity, changes: run().frame?.changes ?? []}};
@@ -238,8 +237,8 @@ function render({model, el}) {
   // --- to keep ---------------------------------------------------------------------------------------------------------------------
   const copyLink = btButton("copy link", () => btCopy(copyLink, link()), {title: "The address of this experiment, with all changes"});
   const copyText = btButton("copy experiment", () => btCopy(copyText, writeExperiment(about, planNow(run()))), {title: "One line for bt.rebuild in Python"});
-  const savePicture = btButton("save picture", () => pictureOf(root, [counter, ...verdicts.filter((v) => !v.hidden), ...root.querySelectorAll("figcaption")]).toBlob((blob) => download("byol.png", blob)));
-  const saveCurves = btButton("save curves", () => download("byol.csv", new Blob([curvesAsCsv(Object.fromEntries(runs.map((r, i) => [RUN_NAMES[i], r])))], {type: "text/csv"})));
+  const savePicture = btButton("save picture", () => pictureOf(root, [counter, ...verdicts.filter((v) => !v.hidden), ...root.querySelectorAll("figcaption")]).toBlob((blob) => btDownload("byol.png", blob)));
+  const saveCurves = btButton("save curves", () => btDownload("byol.csv", new Blob([curvesAsCsv(Object.fromEntries(runs.map((r, i) => [RUN_NAMES[i], columnsOf(r.curves)])))], {type: "text/csv"})));
   const text = h("input", {type: "text", id: btId(), class: "bt-code", placeholder: "a link, or the line of an experiment"});
   const openText = btButton("open", () => {
     try {
@@ -248,8 +247,8 @@ function render({model, el}) {
       problem.hidden = touched = true;
     } catch (error) { problem.textContent = error.message; problem.hidden = false; }
   });
-  const tour = makeTour({play: playButton, map: maps[0].figure, plots: plots.std.element, cards, controls: live});
-  const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", tour.open)),
+  const tour = btTour(TOURED, [playButton, maps[0].figure, plots.std.element, cards, live].map((at, i) => ({at, text: TOUR[i]})));
+  const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", () => tour.go(0))),
     h("div", {class: "bt-row bt-open"}, h("label", {for: text.id}, "experiment"), text, openText));
   const place = h("span", {}), rate = h("span", {});
   const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the library’s recipe “simsiam” has its own: z of 256 numbers, a projector of three layers with a normalised output, and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
@@ -327,7 +326,7 @@ function render({model, el}) {
   addEventListener("hashchange", fromHash);
   const watcher = new IntersectionObserver(([entry]) => {
     inView = entry.isIntersecting;
-    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !toured() && !addressed()) tour.open(); }
+    if (inView && !opened) { opened = true; runs.forEach(open); if (model.recorded && first && !btToured(TOURED) && !addressed()) tour.go(0); }
     sync();
   });
   load(model.get("plans").map((plan) => ({...plan})));

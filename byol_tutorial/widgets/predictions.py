@@ -1,7 +1,7 @@
 """Questions that a learner answers before a run, and the answers that the run gives."""
 
-from ...evaluate.diagnose import collapse_verdict
-from ...live.snapshot import Snapshot
+from ..evaluate.diagnose import collapse_verdict
+from ..live.snapshot import Snapshot
 
 LATE = 25  # steps; an outcome is the average over the last of them, compared with the first
 KNN_MARGIN = 0.05  # a kNN accuracy that differs less from the untrained encoder's is near it

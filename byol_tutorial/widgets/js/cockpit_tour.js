@@ -1,0 +1,97 @@
+// The cockpit's tour of a minute: a run trains slowly, the reader predicts, and a branch of the run collapses. Parts are put in the
+// light by darkening the others. Nothing is blocked: every control works as always, and the run of the reader is kept.
+
+const COCKPIT_TOUR = "byol-cockpit-tour"; // what the browser remembers
+const SLOW = "20", SLOWER = "5"; // steps a second: while it learns, and while it collapses, in about 30 steps
+const STAGED = "no predictor"; // the branch that collapses; other methods have none of this name, and a shorter tour
+const GONE_BELOW = 0.3; // a spread at which the collapse is seen
+const GUESSES = {"rises": "it must do without its predictor", "stays": "a small part is missing", "falls": "the task becomes easier"};
+
+/**
+ * Make the tour. places: elements {play, map, std, predictor, views, branch}. speed: the choice of steps a second. Returns
+ * {element, invitation, open(), frame(f, arrays), switched(connected), close()}.
+ */
+function btCockpitTour({root, model, send, places, speed, branches}) {
+  let guess = null, before = null, was = null; // the answer; loss and spread when the branch began; the speed before the tour
+  let present = null; // the stop where the reader is
+  const more = h("div", {}), said = h("p", {class: "bt-tour-said", "aria-live": "polite"});
+  const limit = (value) => { speed.set(value); send({do: "speed", value: value === "" ? null : Number(value)}); };
+  const train = () => {
+    was ??= speed.get();
+    limit(SLOW);
+    if (["idle", "paused"].includes(model.get("frame").state)) send({do: "play"});
+  };
+  const last = (arrays) => ({loss: arrays.loss?.at(-1), std: arrays.std?.at(-1)});
+  const collapse = () => {
+    const f = model.get("frame");
+    before = last(btRows(f.curves));
+    said.textContent = "";
+    was ??= speed.get();
+    limit(SLOWER);
+    send({do: "fork", step: Math.min(f.step, 2 * f.epoch), change: STAGED});
+  };
+  const answers = h("div", {class: "bt-row", role: "group", "aria-label": "Your guess"}, ...Object.entries(GUESSES).map(([word, why]) =>
+    btButton(`${word}: ${why}`, () => { guess = word; tour.go(stops.length - 2); })));
+  const stops = [
+    {at: places.play, text: "Here a network learns from pictures without labels. Press “next”: it trains, slowly, so that you can follow. You can leave at any time, and nothing can break."},
+    {at: places.map, begin: train, text: "Each dot is a picture, placed by what the network says of it. Watch: pictures of one class, with one colour and mark, come together, and nobody told the network the classes."},
+    {at: places.std, text: "The loss falls. But it would be smallest if every picture got the same answer. So look at the spread as well: 1 means answers all over the sphere, 0 means one answer for all."},
+    ...branches.includes(STAGED) ? [
+      {at: places.predictor, body: [answers], text: "Now a branch of this run loses its predictor; the run itself is kept. Your guess first: what will the loss do?"},
+      {at: places.views, begin: collapse, body: [said], text: "The predictor is gone. Watch loss, spread and map; dashed is the run that still has it."},
+    ] : [],
+    {at: places.branch, text: "Any step can be branched from, with one change, and “swap runs” goes back to the run that was kept. Rest on a part to read what it means. “Share and keep”, below, has this tour too."},
+  ];
+  const spot = h("div", {class: "bt-spot"}), light = h("div", {class: "bt-light", hidden: true}, spot);
+
+  /** Put the part of the present stop in the light, and the card beside it where there is room. */
+  const place = () => {
+    if (!present) return;
+    const all = root.getBoundingClientRect(), at = present.at.getBoundingClientRect(), card = tour.element, own = card.getBoundingClientRect();
+    Object.assign(spot.style, {left: `${at.left - all.left - 5}px`, top: `${at.top - all.top - 5}px`, width: `${at.width + 10}px`, height: `${at.height + 10}px`});
+    const above = at.top - all.top - own.height - 12, below = at.bottom - all.top + 12;
+    const top = above >= 0 ? above : below + own.height <= all.height ? below : Math.max(0, all.height - own.height - 8);
+    card.style.top = `${top}px`;
+    card.style.left = `${Math.max(8, Math.min(at.left - all.left, all.width - own.width - 8))}px`;
+  };
+  const arrive = (stop, card) => {
+    present = stop;
+    light.hidden = !stop;
+    more.replaceChildren(...stop?.body ?? []);
+    if (!stop) { ended(); return; }
+    card.firstChild.after(more);
+    stop.begin?.();
+    place();
+    card.scrollIntoView({block: "nearest"});
+    card.querySelector(".bt-main").focus({preventScroll: true});
+  };
+  const ended = () => {
+    invitation.hidden = true;
+    if (was === null) return; // it did not begin to train
+    limit(was);
+    if (model.get("frame").state === "running") send({do: "pause"});
+    was = null;
+  };
+  const tour = btTour(COCKPIT_TOUR, stops, arrive);
+  const open = () => { guess = before = null; invitation.hidden = true; tour.go(0); };
+  const invitation = h("span", {class: "bt-row bt-invitation", hidden: true}, "New here?", btButton("take the tour, one minute", open, {class: "bt-main"}),
+    btButton("no, thanks", () => tour.go(stops.length)));
+  tour.element.addEventListener("keydown", (event) => { if (event.key === "Escape") tour.go(stops.length); });
+  const resized = new ResizeObserver(place);
+  resized.observe(root);
+
+  return {
+    element: h("div", {class: "bt-touring"}, light, tour.element), invitation, open,
+    switched(connected) { if (connected && !btToured(COCKPIT_TOUR)) invitation.hidden = false; else if (!connected) invitation.hidden = true; },
+    /** Say what the branch does while it is watched. */
+    frame(f, arrays) {
+      if (!before || f.branched_at === null || !tour.element.contains(said)) return;
+      const now = last(arrays), made = f.step - f.branched_at;
+      if (made < 1 || now.loss === undefined) return;
+      const words = `After ${made} steps: loss ${btNumber(now.loss, 2)}, was ${btNumber(before.loss, 2)}; spread ${btNumber(now.std, 2)}, was ${btNumber(before.std, 2)}.`;
+      const answer = guess === null ? "" : guess === "falls" ? "You said that the loss falls, and it did. " : `You said that the loss ${guess}. It falls: `;
+      said.textContent = now.std >= GONE_BELOW ? words : `${words} ${answer}${guess === "falls" || guess === null ? "One" : "one"} answer for all pictures is easy to predict, and worth nothing. This is collapse.`;
+    },
+    close() { resized.disconnect(); },
+  };
+}
