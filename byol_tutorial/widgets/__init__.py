@@ -8,6 +8,7 @@
     bt.widgets.board()                        a grid of runs that were trained beforehand, with sliders
     bt.widgets.strip(images)                  one augmentation at a time, at every strength
     bt.widgets.playground()                   BYOL that trains in the browser, without Python
+    bt.widgets.first_look()                   the same with one button: remove the predictor
 
 Every function returns a widget that also works without a front end. The panels need
 `pip install 'byol-tutorial[notebooks]'`.
@@ -26,7 +27,7 @@ from .explorer import Explorer, explorer
 from .film import Film, film
 from .laboratory import LaboratoryBox, laboratory
 from .phase import PhasePlane, phase_plane
-from .playground import Playground, playground
+from .playground import FirstLook, Playground, first_look, playground
 from .static import save_html, static_html
 from .strip import Strip, strip
 
@@ -35,6 +36,7 @@ __all__ = [
     "Cockpit",
     "Explorer",
     "Film",
+    "FirstLook",
     "LaboratoryBox",
     "PhasePlane",
     "Playground",
@@ -43,6 +45,7 @@ __all__ = [
     "cockpit",
     "explorer",
     "film",
+    "first_look",
     "laboratory",
     "phase_plane",
     "playground",

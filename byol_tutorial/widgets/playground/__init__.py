@@ -4,6 +4,6 @@ playground.py is the widget, fields.py the settings it can change, build.py how 
 panel are in js/playground.
 """
 
-from .playground import Playground, playground
+from .playground import FirstLook, Playground, first_look, playground
 
-__all__ = ["Playground", "playground"]
+__all__ = ["FirstLook", "Playground", "first_look", "playground"]

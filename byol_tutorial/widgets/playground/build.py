@@ -1,13 +1,13 @@
-"""How the playground's module is made of its parts, and its WebAssembly of kernels.c.
+"""How the modules of the playground and of the first panel are made of their parts, and the WebAssembly of kernels.c.
 
-The module is one text, because a page that lies on a disk can load no second file. The engine, which trains, is the
+A module is one text, because a page that lies on a disk can load no second file. The engine, which trains, is the
 body of one function in it. The same function runs on the page's own thread, and its text is the source of a worker.
 What is built is committed, so that only who edits the sources needs the tools (the extra "dev"):
 
-    python -m byol_tutorial.widgets.playground.build      makes kernels.wasm and module.min.js again
+    python -m byol_tutorial.widgets.playground.build      makes kernels.wasm, module.min.js and first.min.js again
 
-The module is minified by tdewolff's minify. Before that, functions of the shared files that the playground does not use
-are left out.
+The modules are minified by tdewolff's minify. Before that, functions of the shared files that a panel does not use are left
+out.
 """
 
 import base64
@@ -22,11 +22,13 @@ from pathlib import Path
 from ..assets import HERE, script, source
 
 FOLDER = HERE / "js" / "playground"
-MODULE = FOLDER / "module.min.js"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
-PANEL = ("settings", "pictures", "guide", "curves", "save", "host", "panel")
+PANEL = ("settings", "pictures", "guide", "curves", "host", "panel")
+FIRST = ("pictures", "guide", "curves", "host", "first")  # the first panel of the course
+SHARED = ("tour", "share")  # with the other panels
+MODULES = {"module": PANEL, "first": FIRST}  # the file NAME.min.js, and the parts of its panel
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
-END = "export default {render};\n"  # of every panel's file
+END = re.compile(r"^export default (\{.+\});\n", re.MULTILINE)  # of every panel's file
 # A function at the beginning of a line, with the lines after it that are indented, empty, or begin with its last brace.
 FUNCTION = re.compile(r"^(?:async )?function (\w+)[^\n]*\n(?:[ }][^\n]*\n|\n(?=[ ]))*", re.MULTILINE)
 COMPILE = [
@@ -48,13 +50,13 @@ def engine() -> str:
     return "\n".join(script(f"playground/{name}.js") for name in ENGINE)
 
 
-def module() -> str:
-    """Return the ES module of the panel, as `built` made it."""
-    return MODULE.read_text(encoding="utf-8")
+def module(name: str = "module") -> str:
+    """Return the ES module of a panel, one of MODULES, as `built` made it."""
+    return (FOLDER / f"{name}.min.js").read_text(encoding="utf-8")
 
 
-def built(wasm: bytes) -> str:
-    """Make the ES module of all parts and of the compiled kernels, as small as it can be."""
+def built(wasm: bytes, panel: tuple[str, ...] = PANEL) -> str:
+    """Make the ES module of a panel's parts, of the engine and of the compiled kernels, as small as it can be."""
     deflate = zlib.compressobj(9, wbits=-15)  # without a header
     packed = deflate.compress(wasm) + deflate.flush()
     # In this order like is near like, so that the module compresses best: the base64 text at the end pushes nothing apart.
@@ -62,11 +64,13 @@ def built(wasm: bytes) -> str:
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
         script("diagram.js"),
         source("plots", "js"),
-        *(script(f"playground/{name}.js") for name in PANEL),
+        *(script(f"{name}.js") for name in SHARED),
+        *(script(f"playground/{name}.js") for name in panel),
         f'const PLAYGROUND_WASM = "{base64.b64encode(packed).decode()}";\n',
     ]
-    body = without_unused("\n".join(parts)).replace(END, "")
-    return minified(f"export default (() => {{\n{body}return {{render}};\n}})();")
+    text = without_unused("\n".join(parts))
+    exported = END.findall(text)[-1]
+    return minified(f"export default (() => {{\n{END.sub('', text)}return {exported};\n}})();")
 
 
 def minified(text: str, keep_names: bool = False) -> str:
@@ -96,4 +100,5 @@ def compiled() -> bytes:
 if __name__ == "__main__":
     wasm = compiled()
     (FOLDER / "kernels.wasm").write_bytes(wasm)
-    MODULE.write_text(built(wasm), encoding="utf-8")
+    for name, parts in MODULES.items():
+        (FOLDER / f"{name}.min.js").write_text(built(wasm, parts), encoding="utf-8")

@@ -12,11 +12,11 @@ from ...data.shapes import CLASSES
 from ...evaluate.diagnose import THRESHOLDS, VERDICTS
 from ...live.experiment import Experiment
 from ..assets import source
-from ..cockpit.predictions import KNN_MARGIN, LATE, SPREAD_ANSWER, questions
 from ..film import hue_circle
 from ..panel import Panel
+from ..predictions import KNN_MARGIN, LATE, SPREAD_ANSWER, questions
 from .build import module
-from .fields import OPEN_END, SIZES, about, plan, settings
+from .fields import OPEN_END, SIZES, about, page_settings, plan, settings
 
 
 def playground(
@@ -89,3 +89,24 @@ class Playground(Panel):
         super().__init__(
             about=about() | verdicts | {"asked": asked, "classes": CLASSES, "circle": hue_circle(24)}, plans=plans
         )
+
+
+def first_look() -> "FirstLook":
+    """Make the panel with which the course begins: BYOL trains as soon as it is seen, and one button removes its predictor.
+
+    It is the playground's engine with a map, two curves and that button, which first asks for a guess. It needs no kernel.
+
+    >>> bt.widgets.first_look()
+
+    Accessible names: region "BYOL at first sight"; buttons "remove the predictor", "pause" or "train", then one for each
+    guess, and "start again, with the predictor"; images "Map of ...", "loss over steps, ...", "spread ...".
+    """
+    plans = [{"settings": page_settings(), "changes": [], "steps": 0}]
+    return FirstLook(plans=plans)
+
+
+class FirstLook(Playground):
+    """The first panel of the course; see `first_look`."""
+
+    _esm = module("first")
+    _css = source("first", "css")
