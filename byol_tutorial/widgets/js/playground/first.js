@@ -151,4 +151,4 @@ function render({model, el}) {
   };
 }
 
-export default {render: btFreed(render)};
+export default {initialize: btKeepSaved, render: btFreed(render)};
