@@ -32,7 +32,10 @@ def write(data: dict[str, Any], config: dict[str, Any], changes: Any, steps: int
     sides = list(data.get("pixels") or ())
     pixels = "x".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
     check = data.get("check") or (check_of(data) if "all" in data else "")
-    parts = [f"byol{FORMAT}", f"data={quote(str(data['name']), safe='')},{data['images']},{pixels},{check}".rstrip(",")]
+    parts = [
+        f"byol{FORMAT}",
+        f"data={_quoted(str(data['name']), safe='')},{data['images']},{pixels},{check}".rstrip(","),
+    ]
     parts.append(f"v={_word(version)}")
     parts += [f"{name}={_word(value)}" for name, value in config.items()]
     at: dict[int, dict[str, Any]] = {}
@@ -64,7 +67,7 @@ def read(text: str) -> dict[str, Any]:
         step, name, word = match.groups()
         if step is None and name in ("data", "v", "steps"):
             name, place = {"v": "version"}.get(name, name), found
-            value = _data(word) if name == "data" else unquote(word) if name == "version" else _value(word)
+            value = _data(word) if name == "data" else _unquoted(word) if name == "version" else _value(word)
         else:
             value, place = _value(word), found["config"]
             if step is not None:
@@ -77,6 +80,14 @@ def read(text: str) -> dict[str, Any]:
     return found
 
 
+def _quoted(text: str, safe: str) -> str:
+    return quote(text, safe=safe, errors="surrogatepass")  # a folder's name may be bytes that are no text
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text, errors="surrogatepass")
+
+
 def _word(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ",".join(map(_word, value)) + ("," if len(value) == 1 else "")
@@ -86,7 +97,7 @@ def _word(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    text = quote(value, safe=":")
+    text = _quoted(value, safe=":")
     # a text that would be read as a number, or as one of the words above, is hidden behind its first letter's number
     return f"%{ord(text[0]):02X}{text[1:]}" if text and not isinstance(_value(text), str) else text
 
@@ -99,16 +110,16 @@ def _value(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
     try:
-        return int(word) if PLAIN.fullmatch(word) else float(word) if word[0] in "-.0123456789" else unquote(word)
+        return int(word) if PLAIN.fullmatch(word) else float(word) if word[0] in "-.0123456789" else _unquoted(word)
     except ValueError:
-        return unquote(word)
+        return _unquoted(word)
 
 
 def _data(word: str) -> dict[str, Any]:
     name, images, pixels, check = [*word.split(","), "", "", ""][:4]
     sides = [_value(side) for side in pixels.split("x")] if pixels else []
     found = {
-        "name": unquote(name),
+        "name": _unquoted(name),
         "images": _value(images),
         "pixels": sides * 2 if len(sides) == 1 else sides,
         "check": check,

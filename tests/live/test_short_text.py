@@ -83,7 +83,7 @@ def test_any_config_and_any_changes_come_back_to_the_last_digit(seed):
 
 
 @pytest.mark.parametrize(
-    "value", ["none", "true", "12", "-1.5", ".5", "1e9", "-inf", "1_0", "a,b", "a=b&c", "ü", "nan", "%41"]
+    "value", ["none", "true", "12", "-1.5", ".5", "1e9", "-inf", "1_0", "a,b", "a=b&c", "ü", "nan", "%41", "b\udce4r"]
 )
 def test_a_text_stays_a_text(value):
     assert short_text._value(short_text._word(value)) == value
