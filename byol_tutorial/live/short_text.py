@@ -85,7 +85,10 @@ def _quoted(text: str, safe: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    return unquote(text, errors="surrogatepass")
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError as error:
+        raise Refused(f"“{text[:40]}” is no text in UTF-8") from error
 
 
 def _word(value: Any) -> str:

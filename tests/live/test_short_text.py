@@ -108,6 +108,8 @@ def test_other_values_keep_their_type(value):
         (lambda t: t.replace("4:lr", "4:tau"), ConfigError, "tau"),
         (lambda t: t.replace("seed", "sead"), ConfigError, "sead"),
         (lambda t: t.replace("seed=3", "seed=many"), ConfigError, "seed"),
+        (lambda t: t.replace("data=shapes", "data=%E4"), ExperimentError, "UTF-8"),
+        (lambda t: t.replace("seed=3", "seed=%FF"), ExperimentError, "UTF-8"),
         (lambda t: t.replace("data=shapes,4096", "data=shapes,many"), ExperimentError, "whole text"),
         (lambda t: t.replace("byol1", "byol2"), ExperimentError, "upgrade"),
         (lambda t: t[: len(t) // 2], (ExperimentError, ConfigError), ""),
