@@ -179,6 +179,7 @@ class LaboratoryPanel(Panel):
     def __init__(self, lab: Laboratory, box: LaboratoryBox):
         self.lab, self.box = lab, box
         self.note = ""
+        self._unwatched = False  # whether the panel has paused the runs because no page showed it
         self.opened: tuple[str, int] = ("", 0)  # the run that was opened last, and the number of runs opened so far
         super().__init__(setup=self._setup(), frame=self._frame())
         lab.subscribe(self._on_change)
@@ -187,16 +188,17 @@ class LaboratoryPanel(Panel):
 
     def do_play(self) -> None:
         """Let the chosen runs advance."""
-        self.note = ""
+        self.note, self._unwatched = "", False
         self._show_error_of(self.lab.start())
 
     def do_pause(self) -> None:
         """Pause all runs."""
+        self._unwatched = False
         self._show_error_of(self.lab.pause())
 
     def do_reset(self) -> None:
         """Put all runs back to step 0."""
-        self.note = ""
+        self.note, self._unwatched = "", False
         self._show_error_of(self.lab.reset())
 
     def do_speed(self, rate: float | None = None) -> None:
@@ -228,7 +230,7 @@ class LaboratoryPanel(Panel):
     def _on_change(self, lab: Laboratory) -> None:
         """Send a frame. The laboratory's thread calls this when a cell has changed."""
         if self.abandoned and lab.state in ("starting", "running"):
-            self.note = "paused, because no page showed it any more"
+            self.note, self._unwatched = "paused, because no page showed it any more", True
             lab.suspend()
         self.show(frame=self._frame())
 
@@ -278,6 +280,11 @@ class LaboratoryPanel(Panel):
         }
 
     # --- its end ---------------------------------------------------------------------------------
+
+    def returned(self) -> None:
+        """Let the runs advance again that were paused while the network was gone, or the page asleep."""
+        if self._unwatched:
+            self.do_play()
 
     def interrupted(self) -> None:
         """Pause all runs and end the processes when the kernel is interrupted."""

@@ -660,6 +660,15 @@ def test_interrupted_or_abandoned_it_ends_its_processes(box, monkeypatch):
     box.play()
     until(box.lab, lambda lab: not lab.processes)
     assert "no page" in box.panel.note
+    monkeypatch.setattr(type(box.panel), "abandoned", False)
+    box.panel.returned()  # the page was only cut off
+    until(box.lab, lambda lab: lab.state in ("running", "done"))
+    assert box.panel.note == ""
+    box.panel.do_pause()
+    settled(box)
+    box.panel.returned()  # paused by hand
+    settled(box)
+    assert box.lab.state in ("paused", "done")
 
 
 def test_at_smoke_scale_the_whole_of_it_takes_seconds(monkeypatch):

@@ -93,6 +93,21 @@ def test_the_curves_are_a_table_with_a_row_for_each_step():
     assert text == "run,step,loss,std,rank,knn_shape,knn_hue\nA,0,,,5,0.1,0.9\nA,1,3,0.8,,,\nA,2,2.5,0.7,4,0.2,0.8\n"
 
 
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [
+        ("/course/notebooks/live_controls.html", "https://a.example/course/book/play.html#playground&lr=1"),
+        ("/book/index.html", "https://a.example/book/play.html#playground&lr=1"),
+        ("/lab/tree/live_controls.ipynb", "book/play.html#playground&lr=1"),
+        ("/notebooks/live_controls.ipynb", "book/play.html#playground&lr=1"),
+    ],
+)
+def test_a_page_of_the_book_links_to_the_books_playground_and_others_give_the_end_of_an_address(page, address):
+    located = PARTS.replace("location.", "there.") + "\nconst there = {};"
+    body = 'Object.assign(there, {pathname: a.page, href: "https://a.example" + a.page}); return btBookLink("#playground&lr=1");'
+    assert run(located, body, page=page) == address
+
+
 def test_a_long_run_keeps_its_first_and_last_values_and_one_map():
     """Frames of 37 steps, whose loss is the step itself, with a look at the pictures every second frame."""
     body = """
