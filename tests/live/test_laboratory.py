@@ -579,7 +579,7 @@ def test_the_panel_shows_the_rows_and_the_state(box, images):
     for cell in setup["cells"]:
         scope = {"bt": bt, "train": images[0]}
         code = cell["code"][0] + "3" + cell["code"][1]
-        exec(code.replace("}')", "}', train)"), scope)
+        exec(code.replace("')", "', train)"), scope)
         session = scope["session"]
         assert (session.snapshot().step, session.config) == (3, box.lab.rows[cell["name"]].config(BASE))
         session.close()
