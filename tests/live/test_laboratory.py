@@ -668,7 +668,7 @@ def test_interrupted_or_abandoned_it_ends_its_processes(box, monkeypatch):
     settled(box)
     box.panel.returned()  # paused by hand
     settled(box)
-    assert box.lab.state in ("paused", "done")
+    assert box.lab.state not in ("starting", "running")
 
 
 def test_at_smoke_scale_the_whole_of_it_takes_seconds(monkeypatch):
