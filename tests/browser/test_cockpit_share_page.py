@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from test_cockpit_page import TINY, WAIT, images, region, show  # noqa: F401
 
 import byol_tutorial as bt
+from byol_tutorial.widgets.cockpit.frames import link_of
 
 pytestmark = pytest.mark.browser
 ADDRESS = "http://127.0.0.1:9/cockpit"  # a page with an address has a memory
@@ -214,9 +215,9 @@ def test_a_run_that_no_page_can_make_has_no_link_and_says_why(show, page):  # no
 def test_the_link_opens_the_run_in_the_playground(show, page):  # noqa: F811
     bridge = show()
     bridge.panel.session.run(steps=2)
-    bridge.panel._data = bridge.panel._data | {"images": 4096}  # as if it trained on all shapes
+    data = bridge.panel._data | {"images": 4096}  # as if it trained on all shapes
     made, changes = bridge.panel.session.snapshot(), ((1, {"predictor": "identity"}),)
-    link = bridge.panel._link(replace(made, first_config=bt.Config(batch_size=32), changes=changes))
+    link = link_of(replace(made, first_config=bt.Config(batch_size=32), changes=changes), data, None)
     bridge.panel.show(frame=bridge.panel.frame | {"link": link})
     opened(bridge, page)
     region(page).get_by_role("button", name="copy link").click()
@@ -224,6 +225,7 @@ def test_the_link_opens_the_run_in_the_playground(show, page):  # noqa: F811
     assert copied.startswith("book/play.html#playground&")
     assert copied.endswith("&1:predictor=identity&steps=2")
     assert len(copied) < 200
+    assert "transform of your own (blur)" in link_of(made, data, "blur")["why"]
 
 
 def test_picture_and_curves_hold_what_is_seen(show, page):  # noqa: F811

@@ -142,8 +142,10 @@ def code_of(s: Snapshot, data: dict, transform: str | None) -> str:
 
 def link_of(s: Snapshot, data: dict, transform: str | None) -> dict[str, str]:
     """Return the run as the end of an address of the playground, or why no page can make it. data, transform: as above."""
+    if transform is not None:
+        return {"fragment": "", "why": f"this run has a transform of your own ({transform}), and no page has it"}
     try:
-        run = Experiment(data, s.first_config, s.changes, s.step, transform=transform)
+        run = Experiment(data, s.first_config, s.changes, s.step)
         return {"fragment": fragment(plan(run)), "why": ""}
     except UserError as error:
         return {"fragment": "", "why": f"{error}; the code makes it again in Python"}
