@@ -164,6 +164,15 @@ def test_the_tour_blocks_nothing_and_does_not_cover_what_it_is_about(addressed, 
         bridge.settle()
 
 
+def test_a_connection_that_was_lost_for_a_moment_leaves_the_tour_alone(addressed, show, page):  # noqa: F811
+    bridge = show()
+    region(page).get_by_role("button", name="take the tour").click()
+    page.evaluate("() => model.lose()")
+    bridge.settle()
+    for name in ("next", "skip the tour"):
+        expect(region(page).get_by_role("button", name=name)).to_be_enabled()
+
+
 def test_other_methods_have_a_tour_without_the_branch(addressed, show, page):  # noqa: F811
     show(config=bt.preset("simclr", **TINY))
     region(page).get_by_role("button", name="take the tour").click()

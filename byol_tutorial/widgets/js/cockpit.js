@@ -444,7 +444,7 @@ function render({model: live, el}) {
   model.on("change:problem", onProblem);
   model.on("change:passed", network.redraw);
   const kernelControls = () => [...root.querySelectorAll("button, input, select")]
-    .filter((control) => !control.closest(".bt-map, .bt-diagram, .bt-legend, .bt-hint, .bt-keep, .bt-codeline"));
+    .filter((control) => !control.closest(".bt-map, .bt-diagram, .bt-legend, .bt-hint, .bt-keep, .bt-codeline, .bt-touring, .bt-invitation"));
   const connection = btConnection(model, (now) => {
     connected = now;
     notice.hidden = now;
