@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # with a part of the files of its own, so that few fixtures are made twice; the one that is done first takes over others.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: lab lint check test test-book test-others verify book slides serve-book moving-picture notebooks student teacher \
+.PHONY: lab lint check test test-book test-others verify book book-next slides serve-book moving-picture notebooks student teacher \
     package address constraints bench bench-peers clean
 
 # Opens a folder of the lessons for their reader, which git does not track. LESSONS=notebooks opens the course's own
@@ -72,6 +72,24 @@ book: .venv/installed
 
 FIRST_PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>BYOL</title>' \
     '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=book/index.html">'
+
+# Builds the same pages with the newest Sphinx instead of Jupyter Book 1, in build/next/html, from the same configuration and
+# with the pages that `make book` executed; see book/conf.py. Its tools need other versions than Jupyter Book's, so they have
+# an environment of their own, in which only what computes has the versions of constraints.txt.
+NEXT ?= build/next
+book-next: $(NEXT)/.venv/installed
+	rm -rf $(WORK)/_build/next $(WORK)/_build/.doctrees-next $(NEXT)/html
+	BYOL_STATIC=1 TQDM_DISABLE=1 BYOL_SCALE=$(BYOL_SCALE) $(NEXT)/.venv/bin/python -m sphinx -b html -c book \
+	    -d $(WORK)/_build/.doctrees-next -W -n --keep-going . $(WORK)/_build/next
+	cp -r $(WORK)/_build/next $(NEXT)/html
+	@printf '%s\n' $(FIRST_PAGE) > $(NEXT)/html/index.html
+
+$(NEXT)/.venv/installed: pyproject.toml constraints.txt .venv/installed
+	$(BIN)/uv venv --quiet --clear $(NEXT)/.venv
+	grep -E '^(torch|torchvision|numpy|scipy|numba|matplotlib|scikit-learn|umap-learn)==' constraints.txt > $(NEXT)/constraints.txt
+	$(BIN)/uv pip install --quiet --python $(NEXT)/.venv $(if $(TORCH),--torch-backend=$(TORCH)) -c $(NEXT)/constraints.txt \
+	    -e ".[notebooks]" --group book-next
+	@touch $@
 
 # Makes one deck of slides for each lesson, in build/slides-html.
 slides: book

@@ -160,7 +160,8 @@ PLAYGROUND = "playground: "
 def keep_experiments(app: Sphinx, doctree: nodes.document) -> None:
     """Keep the title of a link to a page if it names an experiment; Sphinx forgets titles when it resolves such a link."""
     for link in list(doctree.findall(addnodes.pending_xref)):
-        if (title := link.get("title", "")).startswith(PLAYGROUND):
+        title = link.get("title") or link.get("reftitle", "")  # by MyST-Parser 3, and by 5
+        if title.startswith(PLAYGROUND):
             kept = nodes.reference("", "", *link[0].children, internal=True, reftitle=title, page=link["reftarget"])
             link.replace_self(kept)
 

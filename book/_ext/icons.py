@@ -3,6 +3,9 @@
 The theme contains the whole of FontAwesome: a script of 1.5 MB, or a font that no browser loads for a page from
 file://. Here the font is part of a style sheet, `_static/icons.css`, with only the glyphs that pages, scripts and style
 sheets name. An icon that the font does not have ends the build.
+
+The theme of Jupyter Book 1 has all of FontAwesome 6 in one folder. That of Sphinx 9 has FontAwesome 7: its rules in the
+theme's own style sheet, its font in a folder, and its script beside the theme's.
 """
 
 import base64
@@ -15,12 +18,18 @@ from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"(?:\\([0-9a-f]+)|([^"]))"\}')  # names, code or character
-FACE = re.compile(r"@font-face\{[^}]*\}")
+# Names, and a code or a character: .fa-sun:before{content:"\f185"} of FontAwesome 6, .fa-sun{--fa:"\f185"} of 7.
+RULE = re.compile(r'((?:\.fa-[\w-]+(?::before)?,?)+)\{(?:content|--fa):"(?:\\([0-9a-f]+)|([^"]))"\}')
+FACE = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*\}|@font-face\{[^}]*FontAwesome[^}]*\}")
 SHOWN = re.compile(r'class="([^"]*\bfa-[^"]*)"')
 PRIVATE = re.compile("[\ue000-\uf8ff]")  # the part of Unicode that icon fonts use
 PRELOAD = re.compile(r"<link[^>]*vendor/fontawesome[^>]*>")
-SCRIPT = re.compile(r'<script src="([^"]*)vendor/fontawesome[^"]*"></script>')
+SCRIPT = re.compile(r'<script (?:defer="defer" |defer )?src="([^"]*)(?:vendor|scripts)/fontawesome[^"]*"></script>')
+FAMILIES = (
+    "Font Awesome 7 Free",
+    "Font Awesome 6 Free",
+    "Font Awesome 5 Free",
+)  # the theme's style sheets name several
 
 
 def used(rules: str, pages: str, scripts: str, styles: str) -> set[int]:
@@ -55,31 +64,48 @@ def cut_font(path: Path, places: set[int]) -> bytes:
     return buffer.getvalue()
 
 
+def places_of_theirs(static: Path) -> tuple[Path, Path]:
+    """Return the style sheet with FontAwesome's rules and the font of its solid icons."""
+    sheets = [*static.glob("vendor/fontawesome/*/css/all.min.css"), *static.glob("styles/pydata-sphinx-theme.css")]
+    (font,) = [
+        file for file in static.glob("vendor/fontawesome/**/fa-solid-900.*") if file.suffix in (".ttf", ".woff2")
+    ][:1]
+    return sheets[0], font
+
+
 def cut(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    (theirs,) = static.glob("vendor/fontawesome/*")
-    rules = (theirs / "css" / "all.min.css").read_text("utf-8")
+    sheet, font = places_of_theirs(static)
+    rules = sheet.read_text("utf-8")
     pages = {page: page.read_text("utf-8") for page in Path(app.outdir).rglob("*.html")}
+    theirs = {sheet, *static.glob("vendor/fontawesome/**/*"), *static.glob("scripts/fontawesome.js*")}
     scripts, styles = (
-        "".join(file.read_text("utf-8") for file in sorted(static.rglob(kind)) if theirs not in file.parents)
+        "".join(file.read_text("utf-8") for file in sorted(static.rglob(kind)) if file not in theirs)
         for kind in ("*.js", "*.css")
     )
-    places = used(rules, "".join(pages.values()), scripts, styles)
-    font = base64.b64encode(cut_font(theirs / "webfonts" / "fa-solid-900.ttf", places)).decode()
+    own = RULE.sub("", rules)  # the rest of a style sheet that is the theme's, too
+    places = used(rules, "".join(pages.values()), scripts, styles + own)
+    packed = base64.b64encode(cut_font(font, places)).decode()
     rules = RULE.sub(lambda rule: rule[0] if int(rule[2] or "0", 16) in places else "", FACE.sub("", rules))
-    for family in ("Font Awesome 6 Free", "Font Awesome 5 Free"):  # the theme's style sheets name both
-        rules += (
-            f'@font-face{{font-family:"{family}";font-weight:900;src:url(data:font/woff;base64,{font}) format("woff")}}'
-        )
-    (static / "icons.css").write_text(rules, encoding="utf-8")
+    faces = "".join(
+        f'@font-face{{font-family:"{family}";font-weight:900;src:url(data:font/woff;base64,{packed}) format("woff")}}'
+        for family in FAMILIES
+    )
+    if static / "vendor" in sheet.parents:
+        faces = rules + faces
+    else:
+        sheet.write_text(rules, encoding="utf-8")
+    (static / "icons.css").write_text(faces, encoding="utf-8")
     for page, text in pages.items():
         text = PRELOAD.sub("", text)
         text = SCRIPT.sub(r'<link rel="stylesheet" href="\1icons.css" />', text)
         text = re.sub(r'<(i|span)( class="(?:[^"]* )?fa[s-])', r'<\1 aria-hidden="true"\2', text)
         page.write_text(text, encoding="utf-8")
     shutil.rmtree(static / "vendor")
+    for file in static.glob("scripts/fontawesome.js*"):
+        file.unlink()
 
 
 def setup(app: Sphinx) -> dict:

@@ -93,20 +93,25 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if glossary and docname.startswith(LESSONS) and app.builder.format == "html":
         link_terms(doctree, glossary, app.builder.get_relative_uri(docname, GLOSSARY))
     if any(any(glossary[place][1].findall(nodes.math)) for place in defined(doctree, glossary)):
-        app.env.get_domain("math").data["has_equations"][docname] = True  # without it the page would not load MathJax
+        app.env.get_domain("math").data["has_equations"][docname] = True  # without it Sphinx 7 would not load MathJax
 
 
 def add_definitions(app: Sphinx, docname: str, _template, context: dict, doctree: nodes.document | None) -> None:
     """Add the definitions at the end of the page, not to its document; so a search finds them only in the glossary."""
     if doctree is None:
         return
+    context.setdefault("has_maths_elements", False)
     for place in defined(doctree, app.env.glossary):
-        sentence = app.builder.render_partial(app.env.glossary[place][1].deepcopy())["fragment"]
+        definition = app.env.glossary[place][1]
+        context["has_maths_elements"] |= any(definition.findall(nodes.math))  # by which Sphinx 9 loads MathJax
+        sentence = app.builder.render_partial(definition.deepcopy())["fragment"]
         context["body"] += f'<div role="tooltip" class="bt-term" id="about-{place}" hidden>{sentence}</div>\n'
 
 
 def setup(app: Sphinx) -> dict:
     app.connect("env-updated", read_glossary)
     app.connect("doctree-resolved", resolve)
-    app.connect("html-page-context", add_definitions)
+    app.connect(
+        "html-page-context", add_definitions, priority=400
+    )  # before MathJax asks whether the page has equations
     return {"parallel_read_safe": True, "parallel_write_safe": True}

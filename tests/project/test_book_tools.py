@@ -23,6 +23,7 @@ def module(path: str):
 
 
 course, slides = module("book/_ext/course.py"), module("book/slides/make.py")
+conf = module("book/conf.py")
 icons, terms = module("book/_ext/icons.py"), module("book/_ext/terms.py")
 
 
@@ -87,6 +88,70 @@ def test_what_several_panels_bring_stays_once():
     assert course.once(f"<p>{one}{two}<b>{one}\n</b>{two}") == f"<p>{one}{two}<b></b>"
 
 
+# --- the book by Sphinx itself -------------------------------------------------------------------
+
+# What Jupyter Book sets and the pages do not show: LaTeX, comments, numbers that run on from part to part.
+JUPYTER_BOOKS_OWN = {
+    "comments_config",
+    "latex_doc_overrides",
+    "latex_engine",
+    "use_jupyterbook_latex",
+    "use_multitoc_numbering",
+}
+UNUSED_EXTENSIONS = {
+    "jupyter_book",
+    "sphinx_comments",
+    "sphinx_jupyterbook_latex",
+    "sphinx_multitoc_numbering",
+    "sphinx_thebe",
+}
+
+
+def by_jupyter_book() -> dict:
+    """Return the settings that Jupyter Book gives Sphinx for _config.yml."""
+    from jupyter_book.config import get_final_config
+
+    cli = {"latex_individualpages": False, "external_toc_path": "book/_toc.yml"}
+    return get_final_config(user_yaml=ROOT / "book" / "_config.yml", cli_config=cli, sourcedir=ROOT)[0]
+
+
+def test_both_books_have_the_same_settings():
+    theirs, ours = by_jupyter_book(), conf.settings(conf.CONFIG)
+    assert set(theirs.pop("extensions")) - UNUSED_EXTENSIONS == set(ours.pop("extensions"))
+    empty = ("", None, {})  # a setting that Jupyter Book leaves empty is Sphinx's default
+    assert ours == {n: v for n, v in theirs.items() if n not in JUPYTER_BOOKS_OWN and (n in ours or v not in empty)}
+
+
+def test_paths_that_sphinx_takes_from_the_folder_of_conf_py_exist():
+    found = conf.beside_conf(conf.settings(conf.CONFIG))
+    paths = [found["html_favicon"], *found["html_static_path"], *found["bibtex_bibfiles"]]
+    assert len(paths) >= 3
+    assert all(Path(path).is_absolute() and Path(path).exists() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"repository": {"url": "x"}}, "repository.url"),
+        ({"exclude": 1}, "exclude"),
+        ({"execute": {"cache": "x"}}, "execute.cache"),
+    ],
+)
+def test_a_setting_that_only_jupyter_book_would_follow_is_an_error(changes, name):
+    with pytest.raises(ValueError, match=f"_config.yml sets {name}: add to NAMES"):
+        conf.settings(conf.CONFIG | changes)
+
+
+def test_what_is_excluded_is_hidden_folders_and_nothing_that_begins_with_a_point_and_a_slash():
+    """Sphinx 9 compares the files of extensions, such as ./togglebutton.css, and would leave them out without a word."""
+    from sphinx.util.matching import Matcher
+
+    excluded = Matcher(conf.settings(conf.CONFIG)["exclude_patterns"])
+    assert [path for path in ("./togglebutton.css", "./a/b.js", "book/index.md") if excluded(path)] == []
+    hidden = (".venv/lib", ".git/x", "build/next", "notebooks/a.ipynb")
+    assert [path for path in hidden if not excluded(path)] == []
+
+
 # --- icons ---------------------------------------------------------------------------------------
 
 RULES = r'.fa-lg{font-size:2em}.fa-sun:before,.fa-day:before{content:"\f185"}.fa-x:before{content:"X"}.fa-moon:before{content:"\f186"}'
@@ -95,6 +160,20 @@ RULES = r'.fa-lg{font-size:2em}.fa-sun:before,.fa-day:before{content:"\f185"}.fa
 def test_icons_of_pages_scripts_and_style_sheets_are_kept():
     found = icons.used(RULES, '<i class="fas fa-day fa-lg">', '"fa-solid fa-x"', '.a{content:"\\f107"}.b{--i:"\uf05a"}')
     assert found == {0xF185, ord("X"), 0xF107, 0xF05A}
+
+
+def test_icons_of_the_newer_theme_are_found_by_its_rules():
+    rules = r'.fa-sun,.fa-day{--fa:"\f185"}.fa-x{--fa:"X"}.fa-moon{--fa:"\f186"}.fa-solid{font-weight:900}'
+    found = icons.used(rules, '<i class="fa-solid fa-day">', '"fa-x"', "")
+    assert found == {0xF185, ord("X")}
+    left = icons.FACE.sub(
+        "", "@font-face{font-family:Font Awesome\\ 7 Free;src:url(a)}@font-face{font-family:Other;src:url(b)}"
+    )
+    assert left == "@font-face{font-family:Other;src:url(b)}"
+    page = '<script defer src="../_static/scripts/fontawesome.js?digest=9"></script><script defer src="../_static/scripts/bootstrap.js"></script>'
+    assert (
+        icons.SCRIPT.sub(r"<\1>", page) == '<../_static/><script defer src="../_static/scripts/bootstrap.js"></script>'
+    )
 
 
 @pytest.mark.parametrize("name", ["fa-solid fa-no-such", "fa-brands fa-sun", "fab fa-sun"])
