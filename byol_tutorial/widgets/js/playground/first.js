@@ -92,10 +92,11 @@ function render({model, el}) {
   });
   const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...about.classes.map((name, k) => h("span", {}, btKey(k), name)));
   const root = h("div", {class: "bt bt-first", role: "region", "aria-label": "BYOL at first sight"},
+    h("div", {class: "bt-row bt-first-row"}, button, play, counter), question,
     h("div", {class: "bt-first-views"},
       h("figure", {}, h("figcaption", {}, "768 pictures, placed by the network’s answers"), map.element),
       h("div", {}, ...Object.values(plots).map((p) => p.element))),
-    legend, h("div", {class: "bt-row bt-first-row"}, button, play, counter), question, said, announced);
+    legend, said, announced);
   el.append(root);
 
   /** Return what is said of the run, from what was measured. */
