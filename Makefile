@@ -85,7 +85,7 @@ book-next: $(NEXT)/.venv/installed
 	@printf '%s\n' $(FIRST_PAGE) > $(NEXT)/html/index.html
 
 $(NEXT)/.venv/installed: pyproject.toml constraints.txt .venv/installed
-	$(BIN)/uv venv --quiet --clear $(NEXT)/.venv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEXT)/.venv
 	grep -E '^(torch|torchvision|numpy|scipy|numba|matplotlib|scikit-learn|umap-learn)==' constraints.txt > $(NEXT)/constraints.txt
 	$(BIN)/uv pip install --quiet --python $(NEXT)/.venv $(if $(TORCH),--torch-backend=$(TORCH)) -c $(NEXT)/constraints.txt \
 	    -e ".[notebooks]" --group book-next

@@ -39,7 +39,7 @@ def only_one(_: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     """
     if len(given) > 1:
         raise UserError(
-            f"{param.opts[0]} is given {len(given)} times, {' and '.join(given)}: give one; links to several folders can lie in one"
+            f"{param.opts[0]} is given {len(given)} times, {' and '.join(given)}: give one. To use several folders, put links to them into one folder and name that"
         )
     return given[0] if given else None
 

@@ -76,7 +76,7 @@ class Recorder:
         epoch, every = trainer.steps_done // trainer.steps_per_epoch, self.records.keep_every
         if every and epoch % every == 0:
             trainer.save(self.out / f"checkpoint-{epoch:04d}.pt")
-        knn = trainer.history.knn
+        knn = trainer.history.knn_balanced or trainer.history.knn
         if self.records.keep_best and knn and knn[-1][0] == trainer.steps_done and knn[-1][1] > self.best:
             trainer.save_encoder(self.out / BEST_ENCODER)
             trainer.save(self.out / BEST)
@@ -92,13 +92,16 @@ class Recorder:
 
 
 def _accuracy(file: Path) -> float:
-    """Return the kNN accuracy of a state that was kept as the best; −1 where there is none, or it is damaged.
+    """Return the kNN accuracy of a state that was kept as the best, balanced where classes are uneven.
+
+    It is −1 where there is none, or it is damaged.
 
     Raises:
         UnreadableError: the system does not let us read it. It may be whole, so it must not be replaced.
     """
     try:
-        return float(checkpoint.load(file)["history"]["knn"][-1][1])
+        history = checkpoint.load(file)["history"]
+        return float((history.get("knn_balanced") or history["knn"])[-1][1])
     except checkpoint.UnreadableError:
         raise
     except (CheckpointError, LookupError, TypeError):

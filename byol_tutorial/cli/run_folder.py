@@ -247,6 +247,20 @@ def _strict(values: Any) -> Any:
     return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
 
 
+def _load_as_before(source: DataSource) -> tuple[Images, Images | None]:
+    """Load the images of a run. A layout that is refused today, but was read as classes when the run began, is read so."""
+    try:
+        return source.load()
+    except DataError:
+        if source.labels != "auto":
+            raise
+        try:
+            return replace(source, labels="folders").load()
+        except DataError:
+            pass
+        raise
+
+
 def open_run(
     path: Path,
     device: str,
@@ -280,7 +294,7 @@ def open_run(
         )
     try:
         how = reading(path) if source.name.startswith("folder:") else {}  # a known set of images has its own
-        train, test = replace(source, **how).load()
+        train, test = _load_as_before(replace(source, **how))
     except DataError as error:
         if "name" in options or not source.name.startswith("folder:"):
             raise

@@ -130,7 +130,7 @@ class Found:
         if self.gaps:
             lines.append(
                 f"  {self.gaps} of the files whose values were looked at have some that are no numbers (NaN, infinite): "
-                "these become black, or white"
+                "NaN and −∞ become black, +∞ becomes white"
             )
         if self.pages:
             lines.append(

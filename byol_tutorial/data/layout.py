@@ -133,7 +133,9 @@ def labelled(path: Path, mode: str, known: tuple[str, ...] = ()) -> Labelled:
     labels: dict[str, int] = {}
     spelled = {normalize("NFC", name): name for name in classes}  # an é may be one character, or an e and an accent
     for folder in folders:
-        name = spelled.get(normalize("NFC", _name(folder)), "") if known else _name(folder)
+        name = _name(folder)
+        if name not in classes:
+            name = spelled.get(normalize("NFC", name), "")
         if name not in classes:
             name = _name(folder)
             raise DataError(f"class {name!r} in {str(path)!r} is not one of train/: {', '.join(classes)}; rename it")

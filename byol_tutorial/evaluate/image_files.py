@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from unicodedata import normalize
 
 import torch
 from torch import Tensor, nn
@@ -102,15 +103,32 @@ def embed_images(
 def classes_of(paths: Sequence[str | os.PathLike[str]], files: Sequence[str]) -> list[str]:
     """Return the class of each file, which is the first folder on its way from a single folder; empty where there are none.
 
-    Where those folders are the splits of a data set, such as train/ and test/, it is the second.
+    Where those folders are the splits of a data set, as `load` reads them, it is the second. Folders that `load` takes for
+    no classes, such as tests without train/, give none.
     """
     if len(paths) != 1 or not (root := user_path(paths[0])).is_dir():
         return []
     ways = [Path(file).relative_to(root).parts[:-1] for file in files]
     first = {way[0].lower() for way in ways if way}
-    if first & set(TRAIN_FOLDERS) and first <= {*TRAIN_FOLDERS, *TEST_FOLDERS}:
-        ways = [way[1:] for way in ways]
-    return [way[0] for way in ways] if all(ways) else []
+    train, tests = first & set(TRAIN_FOLDERS), first & set(TEST_FOLDERS)
+    if not train and first == tests:
+        return []
+    if train and (tests or first == train):
+        names = _names_in_splits(ways, train, tests)
+    else:
+        names = [way[0] if way else "" for way in ways]
+    return names if all(names) else []
+
+
+def _names_in_splits(ways: Sequence[tuple[str, ...]], train: set[str], tests: set[str]) -> list[str]:
+    """Return the class on each way, its second folder, as train/ spells it; "" beside the splits and without a class.
+
+    The same accent may be encoded in two ways, and the names in both splits may differ in that.
+    """
+    own = {way[1] for way in ways if len(way) > 1 and way[0].lower() in train}
+    spelled = {normalize("NFC", name): name for name in own}
+    names = [way[1] if len(way) > 1 and way[0].lower() in train | tests else "" for way in ways]
+    return [name if name in own else spelled.get(normalize("NFC", name), name) for name in names]
 
 
 def number_classes(names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:

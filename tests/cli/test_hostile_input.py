@@ -192,3 +192,16 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(here, monkeypatch):
     assert main("train", "--data=folder:images", "--out=new", *SMALL) == 1
     assert said == ["warning: two lines\\x1b\n"]
     assert warnings.formatwarning is before
+
+
+def test_a_run_whose_layout_is_refused_today_is_opened_as_it_was_made(here):
+    pictures(here / "odd" / "val", 8)
+    assert main("train", "--data=folder:odd", "--out=new", *SMALL) == 1
+    assert main("train", "--data=folder:odd", "--labels=folders", "--out=old", *SMALL) == 0
+    settings = here / "old" / "settings.json"
+    content = json.loads(settings.read_text())
+    content["data"]["labels"] = "auto"  # as an earlier version wrote it, which took the folder for a class
+    settings.write_text(json.dumps(content))
+    assert main("train", "--resume=old") == 0
+    shutil.rmtree(here / "odd")
+    assert main("train", "--resume=old") == 1

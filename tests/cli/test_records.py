@@ -11,7 +11,7 @@ import torch
 from command_line import main
 
 import byol_tutorial as bt
-from byol_tutorial.cli import metrics, report
+from byol_tutorial.cli import metrics, records, report
 from byol_tutorial.config.errors import CheckpointError
 from byol_tutorial.train import checkpoint
 from byol_tutorial.train.history import History
@@ -136,6 +136,20 @@ def test_the_best_state_is_kept_also_over_a_resume(monkeypatch):
         assert main("train", "--resume=run") == 0
     assert best.read_bytes() == before
     assert state("run/checkpoint.pt")["steps_done"] == 12
+
+
+@pytest.mark.training
+def test_with_uneven_classes_the_balanced_accuracy_decides_which_state_is_the_best(monkeypatch):
+    def checks(trainer):
+        step = trainer.steps_done
+        trainer.history.knn.append((step, {3: 0.9, 6: 0.8, 9: 0.7, 12: 0.6}[step]))
+        trainer.history.knn_balanced.append((step, {3: 0.2, 6: 0.6, 9: 0.4, 12: 0.3}[step]))
+
+    monkeypatch.setattr(Trainer, "check_knn", checks)
+    assert main("train", "--out=run", "--keep-best", *TINY) == 0
+    best = Path("run/checkpoint-best.pt")
+    assert state(best)["steps_done"] == 6
+    assert records._accuracy(best) == 0.6
 
 
 @pytest.mark.training

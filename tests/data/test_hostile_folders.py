@@ -132,6 +132,18 @@ def test_a_class_is_the_same_in_both_splits_however_its_accents_are_encoded(tmp_
     assert images.found.alike == ()
 
 
+def test_both_encodings_of_an_accent_in_both_splits_are_the_same_two_classes(tmp_path):
+    for split in ("train", "test"):
+        for name in ("\u00e9cole", "e\u0301cole"):
+            fill(tmp_path / split / name)
+    if len(os.listdir(tmp_path / "train")) < 2:
+        pytest.skip("this file system takes both for one name")
+    images, tests = folder(tmp_path), folder(tmp_path, split="test")
+    assert images.classes == tests.classes
+    assert len(tests.labels.unique()) == 2
+    assert tests.labels.bincount().tolist() == images.labels.bincount().tolist()
+
+
 def test_a_class_of_the_test_images_in_another_case_is_refused(tmp_path):
     for split, name in (("train", "Cat"), ("test", "cat")):
         fill(tmp_path / split / name)

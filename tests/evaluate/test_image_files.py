@@ -44,6 +44,28 @@ def test_splits_are_no_classes(folder, encoder, train, test):
     assert found.labels.bincount().tolist() == [len(found.files) // 2] * 2
 
 
+def test_images_beside_the_splits_have_no_class(folder, encoder):
+    for split in ("train", "test", "unlabeled"):
+        shutil.copytree(folder, folder.parent / "split" / split)
+    found = bt.embed_images(encoder, folder.parent / "split", 16)
+    assert len(found.files) == 12
+    assert found.labels is None
+
+
+def test_tests_without_train_have_no_classes_as_load_reads_them(folder, encoder):
+    shutil.copytree(folder, folder.parent / "split" / "test")
+    assert bt.embed_images(encoder, folder.parent / "split", 16).labels is None
+
+
+def test_an_accent_has_either_encoding_in_either_split(folder, encoder):
+    for split, name in (("train", "\u00e9cole"), ("test", "e\u0301cole")):
+        shutil.copytree(folder / "cat", folder.parent / "split" / split / name)
+        shutil.copytree(folder / "dog", folder.parent / "split" / split / "dog")
+    found = bt.embed_images(encoder, folder.parent / "split", 16)
+    assert found.classes == ("dog", "\u00e9cole")
+    assert found.labels.bincount().tolist() == [4, 4]
+
+
 def test_a_file_that_cannot_be_read_keeps_labels_and_files_together(folder, encoder):
     (folder / "cat" / "0.png").write_text("no picture")
     found = bt.embed_images(encoder, folder, 16, corrupt="skip")

@@ -272,6 +272,10 @@ def test_a_replayed_step_is_the_step(train, changes, precision, tmp_path):
         for name in ("loss", "std", "positive", "negative", "gradient_norm"):
             a, b = (getattr(t.history, name)[-1] for t in (recorded, plain))
             assert a == pytest.approx(b, rel=near, abs=near), name
+        for a, b in zip(
+            recorded.computation.passed, plain.computation.passed, strict=True
+        ):  # z, p, z′ of this very step
+            assert a.norm(dim=1).mean().item() == pytest.approx(b.norm(dim=1).mean().item(), rel=5 * near)
         step = (weights(plain) - torch.cat([p.flatten() for p in saved_weights(tmp_path / "c.pt", plain)])).norm()
         assert (weights(recorded) - weights(plain)).norm() < 0.1 * step
     assert len({*recorded.history.loss}) == MANY  # each step has views of its own

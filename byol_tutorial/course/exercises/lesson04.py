@@ -88,7 +88,10 @@ RUNGS = Exercise(
             "The best prediction is a mean of the target's answers. If these differ from picture to picture, the mean has to "
             "know the picture. If they do not, what must it know?"
         ),
-        ("# how much the target's answers differ between pictures\nprint(bt.diagnose.spread(target_of_this_rung(v)))"),
+        (
+            "# how much a target's answers differ between pictures, √d·std\nprint(what_it_is(first.network.target))\n"
+            "print(what_it_is(collapsed.network))"
+        ),
     ),
     questions={"random": LEARNS, "collapsed": LEARNS},
     reference={"random": "learns", "collapsed": "learns nothing"},
