@@ -243,12 +243,13 @@ def test_a_branch_keeps_the_run_and_both_are_named(show, page):
     bridge.settle()
     s = bridge.panel.session.snapshot()
     assert (s.changes, s.branched_at, s.beside.step) == (((15, {"predictor": "identity"}),), 15, 40)
-    names = region(page).locator(".bt-names span").all_inner_texts()
+    runs = ".bt-names span:not(:has([data-kind=balanced]))"  # the classes of so few test images are uneven
+    names = region(page).locator(runs).all_inner_texts()
     assert names == ["branch at step 15: predictor removed", "your settings"]
     region(page).get_by_role("button", name="swap runs").click()
     bridge.settle()
     assert bridge.panel.session.snapshot().step == 40
-    assert region(page).locator(".bt-names span").all_inner_texts() == names[::-1]
+    assert region(page).locator(runs).all_inner_texts() == names[::-1]
 
 
 def test_a_late_change_offers_to_go_back_and_the_branch_has_the_change_early(show, page):
