@@ -41,14 +41,15 @@ class CommandQueue:
         """The thread, or None while there is nothing to do."""
         return self._thread
 
-    def submit(self, action: Callable[[], object]) -> Future:
+    def submit(self, action: Callable[[], object], only_if: Callable[[], bool] = lambda: True) -> Future:
         """Carry the action out on the thread; return a Future of its result, or of the exception that it raised.
 
+        only_if: asked on the thread when the action's turn has come. If it says no, nothing is done, and the result is None.
         If the result is a Future itself, the returned Future gets the result of that one.
         """
         future: Future = Future()
         with self._lock:
-            self._commands.put((future, action))
+            self._commands.put((future, lambda: action() if only_if() else None))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()

@@ -88,17 +88,20 @@ class Laboratory:
 
     # --- commands, from any thread --------------------------------------------------------------
 
-    def start(self) -> Future:
-        """Train the chosen runs on, to their ends. If there are no processes, they are started; this takes seconds."""
-        return self._queue.submit(self._runs.start)
+    def start(self, only_if: Callable[[], bool] = lambda: True) -> Future:
+        """Train the chosen runs on, to their ends. If there are no processes, they are started; this takes seconds.
 
-    def pause(self) -> Future:
-        """Pause all runs; the processes wait. The Future is done when the last step has been made."""
-        return self._queue.submit(self._runs.pause)
+        only_if: a function that is asked on the laboratory's thread, after all earlier commands, whether to do it.
+        """
+        return self._queue.submit(self._runs.start, only_if)
 
-    def suspend(self) -> Future:
-        """Pause all runs, save them and end the processes; start() goes on from there."""
-        return self._queue.submit(self._runs.suspend)
+    def pause(self, only_if: Callable[[], bool] = lambda: True) -> Future:
+        """Pause all runs; the processes wait. The Future is done when the last step has been made. only_if: as for start."""
+        return self._queue.submit(self._runs.pause, only_if)
+
+    def suspend(self, only_if: Callable[[], bool] = lambda: True) -> Future:
+        """Pause all runs, save them and end the processes; start() goes on from there. only_if: as for start."""
+        return self._queue.submit(self._runs.suspend, only_if)
 
     def reset(self) -> Future:
         """Put all runs back to step 0, and end the processes."""
@@ -187,6 +190,11 @@ class Laboratory:
         if self._runs.phase is Phase.GOING:
             return "running" if states & {"running", "evaluating"} else "starting"
         return "idle" if states == {"idle"} else "paused"
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a call of run() waits for the runs."""
+        return self._runs.awaited
 
     @property
     def seconds(self) -> float:

@@ -203,6 +203,11 @@ class LaboratoryRuns:
 
     # --- work, between commands -------------------------------------------------------------------
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a call waits until the runs are over or paused."""
+        return bool(self._stopping)
+
     def work(self) -> float | None:
         """Call the subscribers if a cell has changed, at most four times a second. Go on while there are processes."""
         if self._changed:

@@ -347,6 +347,11 @@ class LiveRun:
         return self.snapshot.state
 
     @property
+    def awaited(self) -> bool:
+        """Whether a step is set at which to pause, or a call waits for the end."""
+        return self._goal is not None or bool(self._stopping)
+
+    @property
     def config(self) -> Config:
         """The config with the changes made so far."""
         return self.snapshot.config

@@ -88,9 +88,12 @@ class Session:
 
     # --- commands, from any thread --------------------------------------------------------------
 
-    def start(self) -> Future:
-        """Train on, to the end of the schedule. A run that has failed or was stopped must be reset first."""
-        return self._queue.submit(self._run.go)
+    def start(self, only_if: Callable[[], bool] = lambda: True) -> Future:
+        """Train on, to the end of the schedule. A run that has failed or was stopped must be reset first.
+
+        only_if: a function that is asked on the session's thread, after all earlier commands, whether to do it.
+        """
+        return self._queue.submit(self._run.go, only_if)
 
     resume = start
 
@@ -100,9 +103,9 @@ class Session:
             raise SessionError(f"step: n={n!r}; give a whole number, at least 1")
         return self._queue.submit(lambda: self._run.go(n))
 
-    def pause(self) -> Future:
-        """Pause the run after the step that is being made."""
-        return self._queue.submit(self._run.pause)
+    def pause(self, only_if: Callable[[], bool] = lambda: True) -> Future:
+        """Pause the run after the step that is being made. only_if: as for start."""
+        return self._queue.submit(self._run.pause, only_if)
 
     def reset(self, config: Config | None = None, **fields: Any) -> Future:
         """Begin anew at step 0, with this config or else the present one, in which these fields are replaced."""
@@ -192,6 +195,11 @@ class Session:
     def state(self) -> str:
         """The state, one of "idle", "running", "paused", "done" and "failed"."""
         return self._run.state
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the run, if it is running, pauses by itself after a step() or run(), which may be waited for."""
+        return self._run.awaited
 
     @property
     def config(self) -> Config:

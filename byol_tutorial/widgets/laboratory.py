@@ -193,8 +193,7 @@ class LaboratoryPanel(Panel):
 
     def do_pause(self) -> None:
         """Pause all runs."""
-        self._unwatched = False
-        self._show_error_of(self.lab.pause())
+        self._show_error_of(self.lab.pause(self._by_hand))
 
     def do_reset(self) -> None:
         """Put all runs back to step 0."""
@@ -229,9 +228,8 @@ class LaboratoryPanel(Panel):
 
     def _on_change(self, lab: Laboratory) -> None:
         """Send a frame. The laboratory's thread calls this when a cell has changed."""
-        if self.abandoned and lab.state in ("starting", "running"):
-            self.note, self._unwatched = "paused, because no page showed it any more", True
-            lab.suspend()
+        if self._is_unwatched():
+            lab.suspend(self._suspends)
         self.show(frame=self._frame())
 
     def _setup(self) -> dict:
@@ -281,15 +279,43 @@ class LaboratoryPanel(Panel):
 
     # --- its end ---------------------------------------------------------------------------------
 
+    def _is_unwatched(self) -> bool:
+        """Return whether the runs advance though no page shows them and no call of run() waits for them."""
+        return self.lab.state in ("starting", "running") and not self.lab.awaited and self.abandoned
+
+    def _suspends(self) -> bool:
+        """Return whether to pause because no page shows the runs.
+
+        Like the functions below it is asked on the laboratory's thread, so that the order of commands decides.
+        """
+        paused = self._is_unwatched()
+        if paused:
+            self.note, self._unwatched = "paused, because no page showed it any more", True
+        return paused
+
+    def _by_hand(self) -> bool:
+        """Note that the user pauses the runs, so that they stay paused when a page comes back."""
+        self._unwatched = False
+        return True
+
+    def _resumes(self) -> bool:
+        """Return whether to go on, because a page is back and the runs stand for its absence alone."""
+        back, self._unwatched = self._unwatched and self.lab.state in ("idle", "paused"), False
+        self.note = "" if back else self.note
+        return back
+
     def returned(self) -> None:
         """Let the runs advance again that were paused while the network was gone, or the page asleep."""
-        if self._unwatched:
-            self.do_play()
+        self._show_error_of(self.lab.start(self._resumes))
 
     def interrupted(self) -> None:
         """Pause all runs and end the processes when the kernel is interrupted."""
-        self.note = "interrupted; play goes on from here"
-        self.lab.suspend()
+
+        def note() -> bool:
+            self.note = "interrupted; play goes on from here"
+            return self._by_hand()
+
+        self.lab.suspend(note)
 
     def close(self) -> None:
         """Close the box of this panel, which closes the panel too."""

@@ -94,6 +94,7 @@ def _hook_shell() -> None:
             interrupt_all()
         if _replaced:
             remove_from_outputs(shell, set(_replaced))
+            _replaced.clear()  # once: what the user keeps, or shows again, is the user's
             give_memory_back()
 
     before_cell()  # the panel is made by a cell that runs
@@ -109,15 +110,23 @@ def cell_ran_within(seconds: float) -> bool:
 def remove_from_outputs(shell: Any, panels: set) -> None:
     """Remove panels from all that IPython keeps of earlier outputs: Out, _7, the last three as _, __ and ___, their pictures.
 
-    A variable of the user stays. IPython has Out and the names twice: its namespace of hidden names holds them too.
+    A variable of the user stays, also one that is called _; IPython's own are in its namespace of hidden names too. Of the
+    pictures only the panel's goes: the value of a cell is its last "execute_result".
     """
     shown = {id(panel) for panel in panels}
     outputs, hook, history = shell.user_ns.get("_oh", {}), shell.displayhook, shell.history_manager
     for number in [number for number, value in outputs.items() if id(value) in shown]:
         del outputs[number]
-        getattr(history, "outputs", {}).pop(number, None)  # IPython 8 has none
-    for names in (shell.user_ns, shell.user_ns_hidden):
-        for name in [name for name, value in names.items() if id(value) in shown and not name.strip("_0123456789")]:
+        kept = getattr(history, "outputs", {}).get(number, [])  # IPython 8 has none
+        results = [k for k, output in enumerate(kept) if output.output_type == "execute_result"]
+        if results:
+            del kept[results[-1]]
+    hidden = shell.user_ns_hidden
+    own = [name for name, value in hidden.items() if id(value) in shown and not name.strip("_0123456789")]
+    for name in own:
+        for names in (shell.user_ns, hidden):
+            if names.get(name) is not hidden[name]:
+                continue
             if name.strip("_"):
                 del names[name]
             else:

@@ -83,10 +83,10 @@ class Panel(anywidget.AnyWidget):
         """Show in the panel why a command was not carried out."""
         self.show(problem=shown_problem(error))
 
-    def do_ping(self, view: str = "", hidden: bool = False) -> None:
-        """Answer a view that shows this panel; it asks every two seconds."""
+    def do_ping(self, view: str = "", hidden: bool = False, idle: bool = False) -> None:
+        """Answer a view that shows this panel. It asks every two seconds, or rarely while it is idle: while no run goes on."""
         self._waits_for_cells = threading.current_thread() is threading.main_thread()
-        back = self._presence.shows(view, hidden)
+        back = self._presence.shows(view, hidden, idle)
         self.send({"pong": True})
         if back:
             self.returned()

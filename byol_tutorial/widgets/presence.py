@@ -1,16 +1,17 @@
 """Which pages show a panel, by what they say and by their silence.
 
-A page says every two seconds that it shows the panel, and that it leaves when the panel's view is closed. A view that has
-fallen silent without a word counts as closed after a while: the tab of its notebook was closed, the browser has ended, or
+While a run goes on, a page says every two seconds that it shows the panel, otherwise every half minute, and that it leaves
+when the panel's view is closed. A view that has fallen silent without a word counts as closed after a while: the tab of its notebook was closed, the browser has ended, or
 the network is gone. Browsers let the timers of a hidden tab run once a minute, so a hidden page may be silent for longer.
 """
 
 import time
 from collections.abc import Callable
 
-SILENT = 8.0  # seconds of silence after which a visible view counts as closed
+SILENT = 8.0  # seconds of silence after which a visible view counts as closed while a run goes on
+IDLE = 75.0  # the same while no run goes on; a page that sees one begin says so at once
 HIDDEN = 180.0  # the same for a view in a hidden tab
-LEFT = 5.0  # seconds after a view's last word; a page that is loaded again, or a cell that is moved, is back by then
+LEFT = 8.0  # seconds after a view's last word; a page that is loaded again, or a cell that is moved, is back by then
 MOST = 32  # views that are kept
 
 
@@ -25,15 +26,20 @@ class Presence:
         self._until: dict[str, float] = {}  # view: when it counts as closed unless it says something before
         self._last: float | None = None  # when the views that have left stop counting; None before the first view
 
-    def shows(self, view: str, hidden: bool) -> bool:
-        """Note that this view shows the panel. Return whether it had counted as closed only because it was silent."""
-        now = self._now()
+    def shows(self, view: str, hidden: bool, idle: bool = False) -> bool:
+        """Note that this view shows the panel. Return whether a run that was paused meanwhile should go on.
+
+        It should if this view had counted as closed only because it was silent. Where every view has left, the first one
+        after that counts as a page that was loaded again. idle: whether the page sees no run go on.
+        """
+        now, limit = self._now(), HIDDEN if hidden else IDLE if idle else SILENT
         others = {name: until for name, until in self._until.items() if name != view}
         kept = sorted(others, key=others.__getitem__)[-(MOST - 1) :]
-        back = view in self._until and self._until[view] < now
-        self._until = {name: others[name] for name in kept} | {view: now + (HIDDEN if hidden else SILENT)}
+        silent = view in self._until and self._until[view] < now
+        loaded_again = self.gone and not any(until > (self._last or 0.0) for until in self._until.values())
+        self._until = {name: others[name] for name in kept} | {view: now + limit}
         self._last = self._last or now
-        return back
+        return silent or loaded_again
 
     def left(self, view: str) -> None:
         """Note that this view is closed."""

@@ -55,6 +55,7 @@ class Bridge:
     def __init__(self, page, panel, recorded: bool = False, finished=lambda: None):
         self.page, self.panel, self.finished = page, panel, finished
         self.sent: list[dict] = []  # all messages except pings
+        self.pings: list[dict] = []
         self.errors: list[str] = []
         self.held: list[dict] | None = None  # messages that have been sent but not delivered yet, while they are held
         self.answers = True  # whether pings are answered
@@ -75,6 +76,7 @@ class Bridge:
     def _receive(self, text: str) -> None:
         message = json.loads(text)
         if message["do"] in ("ping", "left"):
+            self.pings += [message] * (message["do"] == "ping")
             if self.answers:
                 self.panel.command(message)
             return

@@ -363,6 +363,30 @@ def test_a_kernel_that_is_gone_is_said_at_once_on_badge_and_buttons(show, page):
     expect(region(page).get_by_role("tooltip")).to_contain_text("no kernel answers")
 
 
+def test_a_page_speaks_often_only_while_a_run_goes_on(show, page):
+    """So that an idle panel keeps no kernel from being ended, and its messages do not pile up behind a busy cell."""
+    page.clock.install()
+    bridge = show()
+
+    def passes(milliseconds: int, state: str) -> list[bool]:
+        """Let the run enter this state and time pass; return of each ping whether it said that the page is idle."""
+        bridge.pings.clear()
+        bridge.panel.show(frame=bridge.panel.frame | {"state": state})
+        bridge.settle()
+        page.clock.run_for(milliseconds)
+        bridge.settle()
+        return [ping["idle"] for ping in bridge.pings]
+
+    assert 1 <= len(passes(65_000, "idle")) <= 3
+    assert passes(100, "running")[:1] == [False]  # at once
+    rhythm = passes(20_000, "running")
+    assert 8 <= len(rhythm) <= 12
+    assert not any(rhythm)
+    assert passes(100, "paused")[:1] == [True]
+    assert 1 <= len(passes(65_000, "paused")) <= 3
+    expect(region(page).locator(".bt-state")).to_have_text("paused")
+
+
 # --- looks --------------------------------------------------------------------------------------
 
 

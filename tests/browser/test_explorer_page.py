@@ -337,7 +337,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     bridge = show()
     expect(page.locator(".bt-badge")).to_have_text("live")
     bridge.answers = False
-    page.clock.run_for(20_000)
+    page.clock.run_for(50_000)
     expect(page.locator(".bt-badge")).to_have_text("not live")
     expect(page.get_by_text("No kernel answers: this is the last picture.")).to_be_visible()
     expect(page.get_by_role("button", name="another draw")).to_be_disabled()

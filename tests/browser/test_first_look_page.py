@@ -90,3 +90,11 @@ def test_it_waits_until_it_is_seen(page, panel):
     stopped = page.evaluate("frames.at(-1).step")
     page.evaluate(hide, False)
     wait_for(page, f"(n) => {STEP} > n", stopped)
+
+
+def test_of_several_observations_at_once_the_newest_counts(page, panel):
+    """A page that was busy gets them together, the oldest first: the panel was out of view, and now it is in view."""
+    page.add_init_script("""globalThis.IntersectionObserver = class extends IntersectionObserver {
+      constructor(seen) { super((entries) => seen([{isIntersecting: false}, ...entries])); } };""")
+    page.reload()
+    wait_for(page, f"() => {STEP} >= 5")

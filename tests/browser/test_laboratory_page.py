@@ -323,7 +323,7 @@ def test_without_a_kernel_it_says_so_and_comes_back(page, show):
     page.clock.install()
     bridge = show()
     bridge.answers = False
-    page.clock.run_for(20_000)
+    page.clock.run_for(50_000)
     expect(page.get_by_text("Not live: no kernel answers.")).to_be_visible()
     expect(page.get_by_role("button", name="play")).to_be_disabled()
     bridge.answers = True

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import Future
 
 import psutil
 import pytest
@@ -669,6 +670,31 @@ def test_interrupted_or_abandoned_it_ends_its_processes(box, monkeypatch):
     box.panel.returned()  # paused by hand
     settled(box)
     assert box.lab.state not in ("starting", "running")
+    box.panel._unwatched = True
+    box.panel.interrupted()
+    box.panel.returned()  # it had been paused because no page showed it, and then the user stopped it
+    settled(box)
+    assert box.lab.state not in ("starting", "running")
+    assert "interrupted" in box.panel.note
+
+
+def test_runs_are_not_paused_by_an_absence_that_is_over_or_while_a_cell_waits_for_them(box, monkeypatch):
+    panel, states = box.panel, iter([True, False])
+    monkeypatch.setattr(type(box.lab), "state", "running")
+    monkeypatch.setattr(type(panel), "abandoned", property(lambda _: next(states)))
+    asked = []
+    monkeypatch.setattr(box.lab, "suspend", asked.append)
+    panel._on_change(box.lab)
+    (only_if,) = asked
+    assert not only_if()  # a page is back when the command's turn has come
+    assert (panel._unwatched, panel.note) == (False, "")
+    monkeypatch.setattr(type(panel), "abandoned", True)
+    box.lab._runs._stopping.append(Future())
+    panel._on_change(box.lab)
+    assert (len(asked), only_if()) == (1, False)
+    box.lab._runs._stopping.clear()
+    assert only_if()
+    assert panel._unwatched
 
 
 def test_at_smoke_scale_the_whole_of_it_takes_seconds(monkeypatch):

@@ -142,6 +142,30 @@ def test_other_outputs_and_variables_of_the_user_stay(kernel):
     kernel.run("mine = kept = None", "other")
 
 
+OTHER_OUTPUT = """
+from IPython.core.history import HistoryOutput
+get_ipython().history_manager.outputs[number].append(HistoryOutput("display_data", {"text/plain": "6"}))
+"""
+
+
+def test_a_replaced_panel_that_the_user_shows_again_stays(kernel):
+    """What is removed is removed once, and only what IPython itself keeps: of the pictures of a cell the panel's alone."""
+    code = "mine = cockpit(config, train, test)\nmine"
+    kernel.run(code, "again")
+    kernel.run("kept, number = mine, max(Out)", "other")
+    assert kernel.run(OTHER_OUTPUT) == ""
+    kernel.run("8", "eight")
+    kernel.run("_ = kept", "own")
+    kernel.run(code, "again")
+    kinds = "[o.output_type for o in get_ipython().history_manager.outputs[number]]"
+    assert kernel.run(f"print(number in Out, _ is kept, {kinds})") == "False True ['display_data']\n"
+    kernel.run("del _")
+    kernel.run("kept", "shown")
+    kernel.run("1", "later")
+    assert kernel.run("print(any(v is kept for v in Out.values()), len(bt.widgets.lifecycle._replaced))") == "True 0\n"
+    kernel.run("mine = kept = None", "other")
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_thirty_runs_of_a_cell_leave_the_kernels_memory_as_it_was(kernel, name):
     assert kernel.run(NOTE) == ""

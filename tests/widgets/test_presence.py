@@ -82,17 +82,37 @@ def test_another_view_of_the_panel_keeps_it(presence, clock):
     assert gone_after(presence, clock) <= 10
 
 
-def test_only_a_silent_view_comes_back(presence, clock):
-    """A view that was cut off and speaks again goes on; one that left, or another one, begins anew."""
+def test_only_a_silent_view_or_the_first_one_after_all_left_comes_back(presence, clock):
+    """A view that was cut off and speaks again goes on, and the first one after all have left; not another one."""
     assert not presence.shows("a", False)
     clock.now += 60
     assert presence.gone
+    assert not presence.shows("b", False)
     assert presence.shows("a", False)
     assert not presence.shows("a", False)
     presence.left("a")
+    presence.left("b")
+    assert not presence.shows("a", False)  # within the time that a page takes to load, nothing was paused
+    presence.left("a")
     clock.now += 60
-    assert not presence.shows("a", False)
-    assert not presence.shows("b", False)
+    assert presence.shows("c", False)
+    assert not presence.shows("d", False)
+
+
+def test_a_page_that_takes_seconds_to_load_again_is_not_gone(presence, clock):
+    presence.shows("a", False)
+    presence.left("a")
+    clock.now += 7
+    assert not presence.gone
+
+
+def test_an_idle_view_may_be_silent_for_longer_until_it_sees_a_run(presence, clock):
+    for _ in range(10):
+        assert not presence.shows("a", False, idle=True)
+        clock.now += 61  # also where a timer of half a minute fires once in two minutes
+        assert not presence.gone
+    presence.shows("a", False)
+    assert gone_after(presence, clock) <= 10
 
 
 def test_views_without_end_are_not_all_kept(presence):
@@ -138,7 +158,7 @@ def test_a_run_goes_on_when_its_silent_page_speaks_again_and_not_when_it_was_pau
     assert panel.session.state == "paused"
 
 
-def test_a_run_whose_page_was_closed_stays_paused_when_a_page_opens_it_again(panel, clock):
+def test_a_run_whose_page_was_closed_goes_on_when_a_page_opens_it_again(panel, clock):
     panel.command({"do": "ping", "view": "a", "hidden": False})
     panel.command({"do": "play"})
     waits_for(panel, "running")
@@ -146,8 +166,85 @@ def test_a_run_whose_page_was_closed_stays_paused_when_a_page_opens_it_again(pan
     clock.now += 9
     waits_for(panel, "paused")
     panel.command({"do": "ping", "view": "b", "hidden": False})
+    waits_for(panel, "running")
+
+
+def paused_unwatched(panel, clock):
+    panel.command({"do": "ping", "view": "a", "hidden": False})
+    panel.command({"do": "play"})
+    waits_for(panel, "running")
+    clock.now += 9
+    waits_for(panel, "paused")
+    assert "no page" in panel.frame["note"]
+
+
+@pytest.mark.parametrize(
+    "stop", [lambda p: p.command({"do": "pause"}), lambda p: p.interrupted()], ids=["pause", "interrupt"]
+)
+def test_a_run_that_the_user_stopped_stays_paused_when_its_page_is_back(panel, clock, stop):
+    paused_unwatched(panel, clock)
+    stop(panel)
+    panel.command({"do": "ping", "view": "a", "hidden": False})
     panel.session.change().result(60)
     assert panel.session.state == "paused"
+
+
+def test_a_cell_that_waits_for_steps_gets_all_of_them_and_the_page_that_is_back_makes_no_more(panel, clock):
+    panel.command({"do": "ping", "view": "a", "hidden": False})
+    clock.now += 9
+    panel.session.run(steps=12)
+    assert panel.session.snapshot().step == 12
+    stepped, seen = threading.Event(), []
+    panel.session.subscribe(lambda s: (seen.append(s.step), s.state == "paused" and stepped.set()))
+    panel.session.step(3).result(60)
+    assert stepped.wait(60)
+    assert seen[-1] == 15
+    paused_unwatched(panel, clock)
+    clock.now += 9
+    begun, at = threading.Event(), panel.session.snapshot().step
+
+    def back(s):  # within a step that a cell waits for
+        if s.step == at + 2 and not begun.is_set():
+            begun.set()
+            panel.command({"do": "ping", "view": "a", "hidden": False})
+
+    panel.session.subscribe(back)
+    panel.session.run(steps=5)
+    panel.session.change().result(60)
+    assert (begun.is_set(), panel.session.snapshot().step, panel.session.state) == (True, at + 5, "paused")
+
+
+def test_a_page_that_is_back_before_the_pause_takes_effect_keeps_the_run(panel, clock):
+    """The pause waits in the queue until the present step is over; the page speaks before or while it is carried out."""
+    for when in ("before", "after"):
+        panel.command({"do": "ping", "view": "a", "hidden": False})
+        asked = []
+        pause = panel.session.pause
+
+        def meanwhile(only_if, when=when, asked=asked, pause=pause):
+            def ask():
+                if when == "before":
+                    panel.command({"do": "ping", "view": "a", "hidden": False})
+                asked.append(only_if())
+                if when == "after":  # it has been decided, and the state is "running" still
+                    panel.command({"do": "ping", "view": "a", "hidden": False})
+                return asked[-1]
+
+            return pause(ask)
+
+        panel.session.pause = meanwhile
+        panel.command({"do": "play"})
+        waits_for(panel, "running")
+        clock.now += 9
+        over = threading.Event()
+        panel.session.subscribe(lambda s, asked=asked, over=over: asked and s.state == "running" and over.set())
+        assert over.wait(60)
+        del panel.session.pause
+        panel.session.change().result(60)
+        assert asked == [when == "after"]
+        assert panel.session.state == "running"
+        assert panel.note == ""
+        panel.session.pause().result(60)
 
 
 def test_silence_while_a_cell_runs_is_no_silence_where_messages_wait_for_cells(panel, clock, monkeypatch):

@@ -95,7 +95,8 @@ class Cockpit(Panel):
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._code, self._link = "", {"fragment": "", "why": ""}  # the run as a line of Python, and for the playground
         self._code_due = 0.0  # when both are written anew while the run trains
-        self._paused_unwatched = False  # whether the panel has paused the run because no page showed it
+        self._paused_unwatched = False  # whether the run stands because the panel paused it: no page showed it
+        self._may_pause = True  # once while no page shows it; a run that is started again meanwhile goes on
         session.branching = True
         super().__init__(
             setup=self._setup(), frame=self._frame(session.snapshot()), passed=passed_of(session.snapshot())
@@ -110,7 +111,7 @@ class Cockpit(Panel):
 
     def do_pause(self) -> None:
         """Pause the run."""
-        self._show_error_of(self.session.pause())
+        self._show_error_of(self.session.pause(self._by_hand))
 
     def do_step(self, n: int = 1) -> None:
         """Make n steps, then pause."""
@@ -186,11 +187,11 @@ class Cockpit(Panel):
 
     def _on_snapshot(self, s: Snapshot) -> None:
         """Send a frame if one is due. The session's thread calls this after every step."""
-        if s.state == "running" and self.abandoned and not self._paused_unwatched:
-            self._paused_unwatched = True
-            self.note = "paused, because no page showed it any more"
-            self.session.pause()
         last = self._shown
+        if s.state == "running" and (last is None or last.state != "running"):
+            self._paused_unwatched = False
+        if s.state == "running" and self._may_pause and not self.session.awaited and self.abandoned:
+            self.session.pause(self._unwatched)
         if last is not None and not s.is_run_of(last):
             self._follow(s, last)
         if s.measure is not None and (not self._ranks or self._ranks[-1][0] != s.measure.step):
@@ -201,7 +202,7 @@ class Cockpit(Panel):
 
     def _show_frame(self, s: Snapshot) -> None:
         if s.state == "running" and not self.abandoned:
-            self._paused_unwatched, self.note = False, ""
+            self._may_pause, self.note = True, ""
         start = time.perf_counter()
         self.show(frame=self._frame(s))
         if self._shown is None or s.measure is not self._shown.measure:
@@ -261,14 +262,29 @@ class Cockpit(Panel):
 
     # --- its end ---------------------------------------------------------------------------------
 
+    def _unwatched(self) -> bool:
+        """Return whether to pause because no page shows the run. A step() or run() goes on to its end: a cell waits for it.
+
+        Like the two functions below it is asked on the session's thread, so that the order of commands decides.
+        """
+        paused = self.session.state == "running" and not self.session.awaited and self.abandoned
+        if paused:
+            self._paused_unwatched, self._may_pause = True, False
+            self.note = "paused, because no page showed it any more"
+        return paused
+
+    def _by_hand(self) -> bool:
+        """Note that the user pauses the run, so that it stays paused when a page comes back."""
+        self._paused_unwatched = False
+        return True
+
     def returned(self) -> None:
         """Go on with a run that was paused while the network was gone, or the page asleep."""
-        if self._paused_unwatched and self.session.state == "paused":
-            self.session.start()
+        self.session.start(lambda: self._paused_unwatched and self.session.state == "paused")
 
     def interrupted(self) -> None:
         """Pause the run when the kernel is interrupted."""
-        self.session.pause()
+        self.session.pause(self._by_hand)
 
     def end(self) -> None:
         """End the session when the panel is closed."""

@@ -454,7 +454,7 @@ function render({model: live, el}) {
     onFrame();
     for (const control of kernelControls()) if (!now) control.disabled = true;
     for (const control of [seed, speed.input, ask.input, from, branches.input]) control.disabled = !now;
-  });
+  }, () => model.get("frame").state === "running");
   model.on("change:frame", connection.received);
   onBefore();
   onFrame();

@@ -265,25 +265,38 @@ function btParts(root, states) {
 }
 
 /**
- * Watch whether a kernel answers, and tell it who watches: send a ping every two seconds, with whether this tab is hidden, and
- * "left" at the end (presence.py). Call onchange(true | false) when it begins or stops to answer. Every message of the kernel
- * counts as an answer: call received() for it. Returns {received(), close()}.
+ * Watch whether a kernel answers, and tell it who watches: send a ping, with whether this tab is hidden, and "left" at the
+ * end (presence.py). While running() a ping is sent every two seconds, otherwise every half minute, so that an idle panel
+ * keeps no kernel from being ended, and fills no queue behind a busy cell. Call onchange(true | false) when the kernel begins
+ * or stops to answer. Every message of the kernel counts as an answer: call received() for it. Returns {received(), close()}.
  */
-function btConnection(model, onchange, every = 2000, patience = 12_500) {
+function btConnection(model, onchange, running = () => false) {
+  const every = 2000, rarely = 30_000, patience = 12_500; // milliseconds
   const view = btId() + Math.random().toString(36).slice(1, 6);
-  let last = performance.now(), connected = null, left = false;
+  let asked = null, sent = 0, idle = null, connected = null, left = false; // asked: when the first unanswered ping was sent
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
-  const received = () => { last = performance.now(); update(true); };
   const ping = () => {
     if (left) return;
-    if (performance.now() - last > patience) update(false);
-    try { model.send({do: "ping", view, hidden: document.hidden}); } catch { update(false); }
+    sent = performance.now();
+    asked ??= sent;
+    idle = !running();
+    try { model.send({do: "ping", view, hidden: document.hidden, idle}); } catch { update(false); }
+  };
+  const received = () => {
+    asked = null;
+    update(true);
+    if (running() === idle) ping(); // a run has begun or ended
+  };
+  const look = () => {
+    const now = performance.now();
+    if (asked !== null && now - asked > patience) update(false);
+    if (running() || now - sent >= rarely - every / 2) ping();
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }
   model.on("msg:custom", received);
   const cut = () => { update(false); ping(); }; // JupyterLab has lost the kernel, or found it again: then it answers
   model.on("comm_live_update", cut);
-  const timer = setInterval(ping, every);
+  const timer = setInterval(look, every);
   ping();
   const leave = () => { left = true; try { model.send({do: "left", view}); } catch { /* the connection is closed already */ } };
   const back = () => { left = false; ping(); }; // the browser shows a page again that it had kept

@@ -189,7 +189,7 @@ function render({model, el}) {
       ? "A recorded picture. To run it: lab = bt.widgets.laboratory(), then lab as a cell’s last line, and play."
       : "Not live: no kernel answers. Run the cell again to begin anew; what you see is the last picture.";
     enable();
-  });
+  }, () => ["starting", "running"].includes(frame().state));
   model.on("change:frame", onFrame);
   model.on("change:frame", connection.received);
   model.on("change:problem", onProblem);

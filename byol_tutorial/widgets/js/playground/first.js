@@ -135,8 +135,8 @@ function render({model, el}) {
   show();
   const visible = () => sync();
   document.addEventListener("visibilitychange", visible);
-  const watcher = new IntersectionObserver(([entry]) => {
-    inView = entry.isIntersecting;
+  const watcher = new IntersectionObserver((entries) => {
+    inView = entries.at(-1).isIntersecting; // the newest of them
     if (inView && !opening) { setPlaying(true); open(); }
     sync();
   });
