@@ -113,7 +113,7 @@ def test_a_run_from_play_to_the_papers_number_beside_ours(page, show):
     expect(page.get_by_role("status")).to_have_text("All 2 runs are over.")
     for name, found in bridge.box.findings.items():
         expect(cell(page, name)).to_contain_text(
-            f"here {100 * found.linear:.1f} % (balanced {100 * found.balanced:.1f}) "  # so few test images are uneven
+            f"here {100 * found.linear:.1f} % (balanced {100 * found.balanced['linear']:.1f}) "  # so few test images are uneven
             f"untrained {100 * found.random_linear:.1f} %"
         )
         last = bridge.box.lab.cells[name].snapshot
