@@ -13,7 +13,19 @@ from dataclasses import dataclass
 import torch
 
 from .._version import __version__
-from ..config.checks import Refused, anything, fields, list_of, mapping_of, parse_json, shown, text, tuple_of, whole
+from ..config.checks import (
+    Refused,
+    anything,
+    brief,
+    fields,
+    list_of,
+    mapping_of,
+    parse_json,
+    shown,
+    text,
+    tuple_of,
+    whole,
+)
 from ..config.config import OWN, Config, refuse_unknown
 from ..config.errors import DataError, ExperimentError
 from ..data.embedded import EMBEDDED, SHAPES_SIZES
@@ -30,7 +42,8 @@ from .snapshot import Snapshot
 FORMAT = 1
 MOST_BYTES = 2**30  # of the images that a text, perhaps from a stranger, can ask for
 CONTENT = fields({
-    "data": fields({}, {"name": text(), "images": whole(1)}), "config": mapping_of(anything), "version": text(100),
+    "data": fields({}, {"name": text(), "images": whole(1), "check": short_text.checksum}),
+    "config": mapping_of(anything), "version": text(100),
     "changes": list_of(tuple_of(whole(0), mapping_of(anything)), most=100_000), "steps": whole(0),
 })  # fmt: skip
 
@@ -172,7 +185,7 @@ def _embedded_images(experiment: Experiment, split: str = "train") -> ImageSet |
     """Return the embedded images of the experiment's name: of training as many as it was made with, of its size."""
     name, count = experiment.data.get("name"), experiment.data.get("images")
     if name not in EMBEDDED:
-        raise DataError(f"the experiment was made with {count} images of {name!r}: give them as train=")
+        raise DataError(f"the experiment was made with {count} images of {brief(name)}: give them as train=")
     size = _size_of(experiment)
     _refuse_too_many(name, count, size or 32)
     images = load(name, split, size=size)
@@ -221,7 +234,9 @@ def _refuse_other_images(experiment: Experiment, train: ImageSet | StreamedSet) 
         )
     known = here if {"content", "all"} & there.keys() else there
     if any(here.get(k) != there.get(k) for k in known):
-        wrong = ", ".join(f"{k} {there.get(k)!r} (here {here.get(k)!r})" for k in known if here.get(k) != there.get(k))
+        wrong = ", ".join(
+            f"{k} {brief(there.get(k))} (here {brief(here.get(k))})" for k in known if here.get(k) != there.get(k)
+        )
         raise DataError(f"the experiment was made with other images: {wrong}; give the same ones as train=")
 
 

@@ -8,16 +8,20 @@ comma separates the two of a pair; other characters than letters, digits and "_.
 """
 
 import json
+import math
 import re
 import zlib
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..config.checks import Refused
+from ..config.checks import Refused, brief, refuse
 
 FORMAT = 1
 START = re.compile(r"\s*byol(\d{1,9})&", re.ASCII)
-PLAIN = re.compile(r"-?\d+")
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # those of JSON
+NUMBER_BEGINS = frozenset("-.0123456789")
+CHECK = re.compile(r"[0-9a-f]{8}", re.ASCII)
+MOST = 1_000_000  # parts of a text, and values separated by commas
 PART = re.compile(r"(?:(\d{1,18}):)?(\w+)=(.*)", re.ASCII | re.DOTALL)
 
 
@@ -25,6 +29,12 @@ def check_of(data: dict[str, Any]) -> str:
     """Return a checksum of a fingerprint, eight hexadecimal digits; other images give another one."""
     rest = {key: value for key, value in data.items() if key != "check"}
     return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
+
+
+def checksum(value: Any, at: str) -> None:
+    """Allow a checksum as `check_of` gives it; see config/checks.py."""
+    if not (isinstance(value, str) and CHECK.fullmatch(value)):
+        raise refuse(at, value, "a checksum of eight hexadecimal digits")
 
 
 def write(data: dict[str, Any], config: dict[str, Any], changes: Any, steps: int, version: str) -> str:
@@ -54,8 +64,11 @@ def read(text: str) -> dict[str, Any]:
     """Return the parts of an experiment as the JSON of experiment.py has them; their values are not checked.
 
     Raises:
-        Refused: a part is not of the form that `write` gives, or stands there twice.
+        Refused: a part is not of the form that `write` gives, or stands there twice; a number is not one of JSON, or not
+            finite; there are more than MOST parts.
     """
+    if text.count("&") + text.count(",") + text.count("x") > MOST:  # before memory is taken for them
+        raise Refused(f"it has more than {MOST:,} parts")
     start = START.match(text)
     found: dict[str, Any] = {"byol": start and int(start[1]), "config": {}, "changes": []}
     if found["byol"] != FORMAT:
@@ -101,8 +114,9 @@ def _word(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     text = _quoted(value, safe=":")
-    # a text that would be read as a number, or as one of the words above, is hidden behind its first letter's number
-    return f"%{ord(text[0]):02X}{text[1:]}" if text and not isinstance(_value(text), str) else text
+    # a text that begins as a number, or is one of the words above, is hidden behind its first letter's number
+    hidden = text[:1] in NUMBER_BEGINS or text in ("true", "false")
+    return f"%{ord(text[0]):02X}{text[1:]}" if hidden else text
 
 
 def _value(word: str) -> Any:
@@ -112,14 +126,27 @@ def _value(word: str) -> Any:
         return None
     if word in ("true", "false"):
         return word == "true"
+    return _number(word) if word[0] in NUMBER_BEGINS else _unquoted(word)
+
+
+def _number(word: str) -> int | float:
+    match = NUMBER.fullmatch(word)
+    if match is None:
+        raise Refused(f"{brief(word)} is no number of JSON")
     try:
-        return int(word) if PLAIN.fullmatch(word) else float(word) if word[0] in "-.0123456789" else _unquoted(word)
-    except ValueError:
-        return _unquoted(word)
+        value = float(word) if match[1] or match[2] else int(word)
+    except ValueError as error:
+        raise Refused(f"a number of {len(word)} digits is too long") from error
+    if not math.isfinite(value):
+        raise Refused(f"{brief(word)} is too large")
+    return value
 
 
 def _data(word: str) -> dict[str, Any]:
-    name, images, pixels, check = [*word.split(","), "", "", ""][:4]
+    parts = word.split(",")
+    if len(parts) > 4:
+        raise Refused(f"data has {len(parts)} parts, not at most four: name, number, pixels, checksum")
+    name, images, pixels, check = [*parts, "", "", ""][:4]
     sides = [_value(side) for side in pixels.split("x")] if pixels else []
     found = {
         "name": _unquoted(name),

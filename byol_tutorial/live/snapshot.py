@@ -134,5 +134,6 @@ def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None,
         name: pca_embedding(points, like=None if before is None else before.maps[name])
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y))
     }
-    report, passed = judged_with(collapse_report(z), images), what_passed(trainer, y) if inside else None
+    report = judged_with(collapse_report(z), images)
+    passed = what_passed(trainer, y, before and before.passed) if inside else None
     return Measure(trainer.steps_done, report, maps, time.perf_counter() - start, passed)

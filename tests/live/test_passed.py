@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import byol_tutorial as bt
+from byol_tutorial.live import passed as passed_module
 from byol_tutorial.live import snapshot
 from byol_tutorial.live.passed import what_passed
 from byol_tutorial.live.snapshot import measure_run
@@ -75,6 +76,74 @@ def test_before_a_step_and_after_going_back_there_are_pictures_alone(images):
     assert (passed.pictures[1] - first.clamp(0, 255)).abs().max() <= 0.51  # the view that this step then used
     trainer.go_back(moment)
     assert set(what_passed(trainer, torch.ones(2, 2)).lengths) == {"y"}
+
+
+def picture_of(trainer, view):
+    mean, std = (np.reshape(x, (3, 1, 1)) for x in (trainer.mean, trainer.std))
+    return (view.numpy() * std + mean).clip(0, 1) * 255
+
+
+def test_pictures_and_vectors_are_those_of_the_last_pass(images):
+    trainer = bt.Trainer(bt.Config(**TINY, accumulation_steps=3), images, device="cpu")
+    seen = spied(trainer)
+    trainer.step()
+    trainer.step()
+    passed, (views, output) = what_passed(trainer, torch.ones(2, 2)), seen[-1]
+    assert len(seen) == 6
+    for picture, view in zip(passed.pictures[1:], views, strict=True):
+        assert np.abs(picture.numpy() - picture_of(trainer, view[0])).max() <= 0.51
+    assert torch.equal(passed.pictures[0], trainer.feed.batch(1, 2)[0])
+    assert passed.lengths["z"] == pytest.approx(float(output.z.norm(dim=1).mean()), rel=1e-5)
+
+
+def test_after_a_change_the_last_pictures_stay_until_a_step_has_used_the_new_settings(images):
+    trainer = bt.Trainer(bt.Config(**TINY), images, device="cpu")
+    y = torch.ones(2, 2)
+    trainer.change(flip_p=(0.0, 0.0))  # before step 1, which then uses it
+    assert what_passed(trainer, y).pictures is not None
+    trainer.step()
+    before = what_passed(trainer, y)
+    trainer.change(crop_area=(0.05, 0.06))
+    assert what_passed(trainer, y).pictures is None
+    assert torch.equal(what_passed(trainer, y, before).pictures, before.pictures)
+    seen = spied(trainer)
+    trainer.step()
+    now = what_passed(trainer, y, before)
+    assert np.abs(now.pictures[1].numpy() - picture_of(trainer, seen[0][0][0][0])).max() <= 0.51
+
+
+def test_a_branch_with_a_change_has_no_pictures_of_views_that_no_step_used(images):
+    with bt.Session(bt.Config(**TINY), images, device="cpu") as session:
+        session.branching = True
+        session.run(steps=4)
+        kept = session.snapshot().measure.passed
+        session.fork(3, crop_area=(0.05, 0.06)).result(60)
+        branch = session.snapshot().measure.passed
+        assert (branch.step, kept.step) == (3, 4)
+        assert torch.equal(branch.pictures, kept.pictures)
+
+
+def test_a_view_that_cannot_be_made_again_ends_no_run_and_a_users_transform_is_not_called_again(images, monkeypatch):
+    calls = []
+    own = bt.Trainer(bt.Config(**TINY), images, device="cpu", transform=lambda v: calls.append(len(v)) or v)
+    own.step()
+    made = len(calls)
+    assert what_passed(own, torch.ones(2, 2)).pictures is None
+    assert len(calls) == made
+    trainer = bt.Trainer(bt.preset("dino", **TINY), images, device="cpu")
+    trainer.step()
+    rows = []
+    carry_out = passed_module.Views.carry_out
+    monkeypatch.setattr(
+        passed_module.Views, "carry_out", lambda self, x, *a: rows.append(len(x)) or carry_out(self, x, *a)
+    )
+    assert what_passed(trainer, torch.ones(2, 2)).pictures is not None
+    assert rows == [1]  # one image, and none of DINO's local crops
+    for error in (MemoryError(), torch.OutOfMemoryError("no memory"), RuntimeError("?")):
+        monkeypatch.setattr(passed_module.Views, "carry_out", lambda *_, error=error: (_ for _ in ()).throw(error))
+        passed = what_passed(trainer, torch.ones(2, 2))
+        assert passed.pictures is None
+        assert passed.lengths["z"] > 0
 
 
 def test_grey_and_streamed_images_and_numbers_that_are_not_finite(images, tmp_path):

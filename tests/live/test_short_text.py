@@ -112,13 +112,48 @@ def test_other_values_keep_their_type(value):
         (lambda t: t.replace("seed=3", "seed=%FF"), ExperimentError, "UTF-8"),
         (lambda t: t.replace("data=shapes,4096", "data=shapes,many"), ExperimentError, "whole text"),
         (lambda t: t.replace("byol1", "byol2"), ExperimentError, "upgrade"),
+        *[
+            (lambda t, word=word: t.replace("lr=0.5", f"lr={word}"), ExperimentError, words)
+            for word, words in [("-nan", "no number"), ("-inf", "no number"), ("1e999", "too large"), ("-1e400", "too large"),
+                                ("1_0", "no number"), ("0x10", "no number"), ("1.", "no number"), ("007", "no number"),
+                                ("1\u0661", "no number"), ("0.1,1_0", "no number"), ("9" * 5000, "too long")]
+        ],
+        (lambda t: t.replace("steps=9", "steps=\u0669"), ExperimentError, "steps is"),
+        (lambda t: t.replace("data=shapes,4096", "data=shapes,\u0664"), ExperimentError, "images is"),
+        *[
+            (lambda t, check=check: t.replace(f",{short_text.check_of(DATA)}", f",{check}"), ExperimentError, "eight hexadecimal")
+            for check in ("5f3a91c", "5F3A91C2", "5f3a91c2\n", "\u0661f3a91c2", "0" * 100_000)
+        ],
+        (lambda t: t.replace(",32,", ",32,1,"), ExperimentError, "at most four"),
         (lambda t: t[: len(t) // 2], (ExperimentError, ConfigError), ""),
     ],
 )  # fmt: skip
 def test_a_damaged_text_is_refused_in_words(damage, error, words):
     text = Experiment(DATA, bt.Config(seed=3), ((4, {"lr": 0.5}),), 9).short
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words) as raised:
         Experiment.parse(damage(text))
+    assert len(str(raised.value)) < 1200
+
+
+@pytest.mark.parametrize("more", ["&4:lr=" + "1," * 100, "".join(f"&{k}:lr=1" for k in range(100)), "&" * 100])
+def test_a_text_of_too_many_parts_is_refused_before_it_is_read(monkeypatch, more):
+    text = Experiment(DATA, bt.Config(seed=3), ((4, {"lr": 0.5}),), 9).short
+    monkeypatch.setattr(short_text, "MOST", 50)
+    monkeypatch.setattr(short_text, "PART", None)
+    with pytest.raises(ExperimentError, match="more than 50 parts"):
+        Experiment.parse(text + more)
+
+
+def test_a_checksum_in_the_long_text_is_checked_and_other_images_are_named_briefly(images):
+    parts = json.loads(str(Experiment(DATA, bt.Config(), (), 0)))
+    parts["data"]["check"] = "z" * 50_000
+    with pytest.raises(ExperimentError, match="eight hexadecimal") as raised:
+        Experiment.parse(json.dumps(parts))
+    assert len(str(raised.value)) < 1200
+    parts["data"] |= {"check": "00000000", "content": "z" * 50_000}
+    with pytest.raises(DataError, match="other images") as raised:
+        bt.rebuild(json.dumps(parts), *images, device="cpu")
+    assert len(str(raised.value)) < 1000
 
 
 @pytest.fixture(scope="module")
