@@ -76,7 +76,8 @@ def _views_of_one(trainer: Trainer, train: ImageSet, k: int) -> Tensor:
     m = config.accumulation_steps - 1
     image = rows(train.images, feed.positions(k, m)[:1].cpu())
     views.seed(k)
-    drawn = views.kinds[0].draw(config.step_images, *image.shape[2:], feed.device)
+    _, _, height, width = image.shape
+    drawn = views.kinds[0].draw(config.step_images, height, width, feed.device)
     place = feed.rows(m).start
     one = drawn[torch.tensor([place, config.step_images + place], device=feed.device)]
     pair = Views(config, trainer.mean, trainer.std).carry_out(image.to(feed.device), one)

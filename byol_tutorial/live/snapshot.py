@@ -135,5 +135,6 @@ def measure_run(trainer: Trainer, images: Tensor, before: Measure | None = None,
         for name, points in (("z", F.normalize(z, dim=1)), ("y", y))
     }
     report = judged_with(collapse_report(z), images)
-    passed = what_passed(trainer, y, before and before.passed) if inside else None
+    last = None if before is None else before.passed
+    passed = what_passed(trainer, y, last) if inside else None
     return Measure(trainer.steps_done, report, maps, time.perf_counter() - start, passed)

@@ -119,6 +119,57 @@ def test_the_cockpits_map_shows_images_is_looked_at_closer_and_encircled(show, p
     expect(words).not_to_have_text(first)
 
 
+def test_a_scroll_by_finger_an_empty_lasso_and_a_click_select_nothing(show, page, images):
+    panel = cockpit(bt.Config(**TINY), *images, device="cpu")
+    bridge = show(panel)
+    panel.session.run(steps=6)
+    bridge.settle()
+    page.wait_for_function("!document.querySelector('.bt-map canvas').hasAttribute('data-moves')")
+    canvas, words = page.locator(".bt-map canvas"), page.locator(".bt-map figcaption")
+    box = canvas.bounding_box()
+    assert canvas.evaluate("(c) => getComputedStyle(c).touchAction") == "pan-y"
+    drawn = lambda: canvas.evaluate("(c) => c.toDataURL()")  # noqa: E731
+
+    def encircle_all():
+        page.mouse.move(box["x"] + 2, box["y"] + 2)
+        page.mouse.down()
+        for x, y in ((box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)):
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+
+    page.mouse.move(1, 1)
+    expect(words).to_contain_text("unit sphere")
+    plain = drawn()
+    # a finger that moves on as a scroll of the page: the browser cancels it
+    for moved in (8, 30):
+        canvas.evaluate(
+            """(c, moved) => { const box = c.getBoundingClientRect(); c.setPointerCapture = () => {};
+              const send = (type, y) => c.dispatchEvent(new PointerEvent(type, {pointerId: 7, pointerType: "touch", button: 0, clientX: box.left + 40, clientY: box.top + y}));
+              send("pointerdown", 20); send("pointermove", 20 + moved); send("pointercancel", 20 + moved); send("pointerleave", 20 + moved); delete c.setPointerCapture; }""",
+            moved,
+        )
+        expect(words).to_contain_text("unit sphere")
+        page.wait_for_timeout(50)  # it is drawn meanwhile
+        assert drawn() == plain
+    # a lasso of a place without points
+    page.mouse.move(box["x"] + 1, box["y"] + 1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 9, box["y"] + 1)
+    page.mouse.move(box["x"] + 9, box["y"] + 4)
+    page.mouse.up()
+    page.mouse.move(1, 1)
+    expect(words).to_contain_text("unit sphere")
+    assert drawn() == plain
+    # a click removes a lasso
+    encircle_all()
+    page.mouse.up()
+    page.mouse.move(1, 1)
+    expect(words).to_contain_text("40 encircled")
+    page.mouse.click(box["x"] + 2, box["y"] + 2)
+    page.mouse.move(1, 1)
+    expect(words).to_contain_text("unit sphere")
+    assert drawn() == plain
+
+
 def test_the_map_glides_in_every_frame_until_it_has_arrived(show, page, images):
     page.clock.install(time=0)
     panel = cockpit(bt.Config(**TINY), *images, device="cpu")

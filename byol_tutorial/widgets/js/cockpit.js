@@ -95,9 +95,11 @@ function render({model: live, el}) {
   const atlas = dotsAtlas(setup.atlas, setup.thumbnail, setup.columns, 1, map.redraw);
   const point = (i) => { if (i !== hovered) { hovered = i; sayMap(); map.redraw(); } };
   const lens = dotsLens(map.element, map.redraw, (corners) => {
-    encircled = corners && [...Array(now.length / 2).keys()].filter((i) => visible(i) && insidePolygon(corners, now[2 * i], now[2 * i + 1]));
+    const within = corners ? [...Array(now.length / 2).keys()].filter((i) => visible(i) && insidePolygon(corners, now[2 * i], now[2 * i + 1])) : [];
+    encircled = within.length ? within : null;
     sayMap();
     map.redraw();
+    return within.length > 0;
   });
   map.element.tabIndex = 0;
   map.element.setAttribute("data-lm-suppress-shortcuts", "true");

@@ -2,6 +2,11 @@
 // the data's arrows are those of the gradient, and from row to row goes the moving average. An arrow that a setting removes is
 // drawn broken.
 
+const PREDICTORS = { // value: its words, and its name in its box; the gradient changes the first two alone
+  mlp: ["a predictor of two layers", "predictor q"], linear: ["a linear predictor", "linear q"], identity: ["no predictor", "no predictor"],
+  fixed: ["a random predictor that never learns", "random q"], optimal: ["a linear predictor that is set, not trained", "set linear q"],
+};
+
 /** Return what the diagram shows of these settings, also in words. */
 function networkOf(s) {
   const follows = s.method === "byol" || s.method === "dino", contrastive = s.method === "simclr";
@@ -10,7 +15,7 @@ function networkOf(s) {
     one, contrastive, stopped: s.stop_gradient && !contrastive, predictor: contrastive ? "identity" : s.predictor,
     fixed: s.target === "random" || s.tau_base === 1,
     words: [
-      contrastive || s.predictor === "identity" ? "no predictor" : s.predictor === "linear" ? "a linear predictor" : "a predictor of two layers",
+      PREDICTORS[contrastive ? "identity" : s.predictor][0],
       contrastive ? "the gradient passes through both branches" : s.stop_gradient ? "the gradient stops at the target" : "the gradient also passes through the target",
       one ? "both branches are the same network" : s.target === "random" ? "the target is random and stays as it is" : `the target is a moving average, τ ${btNumber(s.tau_base, 4)}`,
       contrastive && s.negatives ? "other pictures are pushed away" : "no negatives",
@@ -59,7 +64,7 @@ function drawNetwork(context, places, theme, s) {
     context.restore();
     places.arrows?.push([from, to, colour, broken]);
   };
-  const none = predictor === "identity", names = ["encoder f", "projector g", none ? "no predictor" : predictor === "linear" ? "linear q" : "predictor q"];
+  const none = predictor === "identity", names = ["encoder f", "projector g", PREDICTORS[predictor][1]];
   rows.forEach((c, row) => {
     const dash = row ? "′" : "", learns = !row || !stopped;
     const forth = (a, b) => arrow([a, c - 4], [b, c - 4], theme.ink), back = (a, b, broken) => arrow([a, c + 5], [b + 2, c + 5], gradient, broken);

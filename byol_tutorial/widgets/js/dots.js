@@ -107,8 +107,8 @@ function insidePolygon(corners, x, y) {
 
 /**
  * Let readers look closer at a map and encircle points in it. A double click, a pinch, Ctrl and the wheel, or the keys + and −
- * zoom; 0 shows the whole map; a drag draws a lasso. onlasso(corners) is called with its corners when it is closed, and with
- * null when Escape removes it. Returns a lens {zoom, left, top}: the place (x, y) of the whole map is now at ((x − left) zoom,
+ * zoom; 0 shows the whole map; a drag draws a lasso. onlasso(corners) is called with its corners when it is closed, and returns
+ * whether any point is in it; it is called with null when Escape, a click, or a drag that becomes a scroll removes it. Returns a lens {zoom, left, top}: the place (x, y) of the whole map is now at ((x − left) zoom,
  * (y − top) zoom); it also has draw(context, theme) for the lasso, and dragged(): whether the last press was a drag and no click.
  */
 function dotsLens(element, redraw, onlasso) {
@@ -139,8 +139,14 @@ function dotsLens(element, redraw, onlasso) {
     corners.push([x, y]);
     redraw();
   });
-  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, () => {
-    if (drawing) onlasso(corners);
+  const remove = () => { corners = null; onlasso(null); redraw(); };
+  element.addEventListener("pointerup", () => {
+    if (drawing ? !onlasso(corners) : from && corners) remove();
+    drawing = false;
+    from = null;
+  });
+  element.addEventListener("pointercancel", () => { // the finger scrolls the page
+    if (drawing) remove();
     drawing = false;
     from = null;
   });
@@ -149,7 +155,7 @@ function dotsLens(element, redraw, onlasso) {
     if (event.key === "+" || event.key === "=") zoomTo(lens.zoom * 2);
     else if (event.key === "-") zoomTo(lens.zoom / 2);
     else if (event.key === "0") zoomTo(1);
-    else if (event.key === "Escape" && corners) { corners = null; onlasso(null); redraw(); }
+    else if (event.key === "Escape" && corners) remove();
     else return;
     event.preventDefault();
   });

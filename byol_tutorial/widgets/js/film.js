@@ -59,9 +59,11 @@ function render({model, el}) {
   map.element.addEventListener("keydown", byKey);
   let encircled = null;
   const lens = dotsLens(map.element, map.redraw, (corners) => {
-    encircled = corners && [...Array(n).keys()].filter((m) => !off.has(labels[m]) && insidePolygon(corners, now[2 * m], now[2 * m + 1]));
+    const within = corners ? [...Array(n).keys()].filter((m) => !off.has(labels[m]) && insidePolygon(corners, now[2 * m], now[2 * m + 1])) : [];
+    encircled = within.length ? within : null;
     showPoint();
     map.redraw();
+    return within.length > 0;
   });
   const strip = btCanvas(96, "Spread and kNN accuracy over epochs", drawStrip);
   strip.element.addEventListener("pointerdown", (event) => { if (event.button === 0) { strip.element.setPointerCapture(event.pointerId); scrubTo(event); } });

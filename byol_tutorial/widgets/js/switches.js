@@ -5,7 +5,7 @@ const FLOW = 1000; // milliseconds in which data and gradient flow through the n
 const TAUS = [0, 0.5, 0.9, 0.99, 0.999, 1]; // what a click on the moving average goes through
 const ON_OFF = {true: "on", false: "off"};
 const SWITCHES = { // field: [its name in the diagram, its values in words]
-  predictor: ["Predictor after the projector", {mlp: "two layers", linear: "one linear layer", identity: "none"}],
+  predictor: ["Predictor after the projector", {mlp: "two layers", linear: "one linear layer", identity: "none", fixed: "random, never trained", optimal: "linear, set and not trained"}],
   stop_gradient: ["Gradient into the target", {true: "stopped", false: "flows"}],
   target: ["Target", {ema: "a moving average", online: "the online network itself", random: "random and fixed"}],
   tau_base: ["Moving average", {}],

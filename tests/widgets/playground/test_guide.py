@@ -75,6 +75,9 @@ def test_a_shortcut_and_a_divergence_have_words_of_their_own(about):
         ({"predictor": "identity", "target": "random"}, "no predictor, the gradient stops at the target, the target is random and stays as it is, no negatives"),
         ({"stop_gradient": False}, "the gradient also passes through the target, both branches are the same network"),
         ({"method": "simclr"}, "no predictor, the gradient passes through both branches, both branches are the same network, other pictures are pushed away"),
+        ({"predictor": "fixed"}, "a random predictor that never learns, the gradient stops"),
+        ({"predictor": "optimal"}, "a linear predictor that is set, not trained, the gradient stops"),
+        ({"method": "simclr", "predictor": "optimal"}, "no predictor, the gradient passes through both branches"),
         ({"method": "simsiam", "predictor": "linear"}, "a linear predictor, the gradient stops at the target, both branches are the same network"),
     ],
 )  # fmt: skip
