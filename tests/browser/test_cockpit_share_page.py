@@ -293,3 +293,41 @@ def test_a_clip_is_a_video_of_what_was_seen_and_the_panel_is_live_again_afterwar
     assert size[1] > 300
     expect(region(page).get_by_role("button", name="save clip")).to_be_enabled()
     expect(region(page).locator(".bt-counter")).to_contain_text("step 12 of")
+
+
+def test_what_is_pressed_while_a_clip_is_recorded_acts_on_the_present(show, page):  # noqa: F811
+    bridge = show()
+    page.evaluate(
+        "() => { const now = performance.now.bind(performance); let k = 0; performance.now = () => now() + (k += 260); }"
+    )  # every frame is kept
+    panel, session = bridge.panel, bridge.panel.session
+    session.run(steps=3)
+    session.change(predictor="identity").result(WAIT)
+    bridge.settle()
+    panel.show(frame=panel.frame | {"state": "running"})
+    bridge.settle()
+    session.change(predictor="linear").result(WAIT)
+    session.run(steps=1)
+    bridge.settle()
+    opened(bridge, page)
+    code = panel.frame["code"]
+    bridge.sent.clear()
+    shown = page.evaluate(
+        """() => { const find = (words) => [...document.querySelectorAll(".bt-cockpit button")].find((b) => b.textContent === words);
+          const label = () => document.querySelector(".bt-play").textContent, said = [];
+          find("save clip").click();
+          return new Promise((done) => { const press = () => {
+            said.push([document.querySelector(".bt-counter").textContent, label()]);
+            if (said.length === 1) document.querySelector('.bt-network button[aria-label^="Predictor"]').click();
+            if (document.querySelector(".bt-state").textContent === "running") document.querySelector(".bt-play").click();
+            if (find("save clip")) { done(said); return; }
+            setTimeout(press, 20); };
+            find("copy code").click(); press(); }); }"""
+    )
+    assert shown[0][0].startswith("step 0 of")  # the past was seen
+    assert {label for _, label in shown} == {"▶ play"}
+    assert page.evaluate("window.copied") == code
+    until(bridge, lambda: len(bridge.sent) >= 2)
+    pressed = [(message["do"], message.get("value")) for message in bridge.sent]
+    assert pressed[0] == ("change", "identity")  # what comes after the present value
+    assert {do for do, _ in pressed[1:]} == {"play"}

@@ -15,7 +15,7 @@ function render({model: live, el}) {
   const whyOff = () => connected ? "" : GONE;
 
   // --- the run -------------------------------------------------------------------------------
-  const play = btButton("▶ play", () => send({do: model.get("frame").state === "running" ? "pause" : "play"}), {class: "bt-main bt-play"});
+  const play = btButton("▶ play", () => send({do: live.get("frame").state === "running" ? "pause" : "play"}), {class: "bt-main bt-play"});
   const step = btButton("step", () => send({do: "step"}));
   const reset = btButton("reset", () => send({do: "reset"}));
   const undo = btButton("undo", () => send({do: "undo"}));
@@ -63,7 +63,7 @@ function render({model: live, el}) {
   const announced = h("div", {class: "bt-hidden", "aria-live": "polite"});
   const problem = h("div", {class: "bt-problem", role: "alert"});
   const said = h("span", {class: "bt-said", "aria-live": "polite"});
-  const back = btButton("", () => { const {late} = model.get("frame"); if (late) send({do: "fork", step: late.step, change: "the last change"}); }, {hidden: true, class: "bt-main"});
+  const back = btButton("", () => { const {late} = live.get("frame"); if (late) send({do: "fork", step: late.step, change: "the last change"}); }, {hidden: true, class: "bt-main"});
   const log = h("ol", {class: "bt-log", "aria-label": "Changes made to this run"});
 
   // --- a branch ------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ function render({model: live, el}) {
     h("div", {class: "bt-control"}, h("label", {for: from.id}, "branch from step"), from), branches.element, fork, swap);
 
   // --- pictures -----------------------------------------------------------------------------------
-  const cross = btCross((at) => { from.value = Math.min(at, model.get("frame").step); from.dataset.chosen = ""; });
+  const cross = btCross((at) => { from.value = Math.min(at, live.get("frame").step); from.dataset.chosen = ""; });
   const empty = () => ({idle: "press play", running: "the first step is being made"})[model.get("frame").state] ?? "no step made yet";
   const options = {cross, empty, fill: true};
   const plots = {
@@ -184,13 +184,13 @@ function render({model: live, el}) {
 
   // --- to share and to keep --------------------------------------------------------------------------
   const code = h("input", {type: "text", readonly: true, id: btId(), class: "bt-code", onfocus: () => code.select()});
-  const copy = btButton("copy code", () => btCopy(copy, model.get("frame").code));
-  const link = btButton("copy link", () => btCopy(link, btBookLink(model.get("frame").link.fragment)));
+  const copy = btButton("copy code", () => btCopy(copy, live.get("frame").code));
+  const link = btButton("copy link", () => btCopy(link, btBookLink(live.get("frame").link.fragment)));
   const kept = () => [...names.querySelectorAll("i, bdi"), ...keys, verdict, counter, ...root.querySelectorAll(".bt-views figcaption, .bt-key span")];
   const picture = btButton("save picture", () => pictureOf(root, kept()).toBlob((blob) => btDownload("byol.png", blob)));
   const curves = btButton("save curves", () => {
-    const f = model.get("frame"), of = (rows, run) => ({loss: {x: rows.steps, y: rows.loss}, std: {x: rows.steps, y: rows.std}, rank: pairs(run.ranks), knn: pairs(run.knn)});
-    const quoted = (name) => `"${name.replaceAll('"', '""')}"`, runs = {[quoted(f.name)]: of(arrays, f)};
+    const f = live.get("frame"), of = (rows, run) => ({loss: {x: rows.steps, y: rows.loss}, std: {x: rows.steps, y: rows.std}, rank: pairs(run.ranks), knn: pairs(run.knn)});
+    const quoted = (name) => `"${name.replaceAll('"', '""')}"`, runs = {[quoted(f.name)]: of(btRows(f.curves), f)};
     if (earlier) runs[quoted(earlier.name + (earlier.name === f.name ? ", earlier" : ""))] = of(earlier, earlier);
     btDownload("byol.csv", new Blob([curvesAsCsv(runs)], {type: "text/csv"}));
   });
@@ -219,7 +219,7 @@ function render({model: live, el}) {
     h("div", {class: "bt-fill"}, map.element), mapWords);
   const networkFigure = h("figure", {class: "bt-diagram"}, network.element, networkWords);
   const views = h("div", {class: "bt-views"}, plotsBox, mapFigure, networkFigure);
-  const tour = btCockpitTour({root, model, send, speed, branches: setup.branches, places: {play, map: mapFigure, views, std: plots.std.element,
+  const tour = btCockpitTour({root, model: live, send, speed, branches: setup.branches, places: {play, map: mapFigure, views, std: plots.std.element,
     predictor: (controls.predictor ?? Object.values(controls)[0]).element, branch: forkRow}});
   root.append(
     h("div", {class: "bt-row bt-spread bt-head"},
@@ -238,7 +238,7 @@ function render({model: live, el}) {
   for (const [name, plot] of Object.entries(plots)) hints.on(plot.element.querySelector("figcaption"), name);
   hints.on(mapWords, "map");
   hints.on(networkWords, "network");
-  hints.on(link, "link", () => model.get("frame").link.why);
+  hints.on(link, "link", () => live.get("frame").link.why);
   hints.on(clip, "clip", () => btVideoKind() ? "" : "this browser cannot record what it draws");
 
   // --- frames --------------------------------------------------------------------------------------
@@ -261,12 +261,13 @@ function render({model: live, el}) {
   };
 
   const onFrame = () => {
-    const f = model.get("frame");
+    const f = model.get("frame"), present = live.get("frame"); // what can be pressed is of the present, also while a clip shows the past
+    const {state: is} = present, over = is === "done" || is === "failed";
     arrays = btRows(f.curves);
-    play.textContent = f.state === "running" ? "❚❚ pause" : "▶ play";
-    for (const [button, off] of [[play, f.state === "done" || f.state === "failed"], [step, f.state === "done" || f.state === "failed" || f.state === "running"],
-      [undo, f.changes.length === 0], [fork, f.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) button.disabled = off || !connected;
-    swap.hidden = f.branched_at === null;
+    play.textContent = is === "running" ? "❚❚ pause" : "▶ play";
+    for (const [button, off] of [[play, over], [step, over || is === "running"],
+      [undo, present.changes.length === 0], [fork, present.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) button.disabled = off || !connected;
+    swap.hidden = present.branched_at === null;
     const gone = !connected && !model.recorded;
     state.textContent = gone ? "kernel gone" : f.state;
     state.dataset.state = f.state;
@@ -276,19 +277,19 @@ function render({model: live, el}) {
     verdict.dataset.kind = kind;
     verdict.textContent = f.note ? `${f.verdict} — ${f.note}` : f.verdict;
     if (kind !== announcedKind) announced.textContent = announcedKind = kind; // the numbers change too often to be read aloud
-    say(f);
-    for (const [name, value] of Object.entries(f.values)) {
-      if (name !== "seed") switchOff(controls[name], f.inert[name]);
+    say(present);
+    for (const [name, value] of Object.entries(present.values)) {
+      if (name !== "seed") switchOff(controls[name], present.inert[name]);
       if (performance.now() - (touched[name] ?? -1e9) < 1000) continue;
       if (name === "seed") { if (document.activeElement !== seed) seed.value = lastSeed = String(value); continue; }
       const control = controls[name];
       if (control.spec.kind === "choice") control.set(String(value));
       else if (control.get() !== value) control.set(value);
     }
-    from.max = f.step;
-    if (!("chosen" in from.dataset) && document.activeElement !== from) from.value = Math.min(f.step, f.epoch);
-    code.value = f.code;
-    link.disabled = !f.link.fragment;
+    from.max = present.step;
+    if (!("chosen" in from.dataset) && document.activeElement !== from) from.value = Math.min(present.step, present.epoch);
+    code.value = present.code;
+    link.disabled = !present.link.fragment;
     tour.frame(f, arrays);
     const changes = f.resets + JSON.stringify([f.changes, f.branched_at]);
     if (changes !== drawn.changes) {
@@ -456,7 +457,7 @@ function render({model: live, el}) {
     onFrame();
     for (const control of kernelControls()) if (!now) control.disabled = true;
     for (const control of [seed, speed.input, ask.input, from, branches.input]) control.disabled = !now;
-  }, () => model.get("frame").state === "running");
+  }, () => live.get("frame").state === "running");
   model.on("change:frame", connection.received);
   onBefore();
   onFrame();
