@@ -92,6 +92,45 @@ def test_the_tour_trains_slowly_asks_and_shows_a_collapse_beside_the_run_that_is
     expect(region(page).get_by_role("button", name="take the tour")).to_be_hidden()
 
 
+def test_the_tour_replaces_no_branch_that_the_reader_made_and_gives_the_speed_back(addressed, show, page):  # noqa: F811
+    bridge = show(config=bt.Config(**TINY | {"epochs": 4000}))
+    session, tour = bridge.panel.session, region(page).get_by_role("note", name="Tour")
+    session.run(steps=6)
+    session.fork(3, lr=0.1).result(WAIT)
+    session.speed = 7.0
+    bridge.settle()
+    beside = session.snapshot().beside
+    region(page).get_by_role("button", name="take the tour").dispatch_event("click")
+    for _ in range(3):
+        tour.get_by_role("button", name="next").click()
+    until(bridge, lambda: session.speed == 20)
+    expect(tour).to_contain_text("this run has one already")
+    expect(tour.get_by_role("button", name="rises")).to_have_count(0)
+    tour.get_by_role("button", name="next").click()
+    expect(tour).to_contain_text("6 of 6")
+    tour.get_by_role("button", name="done").click()
+    until(bridge, lambda: (session.state, session.speed) == ("paused", 7))
+    assert not [message for message in bridge.sent if message["do"] == "fork"]
+    assert session.snapshot().beside.is_run_of(beside)
+    assert session.config.predictor == "mlp"
+    # a limit that the reader sets during the tour stays
+    bridge.panel.command({"do": "slow", "value": 5})
+    bridge.panel.command({"do": "speed", "value": 1})
+    bridge.panel.command({"do": "slow", "value": None})
+    assert session.speed == 1
+
+
+def test_the_tour_of_a_run_that_is_done_does_not_say_that_it_trains(addressed, show, page):  # noqa: F811
+    bridge = show()
+    bridge.panel.session.run()
+    bridge.settle()
+    assert bridge.panel.session.state == "done"
+    region(page).get_by_role("button", name="take the tour").dispatch_event("click")
+    tour = region(page).get_by_role("note", name="Tour")
+    expect(tour).to_contain_text("this run has ended")
+    expect(tour).not_to_contain_text("trains")
+
+
 def test_the_collapse_is_said_with_the_guess_beside_it(addressed, show, page):  # noqa: F811
     """The frames of a run that collapses, without its training."""
     bridge = show(config=bt.Config(**TINY | {"epochs": 4000}))

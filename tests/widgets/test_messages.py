@@ -95,7 +95,7 @@ def arguments(panel) -> list[tuple[str, str]]:
 
 
 ENOUGH = {"change": {"name": "tau_base", "value": 0.5}, "preset": {"name": "healthy"}, "open": {"cell": hostile.NAMES[0]},
-          "choose": {"tables": [""]}, "fork": {"step": 0}, "speed": {"value": 1.0}, "link": {"on": True}, "recipe": {"name": "as given"}}  # fmt: skip
+          "choose": {"tables": [""]}, "fork": {"step": 0}, "speed": {"value": 1.0}, "slow": {"value": 1.0}, "link": {"on": True}, "recipe": {"name": "as given"}}  # fmt: skip
 
 
 def test_each_kind_has_its_commands(panels):
@@ -103,7 +103,19 @@ def test_each_kind_has_its_commands(panels):
     each = {"ping", "left"}  # what every page says by itself
     assert all(each <= names for names in found.values())
     found = {kind: names - each for kind, names in found.items()}
-    assert found["Cockpit"] == {"play", "pause", "step", "reset", "undo", "speed", "change", "preset", "fork", "swap"}
+    assert found["Cockpit"] == {
+        "play",
+        "pause",
+        "step",
+        "reset",
+        "undo",
+        "speed",
+        "slow",
+        "change",
+        "preset",
+        "fork",
+        "swap",
+    }
     assert found["LaboratoryBox"] == {"play", "pause", "reset", "speed", "choose", "open"}
     assert found["Explorer"] == {"set", "go", "another", "link", "recipe"}
     assert all(not found[kind] for kind in ("Film", "PhasePlane", "Strip", "Board"))

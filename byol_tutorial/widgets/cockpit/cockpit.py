@@ -91,6 +91,8 @@ class Cockpit(Panel):
         self.note = ""
         self._data = fingerprint(session.train)
         self._ranks: list[tuple[int, float]] = []
+        self._own_speed: float | None = None  # of the session, while the tour lets it train slowly
+        self._slowed = False
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._code, self._link = "", {"fragment": "", "why": ""}  # the run as a line of Python, and for the playground
@@ -128,7 +130,15 @@ class Cockpit(Panel):
 
     def do_speed(self, value: float | None) -> None:
         """Limit the steps a second; None removes the limit."""
-        self.session.speed = value
+        self.session.speed, self._slowed = value, False
+
+    def do_slow(self, value: float | None) -> None:
+        """Limit the steps a second for a while; None ends this with the limit that was there before, or was set since."""
+        if value is not None and not self._slowed:
+            self._own_speed, self._slowed = self.session.speed, True
+        if self._slowed:
+            self.session.speed = self._own_speed if value is None else value
+            self._slowed = value is not None
 
     def do_change(self, name: str, value: float | bool | str) -> None:
         """Change the field whose control was moved. A structural field begins a new run; see Session.change."""

@@ -1,23 +1,30 @@
 // The cockpit's tour of a minute: a run trains slowly, the reader predicts, and a branch of the run collapses. Parts are put in the
-// light by darkening the others. Nothing is blocked: every control works as always, and the run of the reader is kept.
+// light by darkening the others. Nothing is blocked: every control works as always, and the reader's runs are kept: one run is kept
+// beside another, so a run that has a branch already gets none from the tour.
 
 const COCKPIT_TOUR = "byol-cockpit-tour"; // what the browser remembers
 const SLOW = "20", SLOWER = "5"; // steps a second: while it learns, and while it collapses, in about 30 steps
 const STAGED = "no predictor"; // the branch that collapses; other methods have none of this name, and a shorter tour
 const GONE_BELOW = 0.3; // a spread at which the collapse is seen
 const GUESSES = {"rises": "it must do without its predictor", "stays": "a small part is missing", "falls": "the task becomes easier"};
+const BEGIN = "Here a network learns from pictures without labels. Press “next”: it trains, slowly, so that you can follow. You can leave at any time, and nothing can break.";
+const ENDED = "Here a network has learned from pictures without labels, and this run has ended: the tour shows what came of it. You can leave at any time, and the run is kept.";
+const FAILED = "Here a network learns from pictures without labels. This run has failed, so the tour shows its parts. You can leave at any time, and the run is kept.";
+const ASKS = "Now a branch of this run loses its predictor; the run itself is kept. Your guess first: what will the loss do?";
+const TAKEN = "Without its predictor the network collapses. The tour shows this in a branch, but this run has one already, and a new one would replace the run that is kept beside it. So this is left out.";
 
 /**
  * Make the tour. places: elements {play, map, std, predictor, views, branch}. speed: the choice of steps a second. Returns
  * {element, invitation, open(), frame(f, arrays), switched(connected), close()}.
  */
 function btCockpitTour({root, model, send, places, speed, branches}) {
-  let guess = null, before = null, was = null; // the answer; loss and spread when the branch began; the speed before the tour
+  let guess = null, before = null; // the answer; loss and spread when the branch began
+  let was = null, slow = null; // the choice of a speed before the tour, and the tour's own
   let present = null; // the stop where the reader is
   const more = h("div", {}), said = h("p", {class: "bt-tour-said", "aria-live": "polite"});
-  const limit = (value) => { speed.set(value); send({do: "speed", value: value === "" ? null : Number(value)}); };
+  const limit = (value) => { was ??= speed.get(); slow = value; speed.set(value); send({do: "slow", value: Number(value)}); };
+  const branched = () => !before && model.get("frame").branched_at !== null; // by the reader
   const train = () => {
-    was ??= speed.get();
     limit(SLOW);
     if (["idle", "paused"].includes(model.get("frame").state)) send({do: "play"});
   };
@@ -26,19 +33,18 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
     const f = model.get("frame");
     before = last(btRows(f.curves));
     said.textContent = "";
-    was ??= speed.get();
     limit(SLOWER);
     send({do: "fork", step: Math.min(f.step, 2 * f.epoch), change: STAGED});
   };
   const answers = h("div", {class: "bt-row", role: "group", "aria-label": "Your guess"}, ...Object.entries(GUESSES).map(([word, why]) =>
     btButton(`${word}: ${why}`, () => { guess = word; tour.go(stops.length - 2); })));
   const stops = [
-    {at: places.play, text: "Here a network learns from pictures without labels. Press “next”: it trains, slowly, so that you can follow. You can leave at any time, and nothing can break."},
+    {at: places.play, get text() { return {done: ENDED, failed: FAILED}[model.get("frame").state] ?? BEGIN; }},
     {at: places.map, begin: train, text: "Each dot is a picture, placed by what the network says of it. Watch: pictures of one class, with one colour and mark, come together, and nobody told the network the classes."},
     {at: places.std, text: "The loss falls. But it would be smallest if every picture got the same answer. So look at the spread as well: 1 means answers all over the sphere, 0 means one answer for all."},
     ...branches.includes(STAGED) ? [
-      {at: places.predictor, body: [answers], text: "Now a branch of this run loses its predictor; the run itself is kept. Your guess first: what will the loss do?"},
-      {at: places.views, begin: collapse, body: [said], text: "The predictor is gone. Watch loss, spread and map; dashed is the run that still has it."},
+      {at: places.predictor, body: () => branched() ? [] : [answers], get text() { return branched() ? TAKEN : ASKS; }},
+      {at: places.views, begin: collapse, body: () => [said], text: "The predictor is gone. Watch loss, spread and map; dashed is the run that still has it."},
     ] : [],
     {at: places.branch, text: "Any step can be branched from, with one change, and “swap runs” goes back to the run that was kept. Rest on a part to read what it means. “Share and keep”, below, has this tour too."},
   ];
@@ -55,9 +61,10 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
     card.style.left = `${Math.max(8, Math.min(at.left - all.left, all.width - own.width - 8))}px`;
   };
   const arrive = (stop, card) => {
+    if (stop?.begin === collapse && branched()) { tour.go(stops.length - 1); return; }
     present = stop;
     light.hidden = !stop;
-    more.replaceChildren(...stop?.body ?? []);
+    more.replaceChildren(...stop?.body?.() ?? []);
     if (!stop) { ended(); return; }
     card.firstChild.after(more);
     stop.begin?.();
@@ -68,8 +75,9 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
   const ended = () => {
     invitation.hidden = true;
     if (was === null) return; // it did not begin to train
-    limit(was);
-    if (model.get("frame").state === "running") send({do: "pause"});
+    send({do: "slow", value: null});
+    if (speed.get() === slow) speed.set(was);
+    send({do: "pause"}); // also where no frame of the running run has arrived yet
     was = null;
   };
   const tour = btTour(COCKPIT_TOUR, stops, arrive);
