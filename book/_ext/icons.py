@@ -67,9 +67,10 @@ def cut_font(path: Path, places: set[int]) -> bytes:
 def places_of_theirs(static: Path) -> tuple[Path, Path]:
     """Return the style sheet with FontAwesome's rules and the font of its solid icons."""
     sheets = [*static.glob("vendor/fontawesome/*/css/all.min.css"), *static.glob("styles/pydata-sphinx-theme.css")]
-    (font,) = [
-        file for file in static.glob("vendor/fontawesome/**/fa-solid-900.*") if file.suffix in (".ttf", ".woff2")
-    ][:1]
+    fonts = [file for file in static.glob("vendor/fontawesome/**/fa-solid-900.*") if file.suffix in (".ttf", ".woff2")]
+    font = min(
+        fonts, key=lambda file: file.suffix
+    )  # .ttf where there is one, because .woff2 takes another library to read
     return sheets[0], font
 
 
