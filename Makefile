@@ -54,7 +54,7 @@ test-book: .venv/installed
 test-others: .venv/installed
 	$(PYTEST) tests --ignore tests/browser/test_book.py $(ARGS)
 
-# Runs every notebook as a reader does, at laptop scale; this takes about twenty minutes on two cores.
+# Runs every notebook as a reader does, at laptop scale; this takes about half an hour on two cores.
 verify: .venv/installed
 	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 --timeout=0 notebooks $(ARGS)
 

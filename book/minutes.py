@@ -5,7 +5,7 @@
 
 The minutes of a lesson are the sum of
 
-- computing: measured by bench/lessons.py, at laptop scale on two cores from an empty folder of kept results;
+- computing: the seconds in lessons.json, which bench/lessons.py writes and whose first lines say how they were measured;
 - reading: WORDS words of text a minute, and LOOK for each displayed formula and for each cell of code with what it shows.
   Cells that belong to an exercise do not count here, and folded ones neither. The sum is rounded to five minutes;
 - exercises: the minutes that each exercise states.
