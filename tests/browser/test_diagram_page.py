@@ -1,6 +1,7 @@
 """The cockpit's diagram of the network: its parts are switches, its pictures and numbers are those of the run."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -202,21 +203,29 @@ def test_gradients_flow_once_for_each_single_step_and_leave_no_nodes(show, page)
     nodes = page.evaluate("document.querySelectorAll('*').length")
     for n in range(1, 4):
         page.get_by_role("button", name="step", exact=True).click()
-        bridge.settle()
-        bridge.panel.session.run(steps=1) if bridge.panel.session.snapshot().step < n else None
+        end = time.monotonic() + WAIT
+        while bridge.panel.session.snapshot().step < n:
+            assert time.monotonic() < end
+            bridge.settle()
         bridge.settle()
         assert flows() == n
     # a dot is on its way for a while, and gone afterwards: the picture then stays as it is
-    page.wait_for_timeout(1200)
-    drawn = [page.locator(".bt-network canvas").evaluate("(c) => c.toDataURL()") for _ in range(2)]
-    assert drawn[0] == drawn[1]
+    page.wait_for_function(
+        """() => {
+            const drawn = document.querySelector(".bt-network canvas").toDataURL(), same = window.drawnBefore === drawn;
+            window.drawnBefore = drawn;
+            return same;
+        }""",
+        polling=500,
+    )
     bridge.panel.session.run(steps=40)
     bridge.settle()
-    assert flows() == 3  # steps that come too fast to be followed are not shown one by one
+    seen = flows()
+    assert seen <= 4  # steps that come too fast to be followed are not shown one by one; the first may come alone
     page.emulate_media(reduced_motion="reduce")
     bridge.panel.session.run(steps=1)
     bridge.settle()
-    assert flows() == 3
+    assert flows() == seen
     for _ in range(3):
         part(page, "Predictor").click()
         bridge.settle()
