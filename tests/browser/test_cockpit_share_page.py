@@ -38,6 +38,19 @@ def until(bridge, condition):
     raise AssertionError("it has not happened")
 
 
+def own_clock(page):
+    """Give the page a clock that the test can put forward, which says when a moment is kept for a clip."""
+    page.evaluate(
+        "() => { const now = performance.now.bind(performance); window.ahead = 0; performance.now = () => now() + ahead; }"
+    )
+
+
+def settle_later(bridge):
+    """Let what is new reach the page at least a quarter of a second after what came before, so that it is kept."""
+    bridge.page.evaluate("() => { ahead += 260; }")
+    bridge.settle()
+
+
 def apart(a: dict, b: dict) -> bool:
     return (
         a["x"] + a["width"] <= b["x"]
@@ -308,12 +321,10 @@ def test_picture_and_curves_hold_what_is_seen(show, page):  # noqa: F811
 
 def test_a_clip_is_a_video_of_what_was_seen_and_the_panel_is_live_again_afterwards(show, page):  # noqa: F811
     bridge = show()
-    page.evaluate(
-        "() => { const now = performance.now.bind(performance); let k = 0; performance.now = () => now() + (k += 260); }"
-    )  # every frame is kept
+    own_clock(page)
     for _ in range(12):
         bridge.panel.session.run(steps=1)
-        bridge.settle()
+        settle_later(bridge)
     opened(bridge, page)
     with page.expect_download() as download:
         region(page).get_by_role("button", name="save clip").click()
@@ -336,18 +347,16 @@ def test_a_clip_is_a_video_of_what_was_seen_and_the_panel_is_live_again_afterwar
 
 def test_what_is_pressed_while_a_clip_is_recorded_acts_on_the_present(show, page):  # noqa: F811
     bridge = show()
-    page.evaluate(
-        "() => { const now = performance.now.bind(performance); let k = 0; performance.now = () => now() + (k += 260); }"
-    )  # every frame is kept
+    own_clock(page)
     panel, session = bridge.panel, bridge.panel.session
     session.run(steps=3)
     session.change(predictor="identity").result(WAIT)
-    bridge.settle()
+    settle_later(bridge)
     panel.show(frame=panel.frame | {"state": "running"})
-    bridge.settle()
+    settle_later(bridge)
     session.change(predictor="linear").result(WAIT)
     session.run(steps=1)
-    bridge.settle()
+    settle_later(bridge)
     opened(bridge, page)
     code = panel.frame["code"]
     bridge.sent.clear()
