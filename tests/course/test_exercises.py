@@ -5,6 +5,7 @@ message that they must get.
 """
 
 import ast
+import builtins
 import copy
 import functools
 import re
@@ -15,6 +16,7 @@ import jupytext
 import numpy as np
 import pytest
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 
 import byol_tutorial as bt
 from byol_tutorial.course.exercises import ExerciseError
@@ -129,6 +131,33 @@ def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
     ]
     code = solution.split("bt.exercises.check")[0].partition("\n")[2]  # without the line that names the exercise
     assert code.strip() not in exercise.hints[2] or exercise.kind == "predict"
+
+
+def names(code: str, kind: type[ast.expr_context]) -> set[str]:
+    """The names that code reads (ast.Load) or gives a value, imports and functions included (ast.Store)."""
+    found = {n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+    if kind is ast.Store:
+        for n in ast.walk(ast.parse(code)):
+            if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.arg)):
+                found.add(n.arg if isinstance(n, ast.arg) else n.name)
+            if isinstance(n, (ast.Import, ast.ImportFrom)):
+                found |= {(a.asname or a.name).partition(".")[0] for a in n.names}
+    return found
+
+
+@pytest.mark.parametrize("exercise", [e for e in ALL if e.kind == "predict"], ids=ids)
+def test_the_last_hint_of_a_guess_runs_where_the_guess_is_made(exercise):
+    """A guess is made before the run, so its hint uses nothing that a later cell defines."""
+    known = set(dir(builtins))
+    for cell in jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells:
+        if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", []):
+            if f'predict("{exercise.id}"' in on_one_line(cell.source):
+                break
+            known |= names(TransformerManager().transform_cell(cell.source), ast.Store)
+    else:
+        pytest.fail(f"no cell asks {exercise.id}")
+    hint = exercise.hints[2]
+    assert names(hint, ast.Load) <= known | names(hint, ast.Store)
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=ids)
@@ -566,6 +595,14 @@ def test_an_open_guess_says_what_is_allowed_and_a_wrong_one_is_refused(guess):
     ):
         with pytest.raises(ExerciseError, match=told):
             bt.exercises.predict("99-guess", **wrong)
+
+
+def test_questions_with_the_same_answers_are_named_together():
+    shown = str(bt.exercises.predict("04-sphere", agreement=..., byol="many places", simclr=..., fixed_target=...))
+    assert "agreement, simclr, fixed_target: each one of 'one point', 'many places'." in shown
+    assert shown.count("'one point'") == 1
+    shown = str(bt.exercises.predict("08-baseline", byol_encoder=..., random_encoder=...))
+    assert "byol_encoder, random_encoder: each a number from 0 to 1." in shown
 
 
 def test_only_predictions_are_predicted():

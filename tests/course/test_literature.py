@@ -230,11 +230,6 @@ def test_its_headings_of_other_pages_exist():
         assert anchor in {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings}, anchor
 
 
-def test_the_script_is_as_long_as_it_says():
-    lines = len((BOOK.parent / "examples" / "plain_byol.py").read_text("utf-8").splitlines())
-    assert 80 <= lines <= 120
-
-
 # --- the words of the field ----------------------------------------------------------------------
 
 WORDS = ("attention", "class token", "contrastive learning", "dense task", "feature map", "fine-tuning", "invariance", "mIoU",

@@ -1,5 +1,7 @@
 """The script in plain PyTorch trains as the library does, step by step, and runs on a folder of images."""
 
+import ast
+import re
 import runpy
 import subprocess
 import sys
@@ -13,7 +15,8 @@ from torchvision.utils import save_image
 import byol_tutorial as bt
 from byol_tutorial.augment.operations import normalise
 
-SCRIPT = Path(__file__).parents[2] / "examples/plain_byol.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples/plain_byol.py"
 PLAIN = runpy.run_path(str(SCRIPT))
 
 
@@ -38,12 +41,11 @@ def test_its_losses_and_weights_are_those_of_the_library():
         return record
 
     trainer = bt.Trainer(config, images, device="cpu", encoder=small(), transform=tuple(map(recorder, seen)))
-    plain = PLAIN["BYOL"](small(), 8, 32, 8)
+    online, predictor = torch.nn.Sequential(small(), PLAIN["mlp"](8, 32, 8)), PLAIN["mlp"](8, 32, 8)
     with torch.no_grad():
         theirs = [*trainer.model.online.parameters(), *trainer.model.predictor.parameters()]
-        for mine, other in zip([*plain.online.parameters(), *plain.predictor.parameters()], theirs, strict=True):
+        for mine, other in zip([*online.parameters(), *predictor.parameters()], theirs, strict=True):
             mine.copy_(other)
-        plain.follow(0.0)
     trainer.run(progress=False)
     pairs = [tuple(normalise(v, trainer.mean, trainer.std) for v in pair) for pair in zip(*seen, strict=True)]
     assert len(pairs) == 12
@@ -59,20 +61,20 @@ def test_its_losses_and_weights_are_those_of_the_library():
         def __iter__(self):
             return (next(self.rest) for _ in range(4))
 
-    losses = PLAIN["train"](plain, Batches(), 3, lr=config.step_lr, tau=0.9)
+    losses, target = PLAIN["train"](online, predictor, Batches(), 3, lr=config.step_lr, tau=0.9)
     assert losses == pytest.approx(trainer.history.loss, abs=1e-5)
     assert losses[-1] != pytest.approx(losses[0], abs=1e-3)
     for mine, other in (
-        (plain.online, trainer.model.online),
-        (plain.predictor, trainer.model.predictor),
-        (plain.target, trainer.model.target),
+        (online, trainer.model.online),
+        (predictor, trainer.model.predictor),
+        (target, trainer.model.target),
     ):
         for a, b in zip(mine.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 def test_its_views_are_the_papers_in_kind_and_size():
-    picture = torch.rand(3, 90, 70)
+    picture = torch.randint(256, (3, 90, 70), dtype=torch.uint8)
     for blur, solarize in ((1.0, 0.0), (0.1, 0.2)):
         view = PLAIN["views"](blur, solarize)(picture)
         assert view.shape == (3, 64, 64)
@@ -85,12 +87,21 @@ def test_it_trains_on_a_folder_and_leaves_an_encoder(tmp_path):
     for i in range(6):
         folder = tmp_path / "images" / str(i % 2)
         folder.mkdir(parents=True, exist_ok=True)
-        save_image(torch.rand(3, 40, 50), folder / f"{i}.png")
+        save_image(torch.rand(3, 40, 50), folder / f"{i}.{('png', 'jpg', 'PNG')[i % 3]}")
     end = subprocess.run(
         [sys.executable, SCRIPT, "images", "1"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
     )
-    assert end.stdout.startswith("loss ")
+    assert re.fullmatch(r"epoch 1: loss \d\.\d{3}\n", end.stdout)
     encoder = resnet18()
     encoder.fc = torch.nn.Identity()
     encoder.load_state_dict(torch.load(tmp_path / "encoder.pt"))
     assert encoder.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all()
+
+
+def test_it_is_as_short_as_the_book_says():
+    text = SCRIPT.read_text("utf-8")
+    docstring = ast.parse(text).body[0]
+    written = [n for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    assert len([n for n in written if not docstring.lineno <= n <= docstring.end_lineno]) == 60
+    for page in ("README.md", "CHANGELOG.md", "book/decide.md"):
+        assert re.search(r"plain_byol\.py[^#]{0,120}sixty\s+lines", (ROOT / page).read_text("utf-8")), page

@@ -165,10 +165,14 @@ def predict(id: str, **made: Any) -> Note:
     if problem:
         raise ExerciseError(problem.rstrip("."))
     _guesses[id] = known
-    left = [f"{name}: {allowed(a)}" for name, a in exercise.questions.items() if name not in known]
+    left: dict[tuple, list[str]] = {}  # questions that allow the same answers are named together
+    for name, answers in exercise.questions.items():
+        if name not in known:
+            left.setdefault(answers, []).append(name)
     if left:
+        asked = [f"{', '.join(names)}: {'each ' * (len(names) > 1)}{allowed(a)}" for a, names in left.items()]
         return Note(
-            f"Your guess: {exercise.title}", f'not made yet. {"; ".join(left)}. Hint: bt.exercises.hint("{id}")'
+            f"Your guess: {exercise.title}", f'not made yet. {"; ".join(asked)}.\nHint: bt.exercises.hint("{id}")'
         )
     noted = ", ".join(f"{name} {guess}" for name, guess in known.items())
     return Note(f"Your guess: {exercise.title}", f"noted: {noted}. Now run the next cells.")

@@ -158,10 +158,11 @@ RANDOM_TARGET = Exercise(
             "less? Chance is 0.1."
         ),
         (
-            "# An average over views loses what differs between the views:\n"
-            "answer = picture + view  # picture and view: two unrelated random vectors\n"
-            "average = torch.stack([picture + another_view() for _ in range(100)]).mean(0)\n"
-            "# is `average` nearer to `picture` than `answer` is?"
+            "# an answer is made of what all views of a picture share, and of what is in one view alone\n"
+            "picture, of_one_view = torch.randn(64), torch.randn(100, 64)\n"
+            "answers = picture + of_one_view\n"
+            "for said in (answers[0], answers.mean(0)):  # which of the two is nearer to the picture?\n"
+            "    print(torch.cosine_similarity(said, picture, dim=0))"
         ),
     ),
     questions={"linear": (0.0, 1.0), "compared_with_its_target": ("better", "the same", "worse")},

@@ -89,8 +89,9 @@ RUNGS = Exercise(
             "know the picture. If they do not, what must it know?"
         ),
         (
-            "# how much a target's answers differ between pictures, √d·std\nprint(what_it_is(first.network.target))\n"
-            "print(what_it_is(collapsed.network))"
+            "# do the answers of random weights differ between pictures? Their √d·std:\n"
+            "z = bt.BYOL(config, 32).target(bt.augment.Views(config)(test.images)[0])\n"
+            "print(bt.diagnose.spread(z))  # that of the collapsed one ends the first row of spheres"
         ),
     ),
     questions={"random": LEARNS, "collapsed": LEARNS},
@@ -295,9 +296,10 @@ PREDICTORS = Exercise(
             "short."
         ),
         (
-            "# how far a predictor has kept up: W·z against the best W for this batch\n"
-            "best = torch.linalg.lstsq(z, t).solution\n"
-            "print(float((z @ W.T - z @ best).norm() / (z @ best).norm()))"
+            "# how many weights of each predictor learn? The optimal one is set anew in each step instead\n"
+            "for name in ('identity', 'linear', 'fixed', 'optimal'):\n"
+            "    q = bt.BYOL(config.replace(predictor=name), 32).predictor\n"
+            "    print(name, sum(w.numel() for w in q.parameters() if w.requires_grad))"
         ),
     ),
     questions={"none": LEARNS, "linear": LEARNS, "fixed": LEARNS, "optimal": LEARNS},

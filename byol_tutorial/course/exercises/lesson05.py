@@ -147,7 +147,8 @@ CLOUDS = Exercise(
             "coordinate at a time. For the point, nothing varies."
         ),
         (
-            "unit = F.normalize(circle, dim=-1)\n"
+            "plane = torch.linalg.qr(torch.randn(64, 2)).Q.T  # two directions at right angles\n"
+            "unit = F.normalize(torch.randn(512, 2) @ plane, dim=-1)  # a circle\n"
             "print(unit.std(0).mean() * 64**0.5)  # its spread\n"
             "print(torch.linalg.svdvals(unit - unit.mean(0))[:4])  # its directions"
         ),
@@ -301,8 +302,9 @@ LAG = Exercise(
         ),
         (
             "# a projector can shrink everything while y keeps what it has:\n"
-            "z = 1e-3 * y\n"
-            "print(bt.collapse_report(z + 1).std, bt.collapse_report(y).std)"
+            "y = torch.randn(512, 64)\n"
+            "z = 1 + 1e-3 * y\n"
+            "print(bt.collapse_report(z).std, bt.collapse_report(y).std)"
         ),
     ),
     questions={

@@ -224,8 +224,9 @@ BASELINE = Exercise(
             "linear probe on raw pixels of such digits is right for more than nine of ten."
         ),
         (
-            "flat = digits.images.flatten(1).float(), digits_test.images.flatten(1).float()\n"
-            "print(bt.linear_probe(flat[0], digits.labels, flat[1], digits_test.labels).accuracy)  # the raw pixels"
+            "a, b = bt.load('digits'), bt.load('digits', 'test')\n"
+            "flat = [digits.images.flatten(1).float() for digits in (a, b)]\n"
+            "print(bt.linear_probe(flat[0], a.labels, flat[1], b.labels).accuracy)  # the raw pixels"
         ),
     ),
     questions={"byol_encoder": (0.0, 1.0), "random_encoder": (0.0, 1.0)},

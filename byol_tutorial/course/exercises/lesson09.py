@@ -330,8 +330,12 @@ FIRST = Exercise(
             "views of training differ in hue, so hue does not help to predict."
         ),
         (
-            "small = torch.nn.functional.adaptive_avg_pool2d(seen.images.float(), 1).flatten(1)  # the mean colour alone\n"
-            "print(shared(nearest(small)))"
+            "shown = bt.load('shapes', 'test', limit=512)\n"
+            "colour = shown.images.float().mean((2, 3))  # of each picture only its mean colour\n"
+            "near = bt.evaluate.nearest(colour, colour, k=2)[:, 1]  # the other one that is nearest\n"
+            "print('same shape', (shown.labels[near] == shown.labels).float().mean())  # by chance 0.1\n"
+            "apart = (shown.factors.hue[near] - shown.factors.hue).abs()\n"
+            "print('hue apart', torch.minimum(apart, 1 - apart).mean())  # by chance 0.25"
         ),
     ),
     questions={"before": ("shape", "hue"), "after": ("shape", "hue")},

@@ -97,8 +97,8 @@ CUT_SQUARES = Exercise(
         Mistake(
             "unchanged",
             _with_bug,
-            "as it was given: some train squares reach over the cut into the test part, and some test squares leave the photograph. Draw the "
-            "left edge and the right edge for u = 1.",
+            "as it was given. Take a train square and a test square with u = 1, and draw the left edge and the right edge of both: do "
+            "they stay in their part of the photograph?",
         ),
         Mistake(
             "train alone",
@@ -265,7 +265,9 @@ LIGHT = Exercise(
         "Which of the five know the colours of a square, and which know something else as well?",
         "In the same light colours tell these photographs apart, so it is good to keep them, together with texture. In the other light they "
         "mislead. Which encoder had a reason to rely on them, and which had not?",
-        "for name, f in functions.items():\n    print(name, judged(f), judged(f, other))",
+        "# two of the five can be judged before any training: the same light, and another\n"
+        "for f in (bt.evaluate.pixels, lambda images: histogram(images, 6)):\n"
+        "    print(judged(f).knn, judged(f, other).knn)",
     ),
     questions=dict.fromkeys(
         ("same_light", "other_light"), ("raw pixels", "colours", "random encoder", "no colour views", "colour views")
