@@ -11,6 +11,7 @@ import os
 import platform
 import statistics
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ class LedgerExperiment:
         """Return the Config of the run with this seed."""
         return preset(self.recipe, **({"seed": seed, "epochs": EPOCHS} | self.changes))
 
-    @property
+    @cached_property
     def settings(self) -> dict:
         """The settings that decide what is measured, besides the seed and the code.
 
@@ -122,11 +123,16 @@ def same_settings(kept: dict, now: dict) -> bool:
     A field of Config that did not exist when the file was written must have its default now, which means "as before".
     A field that no longer exists decided nothing else.
     """
-    kept_config, now_config = kept.get("config", {}), now["config"]
-    defaults = json.loads(json.dumps(Config().to_dict()))
+    kept_config, now_config, defaults = kept.get("config", {}), now["config"], _defaults()
     return all(kept.get(key) == now[key] for key in now if key != "config") and all(
         value == kept_config.get(name, defaults[name]) for name, value in now_config.items()
     )
+
+
+@cache
+def _defaults() -> dict:
+    """Return the defaults of all fields of Config, with lists for pairs."""
+    return json.loads(json.dumps(Config().to_dict()))
 
 
 def measure(experiment: LedgerExperiment, seed: int, extra: set[str], epochs: float | None = None) -> dict[str, float]:
