@@ -154,6 +154,7 @@ def test_views_of_different_pictures_share_nothing(images):
             assert abs(share.different) < 0.13, share.name
 
 
+@pytest.mark.slow
 def test_large_pictures_give_what_small_ones_give():
     small, large = (bt.load("shapes", limit=256, size=size) for size in (32, 128))
     config = bt.preset("shapes", blur_p=0.5)

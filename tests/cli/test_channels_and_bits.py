@@ -10,7 +10,7 @@ from command_line import main
 from PIL import Image
 
 import byol_tutorial as bt
-from byol_tutorial.cli import run_folder
+from byol_tutorial.cli import report, run_folder
 from byol_tutorial.evaluate.features import features
 
 SMALL = ["--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu",
@@ -29,12 +29,14 @@ def five(tmp_path, monkeypatch):
     return tmp_path / "five"
 
 
-def test_a_run_on_five_bands_from_end_to_end(five, capsys):
+def test_a_run_on_five_bands_from_end_to_end(five, monkeypatch, capsys):
     assert main("train", "--data=folder:five", "--out=run", *SMALL) == 0
     told = capsys.readouterr().out
     assert "saturation, hue, grayscale_p switched off in the views" in told
     assert "16 files have 5 channels" in told or "20 files have 5 channels" in told
     assert "values 0 to 4095 become 0 to 65535" in told
+    assert (five.parent / "run" / "figures" / "views.png").is_file()
+    monkeypatch.setattr(report, "judge", lambda *_: None)  # the first command has judged
     about = json.loads((five.parent / "run" / "settings.json").read_text())
     assert (about["found"]["channels"], about["found"]["bits"]) == (5, 16)
     assert main("train", "--resume=run") == 0
@@ -102,7 +104,8 @@ def test_operations_on_colours_that_were_typed_are_refused_by_name(five, capsys)
     assert not (five.parent / "run").exists()
 
 
-def test_one_channel_and_the_first_three(five, capsys):
+def test_one_channel_and_the_first_three(five, monkeypatch, capsys):
+    monkeypatch.setattr(report, "judge", lambda *_: None)  # slow, and not what this is about
     for channels in (1, 3):
         assert main("train", "--data=folder:five", f"--out=run{channels}", f"--channels={channels}", *SMALL) == 0
         encoder = bt.load_encoder(f"run{channels}/encoder.safetensors")
@@ -114,6 +117,7 @@ def test_one_channel_and_the_first_three(five, capsys):
 
 def test_a_run_of_a_version_without_channels_goes_on_with_eight_bits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "judge", lambda *_: None)  # slow, and not what this is about
     rng = np.random.default_rng(0)
     (tmp_path / "grey").mkdir()
     for i in range(12):

@@ -67,6 +67,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize("command", WRITING)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_drive_that_fails_while_a_command_writes_is_one_line_and_loses_nothing(here, capsys, command, fault):

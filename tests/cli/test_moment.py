@@ -413,6 +413,7 @@ FULL = {
 }
 
 
+@pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize("command", FULL)
 def test_a_full_disk_is_one_line_that_says_how_much_is_needed(small_disk, monkeypatch, capsys, command):
     if command.startswith("export"):

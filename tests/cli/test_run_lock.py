@@ -171,6 +171,7 @@ def test_nothing_is_written_through_a_link_in_a_run_folder(here, capsys, name):
     assert link.is_symlink()
 
 
+@pytest.mark.usefixtures("quick_export")
 @pytest.mark.parametrize("command", ["embed run --out=v.npz --kind=none", "export run --out=v.onnx"])
 def test_writing_elsewhere_needs_no_folder_for_itself(here, command):
     if command.startswith("export"):

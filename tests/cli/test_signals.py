@@ -45,6 +45,7 @@ def test_ctrl_c_while_modules_are_imported(tmp_path, command):
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "error: interrupted\n")
 
 
+@pytest.mark.slow
 def test_the_library_leaves_ctrl_c_to_other_programs():
     code = "import signal, byol_tutorial; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"

@@ -39,6 +39,12 @@ RIGHT = [pytest.param(id, a, id=f"{id}-{i}") for id, both in ANSWERS.items() for
 WRONG = [pytest.param(id, *aw, id=f"{id}-{i}") for id, both in ANSWERS.items() for i, aw in enumerate(both["wrong"])]
 
 
+@functools.cache
+def cells_of(lesson: str) -> list:
+    """The cells of a lesson's notebook, read once for all its exercises."""
+    return jupytext.read(NOTEBOOKS[lesson]).cells
+
+
 def on_one_line(source: str) -> str:
     """The code with the first argument of each call beside its bracket."""
     return re.sub(r"\(\s+", "(", source)
@@ -125,7 +131,7 @@ def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
     assert f'bt.exercises.hint("{exercise.id}")' in shown[0]
     assert len(set(exercise.hints)) == 3
     ast.parse(exercise.hints[2])
-    cells = jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells
+    cells = cells_of(exercise.id[:2])
     (solution,) = [
         c.source for c in cells if f'check("{exercise.id}"' in on_one_line(c.source) and "strict=True" in c.source
     ]
@@ -181,7 +187,7 @@ def test_a_lesson_has_all_kinds_and_its_notebook_all_exercises(number):
     assert all(id.startswith(f"{number}-") for id in exercises)
     assert len(exercises) >= 4
     assert {e.kind for e in exercises.values()} == set(KINDS)
-    cells = jupytext.read(NOTEBOOKS[number]).cells
+    cells = cells_of(number)
     text = on_one_line("\n".join(c.source for c in cells if "solution" not in c.metadata.get("tags", [])))
     for exercise in exercises.values():
         asks = "predict" if exercise.kind == "predict" else "check"
@@ -260,7 +266,7 @@ def executed(source: str, **names):
 
 @pytest.mark.parametrize("exercise", [e for e in ALL if e.kind != "predict"], ids=ids)
 def test_the_notebook_s_stub_is_open_and_its_solution_passes(exercise):
-    cells = [c.source for c in jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells]
+    cells = [c.source for c in cells_of(exercise.id[:2])]
     asks = re.compile(rf'exercises\.check\("{exercise.id}", (\w+)\)')
     (at,) = [i for i, source in enumerate(cells) if asks.search(source)]
     name = asks.search(cells[at])[1]

@@ -8,6 +8,7 @@ import byol_tutorial as bt
 from byol_tutorial.course import longer_run
 
 
+@pytest.mark.slow
 def test_the_shipped_encoder_has_the_accuracies_of_its_record():
     longer = longer_run()
     found = bt.accuracies(longer.encoder, bt.load("photographs"), bt.load("photographs", "test"))

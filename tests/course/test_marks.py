@@ -25,6 +25,7 @@ def notebook(*cells, tags=()):
     return made
 
 
+@pytest.mark.slow
 def test_verdicts_of_a_notebook_that_was_run(tmp_path):
     """The notebook is run by Jupyter itself, with a right answer, a wrong one, none, and a cell that was never run."""
     made = nbformat.v4.new_notebook()

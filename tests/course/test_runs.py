@@ -141,21 +141,25 @@ def test_whatever_decides_a_run_is_in_its_key(what, config, images, monkeypatch)
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(
-    "name", ["course/bugs.py", "course/supervised.py", "course/measures.py", "train/trainer.py", "augment/views.py"]
-)
-def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path, name):
-    """In a copy of the package: a changed number moves the key, a changed comment or docstring does not."""
+DECIDING = ["course/bugs.py", "course/supervised.py", "course/measures.py", "train/trainer.py", "augment/views.py"]
+
+
+def test_other_code_makes_other_keys_but_comments_do_not(monkeypatch, tmp_path):
+    """In a copy of the package: a changed number moves the key, changed comments and docstrings do not."""
     package = tmp_path / "byol_tutorial"
     shutil.copytree(cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
     monkeypatch.setattr(cache, "PACKAGE", package)
     digest = cache.library.__wrapped__
-    file, before = package / name, digest()
-    text = file.read_text()
-    file.write_text("# a comment\n" + text.replace('"""', '"""Said otherwise. ', 1) + "\n# another\n")
+    before, texts = digest(), {name: (package / name).read_text() for name in DECIDING}
+    for name, text in texts.items():
+        said_otherwise = "# a comment\n" + text.replace('"""', '"""Said otherwise. ', 1) + "\n# another\n"
+        assert said_otherwise != text
+        (package / name).write_text(said_otherwise)
     assert digest() == before
-    file.write_text(text + "\nMORE = 1\n")
-    assert digest() != before
+    for name, text in texts.items():
+        (package / name).write_text(text + "\nMORE = 1\n")
+        assert digest() != before, name
+        (package / name).write_text(text)
 
 
 def test_what_only_shows_results_moves_no_key(monkeypatch, tmp_path):
@@ -234,6 +238,7 @@ for k in range(300):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_keep_the_same_entry_never_show_half_of_it(own_folder):
     keepers = [subprocess.Popen([sys.executable, "-c", KEEPER], stdin=subprocess.PIPE) for _ in range(2)]
     seen = set()
@@ -268,6 +273,7 @@ for name in ("x", "y"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become another user")
 def test_another_user_reads_what_is_kept_and_may_not_write(monkeypatch, tmp_path):
     with tempfile.TemporaryDirectory() as name:
@@ -315,6 +321,7 @@ for name in ("y", "z"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("kind", "mode"), [("sticky", 0o1777), ("open", 0o777)])
 def test_users_whose_files_are_private_share_a_folder_without_harm(monkeypatch, tmp_path, kind, mode):
@@ -495,6 +502,7 @@ def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
     assert not list(own_folder.glob("*"))
 
 
+@pytest.mark.slow
 def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
     monkeypatch.setattr(parallel, "cores", lambda: 2)
@@ -503,6 +511,7 @@ def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, mo
         run_all({"b": config.replace(seed=1), "a": config.replace(seed=1, lr=0.1)}, *images, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_worker_that_is_killed_is_reported_with_what_is_not_finished(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
@@ -536,6 +545,7 @@ def test_a_table_and_a_picture(config, images):
 # --- with labels --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_supervised_baseline_learns_from_labels_and_is_kept(images):
     """On two of the ten shapes, chance is a half. Seen over four seeds: accuracy 0.85 to 0.95, linear 0.98 to 1."""
     train, test = bt.load("shapes", limit=1200), bt.load("shapes", split="test", limit=600)

@@ -232,6 +232,7 @@ except data.loading.DataError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_limit_of_the_address_space_is_one_line(monkeypatch):
     """For real: 300 GB of pixels in a process that may have one more."""

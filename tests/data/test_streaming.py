@@ -437,6 +437,7 @@ print((next(batches)[:, 0, 0, 0] // 10).tolist())
 """
 
 
+@pytest.mark.slow
 def test_script_needs_no_main_guard_and_no_fixed_folder_and_ends_with_workers_at_work(twelve, tmp_path):
     (twelve / "pictures").mkdir()
     (twelve / "train").rename(twelve / "pictures" / "train")

@@ -20,6 +20,11 @@ def sets():
     return bt.load("shapes", limit=300), bt.load("shapes", "test", limit=100)
 
 
+@pytest.fixture(scope="module")
+def few(sets):
+    return sets[0][:100], sets[1][:60]
+
+
 def planted(images: bt.ImageSet, size: int = 32) -> torch.Tensor:
     """What is true of every pixel of the middle: one-hot classes, float32 (N, 11, size, size)."""
     labels = masks(images.factors)[:, None].long() * (images.factors.shape + 1)[:, None, None, None]
@@ -62,15 +67,15 @@ def one_strength(monkeypatch):
 
 
 @pytest.mark.usefixtures("one_strength")
-def test_an_encoder_that_knows_the_masks_is_right_at_every_pixel(sets):
-    few = sets[0][:100], sets[1][:60]
+def test_an_encoder_that_knows_the_masks_is_right_at_every_pixel(few):
     found = bt.dense_probe(Oracle(few, [planted(s) for s in few]), *few)
     assert found.miou == found.figure_miou == 1
-    assert list(found.ious) == ["ground", *sets[0].classes]
+    assert list(found.ious) == ["ground", *few[0].classes]
     assert found.grid == (32, 32)
     assert found.centre_error < found.floor[2] / 2
 
 
+@pytest.mark.slow
 def test_pooled_accuracy_does_not_see_that_places_are_shuffled_and_the_dense_probe_does(sets):
     maps = [nn.functional.avg_pool2d(planted(s), 4) for s in sets]
     whole, mixed = Oracle(sets, maps), Oracle(sets, [shuffled(m) for m in maps])
@@ -86,9 +91,8 @@ def test_pooled_accuracy_does_not_see_that_places_are_shuffled_and_the_dense_pro
 
 
 @pytest.mark.usefixtures("one_strength")
-def test_an_encoder_that_sees_the_middle_is_judged_on_the_middle(sets):
+def test_an_encoder_that_sees_the_middle_is_judged_on_the_middle(few):
     """Views of 28 px have stored images of 32 px, of which features see the middle 28."""
-    few = sets[0][:100], sets[1][:60]
     found = bt.dense_probe(Oracle(few, [planted(s, 28) for s in few], 28), *few)
     assert found.grid == (28, 28)
     assert found.miou == 1
@@ -105,13 +109,13 @@ def test_an_encoder_that_sees_nothing_has_the_floor(sets):
     assert found.floor == pytest.approx(expected, abs=1e-5)
 
 
-def test_test_pictures_choose_nothing_and_the_order_of_batches_is_kept(sets):
-    train, test = sets
+def test_test_pictures_choose_nothing_and_the_order_of_batches_is_kept(few):
+    train, test = few
     torch.manual_seed(0)
     net = bt.networks.build_encoder(bt.Config(width=4), 32)
     whole, part = bt.dense_probe(net, train, test), bt.dense_probe(net, train, test[:40])
     assert whole.chosen == part.chosen
-    many = test[torch.arange(600) % 100]  # more than a batch
+    many = test[torch.arange(600) % 60]  # more than a batch
     again = bt.dense_probe(net, train, many)
     assert again.ious == pytest.approx(whole.ious, abs=1e-6)
     assert again.centre_error == pytest.approx(whole.centre_error, abs=1e-4)

@@ -136,6 +136,7 @@ def test_umap_of_a_point_opposite_to_all_others_and_of_any_length(scale):
     assert size(points) > 0.1
 
 
+@pytest.mark.slow
 def test_umap_leaves_torchs_threads_as_they_were():
     code = (
         "import torch; from byol_tutorial.evaluate.embed import umap_embedding; before = torch.get_num_threads();"
@@ -147,6 +148,7 @@ def test_umap_leaves_torchs_threads_as_they_were():
     assert end.stdout.split() == ["1", "1"], end.stderr
 
 
+@pytest.mark.slow
 def test_umap_that_starts_from_the_map_before_moves_points_less():
     """Against maps of their own, of equal size and turned to lie on the one before (seen: 0.27 and 0.73 of the size)."""
     warm_steps, cold_steps = [], []

@@ -53,6 +53,19 @@ def vit():
     return built(timm.create_model, "vit_tiny_patch16_224", img_size=32)
 
 
+SMALL = {"torchvision": "shufflenet_v2_x0_5", "timm": "timm:test_vit"}  # the smallest networks of the two libraries
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The networks of SMALL: the time of a test is that of writing and reading their weights."""
+    nets = (
+        built(torchvision.models.get_model, SMALL["torchvision"], weights=None),
+        built(timm.create_model, "test_vit", img_size=32),
+    )
+    return dict(zip(SMALL, nets, strict=True))
+
+
 @pytest.fixture(scope="module")
 def dino():
     return built(timm.create_model, "vit_small_patch14_dinov2", img_size=28)
@@ -119,13 +132,13 @@ def test_a_timm_guest_is_pooled_forward_features_at_the_models_own_mean_and_std(
     torch.testing.assert_close(bt.features(g, images()), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_the_size_of_its_own_is_the_models(vit):
-    assert bt.guest(DINO, random=True).size == (518, 518)
+def test_the_size_of_its_own_is_the_models():
+    assert bt.guest("timm:test_vit", random=True).size == (160, 160)
     assert bt.guest("torchvision:efficientnet_b1", random=True).size == (240, 240)
 
 
 def test_positions_learned_at_one_size_serve_another(tmp_path):
-    """A file for 64 px, a guest at 32 px: as timm and torchvision bring their own weights to another size."""
+    """A file for 64 px, a guest at 32 px: as timm brings its own weights to another size."""
     source = built(timm.create_model, "vit_tiny_patch16_224", img_size=64)
     torch.save(source.state_dict(), tmp_path / "vit.pth")
     g = bt.guest(VIT, tmp_path / "vit.pth", size=32)
@@ -134,13 +147,24 @@ def test_positions_learned_at_one_size_serve_another(tmp_path):
         wanted = source.forward_features(by_hand(images(), 32, (0.5,) * 3, (0.5,) * 3))[:, 0]
     torch.testing.assert_close(bt.features(g, images()), wanted, rtol=1e-4, atol=1e-4)
 
+
+@pytest.mark.slow  # torchvision has no smaller one
+def test_positions_of_a_vision_transformer_of_torchvision_serve_another_size(tmp_path):
     source = built(torchvision.models.vit_b_32, image_size=96)
     torch.save({f"module.{k}": v for k, v in source.state_dict().items()}, tmp_path / "b32.pth")
     assert bt.features(bt.guest("vit_b_32", tmp_path / "b32.pth", size=64), images()).shape == (5, 768)
 
 
 @pytest.mark.parametrize(
-    "name", ["googlenet", "inception_v3", "squeezenet1_1", "densenet121", "mnasnet0_5", "maxvit_t"]
+    "name",
+    [
+        "squeezenet1_1",
+        "mnasnet0_5",
+        *(
+            pytest.param(large, marks=pytest.mark.slow)
+            for large in ("googlenet", "inception_v3", "densenet121", "maxvit_t")
+        ),
+    ],
 )
 def test_torchvisions_odd_ones(name, tmp_path):
     """Built in other ways, or with another last layer: their features explain what the whole network says."""
@@ -163,6 +187,7 @@ def test_torchvisions_odd_ones(name, tmp_path):
     torch.testing.assert_close(y, caught, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_densenets_old_names(tmp_path):
     """torchvision's published DenseNets have names that its network no longer has."""
     source = built(torchvision.models.densenet121)
@@ -211,11 +236,11 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("wrapping", WRAPPED)
-@pytest.mark.parametrize("kind", ["resnet", "vit"])
-def test_weights_are_found_in_what_wraps_them(resnet, vit, tmp_path, wrapping, kind):
-    source, name = (resnet, "resnet18") if kind == "resnet" else (vit, VIT)
+@pytest.mark.parametrize("library", SMALL)
+def test_weights_are_found_in_what_wraps_them(small, tmp_path, wrapping, library):
+    source = small[library]
     torch.save(WRAPPED[wrapping](source.state_dict()), tmp_path / "w.pth")
-    found = bt.guest(name, tmp_path / "w.pth", size=32).body.state_dict()
+    found = bt.guest(SMALL[library], tmp_path / "w.pth", size=32).body.state_dict()
     within = 2e-3 if wrapping == "half" else 0
     for key, value in found.items():
         if not key.endswith("num_batches_tracked"):
@@ -229,8 +254,16 @@ def test_an_encoder_within_the_network_is_no_wrapping(prefix):
     assert unwrap({prefix + name: value for name, value in own.items()}, set(own)) == own
 
 
-@pytest.mark.parametrize("registers", [False, True])
-@pytest.mark.parametrize("prefix", ["", "teacher.backbone."])
+@pytest.mark.parametrize(
+    ("registers", "prefix"),
+    [
+        (True, "teacher.backbone."),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((False, ""), (False, "teacher.backbone."), (True, ""))
+        ),
+    ],
+)
 def test_dinov2s_own_file_loads(dino, tmp_path, registers, prefix):
     """The authors' names: a mask token; with registers, positions that include the class token's."""
     if registers:
@@ -254,6 +287,7 @@ def test_dinov2s_own_file_loads(dino, tmp_path, registers, prefix):
     torch.testing.assert_close(y, wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_deit3s_own_file_loads(tmp_path):
     """Its authors write the scales of a block as gamma_1 and gamma_2."""
     source = built(timm.create_model, "deit3_small_patch16_224", img_size=32)
@@ -266,7 +300,12 @@ def test_deit3s_own_file_loads(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("flexivit_small", 96), ("crossvit_tiny_240", None), ("swin_tiny_patch4_window7_224", None), ("resnet10t", 64)],
+    [
+        ("resnet10t", 64),
+        pytest.param("flexivit_small", 96, marks=pytest.mark.slow),
+        pytest.param("crossvit_tiny_240", None, marks=pytest.mark.slow),
+        pytest.param("swin_tiny_patch4_window7_224", None, marks=pytest.mark.slow),
+    ],
 )
 def test_a_timm_guest_is_what_timm_loads_from_the_file(tmp_path, name, size):
     """Also where timm converts in a way of its own: FlexiViT's positions are resized bilinearly, other ViTs' bicubically."""
@@ -323,6 +362,7 @@ def sets():
     return bt.load("shapes", limit=60, seed=0), bt.load("shapes", split="test", limit=40, seed=0)
 
 
+@pytest.mark.slow
 def test_a_guest_in_every_tool(sets, resnet_file):
     train, test = sets
     visitor, floor = bt.guest("resnet18", resnet_file, size=32), bt.guest("resnet18", random=True, size=32)
@@ -343,6 +383,7 @@ def test_a_guest_in_every_tool(sets, resnet_file):
         assert 0 <= result.accuracy <= 1
 
 
+@pytest.mark.slow
 def test_a_guest_is_fine_tuned_as_any_encoder(sets, resnet_file):
     from byol_tutorial.evaluate.finetune import few_labels, sgd_linear
 
@@ -494,7 +535,14 @@ def test_the_trap_would_have_worked(tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["resnet34", "vit_b_32", "timm:convnext_atto", DINO, "densenet121"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet34",
+        "timm:convnext_atto",
+        *(pytest.param(large, marks=pytest.mark.slow) for large in ("vit_b_32", DINO, "densenet121")),
+    ],
+)
 def test_weights_of_another_architecture(resnet_file, name):
     refused(WeightsError, [repr(str(resnet_file)), repr(name), "architecture"], lambda: bt.guest(name, resnet_file))
 

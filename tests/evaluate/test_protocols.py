@@ -25,6 +25,11 @@ def sets():
     return bt.load("shapes", limit=400), bt.load("shapes", "test", limit=200)
 
 
+@pytest.fixture(scope="module")
+def few(sets):
+    return sets[0][:120], sets[1][:60]
+
+
 def encoder(seed=0) -> nn.Module:
     torch.manual_seed(seed)
     return bt.networks.build_encoder(bt.Config(width=4), 32)
@@ -50,17 +55,17 @@ def run(name, sets, seed=0, ours=None, baseline=None):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeats_itself(sets, name):
+def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeats_itself(few, name):
     mine, other = encoder(0).train(), encoder(1)
     before, state = copy.deepcopy(mine.state_dict()), torch.get_rng_state()
-    first = run(name, sets, 3, mine, other)
+    first = run(name, few, 3, mine, other)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[key], value) for key, value in mine.state_dict().items())
     assert mine.training
     assert all(p.grad is None for p in mine.parameters())
     torch.manual_seed(99)
-    assert run(name, sets, 3, mine, other) == first
-    assert (first.protocol, first.seed, first.train_size, first.test_size) == (name, 3, 400, 200)
+    assert run(name, few, 3, mine, other) == first
+    assert (first.protocol, first.seed, first.train_size, first.test_size) == (name, 3, 120, 60)
     assert 0 <= first.baseline <= 1
     assert 0 <= first.accuracy <= 1
     assert json.loads(json.dumps(first.to_dict()))["accuracy"] == first.accuracy
@@ -93,9 +98,9 @@ def test_factors_are_only_those_of_shapes(sets):
     assert result.accuracy == pytest.approx(np.mean([row[0] for row in result.table.values()]))
 
 
-def test_dense_shows_the_dense_probe_beside_that_of_the_random_encoder(sets):
-    result = run("dense", sets, 2)
-    ours, random = (bt.dense_probe(encoder(seed), *sets, seed=2) for seed in (0, 1))
+def test_dense_shows_the_dense_probe_beside_that_of_the_random_encoder(few):
+    result = run("dense", few, 2)
+    ours, random = (bt.dense_probe(encoder(seed), *few, seed=2) for seed in (0, 1))
     assert result.table == {
         "mIoU": (ours.miou, random.miou, ours.floor[0]),
         "figure-ground mIoU": (ours.figure_miou, random.figure_miou, ours.floor[1]),
@@ -106,7 +111,7 @@ def test_dense_shows_the_dense_probe_beside_that_of_the_random_encoder(sets):
     assert result.chosen == ("C of classes", "C of figure", "λ of centre")
     assert "mIoU" in result._repr_html_()
     with pytest.raises(bt.DataError, match=r"dense: 'shapes' .*has no masks"):
-        run("dense", (sets[0], replace(sets[1], factors=None)))
+        run("dense", (few[0], replace(few[1], factors=None)))
 
 
 # --- knn ----------------------------------------------------------------------------------------
@@ -214,18 +219,19 @@ def test_descend_is_nesterovs_formula_in_float64():
 
 
 @pytest.mark.parametrize("name", ["linear", "sgd-linear", "few-labels-10", "transfer"])
-def test_test_labels_choose_nothing(sets, name, monkeypatch):
+def test_test_labels_choose_nothing(few, name, monkeypatch):
     """With the test labels shuffled, accuracy falls or rises, and every choice stays."""
-    train, test = sets
+    train, test = few
     if name.startswith("few"):
         monkeypatch.setitem(QUICK, name, {"rates": (0.02, 0.1), "epochs": (1, 2)})
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))
-    a, b = run(name, sets), run(name, (train, replace(test, labels=test.labels[order])))
+    a, b = run(name, few), run(name, (train, replace(test, labels=test.labels[order])))
     assert a.chosen
     assert a.hyperparameters == b.hyperparameters
     assert a.details == b.details
 
 
+@pytest.mark.training
 def test_sgd_linear_learns_what_is_linearly_separable():
     """Brightness of columns as features: each class has its own bright column."""
     rng = torch.Generator().manual_seed(0)
@@ -284,6 +290,7 @@ def test_the_first_of_the_best_choices_is_tested(sets, scores, monkeypatch):
     }
 
 
+@pytest.mark.training
 def test_fine_tuning_learns(sets):
     """With more labels the held-out accuracy of a fine-tuned encoder passes the chance level by far."""
     result = protocols.few_labels(encoder(0), encoder(1), *sets, fraction=0.6, rates=(0.1,), epochs=(30,))

@@ -82,6 +82,7 @@ def test_its_views_are_the_papers_in_kind_and_size():
         assert view.isfinite().all()
 
 
+@pytest.mark.slow
 def test_it_trains_on_a_folder_and_leaves_an_encoder(tmp_path):
     torch.manual_seed(0)
     for i in range(6):

@@ -85,6 +85,7 @@ def test_the_largest_class_alone_is_no_success():
     assert "balanced kNN 0.50, near the untrained encoder's 0.50" in verdict.words
 
 
+@pytest.mark.slow
 def test_a_laboratory_has_both(sets):
     train, test, uneven = sets
     with Laboratory(tables("τ = 0"), bt.Config(**TINY), train, test, workers=1) as lab:

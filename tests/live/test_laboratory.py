@@ -365,6 +365,7 @@ def test_workers_read_the_same_images(images, tmp_path):
     assert (read["train"].name, read["train"].classes) == ("shapes", images[0].classes)
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_gives_the_reason_in_words(tmp_path):
     received = queue.SimpleQueue()
     worker = worker_process.Worker("byol_tutorial.no_such_room", tmp_path, lambda *report: received.put(report))

@@ -539,6 +539,7 @@ def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
             session.close()
 
 
+@pytest.mark.slow
 def test_python_ends_without_an_error_while_a_session_runs():
     code = (
         "import byol_tutorial as bt\n"
@@ -551,6 +552,7 @@ def test_python_ends_without_an_error_while_a_session_runs():
     assert (end.returncode, end.stdout, end.stderr) == (0, "running\n", "")
 
 
+@pytest.mark.slow
 def test_many_sessions_leave_nothing_behind(train):
     def count():
         gc.collect()

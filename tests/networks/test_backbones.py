@@ -153,8 +153,16 @@ def through_torch_save(module):
     return torch.load(file, weights_only=False)
 
 
+LARGE = {"resnet34", "resnet50", "vit_small"}  # their code is that of smaller ones
+
+
 @pytest.mark.parametrize(
-    ("name", "norm"), [*((name, "bn") for name in EVERY), ("small", "gn_ws"), ("resnet18", "gn_ws")]
+    ("name", "norm"),
+    [
+        *(pytest.param(name, "bn", marks=[pytest.mark.slow] * (name in LARGE)) for name in EVERY),
+        ("small", "gn_ws"),
+        ("resnet18", "gn_ws"),
+    ],
 )
 def test_every_encoder_can_be_copied_pickled_and_saved(name, norm):
     encoder = build_encoder(config(name, norm=norm), 32).eval()

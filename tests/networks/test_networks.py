@@ -114,7 +114,11 @@ def haiku_resnet(state: dict[str, torch.Tensor], blocks: list[int], bottleneck: 
 
 @pytest.mark.parametrize(
     ("encoder", "blocks", "bottleneck"),
-    [("resnet18", [2, 2, 2, 2], False), ("resnet34", [3, 4, 6, 3], False), ("resnet50", [3, 4, 6, 3], True)],
+    [
+        ("resnet18", [2, 2, 2, 2], False),
+        pytest.param("resnet34", [3, 4, 6, 3], False, marks=pytest.mark.slow),
+        ("resnet50", [3, 4, 6, 3], True),
+    ],
 )
 def test_with_projection_shortcut_resnets_compute_what_the_authors_do(encoder, blocks, bottleneck):
     torch.manual_seed(0)
@@ -133,8 +137,11 @@ def test_with_projection_shortcut_resnets_compute_what_the_authors_do(encoder, b
         assert weight.abs().max() < bound
 
 
+DEEP = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet34", "resnet50")]
+
+
 @pytest.mark.parametrize("norm", ["bn", "gn_ws"])
-@pytest.mark.parametrize("encoder", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("encoder", ["resnet18", *DEEP])
 def test_with_zero_init_residual_every_block_begins_as_its_shortcut(encoder, norm):
     torch.manual_seed(0)
     net = bt.networks.build_encoder(bt.Config(encoder=encoder, norm=norm, zero_init_residual=True), 16).train()
@@ -164,7 +171,7 @@ def test_without_these_fields_a_resnet_is_as_before():
     assert all(torch.equal(ours[name], value) for name, value in theirs.items() if name in ours)
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("encoder", ["resnet18", DEEP[0]])
 def test_the_file_of_an_encoder_with_projections_is_read_back_and_fits_a_plain_resnet(encoder, tmp_path):
     import safetensors.torch
     import torchvision

@@ -70,6 +70,7 @@ def git(folder: Path, *arguments: str) -> str:
     return end.stdout
 
 
+@pytest.mark.slow
 def test_the_book_is_published_with_what_the_next_build_can_use(tmp_path):
     """The workflow's own lines, twice, in a repository of their own, with a build that writes what it found."""
     origin, project, temporary = tmp_path / "origin", tmp_path / "project", tmp_path / "temporary"
@@ -168,6 +169,7 @@ def test_hooks_download_nothing():
     assert {hook["language"] for hook in hooks()} == {"system"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
 def test_hooks_run_what_the_environment_holds(hook):
     """Each command exists, accepts its options, and finds no fault in this tree."""

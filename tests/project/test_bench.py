@@ -45,6 +45,7 @@ def test_results_go_where_out_names_and_commands_share_a_file(tmp_path):
     assert json.loads(file.read_text())["parts"] == {"a": {"cases": {"x": 1, "y": 2}}, "b": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure")
 @pytest.mark.parametrize("command", [[sys.executable, "bench/gpu.py"], ["bash", "bench/gpu.sh"]], ids=["py", "sh"])
 def test_the_bench_of_a_gpu_says_where_there_is_none(command):

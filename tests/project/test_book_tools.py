@@ -287,6 +287,7 @@ def test_slides_without_an_executed_book_say_what_to_do(tmp_path):
         slides.executed(ROOT / "notebooks" / "00_start_here.md", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_link_titled_with_an_experiment_opens_it(tmp_path):
     """A link with another title, or with none, stays as it is."""
     (tmp_path / "conf.py").write_text('extensions = ["myst_parser", "links"]\n', "utf-8")

@@ -180,6 +180,7 @@ def test_texts_name_the_colours_of_the_frames_as_they_look():
     assert "orange" not in text
 
 
+@pytest.mark.slow
 def test_figures_need_no_pyplot():
     code = "import sys; from byol_tutorial import figures as F; F.bars({'a': {'b': 0.5}}).png(); print('matplotlib.pyplot' in sys.modules)"
     assert (

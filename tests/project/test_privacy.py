@@ -44,6 +44,7 @@ def test_notebooks_and_measurements_hold_no_path_and_no_output():
         assert [str(file) for file in files if host in file.read_text("utf-8")] == []
 
 
+@pytest.mark.slow
 def test_wheel_and_source_archive(tmp_path):
     home = tmp_path / CANARY
     source = home / "source"

@@ -75,6 +75,7 @@ def test_python_has_one_lower_bound():
     assert f"v < ({bound.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
 
 
+@pytest.mark.slow
 def test_without_the_notebooks_extra_panels_name_it():
     code = "import sys; sys.modules['anywidget'] = None\nimport byol_tutorial as bt\nbt.widgets"
     end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -108,6 +109,7 @@ def wheel(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_writes_the_lessons_and_their_editions(wheel, tmp_path):
     """In an environment and a folder of their own, where nothing of the source can be found."""
     environment = tmp_path / "environment"
@@ -145,6 +147,7 @@ def test_an_installed_wheel_writes_the_lessons_and_their_editions(wheel, tmp_pat
     assert run("course", "student", "pupils") == f"{count} notebooks in pupils\n"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_package(wheel):
     """It also holds `py.typed`, which tells type checkers that the library's annotations count."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("byol_tutorial/")}
@@ -189,11 +192,13 @@ def contracts(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow  # `make check` runs lint-imports itself
 def test_imports_keep_to_the_contracts():
     end = contracts(ROOT)
     assert end.returncode == 0, end.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("room", "line", "broken"),
     [

@@ -55,6 +55,7 @@ def test_two_processes_with_half_the_batch_equal_one_with_all_of_it(two, case):
     assert moved > 0.01
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("case", script.CASES)
 def test_both_processes_have_the_same_weights(two, case):
     a, b = (torch.load(two / f"{rank}.pt")[case] for rank in (0, 1))
@@ -62,17 +63,20 @@ def test_both_processes_have_the_same_weights(two, case):
     assert all(torch.equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
 
 
+@pytest.mark.training
 def test_a_whole_run_ends_with_identical_weights(two):
     a, b = (torch.load(two / f"run-{rank}.pt") for rank in (0, 1))
     assert len(a["loss"]) == 10
     assert all(torch.equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
 
 
+@pytest.mark.training
 def test_only_the_main_process_writes(two):
     assert (two / "checkpoint-0.pt").is_file()
     assert not (two / "checkpoint-1.pt").exists()
 
 
+@pytest.mark.training
 def test_a_checkpoint_of_two_processes_goes_on_in_one(two):
     train = bt.load("shapes", limit=44)
     trainer = bt.Trainer.resume(two / "checkpoint-0.pt", train, device="cpu")
@@ -81,6 +85,7 @@ def test_a_checkpoint_of_two_processes_goes_on_in_one(two):
     assert all(torch.equal(p, e) for p, e in zip(trainer.model.parameters(), expected, strict=True))
 
 
+@pytest.mark.training
 def test_batchnorm_is_where_they_differ(two):
     """The equality above is no accident of a test that sees nothing."""
     one, theirs = script.result(script.train("batchnorm")), torch.load(two / "0.pt")["batchnorm"]

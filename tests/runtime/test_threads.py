@@ -27,26 +27,31 @@ IMPORT = "import os, torch; {before}; import byol_tutorial as bt; from byol_tuto
 SHOW = "print(chosen(), torch.get_num_threads())"
 
 
+# Variables of the environment, what is done before and after the import of the library, and what is printed. A process each,
+# because torch reads the variables when it is imported; two of them are in the quick check.
+NUMBERS = [
+    ({"OMP_NUM_THREADS": "1"}, "0", f"{SHOW}; bt.set_threads(2); {SHOW}", "1 1\n2 2"),
+    ({}, "0", f"bt.set_threads(2); import byol_tutorial.course; {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
+    ({}, "0", "n = torch.get_num_threads(); a = chosen(); torch.set_num_threads(n); b = chosen(); bt.set_threads(None); "
+     "print(a, b == n, chosen(), torch.get_num_threads() == n)", "None True None True"),
+    ({}, "torch.set_num_threads(97)", f"from byol_tutorial.runtime.threads import available; {SHOW}; "
+     "print(available() <= (os.cpu_count() or 1))", "None 97\nTrue"),
+    ({}, "torch.set_num_threads(1)", "from byol_tutorial.runtime.threads import available; print(available())", "1"),
+    ({"OMP_NUM_THREADS": "97"}, "0", "import byol_tutorial.course; print(chosen())", "97"),
+    ({"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, "0", "print(chosen())", "2"),
+    ({"OMP_NUM_THREADS": "3,2"}, "0", "print(chosen())", "3"),
+    ({"OMP_NUM_THREADS": "0"}, "0", "print(chosen())", "None"),
+    ({}, "0", f"os.environ['OMP_NUM_THREADS'] = '5'; {SHOW.split(',')[0]})", "None"),
+    ({}, "0", f"import byol_tutorial.course; {SHOW}", "None 1"),
+    ({}, "0", f"import byol_tutorial.course; bt.set_threads(2); {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
+    ({"OMP_NUM_THREADS": "2"}, "0", f"import byol_tutorial.course; bt.set_threads(None); {SHOW}", "None 1"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("variables", "before", "after", "expected"),
-    [
-        ({}, "0", "n = torch.get_num_threads(); a = chosen(); torch.set_num_threads(n); b = chosen(); bt.set_threads(None); "
-         "print(a, b == n, chosen(), torch.get_num_threads() == n)", "None True None True"),
-        ({}, "torch.set_num_threads(97)", f"from byol_tutorial.runtime.threads import available; {SHOW}; "
-         "print(available() <= (os.cpu_count() or 1))", "None 97\nTrue"),
-        ({}, "torch.set_num_threads(1)", "from byol_tutorial.runtime.threads import available; print(available())", "1"),
-        ({"OMP_NUM_THREADS": "1"}, "0", f"{SHOW}; bt.set_threads(2); {SHOW}", "1 1\n2 2"),
-        ({"OMP_NUM_THREADS": "97"}, "0", "import byol_tutorial.course; print(chosen())", "97"),
-        ({"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, "0", "print(chosen())", "2"),
-        ({"OMP_NUM_THREADS": "3,2"}, "0", "print(chosen())", "3"),
-        ({"OMP_NUM_THREADS": "0"}, "0", "print(chosen())", "None"),
-        ({}, "0", f"os.environ['OMP_NUM_THREADS'] = '5'; {SHOW.split(',')[0]})", "None"),
-        ({}, "0", f"import byol_tutorial.course; {SHOW}", "None 1"),
-        ({}, "0", f"import byol_tutorial.course; bt.set_threads(2); {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
-        ({}, "0", f"bt.set_threads(2); import byol_tutorial.course; {SHOW}; bt.set_threads(None); {SHOW}", "2 2\nNone 1"),
-        ({"OMP_NUM_THREADS": "2"}, "0", f"import byol_tutorial.course; bt.set_threads(None); {SHOW}", "None 1"),
-    ],
-)  # fmt: skip
+    [*NUMBERS[:2], *(pytest.param(*case, marks=pytest.mark.slow) for case in NUMBERS[2:])],
+)
 def test_a_number_that_was_set_is_known_and_kept(variables, before, after, expected):
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     code = IMPORT.format(before=before, after="0") + after
@@ -225,6 +230,7 @@ for count in (None, 2):
 """
 
 
+@pytest.mark.training
 @pytest.mark.skipif(len(CORES) < 2, reason="one core is not two")
 def test_one_core_and_two_give_the_same_bits():
     """Without a number, which is one thread for this small network, and with two."""

@@ -81,6 +81,7 @@ for k in range(10**9):
 """
 
 
+@pytest.mark.slow
 @POSIX
 def test_kill_9_while_saving_leaves_a_whole_checkpoint(tmp_path):
     path = tmp_path / "c.pt"
@@ -119,6 +120,7 @@ trainer.step()
 """
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_full_disk_keeps_the_old_checkpoint_and_the_run_goes_on(train, tmp_path):
     path = tmp_path / "c.pt"
@@ -140,6 +142,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_the_run_goes_on(train, tmp_pat
 # --- signals ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @POSIX
 def test_sigterm_saves_and_exits_and_the_run_can_go_on(images):
     run = ["train", "--data", "folder:images", "--out", "run", *OPTIONS, "--epochs=500000"]

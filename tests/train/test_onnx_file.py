@@ -1,5 +1,6 @@
 """An encoder as an ONNX file: onnxruntime computes what bt.features computes, or nothing is written."""
 
+import copy
 import importlib.util
 import sys
 
@@ -19,7 +20,8 @@ for name in (*onnx_file.WRITERS, onnx_file.CHECKER):
     pytest.importorskip(name, reason=f"{name}, which writes or runs ONNX files, is not installed")
 
 MEAN, STD = (0.2, 0.5, 0.7), (0.1, 0.25, 0.4)
-KINDS = [{}, {"norm": "gn_ws"}, {"encoder": "vit_nano"}, {"encoder": "resnet18"}]
+KINDS = [{}, {"norm": "gn_ws"}, {"encoder": "vit_nano"},
+         pytest.param({"encoder": "resnet18"}, marks=pytest.mark.slow)]  # fmt: skip
 
 
 def encoder_of(size: int = 32, **fields) -> torch.nn.Module:
@@ -40,6 +42,24 @@ def run(file, images: torch.Tensor) -> np.ndarray:
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return session.run(["y"], {"images": (images.float() / 255).numpy()})[0]
+
+
+@pytest.fixture(scope="module")
+def small() -> torch.nn.Module:
+    return encoder_of()
+
+
+@pytest.fixture(scope="module")
+def graph(small) -> bytes:
+    """The file of `small`, made once: to export takes seconds."""
+    return onnx_file._model(onnx_file.Normalised(copy.deepcopy(small)).eval(), torch.zeros(2, 3, 32, 32))
+
+
+@pytest.fixture
+def exported(monkeypatch, small, graph) -> torch.nn.Module:
+    """The encoder `small`, whose graph is made already."""
+    monkeypatch.setattr(onnx_file, "_model", lambda *_: graph)
+    return small
 
 
 @pytest.mark.parametrize("fields", KINDS, ids=lambda f: "-".join(f.values()) or "small")
@@ -76,18 +96,18 @@ def test_the_file_says_how_it_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
-def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch, wrong):
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch, exported, wrong):
     import onnxruntime
 
     whole = onnxruntime.InferenceSession.run
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda *given: [whole(*given)[0] + wrong])
     (tmp_path / "f.onnx").write_bytes(b"before")
     with pytest.raises(ExportError, match="computes another y"):
-        bt.export_onnx(tmp_path / "f.onnx", encoder_of())
+        bt.export_onnx(tmp_path / "f.onnx", exported)
     assert (tmp_path / "f.onnx").read_bytes() == b"before"
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, exported):
     (tmp_path / "f.onnx").write_bytes(b"before")
 
     def full(*_):
@@ -95,7 +115,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
-        bt.export_onnx(tmp_path / "f.onnx", encoder_of())
+        bt.export_onnx(tmp_path / "f.onnx", exported)
     assert (tmp_path / "f.onnx").read_bytes() == b"before"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -134,7 +154,7 @@ def test_a_network_for_one_number_of_images_is_refused(tmp_path, monkeypatch, ca
     assert "".join(capfd.readouterr()) == ""  # PyTorch's own words are in the error
 
 
-def test_what_onnxruntime_cannot_run_is_an_error_in_words(tmp_path, monkeypatch):
+def test_what_onnxruntime_cannot_run_is_an_error_in_words(tmp_path, monkeypatch, exported):
     onnxruntime = pytest.importorskip("onnxruntime")
 
     def broken(*_, **__):
@@ -142,7 +162,7 @@ def test_what_onnxruntime_cannot_run_is_an_error_in_words(tmp_path, monkeypatch)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
     with pytest.raises(ExportError, match=r"onnxruntime cannot run this encoder with 1 images, .* no kernel"):
-        bt.export_onnx(tmp_path / "encoder.onnx", build_encoder(bt.Config(width=4), 16))
+        bt.export_onnx(tmp_path / "encoder.onnx", exported)
     assert not (tmp_path / "encoder.onnx").exists()
 
 
@@ -156,14 +176,13 @@ def test_an_encoder_that_cannot_be_exported_is_an_error_in_words(tmp_path):
 
 
 @pytest.fixture
-def run_folder(tmp_path):
+def run_folder(tmp_path, small):
     (tmp_path / "run").mkdir()
-    config = bt.Config(width=4)
-    save_encoder(tmp_path / "run" / "encoder.safetensors", encoder_of(), config, 32)
+    save_encoder(tmp_path / "run" / "encoder.safetensors", small, bt.Config(width=4), 32)
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("source", [".", "encoder.safetensors"])
+@pytest.mark.parametrize("source", [".", pytest.param("encoder.safetensors", marks=pytest.mark.slow)])
 def test_export_writes_the_encoder_of_a_run(run_folder, tmp_path, capsys, source):
     out = tmp_path / "new" / "f.onnx"
     assert main("export", run_folder / source, "--out", out) == 0
@@ -174,6 +193,7 @@ def test_export_writes_the_encoder_of_a_run(run_folder, tmp_path, capsys, source
     assert "checked: onnxruntime computes the same y" in said
 
 
+@pytest.mark.usefixtures("exported")
 def test_export_says_what_is_missing(run_folder, monkeypatch, capsys):
     find = importlib.util.find_spec
     for missing in onnx_file.WRITERS:

@@ -519,6 +519,7 @@ def test_a_page_that_is_gone_pauses_the_run(panel, monkeypatch):
     assert panel.frame["note"] == ""
 
 
+@pytest.mark.slow
 def test_closed_panels_leave_nothing_behind(images):
     def one():
         panel = cockpit(bt.Config(**TINY), *images, device="cpu")
