@@ -1,9 +1,10 @@
 """Fixtures of the browser tests: a page in Chromium that may connect only to this machine, and a JupyterLab."""
 
 import pytest
-from chromium import FLAGS, HERE, chromium
+from chromium import FLAGS, chromium
 from lab import Lab
 from playwright.sync_api import expect
+from watched import watched
 
 expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
@@ -22,16 +23,25 @@ def browser_type_launch_args(browser_type_launch_args):
     return browser_type_launch_args | {"executable_path": chromium(), "args": FLAGS}
 
 
+@pytest.fixture(scope="session")
+def lab_context(browser):
+    """Return one context for all pages of JupyterLab, so that its many scripts are fetched and compiled once."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(page):
+def page(request):
     """Return a page; a request to another host, an error on its console or an exception in it fails the test."""
-    faults = []
-    page.on("request", lambda r: None if HERE.match(r.url) else faults.append(f"request to {r.url}"))
-    page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
-    page.on("pageerror", lambda e: faults.append(f"exception: {e}"))
-    page.set_default_timeout(120_000)
-    yield page
-    assert not faults, "\n".join(faults)
+    of_lab = "lab" in request.fixturenames
+    page = request.getfixturevalue("lab_context" if of_lab else "context").new_page()
+    try:
+        with watched(page):
+            yield page
+    finally:
+        if of_lab:  # another context closes its pages itself
+            page.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from lab import command, run_all
+from lab import KERNEL_IS_READY, command
 from playwright.sync_api import expect
+from watched import watched
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SETUP = """import byol_tutorial as bt
@@ -15,24 +16,49 @@ panel"""
 STEPS = "Number(document.querySelector('.bt-counter').textContent.match(/step (\\d+)/)[1])"
 
 
-@pytest.fixture
-def cockpit(lab, page, request):
-    """Open a notebook whose second cell shows a cockpit, in a page 1,200 px wide."""
-    page.set_viewport_size({"width": 1200, "height": 1300})
-    extra = getattr(request, "param", ())
-    lab.open(page, lab.notebook(re.sub(r"\W", "_", request.node.name), SETUP, PANEL, *extra))
-    if extra:  # the cells after the panel are for the test to run
-        page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
-        command(page, "notebook:run-cell-and-select-next")
-        page.locator(".jp-Notebook .jp-InputPrompt").first.get_by_text("[1]").wait_for()
-        command(page, "notebook:run-cell-and-select-next")
-    else:
-        run_all(page)
-    panel = page.get_by_role("region", name="BYOL cockpit")
-    expect(panel.locator(".bt-state")).to_have_text("idle", timeout=120_000)
-    yield panel
+@pytest.fixture(scope="module")
+def notebook(lab, lab_context):
+    """Open one notebook for all tests: to load JupyterLab and to start a kernel that imports torch takes longest."""
+    page = lab_context.new_page()
+    with watched(page):
+        lab.open(page, lab.notebook("cockpit", SETUP, PANEL, ""))
+    yield page
     page.goto("about:blank")
     lab.shut_down_kernels()
+    page.close()
+
+
+@pytest.fixture
+def page(notebook):
+    with watched(notebook):
+        yield notebook
+
+
+@pytest.fixture
+def cockpit(page, request):
+    """Run the two cells again, which makes a new cockpit, in a page 1,200 px wide. The third cell is for the test to run."""
+    page.set_viewport_size({"width": 1200, "height": 1300})
+    command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+    page.wait_for_selector('body[data-jp-theme-name="JupyterLab Light"]', state="attached")
+    if page.locator(".jp-FileBrowser").first.is_visible():
+        command(page, "application:toggle-left-area")
+    page.wait_for_function(KERNEL_IS_READY)
+    command(page, "notebook:clear-all-cell-outputs")
+    panel = page.get_by_role("region", name="BYOL cockpit")
+    expect(panel).to_have_count(0)
+    page.evaluate(
+        """(code) => {
+            const cells = window.jupyterapp.shell.currentWidget.content;
+            cells.widgets[2].model.sharedModel.setSource(code);
+            cells.activeCellIndex = 0;
+        }""",
+        getattr(request, "param", ""),
+    )
+    command(page, "notebook:run-cell-and-select-next")
+    expect(page.locator(".jp-Notebook .jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]"))
+    command(page, "notebook:run-cell-and-select-next")
+    expect(panel.locator(".bt-state")).to_have_text("idle", timeout=120_000)
+    return panel
 
 
 def steps_beyond(page, n):
@@ -68,7 +94,7 @@ def test_tau_is_dragged_while_it_trains_and_recorded_with_its_step(cockpit, page
     expect(cockpit.locator(".bt-state")).to_have_text("running")
 
 
-@pytest.mark.parametrize("cockpit", [("print(panel.session.snapshot().step)",)], indirect=True)
+@pytest.mark.parametrize("cockpit", ["print(panel.session.snapshot().step)"], indirect=True)
 def test_pause_freezes_the_step_counter_and_reset_begins_anew(cockpit, page):
     cockpit.get_by_role("button", name="play").click()
     steps_beyond(page, 3)
@@ -90,7 +116,7 @@ exec(panel.frame["code"])
 print(session.snapshot().series("loss") == loss, len(loss), session.snapshot().changes)"""
 
 
-@pytest.mark.parametrize("cockpit", [(REBUILD,)], indirect=True)
+@pytest.mark.parametrize("cockpit", [REBUILD], indirect=True)
 def test_without_predictor_the_spread_falls_and_the_experiment_can_be_made_again(cockpit, page):
     """When it is removed during training, the verdict changes, √d·std falls below 0.1, and the loss is lower."""
     cockpit.get_by_role("button", name="play").click()
@@ -127,7 +153,7 @@ panel.session.subscribe(lambda s: s.step > 20 and s.config.tau_base == 0.0 and f
 print(free.wait(120), panel.session.state)"""
 
 
-@pytest.mark.parametrize("cockpit", [(BUSY,)], indirect=True)
+@pytest.mark.parametrize("cockpit", [BUSY], indirect=True)
 def test_controls_work_while_a_cell_keeps_the_kernel_busy(cockpit, page):
     """The cell waits for an event that only the panel can cause."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(2)
