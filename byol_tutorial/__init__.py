@@ -30,7 +30,8 @@ from .evaluate.image_files import embed_images
 from .evaluate.pretrained import guest
 from .evaluate.protocols import PROTOCOLS
 from .live.experiment import Experiment, rebuild
-from .live.recording import Recording, record
+from .live.recorder import record
+from .live.recording import Recording
 from .live.session import Session
 from .methods.byol import BYOL, byol_loss, tau_at
 from .runtime.threads import set_threads

@@ -23,7 +23,8 @@ from byol_tutorial.evaluate.embed import (
     successive_maps,
     umap_embedding,
 )
-from byol_tutorial.live.recording import Recording, neighbours_and_vote, record
+from byol_tutorial.live.recorder import neighbours_and_vote, record
+from byol_tutorial.live.recording import Recording
 
 RNG = np.random.default_rng(0)
 

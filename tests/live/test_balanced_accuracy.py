@@ -17,7 +17,8 @@ from byol_tutorial.evaluate.knn import knn_predictions
 from byol_tutorial.live.findings import Finding, Findings
 from byol_tutorial.live.judgement import Measured, judge
 from byol_tutorial.live.laboratory import Laboratory
-from byol_tutorial.live.recording import Recording, neighbours_and_vote, record
+from byol_tutorial.live.recorder import neighbours_and_vote, record
+from byol_tutorial.live.recording import Recording
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 2, "warmup_epochs": 0.0}
 

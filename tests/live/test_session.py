@@ -19,7 +19,7 @@ from byol_tutorial.course.measures import measure
 from byol_tutorial.evaluate.features import settled
 from byol_tutorial.live.experiment import Experiment
 from byol_tutorial.live.moments import Moments
-from byol_tutorial.live.recording import neighbours_and_vote, record
+from byol_tutorial.live.recorder import neighbours_and_vote, record
 from byol_tutorial.live.snapshot import STATES, measure_run
 from byol_tutorial.train.moment import bytes_of
 
