@@ -30,10 +30,11 @@ from ..runtime.threads import chosen
 from ..train import checkpoint
 from ..train.state import restore
 from ..train.trainer import Trainer
+from .cell import OVER, Cell
 from .command_queue import CommandQueue
 from .experiment import Experiment
 from .findings import Finding, Findings
-from .laboratory_runs import OVER, Cell, LaboratoryRuns, Phase
+from .laboratory_runs import LaboratoryRuns, Phase
 from .session import Session
 
 MOST = 8  # the largest number of processes by default

@@ -1,35 +1,27 @@
 """The runs of a Laboratory: which of them advance, in which processes, and what the processes have reported of each.
 
 All of this happens on one thread, that of the laboratory's command queue, and therefore needs no lock. Other threads
-read the cells: a cell never changes, and a new one replaces it.
+read the cells: a cell never changes, and a new one replaces it (cell.py).
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..config.config import Config
 from ..config.errors import LaboratoryError
 from ..config.paper_tables import Row
 from ..data.image_set import ImageSet
-from ..runtime.distributed import process
-from ..train.batches import Feed
-from ..train.history import History
-from .findings import Finding
-from .snapshot import Snapshot
+from .cell import Cell
 from .subscribers import Subscribers
 from .worker_pool import WorkerPool
 from .worker_process import Worker
 
 FRAME = 0.25  # seconds between two calls of the subscribers, at least
-OVER = {"done", "failed"}
 
 
 class Phase(Enum):
@@ -56,25 +48,6 @@ class Stopwatch:
     def run(self, running: bool) -> None:
         """Start the clock, or stop it."""
         self._seconds, self._since = self.seconds, time.monotonic() if running else None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A run at one moment: its row, its Snapshot, and after its end its Finding.
-
-    The snapshot's state is "idle", "starting", "running", "paused", "evaluating", "done" or "failed". A run whose
-    process has ended without being asked to is "failed", and `error` gives the reason. The snapshot has no measure and
-    no changes.
-    """
-
-    row: Row
-    snapshot: Snapshot
-    finding: Finding | None = None
-
-    @property
-    def state(self) -> str:
-        """The state of the snapshot."""
-        return self.snapshot.state
 
 
 class LaboratoryRuns:
@@ -107,16 +80,7 @@ class LaboratoryRuns:
         """Put all runs at step 0."""
         self.phase, self.clock = Phase.STANDING, Stopwatch()
         self._built: set[str] = set()  # runs that a worker has built
-        self.cells: dict[str, Cell] = {}
-        for name, row in self.rows.items():
-            config = row.config(self.base)
-            per_epoch = Feed(self.train, config, torch.device("cpu"), process()).steps_per_epoch
-            snapshot = Snapshot(
-                state="idle", step=0, total_steps=per_epoch * config.epochs, steps_per_epoch=per_epoch,
-                config=config, first_config=config, knn=(), changes=(), start_knn=None, measure=None, error="",
-                resets=0, _history=History(),
-            )  # fmt: skip
-            self.cells[name] = Cell(row, snapshot)
+        self.cells = {name: Cell.at_start(row, self.base, self.train) for name, row in self.rows.items()}
         self._changed = True
 
     # --- commands -------------------------------------------------------------------------------
@@ -183,7 +147,7 @@ class LaboratoryRuns:
 
     def save(self, name: str) -> Future | None:
         """Write the run's checkpoint, unless the one in its file is up to date or the run has not begun."""
-        return self.pool.save(name) if name in self._built and self.cells[name].state not in OVER else None
+        return self.pool.save(name) if name in self._built and not self.cells[name].over else None
 
     def file(self, name: str) -> Path | None:
         """Return the file of the run's checkpoint, or None while there is no folder. The file may not exist yet."""
@@ -197,7 +161,7 @@ class LaboratoryRuns:
         """Mark the runs that are not over as failed: a command has raised this error, or no process can be started."""
         self.pool.dismiss()
         for name, cell in self.cells.items():
-            if cell.state not in OVER:
+            if not cell.over:
                 self._end_run(name, "failed", error=f"{error}" or type(error).__name__)
         self._report_stopped()
 
@@ -222,7 +186,7 @@ class LaboratoryRuns:
         folder = self.pool.open(self.train, self.test)
         jobs = []
         for name, cell in self.cells.items():
-            if cell.state not in OVER:
+            if not cell.over:
                 file, config = folder / self._file_name(name), cell.snapshot.config.to_dict()
                 jobs.append({"run": name, "config": config, "file": str(file), "resume": file.exists()})
         self.pool.start(folder, jobs, min(self.most, len(jobs)))
@@ -234,16 +198,16 @@ class LaboratoryRuns:
         self.clock.run(going)
         self._changed = True
         for name, cell in self.cells.items():
-            if cell.state in OVER | {"evaluating"}:
+            if cell.over or cell.state == "evaluating":
                 continue
             if going and name in self.chosen:
-                self._update(name, state="running" if name in self._built else "starting")
+                self._replace(name, cell.but(state="running" if name in self._built else "starting"))
             else:
-                self._update(name, state="paused" if cell.snapshot.step else "idle")
+                self._replace(name, cell.but(state="paused" if cell.snapshot.step else "idle"))
         return self.pool.go(set(self.chosen) if going else set(), self.rate)
 
     def _all_over(self) -> bool:
-        return all(self.cells[name].state in OVER for name in self.chosen)
+        return all(self.cells[name].over for name in self.chosen)
 
     def _stop_if_over(self) -> None:
         if self.phase is Phase.GOING and self._all_over():
@@ -272,51 +236,31 @@ class LaboratoryRuns:
             case {"answer": number}:
                 self.pool.answered(worker, number, message.get("error"))
             case {"run": name, "built": {"step": step, "start_knn": knn}}:
-                self._run_built(name, step, knn)
+                self._built.add(name)
+                running = self.phase is Phase.GOING and name in self.chosen
+                self._replace(name, self.cells[name].built(step, knn, running))
             case {"run": name, "step": step}:
-                h = self.cells[name].snapshot._history
-                h.loss += message["loss"]
-                h.std += message["std"]
-                h.knn += [tuple(check) for check in message["knn"]]
-                h.knn_balanced = [tuple(check) for check in message["knn_balanced"]]
-                self._update(name, step=step, knn=tuple(h.knn), knn_balanced=tuple(h.knn_balanced))
+                self._replace(name, self.cells[name].advanced(step, message))
             case {"run": name, "evaluating": True}:
-                self._update(name, state="evaluating")
+                self._replace(name, self.cells[name].but(state="evaluating"))
             case {"run": name, "result": result}:
                 self._end_run(name, "done", **result)
             case {"run": name, "failed": reason}:
                 self._end_run(name, "failed", error=reason)
 
-    def _update(self, name: str, finding: Finding | None = None, **fields: Any) -> None:
-        """Replace a run's cell."""
-        cell = self.cells[name]
-        cell = replace(cell, snapshot=replace(cell.snapshot, **fields), finding=finding)
+    def _replace(self, name: str, cell: Cell) -> None:
         self.cells = self.cells | {name: cell}
         self._changed = True
 
-    def _run_built(self, name: str, step: int, start_knn: float | None) -> None:
-        """Record that a worker has built the run, or read it from its checkpoint at this step."""
-        self._built.add(name)
-        s = self.cells[name].snapshot
-        knn, balanced = ([k for k in checks if k[0] <= step] for checks in (s.knn, s.knn_balanced))
-        h = History(loss=s.series("loss")[:step], std=s.series("std")[:step], knn=knn, knn_balanced=balanced)
-        running = self.phase is Phase.GOING and name in self.chosen
-        state = "running" if running else "paused" if step else "idle"
-        start_knn = s.start_knn if step else start_knn
-        checks: dict[str, Any] = {"knn": tuple(knn), "knn_balanced": tuple(balanced)}
-        self._update(name, state=state, step=step, start_knn=start_knn, _history=h, **checks)
-
     def _end_run(self, name: str, state: str, error: str = "", **result: Any) -> None:
-        self._update(name, state=state, error=error)
-        s = self.cells[name].snapshot
-        self._update(name, finding=Finding(self.rows[name], s.verdict, steps=s.step, error=error, **result))
+        self._replace(name, self.cells[name].ended(state, error, **result))
         self._stop_if_over()
 
     def _worker_ended(self, worker: Worker) -> None:
         names, reason = self.pool.ended(worker)
         self._built -= set(names)
         for name in names if reason else ():
-            if self.cells[name].state not in OVER:
+            if not self.cells[name].over:
                 self._end_run(name, "failed", error=reason)
         if self.phase is Phase.RESTARTING and not self.pool.workers:
             if self._all_over():
