@@ -28,7 +28,8 @@ from byol_tutorial.live import round_robin, worker_process
 from byol_tutorial.live.findings import LEVELS, Finding, Findings, level, remark
 from byol_tutorial.live.laboratory import Laboratory
 from byol_tutorial.live.laboratory_runs import FRAME
-from byol_tutorial.widgets.laboratory import POINTS, _curves, laboratory
+from byol_tutorial.widgets.laboratory import laboratory
+from byol_tutorial.widgets.laboratory.frames import POINTS, curves_of
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 4, "warmup_epochs": 1.0}
 BASE = bt.Config(**TINY)
@@ -589,13 +590,13 @@ def test_the_panel_shows_the_rows_and_the_state(box, images):
 
 def test_curves_are_short_and_keep_the_mean():
     values = [float(x) for x in range(1000)]
-    curves = _curves(values, values)
+    curves = curves_of(values, values)
     assert len(curves["loss"]) <= POINTS
     assert curves["block"] == 7
     assert curves["loss"][0] == 3.0
     assert curves["std"][-1] == pytest.approx(sum(values[994:]) / 6, rel=1e-3)
-    assert _curves([], []) == {"block": 1, "loss": [], "std": []}
-    assert _curves([float("nan")], [1.0])["loss"] == [None]
+    assert curves_of([], []) == {"block": 1, "loss": [], "std": []}
+    assert curves_of([float("nan")], [1.0])["loss"] == [None]
 
 
 def test_choosing_a_table_pauses_the_runs_of_the_other(box):
