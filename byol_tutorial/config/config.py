@@ -2,7 +2,7 @@
 
 Each field gives its meaning, its range, and whether a running Trainer can change it ("live") or only a new one
 ("structural"). The command line takes its options, their help and their ranges from here, and sliders their bounds.
-fields.py checks the values.
+fields.py checks each value, and combinations.py those that exclude each other.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from .checks import brief
+from .combinations import RANGES, RESIDUAL, refuse_combinations
 from .errors import ConfigError
 from .fields import METHODS, Pair, checked, option
 
@@ -32,10 +33,7 @@ __all__ = [
 
 Changes = dict[str, Any]  # a field of Config: its value
 
-# pairs that are a smallest and a largest value, the same for T and T′
-RANGES = ("crop_area", "crop_ratio", "blur_sigma", "local_crop_area", "mask_ratio")
 TARGETED, PREDICTING = ("byol", "dino"), ("byol", "simsiam")  # methods with a target network; with a predictor
-RESIDUAL = ("zero_init_residual", "projection_shortcut")  # fields of ResNets alone
 OWN = "own"  # the encoder of a run that trains a module of the user's
 
 RUN, ALGORITHM, OPTIMISER, NETWORK = "Run", "Algorithm", "Optimiser", "Networks"
@@ -358,43 +356,7 @@ class Config:
             object.__setattr__(self, "compile", "on" if self.compile else "off")
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
-        for name in RANGES:
-            low, high = getattr(self, name)
-            if low > high:
-                raise ConfigError(f"{name}=({low:g}, {high:g}): the first is larger than the second; exchange them")
-        if self.warmup_epochs > self.epochs:
-            raise ConfigError(
-                f"warmup_epochs={self.warmup_epochs:g}: longer than the run of epochs={self.epochs}; lower it"
-            )
-        if self.negatives_weight > 0 and self.loss_normalization != "l2":
-            raise ConfigError(
-                f"loss_normalization={self.loss_normalization!r}: the negatives compare cosines; give 'l2', or "
-                "negatives_weight=0"
-            )
-
-        for name in RESIDUAL:
-            if getattr(self, name) and not self.encoder.startswith("resnet"):
-                raise ConfigError(
-                    f"{name}=True: encoder={self.encoder!r} is built without it; give resnet18, resnet34 or resnet50, or "
-                    "False"
-                )
-        if self.zero_init_residual and self.norm == "none":
-            raise ConfigError(
-                "zero_init_residual=True: norm='none' has no scale to start at 0; give 'bn' or 'gn_ws', or False"
-            )
-        if self.method != "dino":
-            return
-        if self.local_crops and self.local_crop_area[1] > self.crop_area[1]:
-            raise ConfigError(
-                f"local_crop_area=({self.local_crop_area[0]:g}, {self.local_crop_area[1]:g}): local crops are no "
-                f"larger than the global ones, crop_area=({self.crop_area[0]:g}, {self.crop_area[1]:g}); lower the "
-                "second number"
-            )
-        if self.ibot_weight > 0 and not self.encoder.startswith("vit"):
-            raise ConfigError(
-                f"ibot_weight={self.ibot_weight:g}: encoder={self.encoder!r} has no patches to hide; "
-                "give vit_nano, vit_tiny or vit_small, or 0"
-            )
+        refuse_combinations(self)
 
     def replace(self, **changes: Any) -> "Config":
         """Return a copy with these fields changed.
