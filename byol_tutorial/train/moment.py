@@ -55,6 +55,17 @@ def moment_of(trainer: "Trainer") -> Moment:
     )
 
 
+def put_back(trainer: "Trainer", moment: Moment, history: History | None) -> None:
+    """Put weights, optimiser and history of the run into the state of this moment; see Trainer.go_back."""
+    trainer.feed.close()
+    trainer.computation.passed = None
+    trainer.model.load_state_dict(moment.model)
+    trainer.optimizer.load_state_dict(copy.deepcopy(moment.optimizer))  # it may keep the tensors that it is given
+    trainer.computation.scaler.load_state_dict(moment.scaler)
+    trainer.history = history or history_until(trainer.history, moment)
+    trainer.steps_done = moment.step
+
+
 def history_until(history: History, moment: Moment) -> History:
     """Return a copy of the history as it was at this moment of the same run."""
     cut = {name: getattr(history, name)[: moment.step] for name in PER_STEP}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..augment.own_transform import OwnTransform, Transforms
 from ..augment.views import Views
 from ..config.config import FIELDS, LIVE, OWN, Config, refuse_unknown
-from ..config.errors import ConfigError, DivergedError, TrainingError
+from ..config.errors import ConfigError, DivergedError
 from ..data.fingerprint import fingerprint
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
@@ -39,24 +39,12 @@ from ..runtime.threads import chosen, on_threads
 from . import monitor, saving, thread_choice
 from .batches import Feed
 from .cuda_graph import OUTSIDE
+from .fixed import refuse_exchange
 from .history import History
 from .initial_weights import take_weights
-from .moment import Moment, history_until, moment_of
+from .moment import Moment, moment_of, put_back
 from .optim import build_optimizer, lr_factor_at, set_hyperparameters
 from .step_computation import StepComputation
-
-FIXED = {  # attributes that a run is built with, and how to have others
-    "config": "trainer.change(...) changes live fields, and a new Trainer takes another config",
-    "model": "Trainer(config, images, encoder=...) trains a module of your own",
-    "train": "Trainer(config, images, init=...) starts a new run from the weights of this one",
-    "optimizer": "Config.optimizer names it, and trainer.change(lr=..., weight_decay=...) changes it",
-    "device": "Trainer(config, images, device=...), or Trainer.resume(path, images, device=...), chooses it",
-    "feed": "a new Trainer takes other images",
-    "view_size": "a new Trainer takes it from its config",
-    "precision": "a new Trainer takes it from its config",
-    "compiled": "a new Trainer takes it from its config",
-    "transform": "Trainer(config, images, transform=...) takes it",
-}
 
 
 class Trainer:
@@ -155,11 +143,7 @@ class Trainer:
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; raise TrainingError for one whose new value the run would not use."""
-        if name in FIXED and name in vars(self):
-            raise TrainingError(f"trainer.{name} cannot be exchanged, because the run would not use it: {FIXED[name]}")
-        if name in FIELDS and name not in FIXED:
-            how = f"trainer.change({name}=...)" if name in LIVE else f"a new Trainer with config.replace({name}=...)"
-            raise TrainingError(f"trainer.{name} has no effect: use {how}")
+        refuse_exchange(name, name in vars(self))
         super().__setattr__(name, value)
 
     def _set_config(self, config: Config, recording_holds: bool = False) -> None:
@@ -386,10 +370,10 @@ class Trainer:
         self._set_config(config, recording_holds=OUTSIDE.issuperset(fields))
         self.history.changes.append((self.steps_done, {name: getattr(self.config, name) for name in fields}))
 
-    # --- back to an earlier moment ----------------------------------------------------------------
+    # --- back to an earlier moment, see moment.py ------------------------------------------------
 
     def moment(self) -> Moment:
-        """Copy the state of the run, to go back to it later; see moment.py."""
+        """Copy the state of the run, to go back to it later."""
         return moment_of(self)
 
     def go_back(self, moment: Moment, history: History | None = None) -> None:
@@ -397,13 +381,7 @@ class Trainer:
 
         history: what the run goes on with. Default: its own, cut at the moment.
         """
-        self.feed.close()
-        self.computation.passed = None
-        self.model.load_state_dict(moment.model)
-        self.optimizer.load_state_dict(copy.deepcopy(moment.optimizer))  # it may keep the tensors that it is given
-        self.computation.scaler.load_state_dict(moment.scaler)
-        self.history = history or history_until(self.history, moment)
-        self.steps_done = moment.step
+        put_back(self, moment, history)
         self._set_config(moment.config)  # also drops a recorded CUDA graph, which would use the old tensors
 
     # --- save and resume ------------------------------------------------------------------------
