@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli import report
@@ -29,4 +31,13 @@ def cut_run(path: Path, epochs: int, after: float) -> Path:
         patch.setattr(report, "judge", lambda *_: None)
         patch.setattr(Trainer, "run", lambda self, **options: run(self, epochs=after, **options))
         assert main("train", f"--out={path}", f"--epochs={epochs}", *SMALL) == 0
+    return path
+
+
+def pictures(path: Path, n: int, size: int = 12) -> Path:
+    """Write n pictures of noise into a folder; return the folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(n + len(path.name))
+    for i in range(n):
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path / f"{i:02}.png")
     return path

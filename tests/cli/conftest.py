@@ -7,16 +7,25 @@ from byol_tutorial.cli import report
 from byol_tutorial.train import onnx_file
 
 
+@pytest.fixture(scope="module")
+def world(cut) -> Path:
+    """The folder that holds `run`. A module has its own `world`, or a run `cut` in a folder of its own."""
+    return cut.parent
+
+
 @pytest.fixture
-def here(cut, tmp_path, monkeypatch) -> Path:
-    """A folder with a copy, `run`, of the run `cut` that a module of tests has; it is the current folder.
+def here(world, tmp_path, monkeypatch) -> Path:
+    """A copy of the module's `world`, which a test may change; it is the current folder.
 
     Nothing is judged, because that takes longest.
     """
-    shutil.copytree(cut, tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "here"
+    shutil.copytree(world, copy)
+    settings = copy / "run" / "settings.json"
+    settings.write_text(settings.read_text().replace(str(world), str(copy)))
+    monkeypatch.chdir(copy)
     monkeypatch.setattr(report, "judge", lambda *_: None)
-    return tmp_path
+    return copy
 
 
 @pytest.fixture

@@ -7,25 +7,14 @@ import shutil
 import sys
 import warnings
 
-import numpy as np
 import pytest
-from command_line import main
-from PIL import Image
+from command_line import main, pictures
 
-from byol_tutorial.cli import report
 from byol_tutorial.cli.data_source import DataSource
 from byol_tutorial.config.errors import DataError
 
 SMALL = ["--epochs=1", "--warmup-epochs=0", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4",
          "--device=cpu", "--knn-every=1"]  # fmt: skip
-
-
-def pictures(path, n):
-    path.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(n + len(path.name))
-    for i in range(n):
-        Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(path / f"{i:02}.png")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +29,6 @@ def world(tmp_path_factory):
         patch.chdir(path)
         assert main("train", "--data=folder:images", "--out=run", *SMALL) == 0
     return path
-
-
-@pytest.fixture
-def here(world, tmp_path, monkeypatch):
-    """A copy of the world, which a test may change, as the current folder."""
-    shutil.copytree(world, tmp_path / "here")
-    settings = tmp_path / "here" / "run" / "settings.json"
-    settings.write_text(settings.read_text().replace(str(world), str(tmp_path / "here")))
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(report, "judge", lambda *_: None)
-    return tmp_path / "here"
 
 
 def error(capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import main
+from command_line import main, pictures
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -30,14 +30,6 @@ COMMAND = str(Path(sys.executable).parent / "byol-tutorial")
 SMALL = ["--warmup-epochs=0.5", "--width=4", "--hidden-dim=8", "--projection-dim=4", "--batch-size=4", "--device=cpu"]
 
 
-def pictures(path, n, size=12):
-    path.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(n + len(path.name))
-    for i in range(n):
-        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path / f"{i:02}.png")
-    return path
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """`images` of two classes and `run`, one epoch on them."""
@@ -49,17 +41,6 @@ def world(tmp_path_factory):
         patch.setattr(report, "judge", lambda *_: None)
         assert main("train", "--data=folder:images", "--out=run", "--epochs=1", *SMALL) == 0
     return path
-
-
-@pytest.fixture
-def here(world, tmp_path, monkeypatch):
-    """A copy of the world, which a test may change, as the current folder."""
-    shutil.copytree(world, tmp_path / "here")
-    settings = tmp_path / "here" / "run" / "settings.json"
-    settings.write_text(settings.read_text().replace(str(world), str(tmp_path / "here")))
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(report, "judge", lambda *_: None)
-    return tmp_path / "here"
 
 
 # --- run folders --------------------------------------------------------------------------------
