@@ -25,7 +25,7 @@ def main(*arguments: object) -> int:
 
 
 def cut_run(path: Path, epochs: int, after: float) -> Path:
-    """Make a run that was cut `after` so many epochs of `epochs`, and that nobody has judged; return its folder."""
+    """Make a run that was cut `after` so many epochs of `epochs`, and that was not judged; return its folder."""
     run = Trainer.run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "judge", lambda *_: None)

@@ -158,7 +158,7 @@ PLAYGROUND = "playground: "
 
 
 def keep_experiments(app: Sphinx, doctree: nodes.document) -> None:
-    """Keep the title of a link to a page if it names an experiment; Sphinx forgets titles when it resolves such a link."""
+    """Keep the title of a link to a page if it names an experiment; Sphinx drops titles when it resolves such a link."""
     for link in list(doctree.findall(addnodes.pending_xref)):
         title = link.get("title") or link.get("reftitle", "")  # by MyST-Parser 3, and by 5
         if title.startswith(PLAYGROUND):

@@ -22,7 +22,7 @@ BEST, BEST_ENCODER = "checkpoint-best.pt", "encoder-best.safetensors"
 
 @dataclass(frozen=True)
 class Records:
-    """What a run keeps. Its settings.json remembers it, so that a resumed run keeps the same.
+    """What a run keeps. It is written to settings.json, so that a resumed run keeps the same.
 
     keep_every    epochs between checkpoints that are kept; 0 keeps none
     keep_best     whether the state with the best kNN accuracy is kept

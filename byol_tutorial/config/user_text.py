@@ -16,7 +16,7 @@ def user_path(typed: str | os.PathLike[str]) -> Path:
 
 
 def printable(text: str) -> str:
-    """Return a text in which characters that a terminal would not show, or would obey, are escaped, such as a line break.
+    """Return a text in which characters that a terminal would not show, or would take for commands, are escaped, such as a line break.
 
     >>> printable("two\\nlines")
     'two\\\\nlines'

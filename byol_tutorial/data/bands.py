@@ -186,7 +186,7 @@ def _array(file: str | os.PathLike[str]) -> np.ndarray:
 
 
 def square_axis(shape: Sequence[int]) -> int | None:
-    """Return which axis of (H, W, C) or (C, H, W) is that of the channels if H = W: 2 or 0; None if that does not tell."""
+    """Return which axis of (H, W, C) or (C, H, W) is that of the channels if H = W: 2 or 0; None if the sizes do not decide it."""
     first, middle, last = shape
     if (first == middle) == (middle == last):
         return None

@@ -1,4 +1,4 @@
-"""Found: what a folder holds, told before anything is trained on it, so that nothing is used or left out in silence."""
+"""Found: what a folder holds. It is printed before training begins, so that no file is used or left out unnoticed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

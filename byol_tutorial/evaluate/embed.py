@@ -164,7 +164,7 @@ def place_on(features: Tensor, known: Tensor, points: Tensor, neighbours: int = 
 def hash_of_weights(encoder: nn.Module) -> str:
     """Return the SHA-256 of an encoder's parameters and buffers with their names: 64 hexadecimal digits on any device.
 
-    Features can be compared only where they are of one encoder, which this tells.
+    Features can be compared only if they come from the same encoder, which then has the same hash.
     """
     digest = hashlib.sha256()
     for name, x in encoder.state_dict().items():

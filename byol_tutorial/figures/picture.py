@@ -90,7 +90,7 @@ class Picture(Figure):
                 f'<img alt="{escaped(alt)}" class="{name} dark-light" style="grid-area:1/1;width:100%;height:auto" '
                 f'src="data:image/{kind};base64,{data}">'
             )
-            alt = ""  # one layer speaks for all
+            alt = ""  # one alternative text describes all layers
         # Without the class "dark-light" the book's theme would change the pictures itself.
         style = f"display:grid;width:{width}px;max-width:100%;background:#fff;border-radius:6px"
         return f'{STYLE}<div class="bt-picture" style="{style}">{shown}</div>'

@@ -69,7 +69,7 @@ def remove_dead_parts(folder: Path) -> None:
     for file in folder.rglob(f".*{PART}"):
         if file.is_symlink():  # no process of this library writes one, and what it leads to is another's
             continue
-        with suppress(OSError):  # also where the file system has no locks, so that nobody knows who lives
+        with suppress(OSError):  # also where the file system has no locks, by which a living process would be found
             if os.name == "nt":
                 file.unlink()  # which fails while another process has it open
                 continue

@@ -177,7 +177,7 @@ def _words(holder: dict[str, Any]) -> str:
 
 
 def _has_ended(holder: dict[str, Any]) -> bool:
-    """Return whether the process is known to have ended, which only its own machine can tell."""
+    """Return whether the process is known to have ended, which can be found out on its own machine alone."""
     if os.name != "posix" or holder.get("host") != platform.node() or not isinstance(holder.get("pid"), int):
         return False
     try:

@@ -46,13 +46,13 @@ def set_threads(count: int | None) -> None:
 
 
 def _remember(count: int) -> None:
-    """Set torch's number of threads as torch.set_num_threads does, and remember that it was set."""
+    """Set torch's number of threads as torch.set_num_threads does, and note that it was set."""
     global _set_later
     _torch_sets(count)
     _set_later = count
 
 
-# torch does not tell whether its number was set or is the default, so its function is watched from the import on
+# Nothing in torch says whether its number was set or is the default, so from the import on each call that sets it is noted.
 functools.update_wrapper(_remember, _torch_sets)
 vars(torch)["set_num_threads"] = _remember
 

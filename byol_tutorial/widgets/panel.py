@@ -37,7 +37,7 @@ class Panel(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._ended = False
         self._presence = Presence()
-        self._waits_for_cells = False  # whether what pages say waits until a running cell ends
+        self._waits_for_cells = False  # whether messages of pages wait until a running cell ends
         super().__init__(**traits)
         # From 7.4 on, ipykernel sends a page's messages to the shell from which the panel last sent something. A run's
         # thread sends from the main shell, where messages would wait until a running cell ends. So the page chooses.
@@ -98,12 +98,12 @@ class Panel(anywidget.AnyWidget):
     @property
     def abandoned(self) -> bool:
         """Whether a page showed this panel earlier and none shows it now. See presence.py."""
-        if self._waits_for_cells and lifecycle.cell_ran_within(SILENT):  # its words may not have arrived yet
+        if self._waits_for_cells and lifecycle.cell_ran_within(SILENT):  # its messages may not have arrived yet
             return False
         return self._presence.gone
 
     def returned(self) -> None:
-        """Go on, because a view that was silent for a while speaks again. A panel that pauses meanwhile overrides this."""
+        """Go on, because a page that sent nothing for a while sends again. A panel that pauses meanwhile overrides this."""
 
     def interrupted(self) -> None:
         """Stop what the panel runs, because the kernel was interrupted. A panel with a thread overrides this."""

@@ -89,8 +89,8 @@ def bundle(panel: Widget) -> dict[str, str]:
 def with_page(panel: Widget, live: Any) -> Any:
     """Add a page to the output of a live panel; it is shown instead wherever widgets cannot be.
 
-    A front end takes what it can show best of an output: the widget if it knows widgets and trusts the notebook, else the
-    page, else the words. Without scripts, as on GitHub, the page is a sentence.
+    A front end takes what it can show best of an output: the widget if it can show widgets and the notebook is
+    trusted, else the page, else the words. Without scripts, as on GitHub, the page is a sentence.
 
     Args:
         panel: a panel of this package, or a box of panels.

@@ -31,7 +31,7 @@ def settings(page) -> dict:
 
 def test_it_trains_when_it_is_seen_asks_before_it_acts_and_says_what_came_of_it(page, panel):
     button = panel.get_by_role("button", name="remove the predictor")
-    wait_for(page, f"() => {STEP} >= 60")  # nobody has pressed anything
+    wait_for(page, f"() => {STEP} >= 60")  # nothing was pressed
     expect(panel).to_contain_text("It learns from pictures without labels")
     assert panel.bounding_box()["height"] <= 647
     for part in (

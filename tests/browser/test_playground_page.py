@@ -1,4 +1,4 @@
-"""The playground in Chromium, from the disk: it trains, explains itself, stops when nobody looks, and leaves nothing behind."""
+"""The playground in Chromium, from the disk: it trains, explains itself, stops when it is not visible, and leaves nothing behind."""
 
 import csv
 import itertools

@@ -439,7 +439,7 @@ def test_a_full_disk_is_one_line_that_says_how_much_is_needed(small_disk, monkey
 
 
 def test_how_much_is_needed_is_what_the_file_takes(here, tmp_path):
-    """Of a checkpoint, whose size nobody knows before it is written."""
+    """The size of a checkpoint is not known before it is written."""
     from byol_tutorial.runtime.files import _size_of
 
     whole = checkpoint.load("run/checkpoint.pt")

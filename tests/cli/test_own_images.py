@@ -343,7 +343,7 @@ def test_a_map_of_another_encoder_of_the_same_width_is_refused(here, capsys):
         metadata = opened.metadata()
     weights = load_file(file)
     first = next(name for name, x in weights.items() if x.dim() == 4)
-    weights[first].view(-1)[0] += 1e-6  # a single number, by as little as a float tells
+    weights[first].view(-1)[0] += 1e-6  # a single number, by little more than a float's last digit
     save_file(weights, file, metadata)
     capsys.readouterr()
     assert main("embed", "run", "--data=images/cat", "--onto=known.npz", "--out=new.npz") == 1

@@ -1,4 +1,4 @@
-"""One owner a run: of several processes that want one folder, one gets it, and the others are told which."""
+"""One owner a run: of several processes that ask for one folder, one gets it, and the others get an error that names its owner."""
 
 import os
 import platform

@@ -172,7 +172,7 @@ def test_mixed_is_float16_on_a_gpu_that_only_imitates_bfloat16(monkeypatch, has_
 
 @pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:1", 1), ("mps", 0), ("cpu", None)])
 def test_a_device_is_that_of_what_lies_there(name, index):
-    """With an index where tensors have one: on fake tensors, for want of such devices."""
+    """With an index where tensors have one: on fake tensors, because such devices are rare."""
     with FakeTensorMode():
         assert resolve_device(name) == torch.empty(1, device=name).device == torch.device(name.split(":")[0], index)
 

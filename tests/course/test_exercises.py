@@ -527,7 +527,7 @@ def test_verdicts_show_as_html_and_solutions_say_so():
 
 @pytest.mark.parametrize("id", ["03-loss", "05-memory", "04-dynamics"])
 def test_the_check_of_a_solution_looks_like_nobody_s_result(id):
-    """A green mark below an exercise that nobody attempted would be taken for one, also by a program that collects marks."""
+    """A green mark below an exercise that was not attempted would be taken for a result, also by a program that collects marks."""
     e = bt.exercises.find(id)
     mine, solved = bt.exercises.check(id, e.reference), bt.exercises.check(id, e.reference, strict=True)
     assert mine.passed
@@ -661,7 +661,7 @@ def test_an_overview_begins_with_what_the_lesson_needs_and_goes_from_easy_to_har
     assert [(not e.core, e.difficulty) for e in found] == sorted((not e.core, e.difficulty) for e in found)
     assert sum(e.core for e in found) >= 3
     assert any(not e.core for e in found)
-    for e in found:  # nobody reads, writes and corrects code in less
+    for e in found:  # to read, write and correct code takes longer
         least = 2 if e.kind == "predict" else {1: 4, 2: 8, 3: 12}[e.difficulty]
         assert e.minutes >= least, e.id
 

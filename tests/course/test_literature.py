@@ -224,7 +224,7 @@ def test_its_numbers_are_those_that_were_measured():
 
 
 def test_its_headings_of_other_pages_exist():
-    """The book's build checks links as well; here they are checked where nobody builds the book."""
+    """The book's build checks links as well; here they are checked without building it."""
     for page, anchor in re.findall(r"\]\((\w+\.md)#([\w-]+)\)", DECIDE):
         headings = re.findall(r"^#+ (.+)$", (BOOK / page).read_text("utf-8"), re.M)
         assert anchor in {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings}, anchor

@@ -303,7 +303,7 @@ def test_runs_side_by_side_have_as_many_threads_as_were_set_and_no_more_than_the
     assert asked == [workers]
 
 
-# Another user, who may write into the folder, but not read what is kept there, since its umask allows that to nobody.
+# Another user, who may write into the folder, but not read what is kept there, since its umask allows that to no other user.
 PRIVATE = """
 import os, sys, warnings
 from byol_tutorial.course import cache
@@ -325,7 +325,7 @@ for name in ("y", "z"):
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("kind", "mode"), [("sticky", 0o1777), ("open", 0o777)])
 def test_users_whose_files_are_private_share_a_folder_without_harm(monkeypatch, tmp_path, kind, mode):
-    """In a sticky folder, as /tmp is one, nobody can replace what another user keeps: it stays, and a line says so."""
+    """In a sticky folder, as /tmp is one, one user cannot replace what another keeps: it stays, and a line says so."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(mode)
         monkeypatch.setenv("BYOL_CACHE", name)
@@ -463,7 +463,7 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
-    """Its process is interrupted, as by the stop button, or killed, as for want of memory, while its workers train."""
+    """Its process is interrupted, as by the stop button, or killed, as when memory runs out, while its workers train."""
     script = tmp_path / "script.py"
     script.write_text(
         "import byol_tutorial as bt\n"

@@ -1,4 +1,4 @@
-"""Folders as users have them: layouts, litter, runs, links, value ranges; what is used and what is not is told."""
+"""Folders as users have them: layouts, litter, runs, links, value ranges; what is used and what is not is reported."""
 
 import json
 import os

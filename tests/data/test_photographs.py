@@ -57,7 +57,7 @@ def test_no_pixel_is_in_train_and_test(monkeypatch):
 
 
 def test_squares_come_from_all_places_of_their_part(monkeypatch):
-    """The mean of a square is that of its middle, of pixels that tell their place by red, across, and green, down."""
+    """The mean of a square is that of its middle, of pixels whose red gives their place across, and whose green gives it down."""
     width, height = 256, 120
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[:, :, 0], pixels[:, :, 1] = np.arange(width), np.arange(height)[:, None]

@@ -32,7 +32,7 @@ def planted(images: bt.ImageSet, size: int = 32) -> torch.Tensor:
 
 
 class Oracle(nn.Module):
-    """An encoder that knows some pictures and returns what was planted for them; y is the mean of the map."""
+    """An encoder that returns for some pictures what was planted for them; y is the mean of the map."""
 
     def __init__(self, sets, maps, size: int = 32) -> None:
         super().__init__()

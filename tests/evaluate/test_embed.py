@@ -45,7 +45,7 @@ def test_pca_is_scikit_learns(shape):
     theirs = PCA(3, svd_solver="full").fit_transform(x)
     ours = pca_embedding(torch.from_numpy(x), components=3)
     assert ours.dtype == torch.float32
-    for k in range(3):  # a component's sign is nobody's to say
+    for k in range(3):  # the sign of a component is arbitrary
         sign = np.sign(theirs[:, k] @ ours[:, k].numpy())
         np.testing.assert_allclose(ours[:, k], sign * theirs[:, k], atol=1e-4)
 

@@ -685,7 +685,7 @@ def forkable(session):
 
 
 def alone(train, test_set, changes, steps, **config):
-    """Train a run with these changes by a Trainer, which knows of no branches."""
+    """Train a run with these changes by a Trainer, which has no branches."""
     trainer = bt.Trainer(bt.Config(**TINY | config), train, test_set, device="cpu")
     for k in range(steps):
         if k in changes:

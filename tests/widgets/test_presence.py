@@ -83,7 +83,7 @@ def test_another_view_of_the_panel_keeps_it(presence, clock):
 
 
 def test_only_a_silent_view_or_the_first_one_after_all_left_comes_back(presence, clock):
-    """A view that was cut off and speaks again goes on, and the first one after all have left; not another one."""
+    """A view that was cut off and sends again goes on, and the first one after all have left; not another one."""
     assert not presence.shows("a", False)
     clock.now += 60
     assert presence.gone
@@ -215,7 +215,7 @@ def test_a_cell_that_waits_for_steps_gets_all_of_them_and_the_page_that_is_back_
 
 
 def test_a_page_that_is_back_before_the_pause_takes_effect_keeps_the_run(panel, clock):
-    """The pause waits in the queue until the present step is over; the page speaks before or while it is carried out."""
+    """The pause waits in the queue until the present step is over; the page sends a message before or while it is carried out."""
     for when in ("before", "after"):
         panel.command({"do": "ping", "view": "a", "hidden": False})
         asked = []

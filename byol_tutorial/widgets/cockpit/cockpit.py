@@ -289,7 +289,7 @@ class Cockpit(Panel):
         return True
 
     def returned(self) -> None:
-        """Go on with a run that was paused while the network was gone, or the page asleep."""
+        """Go on with a run that was paused while the network was down, or the browser had suspended the page."""
         self.session.start(lambda: self._paused_unwatched and self.session.state == "paused")
 
     def interrupted(self) -> None:

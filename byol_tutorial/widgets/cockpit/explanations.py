@@ -86,7 +86,7 @@ TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "knn": (
         "How often the nearest training images, by the cosine of their representations, have the right class. The dashed "
-        "line is the untrained encoder: what lies below it has forgotten something. Where classes are not equally frequent, "
+        "line is the untrained encoder: what lies below it has lost something. Where classes are not equally frequent, "
         "balanced accuracy, the mean over the classes, is a second curve.",
         "cos(y, y_j), k = 20",
         "8",

@@ -109,7 +109,7 @@ function btVideoKind() {
  */
 async function btClip(count, draw, picture, perSecond = 20) {
   draw(0);
-  const {width, height} = picture(), even = (x) => 2 * Math.ceil(x / 2); // encoders want whole pairs of pixels
+  const {width, height} = picture(), even = (x) => 2 * Math.ceil(x / 2); // encoders of films need an even number of pixels
   const canvas = h("canvas", {width: even(width), height: even(height)}), context = canvas.getContext("2d");
   const recorder = new MediaRecorder(canvas.captureStream(perSecond), {mimeType: btVideoKind()}), parts = [];
   recorder.ondataavailable = ({data}) => parts.push(data);

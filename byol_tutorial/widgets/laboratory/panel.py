@@ -122,13 +122,13 @@ class LaboratoryPanel(Panel):
         return True
 
     def _resumes(self) -> bool:
-        """Return whether to go on, because a page is back and the runs stand for its absence alone."""
+        """Return whether to go on: a page is back, and the runs were paused only because none was there."""
         back, self._unwatched = self._unwatched and self.lab.state in ("idle", "paused"), False
         self.note = "" if back else self.note
         return back
 
     def returned(self) -> None:
-        """Let the runs advance again that were paused while the network was gone, or the page asleep."""
+        """Let the runs advance again that were paused while the network was down, or the browser had suspended the page."""
         self._show_error_of(self.lab.start(self._resumes))
 
     def interrupted(self) -> None:

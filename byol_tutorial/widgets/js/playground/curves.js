@@ -16,7 +16,7 @@ function extend(curves, frame) {
   });
   if (frame.seen) {
     const last = curves.seen.at(-1);
-    if (last) last.maps = last.near = null; // nobody looks at them again
+    if (last) last.maps = last.near = null; // only the newest are drawn
     curves.seen.push(frame.seen);
   }
   for (const name of Object.keys(curves)) curves[name] = thin(curves[name]);

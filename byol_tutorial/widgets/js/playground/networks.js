@@ -1,6 +1,6 @@
 // The networks of BYOL with their gradients by hand: a convolution with BatchNorm and ReLU, and the MLP of two layers.
 //
-// A layer knows where its weights lie in the block of a network, so that the online network, the target and the gradients, which
+// A layer holds the place of its weights in the block of a network, so that the online network, the target and the gradients, which
 // are three blocks of one form, use the same layer. What a forward pass must keep for the backward pass is a trace; each pass
 // of each network has its own. `groups` parts of the rows are normalised by themselves, as the two views are.
 
