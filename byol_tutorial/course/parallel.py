@@ -169,7 +169,7 @@ def _begin(parent: Connection, threads: int, marks: Path, given: Given) -> None:
 
 
 def _end_with(parent: Connection) -> None:
-    """End this process as soon as the parent process is gone, also where it was killed and could not say so."""
+    """End this process as soon as the parent process has ended, also where it was killed and could send no message."""
     try:
         parent.recv()  # nothing is ever sent: it returns only when the other end is closed
     except EOFError:

@@ -42,7 +42,7 @@ class Supervised:
 def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool = True) -> Supervised:
     """Train the encoder of this config with a linear classifier on top, by cross-entropy, and keep it like a run.
 
-    A step sees one view (of T) of each image. Epochs, batches, SGD, warm-up and cosine are those of the config.
+    A step takes one view (of T) of each image. Epochs, batches, SGD, warm-up and cosine are those of the config.
 
     Raises:
         DataError: the images have no labels.

@@ -243,6 +243,6 @@ def _only_runs(folder: str, inside: Iterable[str], depth: int = 4) -> bool:
 
 
 def _identity(folder: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return what tells a folder from all others, by whatever path it is reached."""
+    """Return what distinguishes a folder from all others, by whatever path it is reached."""
     found = os.stat(folder)
     return found.st_dev, found.st_ino

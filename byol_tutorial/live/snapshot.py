@@ -29,7 +29,7 @@ class Measure:
              z/‖z‖, which lie in [−1, 1] and meet in one point in a collapse; "y", their representations. They are
              turned so that points move as little as possible from one measure to the next
     seconds  duration of the measurement
-    passed   what went through the networks in the last step, see passed.py; None if nobody asked for it
+    passed   what went through the networks in the last step, see passed.py; None if it was not asked for
     """
 
     step: int

@@ -112,7 +112,7 @@ def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
     """Return a worker's queue of received messages and the function that sends messages back.
 
     It is called in the worker, once. From then on everything that is printed goes to the log. When the process that
-    started the worker is gone, the worker ends and removes the folder.
+    started the worker has ended, the worker ends and removes the folder.
     """
     commands: queue.SimpleQueue = queue.SimpleQueue()
     incoming, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -131,7 +131,7 @@ def serve(folder: Path) -> tuple[queue.SimpleQueue, Callable[..., None]]:
         try:
             out.write(json.dumps(message).encode() + b"\n")
             out.flush()
-        except OSError:  # the process that read the messages is gone
+        except OSError:  # the process that read the messages has ended
             end()
 
     threading.Thread(target=listen, daemon=True).start()

@@ -61,7 +61,7 @@ class Objective(nn.Module):
         self.register_buffer("epoch", torch.zeros(()), persistent=False)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; raise TrainingError for a network, because the optimiser would not know the new one.
+        """Set an attribute; raise TrainingError for a network, because the optimiser would not train the new one.
 
         A target may be exchanged, because only the moving average changes it.
         """

@@ -169,7 +169,7 @@ class Branch(nn.Module):
         self.projector = build_projector(config, self.encoder.feature_dim)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; raise TrainingError for another network, which neither optimiser nor target would know."""
+        """Set an attribute; raise TrainingError for another network, which neither the optimiser nor the target would use."""
         if replaces(self, name, value):
             raise TrainingError(
                 f"online.{name} cannot be exchanged, because the run would not train it: {instead(name)}"

@@ -39,7 +39,7 @@ def write_atomically(path: str | Path, write: Callable[[Any], object]) -> None:
     written, so that `remove_dead_parts` leaves it alone.
 
     Raises:
-        WriteError: the disk is full, the folder is gone, or the place cannot be written; the message says how much is
+        WriteError: the disk is full, the folder no longer exists, or the place cannot be written; the message says how much is
             needed and what to do. A file that was there is as before.
     """
     path, temporary = Path(path), None

@@ -118,7 +118,7 @@ class Trainer:
             model = self._build(config)
             self.own = None if encoder is None else copy.deepcopy(encoder).cpu()  # as it was given, for the baseline
             self.taken = {} if init is None else take_weights(model, config, init)
-            layout: dict[str, Any] = {"memory_format": torch.channels_last}  # torch's own types do not know it
+            layout: dict[str, Any] = {"memory_format": torch.channels_last}  # torch's own annotations lack it
             self.model = model.to(self.device, **layout)
         if self.process.world_size > 1 and self.device.type == "cuda":
             synchronise_batchnorm(self.model)

@@ -1,4 +1,4 @@
-"""What a check sees of an answer: what a function returns in each case, or its error in words."""
+"""What a check finds out about an answer: what a function returns in each case, or its error in words."""
 
 import copy
 import traceback

@@ -74,7 +74,7 @@ def built(wasm: bytes, panel: tuple[str, ...] = PANEL) -> str:
 
 
 def minified(text: str, keep_names: bool = False) -> str:
-    """Return JavaScript with the same effect in fewer characters. Names that only functions know become short."""
+    """Return JavaScript with the same effect in fewer characters. Names that are used within functions alone become short."""
     import minify
 
     minify.config({"js-keep-var-names": keep_names})
