@@ -638,7 +638,7 @@ def test_a_run_opens_in_a_cockpit_beneath_and_in_python(box):
 def test_opening_a_run_measures_the_untrained_encoder_no_second_time(box, monkeypatch):
     """The laboratory knows its accuracy, and measuring takes seconds."""
     snapshot = box.lab.cells["BYOL"].snapshot
-    box.lab._runs._update("BYOL", start_knn=0.125)
+    box.lab._runs._replace("BYOL", box.lab.cells["BYOL"].but(start_knn=0.125))
     trainer = bt.Trainer(snapshot.config, box.lab.train, box.lab.test, "cpu")
     trainer.step()
     monkeypatch.setattr("byol_tutorial.live.laboratory.Trainer", lambda *given: trainer)
