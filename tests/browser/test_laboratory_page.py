@@ -62,15 +62,16 @@ def seen(box, step: int, state: str = "running", **accuracies) -> None:
         loss = [1 / (1 + k + i) for k in range(step)]
         std = [0.01 if collapsed else 0.6 + 0.02 * i] * step
         knn = [(k, 0.2 + 0.01 * i) for k in range(8, step + 1, 8)]
-        box.lab._runs._update(
-            name, state=state, step=step, knn=tuple(knn), start_knn=0.3, _history=History(loss=loss, std=std, knn=knn)
+        cell = cell.but(
+            state=state, step=step, knn=tuple(knn), start_knn=0.3, _history=History(loss=loss, std=std, knn=knn)
         )
+        box.lab._runs._replace(name, cell)
         if accuracies:
-            words = box.lab.cells[name].snapshot.verdict
+            words = cell.snapshot.verdict
             found = replace(
                 box.lab.findings[name], verdict=words, linear=accuracies[name], random_linear=0.3, std=std[-1]
             )
-            box.lab._runs._update(name, finding=found)
+            box.lab._runs._replace(name, replace(cell, finding=found))
     box.panel.show(frame=box.panel._frame())
 
 
