@@ -142,7 +142,9 @@ def _timm(
 
     published = timm.get_pretrained_cfg(model)
     if published is None:  # a network that was registered without it
-        raise GuestError(f"guest {name!r}: timm has no record of the images that it takes; register it with a pretrained_cfg")
+        raise GuestError(
+            f"guest {name!r}: timm has no record of the images that it takes; register it with a pretrained_cfg"
+        )
     if download and not published.has_weights:
         raise GuestError(
             f"timm publishes no weights of {name!r}: give weights=FILE, or a name of timm.list_pretrained()"

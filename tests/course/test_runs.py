@@ -167,7 +167,7 @@ def test_what_only_shows_results_moves_no_key(monkeypatch, tmp_path):
     shutil.copytree(cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
     monkeypatch.setattr(cache, "PACKAGE", package)
     before = cache.library.__wrapped__()
-    for name in ("widgets/cockpit/cockpit.py", "cli/main.py", "figures/graphs.py", "course/exercises/lesson01.py",
+    for name in ("widgets/cockpit/cockpit.py", "cli/main.py", "figures/graphs.py", "course/exercises/lesson03/loss.py",
                  "course/figures/maps.py", "course/ledger/claims.py"):  # fmt: skip
         (package / name).write_text("CHANGED = 1\n")
     assert cache.library.__wrapped__() == before

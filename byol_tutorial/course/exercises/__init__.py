@@ -11,9 +11,9 @@ An exercise stands in a notebook as three cells: a stub, which runs unfilled; a 
 what it prints (tags solution and hide-cell; jupyter.source_hidden and jupyter.outputs_hidden true). JupyterLab shows the
 first line of a folded cell, so a solution begins with `# Solution of ID`; it ends with `check(..., strict=True)`.
 
-For authors: the exercises of lesson 03 are lesson03.EXERCISES, a tuple of `Exercise` records. tests/course/test_exercises.py
-checks for every record that a stub is "not attempted yet", that each declared mistake is recognised by its own
-name, and that the reference passes. tests/course/answers/lesson03.py holds answers as people write them, at least three
+For authors: each exercise is an `Exercise` record in a file of its own, such as lesson03/loss.py; lesson03.EXERCISES is
+the tuple of those of lesson 03. tests/course/test_exercises.py checks for every record that a stub is "not attempted
+yet", that each declared mistake is recognised by its own name, and that the reference passes. tests/course/answers/lesson03.py holds answers as people write them, at least three
 right ones and four wrong ones for each exercise.
 """
 

@@ -10,12 +10,20 @@ from torch import Tensor
 
 from .record import Exercise, UnusableError
 from .stubs import last_name, misfit, unfilled
-from .values import ASKS_FOR, kind, plain, sort
+from .values import ASKS_FOR, kind, plain, sort, tensor
 
 
 def is_function(answer: Any) -> bool:
     """Return whether an answer is a function, or an object that can be called like one, and not a class."""
     return callable(answer) and not isinstance(answer, type)
+
+
+def one_number(value: Any) -> float:
+    """Return what an answer gave as one number; raise UnusableError in words if it is not one."""
+    number = tensor(value)
+    if number is None or number.numel() != 1:
+        raise UnusableError(f"your function returns {kind(value)}{ASKS_FOR}one number.")
+    return float(number)
 
 
 class Observed:

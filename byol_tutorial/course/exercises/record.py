@@ -1,4 +1,4 @@
-"""What an exercise is, a usual mistake, and a verdict on an answer. The exercises themselves are in lesson01.py and so on."""
+"""What an exercise is, a usual mistake, and a verdict on an answer. The exercises themselves are in lesson01/ and so on."""
 
 import re
 from collections.abc import Callable, Iterable
