@@ -17,15 +17,14 @@ from ..config.config import LIVE, OWN, Config
 from ..config.errors import ConfigError, DivergedError, SessionError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
-from ..train.moment import Moment
 from ..train.monitor import looked_at
 from ..train.trainer import Trainer
-from .moments import Kept, Moments
+from .live_changes import LiveChanges
+from .moments import Kept, Moments, repeat
 from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
 MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
-ONE_GESTURE = 1.0  # seconds; changes of the same fields within this time are undone together: a slider was dragged
 
 
 class LiveRun:
@@ -65,10 +64,7 @@ class LiveRun:
         self.error = None
         self._goal: int | None = None  # the step at which to pause
         self._report_stopped()
-        self._last_step: tuple[int, int, Config] | None = (
-            None  # where the last changes were made: step, changes, config before
-        )
-        self._undoable: list[tuple[float, dict]] = []  # when a change was made, and the values before it
+        self.changes = LiveChanges(self.trainer)
         self._measure_at = 0.0
         self.kept: Kept | None = None  # the run that is kept beside this one
         self.keep_moments(self.moments is not None)
@@ -85,7 +81,7 @@ class LiveRun:
             start_knn = self.trainer.check_knn()  # the encoder of the run that has just begun is the untrained one
             if 0 not in dict(trainer.history.knn_balanced):
                 trainer.history.knn_balanced[:0] = self.trainer.history.knn_balanced
-        self.trainer, self._last_step = trainer, None
+        self.trainer, self.changes = trainer, LiveChanges(trainer)
         self.keep_moments(self.moments is not None)
         made, total = trainer.steps_done, trainer.total_steps
         state = "idle" if made == 0 else "paused" if made < total else "done"
@@ -150,15 +146,7 @@ class LiveRun:
             if running:
                 self.go()
             return
-        before = {name: getattr(self.config, name) for name in fields}
-        self._change(fields)
-        now = time.monotonic()
-        if self._undoable and self._undoable[-1][1].keys() == before.keys():
-            at, first = self._undoable[-1]
-            if now - at < ONE_GESTURE:
-                before = first
-                self._undoable.pop()
-        self._undoable.append((now, before))
+        self.changes.make(fields)
         self._publish()
 
     def undo(self) -> None:
@@ -167,26 +155,8 @@ class LiveRun:
         Raises:
             SessionError: there is no change to undo.
         """
-        if not self._undoable:
-            raise SessionError("there is no change to undo")
-        _, before = self._undoable.pop()
-        self._change(before)
+        self.changes.undo()
         self._publish()
-
-    def _change(self, fields: dict) -> None:
-        """Change live fields, and record as one change all that is changed between the same two steps.
-
-        A field that has the value again that the last step was made with is not recorded as changed.
-        """
-        changes, step = self.trainer.history.changes, self.trainer.steps_done
-        if self._last_step is None or self._last_step[0] != step:
-            self._last_step = (step, len(changes), self.trainer.config)
-        _, recorded, before = self._last_step
-        self.trainer.change(**fields)
-        together = {name: value for _, values in changes[recorded:] for name, value in values.items()}
-        del changes[recorded:]
-        if differing := {name: value for name, value in together.items() if value != getattr(before, name)}:
-            changes.append((step, differing))
 
     # --- branches -------------------------------------------------------------------------------
 
@@ -214,16 +184,15 @@ class LiveRun:
                 f"fork: {', '.join(sorted(fields.keys() - LIVE))} cannot change while training: reset instead"
             )
         moment, running = self.moments.before(step), self.state == "running"
-        kept = Kept(self.trainer.moment(), self.snapshot)
+        kept, changes = Kept(self.trainer.moment(), self.snapshot), LiveChanges(self.trainer)
         try:
-            self._repeat(moment, step)
-            before = {name: getattr(self.trainer.config, name) for name in fields}
+            repeat(self.trainer, moment, step)
             if fields:
-                self._change(fields)
+                changes.make(fields, gesture=False)
         except BaseException:
             self._return_to(kept)
             raise
-        self.kept, self._undoable = kept, [(0.0, before)] if fields else []
+        self.kept, self.changes = kept, changes
         self.moments.forget_after(step)
         over = step >= self.trainer.total_steps
         state = "done" if over else "running" if running else "paused" if step else "idle"
@@ -239,28 +208,15 @@ class LiveRun:
             raise SessionError("there is no other run: branch this one first")
         this, other = Kept(self.trainer.moment(), self.snapshot), self.kept
         self._return_to(other)
-        self.kept, self._undoable = this, []
+        self.kept, self.changes = this, LiveChanges(self.trainer)
         self.moments.forget_after(this.snapshot.branched_at or 0)
         state = "paused" if other.snapshot.state == "running" else other.snapshot.state
         self._show(state, other.snapshot.error, beside=this.snapshot, branched_at=this.snapshot.branched_at)
 
-    def _repeat(self, moment: Moment, step: int) -> None:
-        """Go back to the moment, and make the steps from there to `step` again, with the changes that were made then."""
-        t, history = self.trainer, self.trainer.history
-        changes = [c for c in history.changes[moment.changes :] if c[0] < step]
-        t.go_back(moment)
-        while t.steps_done < step:
-            while changes and changes[0][0] <= t.steps_done:
-                t.change(**changes.pop(0)[1])
-            t.step()
-        for name in ("knn", "knn_balanced"):
-            setattr(t.history, name, [check for check in getattr(history, name) if check[0] <= step])
-        self._last_step = None
-
     def _return_to(self, kept: Kept) -> None:
         """Put the trainer into the state of a kept run."""
         self.trainer.go_back(kept.moment, kept.snapshot._history)
-        self._last_step = None
+        self.changes.begin_entry()
 
     def _show(self, state: str, error: str = "", *, beside: Snapshot, branched_at: int | None) -> None:
         """Publish the run that the trainer has been put into, with the one that is kept beside it."""

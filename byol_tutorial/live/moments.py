@@ -63,6 +63,19 @@ class Moments:
         self.kept = [moment for moment in self.kept if moment.step <= step]
 
 
+def repeat(trainer: Trainer, moment: Moment, step: int) -> None:
+    """Go back to the moment, and make the steps from there to `step` again, with the changes that were made then."""
+    history = trainer.history
+    changes = [c for c in history.changes[moment.changes :] if c[0] < step]
+    trainer.go_back(moment)
+    while trainer.steps_done < step:
+        while changes and changes[0][0] <= trainer.steps_done:
+            trainer.change(**changes.pop(0)[1])
+        trainer.step()
+    for name in ("knn", "knn_balanced"):
+        setattr(trainer.history, name, [check for check in getattr(history, name) if check[0] <= step])
+
+
 @dataclass(frozen=True)
 class Kept:
     """A run that is kept beside the one that trains: its last moment, and its snapshot, which has its history."""
