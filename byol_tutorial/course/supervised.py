@@ -13,6 +13,7 @@ from ..data.image_set import ImageSet
 from ..evaluate.comparison import accuracies
 from ..networks.encoders import Encoder, build_encoder
 from ..runtime.device import resolve_device
+from ..runtime.optimizers import SGD
 from ..runtime.progress import hidden, saying_stopped
 from ..runtime.seeding import OwnGenerator, seed_at
 from ..train.batches import Feed
@@ -86,7 +87,7 @@ def _trained(
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum)
+    optimizer = SGD(groups, lr=config.step_lr, momentum=config.momentum)
     total = feed.steps_per_epoch * config.epochs
     losses = []
     bar = tqdm(total=total, desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3)

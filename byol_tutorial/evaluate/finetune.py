@@ -15,6 +15,7 @@ from ..augment.views import Views
 from ..config.config import Config
 from ..config.errors import DataError
 from ..data.image_set import ImageSet
+from ..runtime.optimizers import SGD
 from ..runtime.threads import computing
 from .features import features, network_input, seen_size, work_of
 from .linear import HELD_OUT
@@ -235,7 +236,7 @@ def descend(
         seed: of dropout and data loaders.
     """
     groups = [{"params": module.parameters(), "lr": rate} for rate, module in modules.items()]
-    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
+    optimizer = SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         torch.manual_seed(seed)  # for dropout and data loaders; the crops have their own generators
         for share, at, x in batches:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..runtime.optimizers import LBFGS
+
 STRENGTHS = (1e-2, 1e-1, 1.0, 10.0, 100.0)  # values of C, the inverse strength of the penalty, for classes
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of λ for a position, in units of the mean eigenvalue of X Xᵀ
 ITERATIONS = 30  # of L-BFGS for each C; each fit starts where that of a stronger penalty ended
@@ -87,7 +89,7 @@ def _minimise(maps: Tensor, shares: Tensor, strength: float, start: Tensor) -> T
     """Minimise that loss by L-BFGS, divided by C and the number of places: (K, D + 1), of which b is the last column."""
     x, t = (each.movedim(1, -1).flatten(0, -2) for each in (maps, shares))
     w = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([w], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer = LBFGS([w], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()

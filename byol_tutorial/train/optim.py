@@ -9,6 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from ..config.config import Config
 from ..methods.base import Objective
+from ..runtime.optimizers import SGD, AdamW, without_compiler
 
 
 def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
@@ -23,6 +24,7 @@ def lr_factor_at(step: int, total_steps: int, warmup_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total_steps - warmup_steps, 1)))
 
 
+@without_compiler
 class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, arXiv 1708.03888), the paper's optimiser.
 
@@ -144,8 +146,8 @@ def build_optimizer(model: Objective, config: Config, fused: bool = False) -> to
         )
     together = {"fused": fused, "foreach": not fused}
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), **together)
-    return torch.optim.SGD(groups, lr=config.step_lr, momentum=config.momentum, **together)
+        return AdamW(groups, lr=config.step_lr, betas=(config.momentum, 0.999), **together)
+    return SGD(groups, lr=config.step_lr, momentum=config.momentum, **together)
 
 
 def set_hyperparameters(optimizer: torch.optim.Optimizer, config: Config, factor: float) -> float:

@@ -1,6 +1,8 @@
 """LARS and the schedules against float64 references written apart, and against lightly's implementation."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -235,3 +237,20 @@ def test_after_the_first_step_nothing_is_made_for_each_layer_alone(clip):
 
     assert "zeros_like" not in calls(2)
     assert len(calls(50)) == len(calls(2))
+
+
+def test_training_does_not_import_the_compiler():
+    """In a process of its own, because another test may have imported it. All that a run asks of its optimiser is here."""
+    code = """
+import sys
+import byol_tutorial as bt
+
+train = bt.load("shapes", limit=64)
+for optimizer in ("sgd", "lars", "adamw"):
+    trainer = bt.Trainer(bt.preset("shapes", optimizer=optimizer, width=4, epochs=1, warmup_epochs=0), train)
+    trainer.step()
+    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict())
+print("torch._dynamo" in sys.modules, "sympy" in sys.modules)
+"""
+    end = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (end.stdout.split(), end.stderr) == (["False", "False"], "")

@@ -503,8 +503,8 @@ def test_the_alarm_follows_a_live_change_that_makes_a_healthy_run_collapse():
 
 def test_adamw_and_sgd_are_what_config_names(train):
     model = tiny(train).model
-    assert type(build_optimizer(model, bt.Config(optimizer="sgd"))) is torch.optim.SGD
-    assert type(build_optimizer(model, bt.Config(optimizer="adamw"))) is torch.optim.AdamW
+    assert isinstance(build_optimizer(model, bt.Config(optimizer="sgd")), torch.optim.SGD)
+    assert isinstance(build_optimizer(model, bt.Config(optimizer="adamw")), torch.optim.AdamW)
 
 
 def test_initial_weights_are_those_of_the_seed_and_use_no_global_random_numbers(train):
