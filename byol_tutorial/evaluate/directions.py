@@ -6,13 +6,27 @@ from torch import Tensor
 
 from ..config.errors import DataError
 
+LARGE = 2**20  # entries of a matrix that are scaled or checked at a time
+
 
 def directions(x: Tensor) -> Tensor:
     """Scale each row to length 1, x/‖x‖: float (..., D), in float32 or better. A row of zeros stays as it is.
 
     The length of a float32 row is computed in float64, because the square of an entry such as 1e20 or 1e-30 is beyond the
-    range of float32. So the direction does not depend on the length.
+    range of float32. So the direction does not depend on the length. Wide matrices are scaled some rows at a time, because
+    a copy in float64 of all would need much memory.
     """
+    if x.ndim == 2 and x.numel() > LARGE and not x.requires_grad:
+        found = torch.empty_like(x, dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
+        rows = max(1, LARGE // x.shape[1])
+        for part, place in zip(x.split(rows), found.split(rows), strict=True):
+            place.copy_(_scaled(part))
+        return found
+    return _scaled(x)
+
+
+def _scaled(x: Tensor) -> Tensor:
+    """Return `directions`, with all rows at a time."""
     x = x if x.dtype == torch.float64 else x.float()
     if (
         x.dtype == torch.float64 or x.device.type == "mps"
@@ -38,7 +52,7 @@ def check_features(which: str, features: Tensor, labels: Tensor | None = None, c
         raise DataError(f"the {which} features are {features.dtype}: give floating-point numbers, as bt.features does")
     if columns is not None and shape[1] != columns:
         raise DataError(f"the {which} features have {shape[1]} columns: give {columns}, as the train features have")
-    if not torch.isfinite(features).all():
+    if not all(torch.isfinite(part).all() for part in features.split(max(1, LARGE // shape[1]))):
         raise DataError(f"the {which} features are not finite: the encoder has diverged; train it with a lower lr")
     if labels is None:
         return

@@ -58,7 +58,8 @@ def knn_predictions(
     n_classes, train_labels = int(train_labels.max()) + 1, train_labels.to(bank.device)
     winners = []
     with computing(test_features.numel() * len(bank)):
-        for query in directions(test_features).to(bank.device, bank.dtype).split(1024):
+        for part in test_features.split(256):
+            query = directions(part).to(bank.device, bank.dtype)
             similarity, index = (query @ bank.T).topk(k, dim=1)  # (n, k)
             winners.append(vote(similarity, train_labels[index], n_classes, temperature))
     return torch.cat(winners)

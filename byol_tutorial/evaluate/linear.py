@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from .directions import check_features
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of C, the inverse L2 strength, among which the probe chooses
 ITERATIONS = 100  # of L-BFGS for each C, twice as many for the chosen one
 HELD_OUT = 0.2  # share of the train images on which the choice is made
+ROWS = 128  # of features that are standardised at a time
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,20 @@ def linear_probe(
     train_features, train_labels, test_features, test_labels = (
         t.detach().cpu() for t in (train_features, train_labels, test_features, test_labels)
     )
-    x, y = train_features.double().numpy(), train_labels.numpy()
+    y = train_labels.numpy()
     classes = np.unique(y)
     if len(classes) < 2:
         raise DataError(f"a linear probe needs at least two classes: the train labels are all {classes.tolist()}")
-    mean, std = x.mean(axis=0), x.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = np.inf  # a constant, up to rounding, has no information and becomes 0
-    x = ((x - mean) / std).astype(np.float32)
-    x_test = ((test_features.double().numpy() - mean) / std).astype(np.float32)
-
-    order = np.random.default_rng(seed).permutation(len(x))
-    held, rest = np.split(order, [max(1, int(len(x) * HELD_OUT))])
+    standardised = _standardisation(train_features)
+    order = np.random.default_rng(seed).permutation(len(y))
+    held, rest = np.split(order, [max(1, int(len(y) * HELD_OUT))])
     scores: dict[float, float] = {}
     with fitting():
-        # From the strongest penalty to the weakest, each fit starts where the one before ended.
-        probe = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
-        for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
-            scores[penalty] = probe.set_params(C=penalty).fit(x[rest], y[rest]).score(x[held], y[held])
+        if len(np.unique(y[rest])) > 1:
+            scores = _scores(*((standardised(train_features, torch.from_numpy(at)), y[at]) for at in (rest, held)))
         best = max(scores, key=scores.__getitem__, default=1.0)
-        probe = LogisticRegression(max_iter=2 * ITERATIONS, C=best).fit(x, y)
-    predicted = torch.from_numpy(probe.predict(x_test))
+        probe = LogisticRegression(max_iter=2 * ITERATIONS, C=best).fit(standardised(train_features), y)
+    predicted = torch.from_numpy(probe.predict(standardised(test_features)))
     return ProbeResult(
         accuracy(predicted, test_labels),
         scores.get(best, math.nan),
@@ -89,6 +84,39 @@ def linear_probe(
         len(classes),
         balanced_accuracy(predicted, test_labels),
     )
+
+
+def _scores(rest: tuple[np.ndarray, np.ndarray], held: tuple[np.ndarray, np.ndarray]) -> dict[float, float]:
+    """Return penalty -> accuracy on the held-out rows and labels of a classifier that was fitted to the rest."""
+    from sklearn.linear_model import LogisticRegression
+
+    # From the strongest penalty to the weakest, each fit starts where the one before ended.
+    probe = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    return {penalty: probe.set_params(C=penalty).fit(*rest).score(*held) for penalty in PENALTIES}
+
+
+def _standardisation(train: Tensor) -> Callable[..., np.ndarray]:
+    """Return a function that shifts and scales the columns of features so that the train rows have mean 0 and deviation 1.
+
+    It takes features, float (N, D), and the positions of the wanted rows, by default all, and returns float32 (n, D). A
+    column that is constant, up to rounding, has no information and becomes 0.
+
+    It computes in float64, some rows at a time: a copy in float64 of the raw pixels of all images would be the largest
+    object in the memory of a lesson.
+    """
+    mean = torch.stack([part.double().sum(0) for part in train.split(ROWS)]).sum(0) / len(train)
+    square = torch.stack([(part.double() - mean).square().sum(0) for part in train.split(ROWS)]).sum(0) / len(train)
+    std = square.sqrt()
+    std[std <= 1e-6 * mean.abs()] = math.inf
+
+    def standardised(features: Tensor, wanted: Tensor | None = None) -> np.ndarray:
+        wanted = torch.arange(len(features)) if wanted is None else wanted
+        found = torch.empty(len(wanted), features.shape[1])
+        for at, place in zip(wanted.split(ROWS), found.split(ROWS), strict=True):
+            place.copy_((features[at].double() - mean) / std)
+        return found.numpy()
+
+    return standardised
 
 
 @contextmanager
