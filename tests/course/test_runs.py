@@ -16,7 +16,7 @@ import torch
 import byol_tutorial as bt
 from byol_tutorial import course
 from byol_tutorial.config.errors import UserError
-from byol_tutorial.course import cache, cached, parallel, run, run_all, supervised
+from byol_tutorial.course import cache, cached, measures, parallel, run, run_all, supervised
 from byol_tutorial.course.jobs import Job
 from byol_tutorial.course.measures import TRACKS
 
@@ -387,9 +387,20 @@ def test_tracking_measures_and_does_not_disturb(config, images):
         run(config, *images, track="colour")
 
 
+def test_several_measures_look_at_the_images_once(config, images, monkeypatch):
+    trainer, seen = bt.Trainer(config, *images), []
+    real = bt.Trainer.represent
+    monkeypatch.setattr(bt.Trainer, "represent", lambda self, x: (seen.append(len(x)), real(self, x))[1])
+    monkeypatch.setattr(measures, "Views", lambda *_: pytest.fail("none of these measures needs views"))
+    found = measures.measure(trainer, ("rank", "spectrum", "features", "projections"))
+    assert seen == [len(images[1])]
+    assert float(found["rank"]) == pytest.approx(trainer.report().rank, rel=1e-6)
+    assert torch.equal(found["features"], bt.features(trainer.model.encoder, images[1]))
+
+
 def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, images):
     """Truth by construction: W = U diag(p) Uᵀ in the eigenbasis of E[z zᵀ]."""
-    from byol_tutorial.course.measures import modes
+    from byol_tutorial.course.measures import Looked, modes
 
     g = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(6, 6, generator=g))[0]
@@ -397,7 +408,9 @@ def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, image
     s, u = torch.linalg.eigh(z.T @ z / len(z))
     wanted = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     w = u @ torch.diag(wanted) @ u.T
-    found = modes(None, z, z @ w.T)
+    looked = Looked(None)
+    looked.batch = z, z @ w.T
+    found = modes(looked)
     assert torch.allclose(found, torch.stack((s, wanted)).flip(1), atol=1e-4)
 
 
