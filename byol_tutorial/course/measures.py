@@ -28,12 +28,12 @@ class Looked:
 
     @cached_property
     def plain(self) -> tuple[Tensor, Tensor]:
-        """y and z of the images that `Trainer.report` measures, without augmentation: float32 (512, D) and (512, d)."""
+        """The y and z of the images that `Trainer.report` measures, without augmentation, float32 (512, D) and (512, d)."""
         return self.trainer.represent(looked_at(self.trainer).images)
 
     @cached_property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """z and p of a batch in training mode, float32 (512, d): the same views of the same train images each time."""
+        """The z and p of the same views of the same train images each time, in training mode, float32 (512, d)."""
         trainer = self.trainer
         images = trainer.train.sample(REPORTED).images.to(trainer.device)
         generator = torch.Generator(trainer.device).manual_seed(seed_at(trainer.config, 0))
