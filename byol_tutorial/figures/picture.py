@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 
 from ..runtime.markup import escaped
 from .fonts import families, readable
@@ -74,8 +75,15 @@ class Picture(Figure):
             self.set_layout_engine(engine)
 
     def _show_texts_as_they_are(self) -> None:
+        powers = {
+            label
+            for axes in self.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            if isinstance(axis.get_major_formatter(), LogFormatter)  # a logarithmic scale writes its numbers as formulas
+            for label in axis.get_ticklabels(which="both")
+        }
         for text in self.findobj(Text):
-            text.set_parse_math(False)
+            text.set_parse_math(text in powers)
             text.set_fontfamily(families())
             text.set_text(readable(text.get_text()))
 

@@ -226,3 +226,22 @@ def test_what_no_font_has_is_its_code_and_long_lines_are_cut_in_the_middle():
 
 def test_formulas_of_our_own_stay_formulas():
     assert overview().math
+
+
+@pytest.mark.parametrize("base", [2, 10])
+def test_the_numbers_of_a_logarithmic_axis_are_powers_and_not_their_source(base):
+    """A power is as wide as two digits and a small one; the source of the formula is six times as wide."""
+
+    def drawn(scale):
+        figure = F.lines({"a": ([1, 2, 4, 1000], [1, 10, 100, 1000])}, "x", "$y$", title="$t$")
+        getattr(figure.axes[0], f"set_{scale}scale")("log", base=base)
+        figure.png()
+        return figure
+
+    for scale in "xy":
+        figure = drawn(scale)
+        axis = getattr(figure.axes[0], f"{scale}axis")
+        widths = [label.get_window_extent().width for label in axis.get_ticklabels() if label.get_text()]
+        assert len(widths) >= 3
+        assert max(widths) < 40
+        assert not figure.axes[0].yaxis.label.get_parse_math()

@@ -28,7 +28,7 @@ def show_spheres(rows: dict[str, Tensor], frames: Sequence[str], colours: Sequen
         colours: N colours, as `maps.by_class` returns them; each has its own mark.
         alt: what is drawn, in words. The spreads follow it.
     """
-    picture = Picture(PANEL * len(frames) + 0.3, (PANEL + 0.24) * len(rows) + 0.2, "")
+    picture = Picture(PANEL * len(frames) + 0.3, PANEL * len(rows) + 0.2, "")  # four rows fit on a screen
     grid = picture.subplots(len(rows), len(frames), squeeze=False)
     marks = [Path(mark(colour) / 2) for colour in colours]
     said = []
