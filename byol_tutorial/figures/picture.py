@@ -79,7 +79,9 @@ class Picture(Figure):
             label
             for axes in self.axes
             for axis in (axes.xaxis, axes.yaxis)
-            if isinstance(axis.get_major_formatter(), LogFormatter)  # a logarithmic scale writes its numbers as formulas
+            if isinstance(
+                axis.get_major_formatter(), LogFormatter
+            )  # a logarithmic scale writes its numbers as formulas
             for label in axis.get_ticklabels(which="both")
         }
         for text in self.findobj(Text):
