@@ -74,6 +74,7 @@ def _show(axes: Axes, image: Tensor, title: str = "", frame: str | None = None) 
     for spine in axes.spines.values():
         spine.set(visible=frame is not None, color=frame, linewidth=3)
         spine.set_linestyle((0, (1.5, 1)) if frame == RED else "-")
+        spine.set_capstyle("butt")  # other ends would fill the gaps between the dashes
     if title:
         axes.set_title(readable(title, 16), fontsize=9, color=INK)
 

@@ -245,3 +245,14 @@ def test_the_numbers_of_a_logarithmic_axis_are_powers_and_not_their_source(base)
         assert len(widths) >= 3
         assert max(widths) < 40
         assert not figure.axes[0].yaxis.label.get_parse_math()
+
+
+def test_a_wrong_neighbour_has_a_frame_with_gaps_and_a_right_one_has_none():
+    for right in (False, True):
+        black = torch.zeros(1, 2, 3, 8, 8, dtype=torch.uint8)
+        figure = F.neighbours(black[0, :1], {"a": black}, {"a": torch.full((1, 2), right)})
+        pixels = np.asarray(Image.open(BytesIO(figure.png())).convert("RGB")).astype(int)
+        framed = (pixels.max(2) - pixels.min(2)) > 120  # green or red
+        row = framed[framed.sum(1).argmax()]  # along the upper or the lower edge of a frame
+        pieces = int((np.diff(row.astype(int)) == 1).sum())
+        assert pieces == 2 if right else pieces > 8, pieces
