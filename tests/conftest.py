@@ -6,8 +6,18 @@ import os
 # digits, and the threads of a busy machine wait for each other: a test of one second has taken more than a minute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
+
 import pytest
 import torch
+
+
+def pytest_collection_finish():
+    """Let the garbage collector leave the million objects alone that were made by imports, and which stay.
+
+    Each of its passes would look at all of them, also those of tests that ask for one, and those of pytest at its end.
+    """
+    gc.freeze()
 
 
 @pytest.fixture

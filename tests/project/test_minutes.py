@@ -1,5 +1,6 @@
 """Minutes of lessons: counted as book/minutes.py says, and the same in headers, README, map and plans."""
 
+import functools
 import importlib.util
 import json
 import re
@@ -14,7 +15,14 @@ ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("minutes", ROOT / "book/minutes.py")
 M = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(M)
-FOUND = {lesson.stem: M.minutes(lesson) for lesson in M.lessons()}
+
+
+@functools.cache
+def found_minutes() -> dict:
+    """Return lesson -> its minutes. Not when this file is imported, as it takes a second, and each process of tests imports it."""
+    return {lesson.stem: M.minutes(lesson) for lesson in M.lessons()}
+
+
 AGAIN = "run: python book/minutes.py --write && make notebooks"
 
 LESSON = """---
@@ -111,7 +119,7 @@ def test_reading_is_rounded_to_five_minutes(tmp_path, monkeypatch):
     path.write_text(LESSON + "word " * 3000)
     found = M.minutes(path)
     assert found.reading == 20
-    assert found.computing == FOUND["03_build_byol"].computing
+    assert found.computing == found_minutes()["03_build_byol"].computing
     with pytest.raises(SystemExit, match=r"no seconds of 99_new: python bench/lessons\.py 99_new"):
         M.minutes(path.rename(tmp_path / "99_new.md"))
 
@@ -154,18 +162,18 @@ def test_sums_of_days_and_of_homework_are_written():
 
 
 def test_no_lesson_takes_more_than_an_hour_without_what_is_optional():
-    assert {stem: m.core for stem, m in FOUND.items() if m.core > M.LONGEST} == {}
+    assert {stem: m.core for stem, m in found_minutes().items() if m.core > M.LONGEST} == {}
 
 
 def test_every_lesson_was_measured():
     seconds = json.loads(M.MEASURED.read_text("utf-8"))["seconds"]
-    assert seconds.keys() == FOUND.keys()
+    assert seconds.keys() == found_minutes().keys()
     assert all(10 < s < 600 for s in seconds.values())
 
 
 @pytest.mark.parametrize("lesson", M.lessons(), ids=lambda p: p.stem)
 def test_a_lesson_s_header_has_its_minutes(lesson):
-    assert " ".join(M.time_line(lesson.read_text("utf-8"))[0].split()) == FOUND[lesson.stem].header(), AGAIN
+    assert " ".join(M.time_line(lesson.read_text("utf-8"))[0].split()) == found_minutes()[lesson.stem].header(), AGAIN
 
 
 @pytest.mark.parametrize("name", ["README.md", "book/map.md"])
@@ -174,13 +182,13 @@ def test_readme_and_map_have_the_minutes_of_every_lesson(name):
     lessons = "\n".join(line for line in text.splitlines() if "| [Lesson " not in line)  # without the table of days
     rows = re.findall(r"\((?:\.\./)?notebooks/(\w+)\.md\)(?:[^|\n]*\|){2} (\d+)(?: \+ (\d+))? \|", lessons)
     assert {stem: (int(core), int(more or 0)) for stem, core, more in rows} == {
-        stem: (m.core, m.optional) for stem, m in FOUND.items()
+        stem: (m.core, m.optional) for stem, m in found_minutes().items()
     }, AGAIN
 
 
 def test_an_exercise_that_is_optional_is_in_the_lesson_s_optional_minutes():
     for number, own in exercises.lessons().items():
-        (m,) = (m for stem, m in FOUND.items() if stem.startswith(number))
+        (m,) = (m for stem, m in found_minutes().items() if stem.startswith(number))
         assert m.exercises == sum(e.minutes for e in own.values() if e.core)
         assert m.optional >= sum(e.minutes for e in own.values() if not e.core)
 
@@ -190,11 +198,11 @@ def test_the_days_of_the_map_add_up():
     rows = [line for line in text.splitlines() if re.match(r"\| \d+ \| \[Lesson", line)]
     assert len(rows) >= 8
     assert {stem for row in rows for stem in re.findall(r"notebooks/(\d\w+)\.md", row)} == {
-        s for s in FOUND if s[0].isdigit()
+        s for s in found_minutes() if s[0].isdigit()
     }
     for row in rows:
         stems = re.findall(r"notebooks/(\w+)\.md", row)
-        assert int(re.search(r"\| (\d+) \|$", row)[1]) == sum(FOUND[stem].core for stem in stems), row
+        assert int(re.search(r"\| (\d+) \|$", row)[1]) == sum(found_minutes()[stem].core for stem in stems), row
 
 
 def test_the_minutes_of_homework_in_the_plans_add_up():
@@ -205,7 +213,7 @@ def test_the_minutes_of_homework_in_the_plans_add_up():
     for week in weeks:
         lessons, number = re.match(r"(?s)(.*?) \((\d+) minutes\)", week).groups()
         stems = set(re.findall(r"notebooks/(\w+)\.md", lessons))
-        assert int(number) == sum(FOUND[stem].exercises for stem in stems), lessons
+        assert int(number) == sum(found_minutes()[stem].exercises for stem in stems), lessons
 
 
 def test_the_first_half_of_lesson_4_takes_the_twenty_minutes_that_it_promises():
