@@ -370,6 +370,7 @@ def test_evaluate_puts_guests_into_table_and_figure(trained, world, weights, mon
     assert files(world / "visited") == FILES
 
 
+@pytest.mark.slow
 def test_one_guest_with_two_files_goes_under_their_names(trained, world, weights, monkeypatch):
     shutil.copytree(world / "run", world / "twice")
     shutil.copy(weights, world / "other.pth")

@@ -64,6 +64,11 @@ def stubs(exercise):
     return [None, ..., NotImplemented, lambda *args: None, lambda *args: ..., not_implemented]
 
 
+def made(exercise, mistake):
+    """The answer of a reader who makes this mistake."""
+    return exercise.reference | mistake.example if exercise.kind == "predict" else mistake.example
+
+
 # --- for every exercise -------------------------------------------------------------------------
 
 
@@ -81,12 +86,16 @@ def test_a_stub_is_not_attempted_and_told_where_the_hint_is(exercise):
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=ids)
 def test_each_mistake_is_recognised_as_itself(exercise, mistake):
-    answer = exercise.reference | mistake.example if exercise.kind == "predict" else mistake.example
-    verdict = bt.exercises.check(exercise.id, answer)
+    verdict = bt.exercises.check(exercise.id, made(exercise, mistake))
     assert (verdict.passed, verdict.attempted, verdict.mistake) == (False, True, mistake.name)
     assert verdict.message == mistake.message
-    with pytest.raises(ExerciseError):
-        bt.exercises.check(exercise.id, answer, strict=True)
+
+
+@pytest.mark.parametrize("exercise", [e for e in ALL if e.mistakes], ids=ids)
+def test_a_mistake_in_a_solution_is_an_error(exercise):
+    mistake = exercise.mistakes[0]
+    with pytest.raises(ExerciseError, match=re.escape(mistake.message)):
+        bt.exercises.check(exercise.id, made(exercise, mistake), strict=True)
 
 
 def test_every_exercise_has_three_right_answers_and_four_wrong_ones():

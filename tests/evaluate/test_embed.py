@@ -110,6 +110,7 @@ def test_umap_that_is_missing_is_an_error_in_words(monkeypatch):
         umap_embedding(torch.rand(30, 4))
 
 
+@pytest.mark.slow  # UMAP is compiled at its first map, which takes seconds
 def test_umap_is_the_same_for_a_seed_and_keeps_classes_together():
     x, labels = blobs()
     first = umap_embedding(x, seed=1)
@@ -121,14 +122,25 @@ def test_umap_is_the_same_for_a_seed_and_keeps_classes_together():
     assert (labels[near[:, 1:]] == labels[:, None]).float().mean() > 0.97
 
 
+def one_opposite() -> torch.Tensor:
+    """Points of which the first is opposite to all others."""
+    x = torch.ones(60, 16) + 0.05 * torch.from_numpy(np.random.default_rng(0).normal(size=(60, 16))).float()
+    x[0] = -x[1:].mean(0)
+    return x
+
+
+@pytest.mark.parametrize("scale", [2.0**100, 2.0**-100])
+def test_neighbours_for_umap_are_those_of_the_directions(scale):
+    x = one_opposite()
+    assert np.array_equal(_neighbours(scale * x, 15)[0], _neighbours(x, 15)[0])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 2.0**100, 2.0**-100])
 def test_umap_of_a_point_opposite_to_all_others_and_of_any_length(scale):
     """UMAP itself binds no points at a distance of 2, and makes no map where a point is left with none."""
-    x = torch.ones(60, 16) + 0.05 * torch.from_numpy(np.random.default_rng(0).normal(size=(60, 16))).float()
-    x[0] = -x[1:].mean(0)
-    points = umap_embedding((scale * x).requires_grad_())
+    points = umap_embedding((scale * one_opposite()).requires_grad_())
     assert torch.isfinite(points).all()
-    assert np.array_equal(_neighbours(scale * x, 15)[0], _neighbours(x, 15)[0])
     assert not points.requires_grad
     assert size(points) > 0.1
 

@@ -20,8 +20,8 @@ for name in (*onnx_file.WRITERS, onnx_file.CHECKER):
     pytest.importorskip(name, reason=f"{name}, which writes or runs ONNX files, is not installed")
 
 MEAN, STD = (0.2, 0.5, 0.7), (0.1, 0.25, 0.4)
-KINDS = [{}, {"norm": "gn_ws"}, {"encoder": "vit_nano"},
-         pytest.param({"encoder": "resnet18"}, marks=pytest.mark.slow)]  # fmt: skip
+KINDS = [{}, *(pytest.param(fields, marks=pytest.mark.slow)
+               for fields in ({"norm": "gn_ws"}, {"encoder": "vit_nano"}, {"encoder": "resnet18"}))]  # fmt: skip
 
 
 def encoder_of(size: int = 32, **fields) -> torch.nn.Module:
@@ -142,7 +142,7 @@ class OneByOne(nn.Module):
         return torch.stack([x[i].mean((1, 2)) for i in range(int(x.shape[0]))])
 
 
-@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("checked", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_network_for_one_number_of_images_is_refused(tmp_path, monkeypatch, capfd, checked):
     """Also where nothing compares the file with PyTorch."""
     if not checked:
