@@ -60,7 +60,11 @@ def model_on_cuda(config: bt.Config, size: int = 32):
     return model, fake
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "precision",
+    [torch.bfloat16, *(pytest.param(other, marks=pytest.mark.slow) for other in (torch.float32, torch.float16))],
+    ids=str,
+)
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_a_step_stays_on_the_gpu_and_asks_for_no_number(changes, precision):
     config = bt.Config(**(TINY | changes))

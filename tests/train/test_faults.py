@@ -196,6 +196,7 @@ def test_what_is_written_others_may_read(tmp_path):
 
 def test_a_run_resumed_by_command_equals_an_uncut_one(images, monkeypatch, capsys):
     monkeypatch.chdir(images)
+    monkeypatch.setattr("byol_tutorial.cli.report.write_figures", lambda *_: None)  # slow, and not what this is about
     whole = ["train", "--data", "folder:images", *OPTIONS, "--epochs", "4"]
     assert main(*whole, "--out", "whole") == 0
     # cut after the first epoch, as by a signal
@@ -517,8 +518,15 @@ def test_labels_missing_where_a_protocol_needs_them(images, monkeypatch, capsys)
 # --- an encoder alone ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view_size", [224, 32])
-@pytest.mark.parametrize("norm", ["bn", "gn_ws"])
+@pytest.mark.parametrize(
+    ("norm", "view_size"),
+    [
+        ("bn", 32),
+        ("gn_ws", 224),
+        pytest.param("bn", 224, marks=pytest.mark.slow),
+        pytest.param("gn_ws", 32, marks=pytest.mark.slow),
+    ],
+)
 def test_encoder_file_loads_into_a_plain_torchvision_resnet(tmp_path, norm, view_size):
     """Same features to float tolerance, by a network that knows nothing of this library."""
     from safetensors.torch import load_file
