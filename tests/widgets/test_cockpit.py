@@ -294,12 +294,14 @@ def test_a_control_is_off_exactly_where_moving_it_changes_nothing(images, fields
     moved = {"temperature": 0.3, "tau_base": 0.3, "predictor_lr_multiplier": 5.0, "hue": 0.2, "saturation": 0.2}
     if "target" not in fields:
         moved["target"] = "random"
+
+    def losses(config):
+        trainer = bt.Trainer(config, *images, device="cpu")
+        return [trainer.step() for _ in range(8)]
+
+    own = losses(config)
     for name, value in moved.items():
-        losses = []
-        for one in (config, config.replace(**{name: value})):
-            trainer = bt.Trainer(one, *images, device="cpu")
-            losses.append([trainer.step() for _ in range(8)])
-        assert (losses[0] == losses[1]) == (name in off), name
+        assert (losses(config.replace(**{name: value})) == own) == (name in off), name
 
 
 # --- branches -----------------------------------------------------------------------------------

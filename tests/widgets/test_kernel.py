@@ -6,6 +6,7 @@ import time
 import pytest
 from jupyter_client.manager import KernelManager
 
+pytestmark = pytest.mark.slow  # kernels, each of which imports torch
 WAIT = 180  # seconds after which a test gives up
 SETUP = """
 import threading
