@@ -20,6 +20,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    """Give the objects back to the collector: libraries in C++ complain about what is still there when Python ends."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def no_number_set(monkeypatch):
     """As in a program on two cores in which no number of threads was set; torch's own number is restored afterwards."""
