@@ -363,28 +363,101 @@ def test_a_kernel_that_is_gone_is_said_at_once_on_badge_and_buttons(show, page):
     expect(region(page).get_by_role("tooltip")).to_contain_text("no kernel answers")
 
 
+def pass_time(page, bridge, seconds: int, every: int = 2) -> list[dict]:
+    """Let time pass on the page's clock, and the kernel answer meanwhile; return the pings."""
+    bridge.pings.clear()
+    for _ in range(seconds // every):
+        page.clock.run_for(1000 * every)
+        bridge.settle()
+    return bridge.pings
+
+
+def enter(bridge, state: str) -> None:
+    """Let the page see that the run has entered this state."""
+    bridge.panel.show(frame=bridge.panel.frame | {"state": state})
+    bridge.settle()
+
+
 def test_a_page_speaks_often_only_while_a_run_goes_on(show, page):
-    """So that an idle panel keeps no kernel from being ended, and its messages do not pile up behind a busy cell."""
+    """So that an idle panel keeps no kernel from being ended."""
     page.clock.install()
     bridge = show()
-
-    def passes(milliseconds: int, state: str) -> list[bool]:
-        """Let the run enter this state and time pass; return of each ping whether it said that the page is idle."""
-        bridge.pings.clear()
-        bridge.panel.show(frame=bridge.panel.frame | {"state": state})
-        bridge.settle()
-        page.clock.run_for(milliseconds)
-        bridge.settle()
-        return [ping["idle"] for ping in bridge.pings]
-
-    assert 1 <= len(passes(65_000, "idle")) <= 3
-    assert passes(100, "running")[:1] == [False]  # at once
-    rhythm = passes(20_000, "running")
+    assert 1 <= len(pass_time(page, bridge, 64, every=4)) <= 3
+    bridge.pings.clear()
+    enter(bridge, "running")
+    assert [ping["idle"] for ping in bridge.pings] == [False]  # at once
+    rhythm = [ping["idle"] for ping in pass_time(page, bridge, 20)]
     assert 8 <= len(rhythm) <= 12
     assert not any(rhythm)
-    assert passes(100, "paused")[:1] == [True]
-    assert 1 <= len(passes(65_000, "paused")) <= 3
+    bridge.pings.clear()
+    enter(bridge, "paused")
+    assert [ping["idle"] for ping in bridge.pings] == [True]
+    assert 1 <= len(pass_time(page, bridge, 64, every=4)) <= 3
     expect(region(page).locator(".bt-state")).to_have_text("paused")
+
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_tab_is_silent_while_no_run_goes_on(show, page):
+    """Then the server may end a kernel that nobody uses."""
+    page.clock.install()
+    bridge = show()
+    bridge.pings.clear()
+    page.evaluate(HIDE, True)
+    bridge.settle()
+    assert [ping["hidden"] for ping in bridge.pings] == [True]  # told once
+    assert pass_time(page, bridge, 120, every=10) == []
+    enter(bridge, "running")
+    assert {ping["hidden"] for ping in pass_time(page, bridge, 6)} == {True}
+    enter(bridge, "paused")
+    bridge.pings.clear()
+    page.evaluate(HIDE, False)
+    bridge.settle()
+    assert [ping["hidden"] for ping in bridge.pings] == [False]
+
+
+@pytest.mark.parametrize("used", ["pointermove", "keydown", "wheel"])
+def test_who_uses_a_page_learns_within_twenty_seconds_that_its_kernel_is_gone(show, page, used):
+    """Also in a front end that says nothing when the kernel dies, and just after the kernel has answered."""
+    page.clock.install()
+    bridge = show()
+    state = region(page).locator(".bt-state")
+    for _ in range(5):
+        page.evaluate("(name) => window.dispatchEvent(new Event(name))", used)
+        pass_time(page, bridge, 2)
+    bridge.answers = False
+    for _ in range(10):
+        page.evaluate("(name) => window.dispatchEvent(new Event(name))", used)
+        page.clock.run_for(1900)
+    expect(state).to_have_text("kernel gone")
+    assert len(bridge.pings) <= 2
+
+
+@pytest.mark.parametrize("state", ["idle", "running"])
+def test_pings_do_not_pile_up_behind_a_busy_cell(show, page, state):
+    """The run's frames arrive meanwhile, and say that the kernel is alive."""
+    page.clock.install()
+    bridge = show()
+    enter(bridge, state)
+    pass_time(page, bridge, 4)
+    bridge.answers = False
+    bridge.pings.clear()
+    for step in range(1, 60):
+        page.clock.run_for(5000)
+        bridge.panel.show(frame=bridge.panel.frame | {"step": step})
+        bridge.settle()
+        page.evaluate("window.dispatchEvent(new Event('pointermove'))")
+        page.evaluate(HIDE, step % 20 == 10)
+    assert len(bridge.pings) == 1
+    expect(region(page).locator(".bt-state")).to_have_text(state)
+    bridge.answers = True
+    bridge.panel.command(bridge.pings[0])  # the cell has ended
+    bridge.settle()
+    assert len(pass_time(page, bridge, 8)) >= (1 if state == "idle" else 3)
 
 
 # --- looks --------------------------------------------------------------------------------------

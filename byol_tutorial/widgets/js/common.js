@@ -39,6 +39,9 @@ function btMark(context, k, x, y, radius) {
 /** Make the mark of class k, in its colour, for a legend. */
 const btKey = (k) => h("i", {class: "bt-class", style: `background:${BT_COLOURS[k % 10]};clip-path:polygon(${btCorners(k, 33).map(([u, v]) => `${50 + u}% ${50 + v}%`)})`});
 
+/** Give something a property, such as a text, unless it has it: the browser lays out again what is written, even if it is the same. */
+const btPut = (object, name, value) => { if (object[name] !== value) object[name] = value; };
+
 let btCount = 0;
 const btId = () => `bt-${Date.now().toString(36)}-${btCount++}`;
 
@@ -152,8 +155,12 @@ async function btCopy(button, text) {
   setTimeout(() => { button.textContent = before; }, 1200);
 }
 
-/** Return the theme's colours and font in the form that a canvas needs. */
+const btThemes = new WeakMap(); // element: [its theme, when it was looked up]
+
+/** Return the theme's colours and font in the form that a canvas needs. They are looked up once a second, for all canvases of a panel. */
 function btTheme(element) {
+  const [known, at] = btThemes.get(element) ?? [], now = performance.now();
+  if (known && now - at < 1000) return known;
   const style = getComputedStyle(element);
   const probe = (name) => {
     const dot = h("i", {style: `color:var(${name});display:none`});
@@ -162,8 +169,10 @@ function btTheme(element) {
     dot.remove();
     return colour;
   };
-  return {ink: probe("--bt-ink"), quiet: probe("--bt-quiet"), line: probe("--bt-line"), ground: probe("--bt-ground"),
-          font: `12px ${style.fontFamily}`};
+  const theme = {ink: probe("--bt-ink"), quiet: probe("--bt-quiet"), line: probe("--bt-line"), ground: probe("--bt-ground"),
+                 font: `12px ${style.fontFamily}`};
+  btThemes.set(element, [theme, now]);
+  return theme;
 }
 
 /**
@@ -173,7 +182,8 @@ function btTheme(element) {
  */
 function btCanvas(height, alt, draw) {
   const element = h("canvas", {role: "img", "aria-label": alt, style: height === null ? "position:absolute;inset:0;width:100%;height:100%" : `width:100%;height:${height}px`});
-  let requested = 0, theme = null, themeAt = 0;
+  const themed = () => element.closest(".bt") ?? element.parentElement;
+  let requested = 0;
   const paint = () => {
     requested = 0;
     const width = element.clientWidth, tall = height ?? element.clientHeight;
@@ -181,30 +191,25 @@ function btCanvas(height, alt, draw) {
     const scale = window.devicePixelRatio || 1;
     const w = Math.round(width * scale), t = Math.round(tall * scale);
     if (element.width !== w || element.height !== t) { element.width = w; element.height = t; }
-    const now = performance.now();
-    if (!theme || now - themeAt > 1000) {
-      theme = btTheme(element.closest(".bt") ?? element.parentElement);
-      themeAt = now;
-    }
     const context = element.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, tall);
-    draw(context, width, tall, theme);
+    draw(context, width, tall, btTheme(themed()));
   };
   const redraw = () => { requested ||= requestAnimationFrame(paint); };
   const resized = new ResizeObserver(redraw);
   resized.observe(element);
   const timers = [];
-  const themed = new MutationObserver(() => { // a theme's style sheet may be loaded after the attribute that names it
-    for (const wait of [0, 400, 1500]) timers.push(setTimeout(() => { theme = null; redraw(); }, wait));
+  const anew = () => { btThemes.delete(themed()); redraw(); };
+  const changed = new MutationObserver(() => { // a theme's style sheet may be loaded after the attribute that names it
+    for (const wait of [0, 400, 1500]) timers.push(setTimeout(anew, wait));
   });
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const followSystem = () => { theme = null; redraw(); };
-  system.addEventListener("change", followSystem);
+  system.addEventListener("change", anew);
   for (const root of [document.documentElement, document.body])
-    themed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
+    changed.observe(root, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-jp-theme-name"]});
   return {element, redraw, alt: (text) => element.setAttribute("aria-label", text),
-          close() { resized.disconnect(); themed.disconnect(); system.removeEventListener("change", followSystem); timers.forEach(clearTimeout); cancelAnimationFrame(requested); }};
+          close() { resized.disconnect(); changed.disconnect(); system.removeEventListener("change", anew); timers.forEach(clearTimeout); cancelAnimationFrame(requested); }};
 }
 
 /** Return a copy of the numbers in a bytes trait (a DataView): btArray(view, Float32Array). Its offset may be odd. */
@@ -266,46 +271,52 @@ function btParts(root, states) {
 
 /**
  * Watch whether a kernel answers, and tell it who watches: send a ping, with whether this tab is hidden, and "left" at the
- * end (presence.py). While running() a ping is sent every two seconds, otherwise every half minute, so that an idle panel
- * keeps no kernel from being ended, and fills no queue behind a busy cell. Call onchange(true | false) when the kernel begins
- * or stops to answer. Every message of the kernel counts as an answer: call received() for it. Returns {received(), close()}.
+ * end (presence.py). While running() a ping is sent every two seconds. Otherwise it is every four seconds while the reader uses
+ * the page, every half minute while nobody does, and none from a hidden tab, so that an idle panel keeps no kernel from being
+ * ended. No ping is sent while one is unanswered: behind a busy cell they would pile up. Call onchange(true | false) when the
+ * kernel begins or stops to answer. Every message of the kernel is a sign of life: call received() for it. Returns
+ * {received(), close()}.
  */
 function btConnection(model, onchange, running = () => false) {
-  const every = 2000, rarely = 30_000, patience = 12_500; // milliseconds
+  const every = 2000, patience = 12_500, inUse = 10_000; // milliseconds
   const view = btId() + Math.random().toString(36).slice(1, 6);
-  let asked = null, sent = 0, idle = null, connected = null, left = false; // asked: when the first unanswered ping was sent
+  let waits = false, sent = 0, heard = 0, used = -Infinity, told = "", connected = null, left = false;
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
+  const state = () => ({hidden: document.hidden, idle: !running()});
   const ping = () => {
-    if (left) return;
-    sent = performance.now();
-    asked ??= sent;
-    idle = !running();
-    try { model.send({do: "ping", view, hidden: document.hidden, idle}); } catch { update(false); }
+    if (left || waits) return;
+    [waits, sent, told] = [true, performance.now(), JSON.stringify(state())];
+    try { model.send({do: "ping", view, ...state()}); } catch { waits = false; update(false); }
   };
+  const tell = () => { if (JSON.stringify(state()) !== told) ping(); }; // a run has begun or ended, or the tab was hidden or shown
   const received = () => {
-    asked = null;
+    heard = performance.now();
     update(true);
-    if (running() === idle) ping(); // a run has begun or ended
+    tell();
   };
+  const answered = () => { waits = false; received(); };
+  const rhythm = () => running() ? every : document.hidden ? Infinity : performance.now() - used < inUse ? 2 * every : 15 * every;
   const look = () => {
     const now = performance.now();
-    if (asked !== null && now - asked > patience) update(false);
-    if (running() || now - sent >= rarely - every / 2) ping();
+    if (waits && now - Math.max(sent, heard) > patience) update(false);
+    if (now - sent >= rhythm() - every / 2) ping();
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }
-  model.on("msg:custom", received);
-  const cut = () => { update(false); ping(); }; // JupyterLab has lost the kernel, or found it again: then it answers
+  model.on("msg:custom", answered);
+  const cut = () => { update(false); waits = false; ping(); }; // JupyterLab has lost the kernel, or found it again: then it answers
   model.on("comm_live_update", cut);
   const timer = setInterval(look, every);
   ping();
   const leave = () => { left = true; try { model.send({do: "left", view}); } catch { /* the connection is closed already */ } };
-  const back = () => { left = false; ping(); }; // the browser shows a page again that it had kept
-  const told = [[window, "pagehide", leave], [window, "pageshow", back], [document, "visibilitychange", ping]];
-  for (const [target, event, tell] of told) target.addEventListener(event, tell);
+  const back = () => { left = waits = false; ping(); }; // the browser shows a page again that it had kept
+  const use = () => { used = performance.now(); if (used - sent >= rhythm()) ping(); }; // at once after a pause
+  const events = [[window, "pagehide", leave], [window, "pageshow", back], [window, "online", back], [document, "visibilitychange", tell],
+    ...["pointermove", "keydown", "wheel", "focus"].map((event) => [window, event, use])];
+  for (const [target, event, f] of events) target.addEventListener(event, f, {passive: true});
   return {received, close() {
     clearInterval(timer);
-    for (const [target, event, tell] of told) target.removeEventListener(event, tell);
-    model.off("msg:custom", received);
+    for (const [target, event, f] of events) target.removeEventListener(event, f);
+    model.off("msg:custom", answered);
     model.off("comm_live_update", cut);
     leave();
   }};
