@@ -106,6 +106,41 @@ def test_python_and_the_page_read_an_experiment_alike_and_write_it_back(text):
     assert (written.config, written.changes, written.steps) == (read.config, read.changes, read.steps)
 
 
+@pytest.mark.parametrize("line", ["{}", "session = bt.rebuild('{}')", " {} "])
+@pytest.mark.parametrize("text", EXPERIMENTS)
+def test_the_page_reads_the_short_text_of_an_experiment_as_its_json(text, line):
+    """The one that `short` writes, and the line of code that a cockpit copies."""
+    given = bt.Experiment.parse(text)
+    with_check = bt.Experiment(given.data | {"all": "5f3a91c2"}, given.config, given.changes, given.steps)
+    for one in (given, with_check):
+        found = run(SETTINGS, "return readExperiment(a.about, a.text);", about=about(), text=line.format(one.short))
+        assert found == plan(bt.Experiment.parse(one.short)) == plan(given)
+
+
+SHORT = "byol1&data=shapes,4096,24&v=0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SHORT, "steps=null: give a whole number"),  # its end was cut off
+        (f"{SHORT}&lr", "write name=value"),
+        (f"{SHORT}&lr=%&steps=3", "damaged"),
+        (f"{SHORT}&lr=fast&steps=3", "lr=fast: give a number"),
+        (f"{SHORT}&jitter_p=1.0,0.5&steps=3", "both views alike"),
+        (f"{SHORT}&5:seed=2&steps=9", "seed: it cannot change while a run trains"),
+        (f"{SHORT}&__proto__=1&steps=3", "__proto__: the page cannot"),
+        ("byol1&data=shapes,4096,28&v=0.1.0&steps=3", "[28,28] pixels"),
+        ("byol1&data=shapes,500,24&v=0.1.0&steps=3", "the page trains on 4096"),
+        ("byol1&data=cifar10,4096,32&v=0.1.0&steps=3", "images of “cifar10”"),
+        ("byol1&steps=3", "images of"),
+        ("byol2&data=shapes,4096,24&v=9&steps=3", "not an experiment"),
+    ],
+)
+def test_the_page_says_why_it_refuses_a_short_text(text, words):
+    assert words in refusal("readExperiment", text)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,5 +1,5 @@
-// The settings of runs, by the names of Config, and the three ways in which they are written: a page's fragment, the course's line
-// of text for an experiment, and an object. `about` is what playground.py says of the fields.
+// The settings of runs, by the names of Config, and the ways in which they are written: a page's fragment, the course's experiment
+// as a line of JSON or as a short text, and an object. `about` is what playground.py says of the fields.
 //
 // A plan is {settings, changes, steps}: the settings at the start, changes [[step, {name: value}], …], and the step to train to.
 // fragment:  #playground&predictor=identity&120:lr=0.2&steps=300&b&seed=1     `b` begins the plan of a second run
@@ -69,12 +69,13 @@ function addressed() {
   return isFragment(location.hash) ? location.hash : isFragment(query) ? query : null;
 }
 
-/** Return the plans of a fragment, one or two. */
-function readFragment(about, text) {
-  const bare = () => Object.create(null), empty = () => ({values: bare(), changes: [], steps: 0}); // where "__proto__" is a name like others
+/** Return the runs of a text of parts, each {values, changes, steps}; where no part names the steps, they are those given. */
+function readParts(text, steps) {
+  const bare = () => Object.create(null), empty = () => ({values: bare(), changes: [], steps}); // where "__proto__" is a name like others
+  const valueOf = (word) => word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
   const runs = [empty()];
   let whole;
-  try { whole = decodeURIComponent(text); } catch { throw new Error("the link is damaged: two digits must follow each % in it; copy it again"); }
+  try { whole = decodeURIComponent(text); } catch { throw new Error("the text is damaged: two digits must follow each % in it; copy it again"); }
   for (const part of whole.split("&").slice(1)) {
     if (part === "b" || part === "b=") { // some scripts write a query anew
       if (runs.length === 2) throw new Error("the link has more than two runs: keep one “&b”");
@@ -83,7 +84,7 @@ function readFragment(about, text) {
     }
     const run = runs.at(-1), [, step, name, word] = /^(?:(\d+):)?(\w+)=(.*)$/.exec(part) ?? [];
     if (name === undefined) throw new Error(`“${shown(part)}” is not a setting: write name=value`);
-    const value = word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
+    const value = word.includes(",") ? word.split(",").map(valueOf) : valueOf(word);
     if (step === undefined && name === "steps") run.steps = value;
     else if (step === undefined) run.values[name] = value;
     else {
@@ -91,10 +92,13 @@ function readFragment(about, text) {
       run.changes.at(-1)[1][name] = value;
     }
   }
-  return runs.map((run) => planOf(about, run.values, run.changes, run.steps));
+  return runs;
 }
 
-// --- the course's experiment: live/experiment.py --------------------------------------------------------------------------
+/** Return the plans of a fragment, one or two. */
+const readFragment = (about, text) => readParts(text, 0).map((run) => planOf(about, run.values, run.changes, run.steps));
+
+// --- the course's experiment: live/experiment.py, and live/short_text.py --------------------------------------------------------------------------
 
 const outOf = (field, value) => field.pair === "low" ? [value, 1] : field.pair === "both" ? [value, value] : value;
 
@@ -116,10 +120,18 @@ function writeExperiment(about, {settings, changes, steps}) {
                          changes: changes.map(([step, change]) => [step, each(change, write)]), steps});
 }
 
+/** Return the parts of a short text, also within a line of code, as the line of JSON has them; undefined for another text. */
+function readShort(text) {
+  const short = /^[^{]*?(byol1&[^'"\s]*)/.exec(text)?.[1];
+  if (!short) return;
+  const [{values: {data, v, ...config}, changes, steps}] = readParts(short, null), [name, images, side] = [data].flat();
+  return {byol: 1, data: {name, images, pixels: [side, side]}, config, changes, steps};
+}
+
 /** Return the plan of an experiment of the course, or throw an error that says what a page cannot do. */
 function readExperiment(about, text) {
-  let parts;
-  try { parts = JSON.parse(text); } catch { throw new Error("this is not an experiment: give the whole line that a panel or str(bt.Experiment.of(session)) gave"); }
+  let parts = readShort(text);
+  try { parts ??= JSON.parse(text); } catch { throw new Error("this is not an experiment: give the whole line that a panel or str(bt.Experiment.of(session)) gave"); }
   if (!isRecord(parts) || parts.byol !== 1 || !isRecord(parts.config) || !Array.isArray(parts.changes) || !parts.changes.every((c) => Array.isArray(c) && c.length === 2 && isRecord(c[1])))
     throw new Error("this is not an experiment of a format that this page reads: give the whole line, unchanged");
   const {name, images = IMAGES, pixels} = isRecord(parts.data) ? parts.data : {}, sides = Array.isArray(pixels) ? pixels : [];
