@@ -24,7 +24,7 @@ from .moments import Kept, Moments, repeat
 from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
-MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
+MEASURE_SHARE = 0.01  # of the time, at most, is spent on measures while the run trains
 
 
 class LiveRun:

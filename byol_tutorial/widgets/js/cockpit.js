@@ -1,7 +1,8 @@
 // The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the controls
 // send messages. All drawing is done here.
 
-const GLIDE = 400, GLIDE_MOST = 2000; // milliseconds in which the map moves from one measure to the next, at least and at most
+const GLIDE = 800; // milliseconds in which the map moves from one measure to the next
+const NUMBERS = 240; // milliseconds, at least, between two drawings of the network of which only numbers differ
 const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
 const GONE = "no kernel answers: run the cell again";
 
@@ -68,6 +69,7 @@ function render({model: live, el}) {
 
   // --- a branch ------------------------------------------------------------------------------------
   const from = h("input", {type: "number", id: btId(), min: 0, step: 1, value: 0, class: "bt-seed"});
+  for (const event of ["pointerenter", "focus"]) from.addEventListener(event, () => { from.max = live.get("frame").step; });
   const branches = btChoice({label: "with"}, setup.branches[0], setup.branches, () => {});
   const fork = btButton("branch", () => send({do: "fork", step: Math.round(Number(from.value)), change: branches.get()}));
   const swap = btButton("swap runs", () => send({do: "swap"}), {hidden: true});
@@ -256,7 +258,8 @@ function render({model: live, el}) {
 
   /** Switch a control on, or off with the reason that its explanation then gives. */
   const switchOff = ({element, input}, why) => {
-    input.disabled = Boolean(why) || !connected;
+    btPut(input, "disabled", Boolean(why) || !connected);
+    if ((element.dataset.why ?? "") === (why ?? "")) return;
     if (why) { element.dataset.why = why; element.tabIndex = 0; } else { delete element.dataset.why; element.removeAttribute("tabindex"); }
   };
 
@@ -264,18 +267,18 @@ function render({model: live, el}) {
     const f = model.get("frame"), present = live.get("frame"); // what can be pressed is of the present, also while a clip shows the past
     const {state: is} = present, over = is === "done" || is === "failed";
     arrays = btRows(f.curves);
-    play.textContent = is === "running" ? "❚❚ pause" : "▶ play";
+    btPut(play, "textContent", is === "running" ? "❚❚ pause" : "▶ play");
     for (const [button, off] of [[play, over], [step, over || is === "running"],
-      [undo, present.changes.length === 0], [fork, present.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) button.disabled = off || !connected;
-    swap.hidden = present.branched_at === null;
+      [undo, present.changes.length === 0], [fork, present.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) btPut(button, "disabled", off || !connected);
+    btPut(swap, "hidden", present.branched_at === null);
     const gone = !connected && !model.recorded;
-    state.textContent = gone ? "kernel gone" : f.state;
-    state.dataset.state = f.state;
-    state.dataset.kind = f.state === "failed" || gone ? "warn" : "";
+    btPut(state, "textContent", gone ? "kernel gone" : f.state);
+    btPut(state.dataset, "state", f.state);
+    btPut(state.dataset, "kind", f.state === "failed" || gone ? "warn" : "");
     counter.textContent = `step ${f.step} of ${f.total} · epoch ${(f.step / f.epoch).toFixed(1)}`;
     const kind = f.verdict.split(":")[0];
-    verdict.dataset.kind = kind;
-    verdict.textContent = f.note ? `${f.verdict} — ${f.note}` : f.verdict;
+    btPut(verdict.dataset, "kind", kind);
+    btPut(verdict, "textContent", f.note ? `${f.verdict} — ${f.note}` : f.verdict);
     if (kind !== announcedKind) announced.textContent = announcedKind = kind; // the numbers change too often to be read aloud
     say(present);
     for (const [name, value] of Object.entries(present.values)) {
@@ -286,10 +289,9 @@ function render({model: live, el}) {
       if (control.spec.kind === "choice") control.set(String(value));
       else if (control.get() !== value) control.set(value);
     }
-    from.max = present.step;
-    if (!("chosen" in from.dataset) && document.activeElement !== from) from.value = Math.min(present.step, present.epoch);
-    code.value = present.code;
-    link.disabled = !present.link.fragment;
+    if (!("chosen" in from.dataset) && document.activeElement !== from) btPut(from, "value", String(Math.min(present.step, present.epoch)));
+    btPut(code, "value", present.code);
+    btPut(link, "disabled", !present.link.fragment);
     tour.frame(f, arrays);
     const changes = f.resets + JSON.stringify([f.changes, f.branched_at]);
     if (changes !== drawn.changes) {
@@ -298,7 +300,7 @@ function render({model: live, el}) {
     }
     followStep(f);
     sayNames(f);
-    outcome.hidden = !f.outcome;
+    btPut(outcome, "hidden", !f.outcome);
     if (f.outcome) outcome.replaceChildren(...outcomeRows(f.outcome));
     // Drawing takes time from the training, so only what has changed is drawn again.
     const views = [changes, f.ranks.length, f.knn.length, Math.ceil(f.step / f.epoch), f.state].join();
@@ -314,21 +316,25 @@ function render({model: live, el}) {
     map.redraw();
   };
   /** Show the network as it is now; after each single step the data and the gradient flow through it once. */
-  let stepAt = performance.now(), seenStep = model.get("frame").step;
+  let stepAt = performance.now(), seenStep = model.get("frame").step, drawnAt = -1e9, drawnOf = "";
   const followStep = (f) => {
-    network.redraw();
+    const now = performance.now(), settings = JSON.stringify(f.values);
+    if (f.state !== "running" || settings !== drawnOf || now - drawnAt >= NUMBERS) {
+      [drawnAt, drawnOf] = [now, settings];
+      network.redraw();
+    }
     if (f.step === seenStep) return;
-    const now = performance.now(), alone = f.step === seenStep + 1, between = now - stepAt;
+    const alone = f.step === seenStep + 1, between = now - stepAt;
     [stepAt, seenStep] = [now, f.step];
     if (alone && (f.state !== "running" || between > SINGLE)) network.flow(f.state === "running" ? 0.9 * between : FLOW);
   };
   /** Say the one thing that matters most now: that a change comes late, what a run that has ended is good for, or what came of the last change. */
   const say = (f) => {
     const last = f.changes.at(-1);
-    said.textContent = f.next || f.late?.words || (!last ? "" : last[2] ? `${last[1]}: ${last[2]}` : `${last[1]} at step ${last[0]}: what came of it is said after 30 steps`);
-    back.hidden = Boolean(f.next) || !f.late;
-    if (f.late) back.textContent = `go back to epoch ${f.late.epoch}`;
-    back.disabled = !connected;
+    btPut(said, "textContent", f.next || f.late?.words || (!last ? "" : last[2] ? `${last[1]}: ${last[2]}` : `${last[1]} at step ${last[0]}: what came of it is said after 30 steps`));
+    btPut(back, "hidden", Boolean(f.next) || !f.late);
+    if (f.late) btPut(back, "textContent", `go back to epoch ${f.late.epoch}`);
+    btPut(back, "disabled", !connected);
   };
   const sayNames = (f) => {
     const name = (kind, text) => h("span", {title: text}, Object.assign(h("i", {"data-kind": kind, style: `color:${BT_COLOURS[4]}`}), {btDraw(context, element, x, y, width) {
@@ -376,13 +382,13 @@ function render({model: live, el}) {
     });
   }
 
-  /** Return the map's points as they are shown now: they move from one measure to the next until the one after it is due. */
+  /** Return the map's points as they are shown now: after a measure they move to their new places. */
   function mapPoints(f) {
     const key = [f.resets, f.branched_at, f.map_step, mapOf].join();
     if (glide?.key !== key) {
       const to = btArray(f.maps[mapOf], Int16Array), begun = performance.now();
       const before = glide?.of === mapOf && glide.to.length === to.length && !still.matches ? glidden() : to;
-      glide = {key, of: mapOf, from: before, to, begun, lasts: f.state === "running" && glide ? Math.min(GLIDE_MOST, Math.max(GLIDE, 0.9 * (begun - glide.begun))) : GLIDE};
+      glide = {key, of: mapOf, from: before, to, begun};
     }
     const points = glidden();
     map.element.toggleAttribute("data-moves", points !== glide.to);
@@ -390,7 +396,7 @@ function render({model: live, el}) {
     return points;
   }
   function glidden() {
-    const t = (performance.now() - glide.begun) / glide.lasts;
+    const t = (performance.now() - glide.begun) / GLIDE;
     if (t >= 1 || glide.from === glide.to) return glide.to;
     const share = t * t * (3 - 2 * t); // slow at both ends
     return glide.to.map((x, i) => glide.from[i] + share * (x - glide.from[i]));

@@ -97,7 +97,7 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
   const element = h("figure", {}, caption, fill ? h("div", {class: "bt-fill"}, canvas.element) : canvas.element);
   let words = "", stepAt = null;
 
-  const say = () => { caption.textContent = cross?.says(title, data()) ?? (words ? `${title}: ${words}` : title); };
+  const say = () => btPut(caption, "textContent", cross?.says(title, data()) ?? (words ? `${title}: ${words}` : title));
 
   function draw(context, width, height, theme) {
     const {now, before, frame, base, beforeEnd, others = [], low = floor, kept = false, parted = null} = data();
@@ -188,7 +188,8 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
       if (!x) return;
       context.lineWidth = thick;
       context.beginPath();
-      for (let i = 0; i < x.length; i++) if (x[i] <= end && Number.isFinite(y[i])) context.lineTo(X(x[i]), Y(y[i]));
+      let drawn = 0; // a thick line through more points than pixels takes long and looks the same
+      for (let i = 0; i < x.length; i++) if (x[i] <= end && Number.isFinite(y[i]) && (thick < 2 || i === x.length - 1 || X(x[i]) > drawn + 0.7)) context.lineTo(drawn = X(x[i]), Y(y[i]));
       context.stroke();
       if (dots) for (let i = 0; i < x.length; i++) if (x[i] <= end) {
         context.beginPath();
