@@ -6,7 +6,9 @@ import torch
 
 import byol_tutorial as bt
 from byol_tutorial.config.paper_tables import Row
-from byol_tutorial.course.exercises import Note, Overview, PredictionOutcome
+from byol_tutorial.course.exercises.catalogue import Overview
+from byol_tutorial.course.exercises.hints import Note
+from byol_tutorial.course.exercises.predictions import PredictionOutcome
 from byol_tutorial.course.exercises.record import Exercise, Verdict
 from byol_tutorial.course.runs import Results
 from byol_tutorial.evaluate.comparison import Comparison

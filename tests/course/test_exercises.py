@@ -19,7 +19,8 @@ import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
 import byol_tutorial as bt
-from byol_tutorial.course.exercises import ExerciseError
+from byol_tutorial.course.exercises import hints
+from byol_tutorial.course.exercises.catalogue import ExerciseError
 from byol_tutorial.course.exercises.judge import verdict_on
 from byol_tutorial.course.exercises.record import KINDS, Exercise, Mistake
 from byol_tutorial.course.exercises.stubs import is_stub, last_name
@@ -130,7 +131,7 @@ def test_the_reference_passes_strictly(exercise):
 
 @pytest.mark.parametrize("exercise", ALL, ids=ids)
 def test_hints_go_from_a_nudge_to_code(exercise, monkeypatch):
-    monkeypatch.setattr(bt.exercises, "_hinted", {})
+    monkeypatch.setattr(hints, "_hinted", {})
     shown = [str(bt.exercises.hint(exercise.id)) for _ in range(4)]
     for level, text in enumerate(exercise.hints, 1):
         assert text in shown[level - 1]

@@ -27,7 +27,9 @@ BUILT = ".min.js"  # made of the others
 
 # place: what is made there. The classes with _repr_html_ are those of hostile.shown_as_html.
 PLACES = {
-    "byol_tutorial/course/exercises/__init__.py": "Note, PredictionOutcome, Overview",
+    "byol_tutorial/course/exercises/catalogue.py": "Overview",
+    "byol_tutorial/course/exercises/hints.py": "Note",
+    "byol_tutorial/course/exercises/predictions.py": "PredictionOutcome",
     "byol_tutorial/course/exercises/record.py": "Verdict",
     "byol_tutorial/course/ledger/claims.py": "a claim as Markdown, of the project's own texts alone",
     "byol_tutorial/course/runs.py": "Results",
