@@ -114,6 +114,17 @@ def test_a_title_keeps_its_distance(page, lab, folder):
     assert distance >= 12
 
 
+def test_an_answer_has_a_triangle_that_opens_it(page, lab, folder):
+    opened(page, lab, f"{folder}/00_start_here.ipynb")
+    answer = page.locator(f"{SHOWN} .jp-MarkdownCell details > summary").first
+    answer.scroll_into_view_if_needed()
+    expect(answer).to_have_css("list-style-type", "disclosure-closed")
+    expect(answer).to_have_css("cursor", "pointer")
+    answer.click()
+    expect(answer).to_have_css("list-style-type", "disclosure-open")
+    expect(page.locator(f"{SHOWN} details p").filter(has_text="The first. The second has collapsed")).to_be_visible()
+
+
 def test_a_solution_shows_its_name_alone(page, lab, folder):
     opened(page, lab, f"{folder}/01_the_idea.ipynb")
     folded = page.locator(
