@@ -60,15 +60,21 @@ def library() -> str:
     digest = hashlib.sha256()
     for name, file in deciding().items():
         digest.update(name.encode())
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                value = body[0].value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    value.value = ""
-        digest.update(ast.unparse(tree).encode())
+        digest.update(_code(file.read_text(encoding="utf-8")).encode())
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+@cache
+def _code(text: str) -> str:
+    """Return the code of a module without comments and docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                value.value = ""
+    return ast.unparse(tree)
 
 
 def fingerprint(images: ImageSet | StreamedSet | None) -> dict | None:
