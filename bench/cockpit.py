@@ -121,7 +121,7 @@ def watched(lab: Lab, page) -> dict:
     return {
         "frames_per_second": {
             "curves": round(len(seen["curves"]) / seconds, 1),
-            "gliding_map": round(1000 / statistics.median(gaps), 1),
+            "gliding_map": round(1000 / statistics.median(gaps), 1) if gaps else None,  # no measure was taken meanwhile
             "share_of_time_gliding": round(sum(gaps) / 1000 / seconds, 2),
         },
         "cores_busy": {name: round((after[name] - before[name]) / seconds, 3) for name in after},

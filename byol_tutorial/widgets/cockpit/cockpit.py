@@ -6,7 +6,8 @@
     panel.session.run(steps=100)                          # train from a cell; the panel follows
 
 A slider sends its value at once; the session applies it between two steps, and the curves show a mark there. Training
-happens on the session's thread and drawing in the browser. Python only sends the numbers, about ten times a second.
+happens on the session's thread and drawing in the browser. Python only sends the numbers, about ten times a second, or less
+often where a frame takes long: a frame that costs c seconds is followed by none for c / FRAME_SHARE.
 """
 
 import time
@@ -213,11 +214,12 @@ class Cockpit(Panel):
     def _show_frame(self, s: Snapshot) -> None:
         if s.state == "running" and not self.abandoned:
             self._may_pause, self.note = True, ""
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.thread_time()
         self.show(frame=self._frame(s))
         if self._shown is None or s.measure is not self._shown.measure:
             self.show(passed=passed_of(s))
-        taken = time.perf_counter() - start
+        # Without the time in which other programs have the core, and never more than has passed: some clocks are coarse.
+        taken = min(time.perf_counter() - start, time.thread_time() - worked)
         self._frame_due, self._shown = time.monotonic() + max(FRAME, taken / FRAME_SHARE), s
 
     def _follow(self, s: Snapshot, last: Snapshot) -> None:
