@@ -67,3 +67,11 @@ def test_alternative_texts_are_found_and_results_recognised():
         1,
         0,
     ]
+
+
+def test_lessons_that_share_runs_measure_them_alike():
+    """Otherwise their keys differ, and each lesson trains the same runs again."""
+    found = {p.stem[:2]: re.findall(r"(?m)^measures = .*$", p.read_text("utf-8")) for p in LESSONS}
+    found = {lesson: lines for lesson, lines in found.items() if lines}
+    assert list(found) == ["04", "05", "06"]
+    assert len({tuple(lines) for lines in found.values()}) == 1
