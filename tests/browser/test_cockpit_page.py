@@ -460,6 +460,26 @@ def test_pings_do_not_pile_up_behind_a_busy_cell(show, page, state):
     assert len(pass_time(page, bridge, 8)) >= (1 if state == "idle" else 3)
 
 
+@pytest.mark.parametrize("state", ["idle", "running"])
+def test_a_page_asks_again_when_an_answer_was_lost(show, page, state):
+    """A connection that was cut while a laptop slept loses what was on its way, without a word."""
+    page.clock.install()
+    bridge = show()
+    enter(bridge, state)
+    pass_time(page, bridge, 4)
+    bridge.answers = False
+    bridge.pings.clear()
+    for _ in range(10):  # twenty seconds
+        page.evaluate("window.dispatchEvent(new Event('pointermove'))")
+        page.clock.run_for(2000)
+    assert 1 <= len(bridge.pings) <= 2
+    expect(region(page).locator(".bt-state")).to_have_text("kernel gone")
+    bridge.answers = True
+    assert pass_time(page, bridge, 60)
+    expect(region(page).locator(".bt-state")).to_have_text(state)
+    expect(region(page).locator(".bt-play")).to_be_enabled()
+
+
 # --- looks --------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ import torchvision
 from command_line import main
 from PIL import Image
 
+import byol_tutorial as bt
 from byol_tutorial.cli import embed, report, run_folder
 from byol_tutorial.cli import main as cli
 from byol_tutorial.cli.data_source import DataSource
@@ -477,9 +478,22 @@ def too_few_to_test(path: Path) -> None:
         pictures(path / name, 1)
 
 
+@pytest.mark.parametrize(("n_train", "n_test"), [(2, 1), (4, None)])
+def test_figures_of_very_few_images_are_written(tmp_path, n_train, n_test):
+    """Fewer images than neighbours are shown, and no test images."""
+    train = bt.load("shapes", limit=n_train)
+    test = None if n_test is None else bt.load("shapes", "test", limit=n_test)
+    trainer = bt.Trainer(bt.preset("shapes", width=2, batch_size=2, epochs=1, knn_every=0), train, test, device="cpu")
+    trainer.run(progress=False)
+    report.write_figures(trainer, test, {"BYOL": trainer.model.encoder}, tmp_path)
+    for name in ("views", "curves", "neighbours"):
+        with Image.open(tmp_path / "figures" / f"{name}.png") as picture:
+            assert min(picture.size) >= 50
+
+
 @pytest.mark.parametrize(("build", "n_train"), [(flat, 8), (one_class, 8), (train_only, 4), (too_few_to_test, 2)])
 def test_images_without_a_table_are_trained_on_and_told_why(tmp_path, monkeypatch, capsys, build, n_train):
-    if build is not flat:  # figures take longest, and are the same for all
+    if build is not flat:  # figures take longest; those of few images are tested below
         monkeypatch.setattr(report, "write_figures", lambda *_: None)
     # A long name with a bracket: it must come out as it is.
     out = tmp_path / "a run of which the name is longer than one line and has [bold] in it, or [/red]"

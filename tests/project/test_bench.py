@@ -56,7 +56,9 @@ def test_the_bench_of_a_gpu_says_where_there_is_none(command):
 
 def test_the_yardstick_of_lesson_5_has_the_numbers_that_were_measured():
     found = json.loads((BENCH / "results/intel-xeon-2-cores/yardstick.json").read_text())
-    rank = {name: f"{found[name]['EfficientNet-Lite0, ImageNet']['rank']:.0f}" for name in ("photographs", "DATA")}
+    rank = {
+        name: f"{found[name]['EfficientNet-Lite0, ImageNet']['rank']:.0f}" for name in ("photographs", "CIFAR-10-JPEG")
+    }
     imagenet, byol = found["shapes"]["EfficientNet-Lite0, ImageNet"], found["shapes"]["BYOL, this set"]
     assert imagenet["knn"] == 1.0
     text = " ".join((BENCH.parent / "notebooks/05_ema_and_collapse.md").read_text("utf-8").split())
@@ -64,6 +66,6 @@ def test_the_yardstick_of_lesson_5_has_the_numbers_that_were_measured():
         f"has 1,280 numbers and an effective rank of {imagenet['rank']:.1f}.",
         f"and a rank of {byol['rank']:.1f}, because",
         f"vary in {byol['directions']:.0f} directions, and those of the ImageNet encoder in {imagenet['directions']:.0f}.",
-        f"a rank of {rank['photographs']} on the photographs of lesson 11, and of {rank['DATA']} on small photographs",
+        f"a rank of {rank['photographs']} on the photographs of lesson 11, and of {rank['CIFAR-10-JPEG']} on small photographs",
     ):
         assert sentence in text

@@ -319,7 +319,7 @@ function render({model: live, el}) {
   let stepAt = performance.now(), seenStep = model.get("frame").step, drawnAt = -1e9, drawnOf = "";
   const followStep = (f) => {
     const now = performance.now(), settings = JSON.stringify(f.values);
-    if (f.state !== "running" || settings !== drawnOf || now - drawnAt >= NUMBERS) {
+    if (f !== live.get("frame") || f.state !== "running" || settings !== drawnOf || now - drawnAt >= NUMBERS) { // each moment of a clip
       [drawnAt, drawnOf] = [now, settings];
       network.redraw();
     }

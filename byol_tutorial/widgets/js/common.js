@@ -273,12 +273,12 @@ function btParts(root, states) {
  * Watch whether a kernel answers, and tell it who watches: send a ping, with whether this tab is hidden, and "left" at the
  * end (presence.py). While running() a ping is sent every two seconds. Otherwise it is every four seconds while the reader uses
  * the page, every half minute while nobody does, and none from a hidden tab, so that an idle panel keeps no kernel from being
- * ended. No ping is sent while one is unanswered: behind a busy cell they would pile up. Call onchange(true | false) when the
- * kernel begins or stops to answer. Every message of the kernel is a sign of life: call received() for it. Returns
- * {received(), close()}.
+ * ended. No ping is sent while one is unanswered, because they would pile up behind a busy cell; after half a minute without
+ * a sign of life it counts as lost. Call onchange(true | false) when the kernel begins or stops to answer. Every message of
+ * the kernel is a sign of life: call received() for it. Returns {received(), close()}.
  */
 function btConnection(model, onchange, running = () => false) {
-  const every = 2000, patience = 12_500, inUse = 10_000; // milliseconds
+  const every = 2000, patience = 12_500, lost = 30_000, inUse = 10_000; // milliseconds
   const view = btId() + Math.random().toString(36).slice(1, 6);
   let waits = false, sent = 0, heard = 0, used = -Infinity, told = "", connected = null, left = false;
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
@@ -299,6 +299,7 @@ function btConnection(model, onchange, running = () => false) {
   const look = () => {
     const now = performance.now();
     if (waits && now - Math.max(sent, heard) > patience) update(false);
+    if (now - Math.max(sent, heard) > lost) waits = false; // no answer will come: it was lost on its way
     if (now - sent >= rhythm() - every / 2) ping();
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }

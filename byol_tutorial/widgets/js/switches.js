@@ -116,7 +116,7 @@ function btNetwork({settings, run, controls, press, why}) {
         const say = (v) => words[v] ?? (name === "tau_base" ? `τ ${btNumber(v, 4)}` : v), off = why(name);
         const label = `${what}: ${say(value)}. ${off ? "Switched off" : `Press for: ${say(next)}`}`;
         if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
-        btPut(button, "ariaDisabled", String(Boolean(off)));
+        if (button.getAttribute("aria-disabled") !== String(Boolean(off))) button.setAttribute("aria-disabled", String(Boolean(off)));
       }
       canvas.alt(`Network: ${networkOf(s).words}; ${[...Object.values(linesOf(passed) ?? {}).flat(), alt].filter(Boolean).join(", ")}`);
       canvas.redraw();
