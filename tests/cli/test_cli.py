@@ -483,8 +483,9 @@ def test_figures_of_very_few_images_are_written(tmp_path, n_train, n_test):
     """Fewer images than neighbours are shown, and no test images."""
     train = bt.load("shapes", limit=n_train)
     test = None if n_test is None else bt.load("shapes", "test", limit=n_test)
-    trainer = bt.Trainer(bt.preset("shapes", width=2, batch_size=2, epochs=1, knn_every=0), train, test, device="cpu")
+    trainer = bt.Trainer(bt.preset("shapes", width=4, batch_size=2, epochs=1, knn_every=0), train, test, device="cpu")
     trainer.run(progress=False)
+    (tmp_path / "figures").mkdir()
     report.write_figures(trainer, test, {"BYOL": trainer.model.encoder}, tmp_path)
     for name in ("views", "curves", "neighbours"):
         with Image.open(tmp_path / "figures" / f"{name}.png") as picture:
