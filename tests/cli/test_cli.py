@@ -478,7 +478,7 @@ def too_few_to_test(path: Path) -> None:
         pictures(path / name, 1)
 
 
-@pytest.mark.parametrize(("n_train", "n_test"), [(2, 1), (4, None)])
+@pytest.mark.parametrize(("n_train", "n_test"), [(2, 2), (4, None)])
 def test_figures_of_very_few_images_are_written(tmp_path, n_train, n_test):
     """Fewer images than neighbours are shown, and no test images."""
     train = bt.load("shapes", limit=n_train)
