@@ -30,8 +30,10 @@ lint: .venv/installed
 
 # For every edit: lint, and the tests that neither train for long nor open a browser, without those that are slow for
 # another reason, such as the interpreter of a GPU's kernel.
-MARKS ?= not training and not slow
-check: lint
+# check-all also runs those.
+MARKS = not training and not slow
+check-all: MARKS = not training
+check check-all: lint
 	$(PYTEST) tests --ignore tests/browser -m "$(MARKS)" $(ARGS)
 
 # The notebooks come first and alone: in one process with the browser tests two event loops would conflict, and the book

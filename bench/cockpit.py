@@ -118,10 +118,12 @@ def watched(lab: Lab, page) -> dict:
     seconds, after = time.perf_counter() - start, busy(lab)
     seen = page.evaluate("seen")
     gaps = [b - a for a, b in zip(seen["map"], seen["map"][1:], strict=False) if b - a < 100]  # within one glide
+    if not gaps:
+        raise SystemExit(f"the map did not move in {seconds:.0f} s of a run: no measure was taken")
     return {
         "frames_per_second": {
             "curves": round(len(seen["curves"]) / seconds, 1),
-            "gliding_map": round(1000 / statistics.median(gaps), 1) if gaps else None,  # no measure was taken meanwhile
+            "gliding_map": round(1000 / statistics.median(gaps), 1),
             "share_of_time_gliding": round(sum(gaps) / 1000 / seconds, 2),
         },
         "cores_busy": {name: round((after[name] - before[name]) / seconds, 3) for name in after},

@@ -16,7 +16,9 @@ def user_path(typed: str | os.PathLike[str]) -> Path:
 
 
 def printable(text: str) -> str:
-    """Return a text in which characters that a terminal would not show, or would take for commands, are escaped, such as a line break.
+    """Return a text with escapes for characters that a terminal would not show, or would take for commands.
+
+    A line break is one of them.
 
     >>> printable("two\\nlines")
     'two\\\\nlines'

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augment.views import Views
-from ..evaluate.diagnose import effective_rank, eigenspace_alignment
+from ..evaluate.diagnose import collapse_report, eigenspace_alignment
 from ..evaluate.directions import directions
 from ..runtime.seeding import seed_at
 from ..runtime.threads import computing
@@ -51,7 +51,7 @@ def alignment(looked: Looked) -> Tensor:
 
 def rank(looked: Looked) -> Tensor:
     """Return the effective rank of the projections, in [0, d], as in Trainer.report; see diagnose.effective_rank."""
-    return torch.tensor(effective_rank(looked.plain[1]))
+    return torch.tensor(collapse_report(looked.plain[1]).rank)
 
 
 def spectrum(looked: Looked) -> Tensor:

@@ -110,8 +110,8 @@ def _standardisation(train: Tensor) -> Callable[..., np.ndarray]:
     std[std <= 1e-6 * mean.abs()] = math.inf
 
     def standardised(features: Tensor, wanted: Tensor | None = None) -> np.ndarray:
-        wanted = torch.arange(len(features)) if wanted is None else wanted
-        found = torch.empty(len(wanted), features.shape[1])
+        wanted = torch.arange(len(features), device="cpu") if wanted is None else wanted
+        found = torch.empty(len(wanted), features.shape[1], dtype=torch.float32, device="cpu")
         for at, place in zip(wanted.split(ROWS), found.split(ROWS), strict=True):
             place.copy_((features[at].double() - mean) / std)
         return found.numpy()

@@ -24,7 +24,8 @@ from .moments import Kept, Moments, repeat
 from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
-MEASURE_SHARE = 0.01  # of the time, at most, is spent on measures while the run trains
+MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
+SECOND_MEASURE = 2.0  # seconds from the first measure to the second
 
 
 class LiveRun:
@@ -66,6 +67,7 @@ class LiveRun:
         self._report_stopped()
         self.changes = LiveChanges(self.trainer)
         self._measure_at = 0.0
+        self._measure_takes: float | None = None  # seconds of work of the quickest measure so far
         self.kept: Kept | None = None  # the run that is kept beside this one
         self.keep_moments(self.moments is not None)
         self.measured = looked_at(self.trainer)
@@ -273,7 +275,10 @@ class LiveRun:
         taken = measure.seconds
         if self.trainer.device.type == "cpu":  # without the time in which other programs have the core
             taken = min(taken, time.thread_time() - worked)
-        self._measure_at = time.perf_counter() + taken / MEASURE_SHARE
+        # The first measure in a process takes several times as long as the next one, because it also loads what it needs.
+        first = self._measure_takes is None
+        self._measure_takes = taken if first else min(self._measure_takes, taken)
+        self._measure_at = time.perf_counter() + (SECOND_MEASURE if first else self._measure_takes / MEASURE_SHARE)
         return measure
 
     def _halt(self, state: str) -> None:

@@ -2,7 +2,8 @@
 
 In a process that compiles nothing, torch.optim still imports the compiler: its methods exclude themselves from compiling
 at their first call, and a step ends a graph that is not there. The import takes 130 MB of memory and two seconds, in each
-process. The classes here call the same methods without these guards. Do not call them inside a compiled function.
+process. The classes here call the same methods without these guards. Do not call them inside a compiled function,
+or with differentiable=True.
 """
 
 import inspect

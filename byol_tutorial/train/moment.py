@@ -83,7 +83,7 @@ def history_until(history: History, moment: Moment) -> History:
 
 
 def _copy(value: Any) -> Any:
-    """Copy nested dicts and lists, and the tensors in them. copy.deepcopy does the same in several times the time."""
+    """Copy nested dicts and lists, and the tensors in them: in a state there are only numbers and texts besides."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):

@@ -43,6 +43,8 @@ class LARS(torch.optim.Optimizer):
 
         u ← u · min(η ‖w‖ / (lr ‖u‖), 1)
 
+    Do not call `step` inside a function that torch compiles; see runtime/optimizers.py.
+
     Args:
         params: parameters, or groups of them.
         lr: learning rate, at least 0.

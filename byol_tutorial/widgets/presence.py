@@ -1,8 +1,9 @@
 """Which pages show a panel, by what they say and by their silence.
 
-While a run goes on, a page says every two seconds that it shows the panel. While none goes on, it says so more rarely, and
-in a hidden tab not at all. It says that it leaves when the panel's view is closed. A view that has fallen silent without a word counts as closed after a
-while: the tab of its notebook was closed, the browser has ended, or the network is gone. Browsers let the timers of a hidden tab run once a minute, so a hidden page may be silent for longer.
+While a run goes on, a page says every two seconds that it shows the panel. While none goes on, it says so more rarely,
+and in a hidden tab not at all. It says that it leaves when the panel's view is closed. A view that has fallen silent
+without a word counts as closed after a while: the tab of its notebook was closed, the browser has ended, or the network
+is gone. Browsers let the timers of a hidden tab run once a minute, so a hidden page may be silent for longer.
 """
 
 import time

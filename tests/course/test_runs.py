@@ -387,6 +387,13 @@ def test_tracking_measures_and_does_not_disturb(config, images):
         run(config, *images, track="colour")
 
 
+def test_the_rank_of_a_run_that_diverged_is_not_a_number(config, images):
+    trainer = bt.Trainer(config, *images)
+    with torch.no_grad():
+        next(trainer.model.encoder.parameters()).fill_(torch.inf)
+    assert torch.isnan(measures.measure(trainer, ("rank",))["rank"])
+
+
 def test_several_measures_look_at_the_images_once(config, images, monkeypatch):
     trainer, seen = bt.Trainer(config, *images), []
     real = bt.Trainer.represent

@@ -110,6 +110,20 @@ def test_nearest_is_scikit_learns():
     assert torch.equal(nearest(xt, x, 5), torch.from_numpy(theirs))
 
 
+@pytest.mark.parametrize("default", [{"device": "meta"}, {"dtype": torch.float64}])
+def test_linear_probe_does_not_depend_on_torchs_defaults(default):
+    x, y, xt, yt = blobs(noise=2.5)
+    expected = bt.linear_probe(x, y, xt, yt)
+    try:
+        torch.set_default_device(default.get("device"))
+        torch.set_default_dtype(default.get("dtype", torch.float32))
+        found = bt.linear_probe(x, y, xt, yt)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert found.accuracy == expected.accuracy
+
+
 def test_linear_probe_is_as_good_as_the_best_penalty():
     """Against scikit-learn fitted with every penalty and scored on the test images: at most 2 points below the best."""
     x, y, xt, yt = blobs(noise=2.5)

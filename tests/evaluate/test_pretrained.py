@@ -629,5 +629,5 @@ def test_weights_that_nobody_publishes():
 def test_a_network_that_was_registered_without_what_it_takes_is_refused(monkeypatch, arguments):
     """Every network of timm has such a record; one that a user registers need not."""
     monkeypatch.setitem(timm.models._registry._model_entrypoints, "my_network", timm.models.resnet10t)
-    words = ["'timm:my_network'", "which images it takes", "pretrained_cfg"]
+    words = ["'timm:my_network'", "no record of the images that it takes", "pretrained_cfg"]
     refused(GuestError, words, lambda: bt.guest("timm:my_network", **arguments))

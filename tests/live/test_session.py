@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,10 +18,12 @@ from byol_tutorial.config.config import LIVE
 from byol_tutorial.config.errors import ConfigError, DataError, DivergedError, ExperimentError, SessionError
 from byol_tutorial.course.measures import measure
 from byol_tutorial.evaluate.features import settled
+from byol_tutorial.live import live_run
 from byol_tutorial.live.experiment import Experiment
+from byol_tutorial.live.live_run import LiveRun
 from byol_tutorial.live.moments import Moments
 from byol_tutorial.live.recorder import neighbours_and_vote, record
-from byol_tutorial.live.snapshot import STATES, measure_run
+from byol_tutorial.live.snapshot import STATES, Measure, measure_run
 from byol_tutorial.train.moment import bytes_of
 
 TINY = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "batch_size": 8, "epochs": 6, "warmup_epochs": 1.0}
@@ -364,6 +367,26 @@ def test_a_run_has_one_spread_rank_and_accuracy_wherever_they_are_read(train, te
     accuracy = bt.knn_accuracy(bank, train.labels, y, test_set.labels)
     assert panel.knn[-1] == (30, trainer.knn()) == (30, accuracy)
     assert float(film.knn[-1]) == pytest.approx(neighbours_and_vote(y, test_set.labels)[1])
+
+
+def test_a_slow_first_measure_does_not_set_when_the_next_ones_come(train, test_set, monkeypatch):
+    """The first one in a process also loads libraries: by its time, the map would stand still for a minute and more."""
+    now, takes = [100.0], iter([0.9, 0.1, 0.3])
+    run = LiveRun(bt.Config(**TINY), train, test_set, "cpu")
+
+    def measure(*_, **__):
+        seconds = next(takes)
+        now[0] += seconds
+        return Measure(0, run.trainer.report(), {}, seconds)
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0], thread_time=lambda: now[0], monotonic=lambda: now[0])
+    monkeypatch.setattr(live_run, "time", clock)
+    monkeypatch.setattr(live_run, "measure_run", measure)
+    waits = []
+    for _ in range(3):
+        run._new_measure()
+        waits.append(run._measure_at - now[0])
+    assert waits == pytest.approx([2.0, 0.1 / 0.02, 0.1 / 0.02])
 
 
 @pytest.mark.parametrize("predictor", ["mlp", "identity"])

@@ -69,7 +69,6 @@ function render({model: live, el}) {
 
   // --- a branch ------------------------------------------------------------------------------------
   const from = h("input", {type: "number", id: btId(), min: 0, step: 1, value: 0, class: "bt-seed"});
-  for (const event of ["pointerenter", "focus"]) from.addEventListener(event, () => { from.max = live.get("frame").step; });
   const branches = btChoice({label: "with"}, setup.branches[0], setup.branches, () => {});
   const fork = btButton("branch", () => send({do: "fork", step: Math.round(Number(from.value)), change: branches.get()}));
   const swap = btButton("swap runs", () => send({do: "swap"}), {hidden: true});
@@ -268,6 +267,7 @@ function render({model: live, el}) {
     const {state: is} = present, over = is === "done" || is === "failed";
     arrays = btRows(f.curves);
     btPut(play, "textContent", is === "running" ? "❚❚ pause" : "▶ play");
+    btPut(from, "max", String(present.step));
     for (const [button, off] of [[play, over], [step, over || is === "running"],
       [undo, present.changes.length === 0], [fork, present.step === 0], [reset, false], [swap, false], ...presets.map((b) => [b, false])]) btPut(button, "disabled", off || !connected);
     btPut(swap, "hidden", present.branched_at === null);

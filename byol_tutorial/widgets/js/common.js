@@ -2,7 +2,7 @@
 // kernel. It exports nothing: panel.py puts this text in front of each panel's module.
 
 // Ten colours that readers with protanopia, deuteranopia or tritanopia can distinguish too, on light and on dark grounds;
-// tests/widgets/test_colours.py computes this. Each has a mark of its own, as figures.py has them: corners, radius of the
+// tests/widgets/test_palette.py computes this. Each has a mark of its own, as figures/palette.py has them: corners, radius of the
 // points between them, and the angle of the first corner. They suit the drawn shapes: a triangle for triangles, ...
 const BT_COLOURS = ["#486CFA", "#FE368B", "#4D9300", "#C845A4", "#0490BB", "#FF3100", "#978041", "#A057D4", "#A66959", "#7B7D7F"];
 const BT_MARKS = [[8, 1, 0], [3, 0.5, -90], [4, 0.71, 45], [5, 0.4, -90], [4, 0.3, 45], [3, 0.5, 90], [3, 0.5, 180], [3, 0.5, 0], [4, 0.5, -90], [4, 0.3, 0]];
@@ -273,12 +273,12 @@ function btParts(root, states) {
  * Watch whether a kernel answers, and tell it who watches: send a ping, with whether this tab is hidden, and "left" at the
  * end (presence.py). While running() a ping is sent every two seconds. Otherwise it is every four seconds while the reader uses
  * the page, every half minute while nobody does, and none from a hidden tab, so that an idle panel keeps no kernel from being
- * ended. No ping is sent while one is unanswered, because they would pile up behind a busy cell; after half a minute without
- * a sign of life it counts as lost. Call onchange(true | false) when the kernel begins or stops to answer. Every message of
+ * ended. No ping is sent while one is unanswered, because they would pile up behind a busy cell; after a quarter of a
+ * minute it counts as lost. Call onchange(true | false) when the kernel begins or stops to answer. Every message of
  * the kernel is a sign of life: call received() for it. Returns {received(), close()}.
  */
 function btConnection(model, onchange, running = () => false) {
-  const every = 2000, patience = 12_500, lost = 30_000, inUse = 10_000; // milliseconds
+  const every = 2000, patience = 12_500, lost = 15_000, inUse = 10_000; // milliseconds
   const view = btId() + Math.random().toString(36).slice(1, 6);
   let waits = false, sent = 0, heard = 0, used = -Infinity, told = "", connected = null, left = false;
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
@@ -299,7 +299,7 @@ function btConnection(model, onchange, running = () => false) {
   const look = () => {
     const now = performance.now();
     if (waits && now - Math.max(sent, heard) > patience) update(false);
-    if (now - Math.max(sent, heard) > lost) waits = false; // no answer will come: it was lost on its way
+    if (now - sent > lost) waits = false; // no answer will come: it was lost on its way
     if (now - sent >= rhythm() - every / 2) ping();
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }

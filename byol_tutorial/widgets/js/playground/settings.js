@@ -98,7 +98,7 @@ function readParts(text, steps) {
 /** Return the plans of a fragment, one or two. */
 const readFragment = (about, text) => readParts(text, 0).map((run) => planOf(about, run.values, run.changes, run.steps));
 
-// --- the course's experiment: live/experiment.py, and live/short_text.py --------------------------------------------------------------------------
+// --- the course's experiment: live/experiment.py, and live/short_text.py ------------------------------------------
 
 const outOf = (field, value) => field.pair === "low" ? [value, 1] : field.pair === "both" ? [value, value] : value;
 
