@@ -276,9 +276,12 @@ class LiveRun:
         if self.trainer.device.type == "cpu":  # without the time in which other programs have the core
             taken = min(taken, time.thread_time() - worked)
         # The first measure in a process takes several times as long as the next one, because it also loads what it needs.
-        first = self._measure_takes is None
-        self._measure_takes = taken if first else min(self._measure_takes, taken)
-        self._measure_at = time.perf_counter() + (SECOND_MEASURE if first else self._measure_takes / MEASURE_SHARE)
+        if self._measure_takes is None:
+            self._measure_takes, wait = taken, SECOND_MEASURE
+        else:
+            self._measure_takes = min(self._measure_takes, taken)
+            wait = self._measure_takes / MEASURE_SHARE
+        self._measure_at = time.perf_counter() + wait
         return measure
 
     def _halt(self, state: str) -> None:
