@@ -107,7 +107,7 @@ def test_closing_the_tab_of_a_notebook_pauses_its_run_and_its_kernel_lives(noteb
     cockpit = page.get_by_role("region", name="BYOL cockpit")
     expect(cockpit.locator(".bt-state")).to_have_text("running")
     page.wait_for_timeout(9000)  # longer than a page may be silent
-    assert (lab.folder / "work" / "state.txt").read_text() == "running"
+    state_of(lab, page, "running", 2)
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.close(); }")
     expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
