@@ -19,7 +19,7 @@ import common
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
-from lab import Lab, command
+from lab import Lab, command, nodes
 from playwright.sync_api import sync_playwright
 
 from conftest import FLAGS, chromium
@@ -128,18 +128,6 @@ def watched(lab: Lab, page) -> dict:
         },
         "cores_busy": {name: round((after[name] - before[name]) / seconds, 3) for name in after},
     }
-
-
-def nodes(page) -> int:
-    """Return how many nodes of the DOM the page's process has, after collections of garbage."""
-    client = page.context.new_cdp_session(page)
-    client.send("Performance.enable")
-    for _ in range(3):
-        client.send("HeapProfiler.collectGarbage")
-        page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => done(true)))")
-    found = {item["name"]: item["value"] for item in client.send("Performance.getMetrics")["metrics"]}
-    client.detach()
-    return int(found["Nodes"])
 
 
 def run(page, number: int, times: int) -> str:

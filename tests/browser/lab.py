@@ -135,3 +135,15 @@ def run_all(page) -> None:
         """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some((p) => /[*\\d]/.test(p.textContent))""",
         timeout=60_000,
     )
+
+
+def nodes(page) -> int:
+    """Return how many DOM nodes the page's process has, after collections of garbage."""
+    client = page.context.new_cdp_session(page)
+    client.send("Performance.enable")
+    for _ in range(3):
+        client.send("HeapProfiler.collectGarbage")
+        page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => done(true)))")
+    found = {item["name"]: item["value"] for item in client.send("Performance.getMetrics")["metrics"]}
+    client.detach()
+    return int(found["Nodes"])

@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from lab import Lab, command, run_all
+from lab import Lab, command, nodes, run_all
 from playwright.sync_api import expect
 
 SETUP = """import byol_tutorial as bt
@@ -50,18 +50,6 @@ def test_a_panel_fits_what_jupyterlab_leaves_of_the_screen(notebook, page):
         assert place["height"] <= min(room["height"], 647), name
         assert place["x"] >= room["x"]
         assert place["x"] + place["width"] <= room["x"] + room["width"]
-
-
-def nodes(page) -> int:
-    """Return how many DOM nodes the page's process has, after collections of garbage."""
-    client = page.context.new_cdp_session(page)
-    client.send("Performance.enable")
-    for _ in range(3):
-        client.send("HeapProfiler.collectGarbage")
-        page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => done(true)))")
-    found = {item["name"]: item["value"] for item in client.send("Performance.getMetrics")["metrics"]}
-    client.detach()
-    return int(found["Nodes"])
 
 
 @pytest.mark.parametrize("notebook", [(EXPLORER,)], indirect=True)
