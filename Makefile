@@ -57,9 +57,12 @@ test-book: .venv/installed
 test-others: .venv/installed
 	$(PYTEST) tests --ignore tests/browser/test_book.py $(ARGS)
 
-# Runs every notebook as a reader does, at laptop scale; this takes about half an hour on two cores.
+# Runs every notebook as a reader does, at laptop scale, two at a time, those that take longest first. AT_ONCE=1 runs them
+# one after another.
+AT_ONCE ?= 2
 verify: .venv/installed
-	BYOL_SCALE=laptop $(BIN)/python -m pytest --nbmake --nbmake-timeout=1200 --timeout=0 notebooks $(ARGS)
+	notebooks=$$($(BIN)/python bench/lessons.py --longest-first) && printf '%s\n' $$notebooks | BYOL_SCALE=laptop \
+	    xargs -P $(AT_ONCE) -n 1 $(BIN)/python -m pytest -q -p no:cacheprovider --nbmake --nbmake-timeout=1200 --timeout=0 $(ARGS)
 
 # Builds the course as a static site in build/html, which opens from any server and from a disk. BYOL_SCALE=smoke builds
 # it quickly with short runs, BYOL_EDITION=teacher adds the answers to the questions. Executed pages are reused as long

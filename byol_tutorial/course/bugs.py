@@ -72,17 +72,18 @@ def train_with(bug: str | None, config: Config, train: ImageSet, test: ImageSet)
     if bug is not None and bug not in BUGS:
         raise UserError(f"bug={bug!r}: choose None or one of {', '.join(BUGS)}")
     key = cache.key_of(kind="bug", bug=bug, config=config, train=train, test=test)
-    state = cache.kept(key)
-    if state is None:
+
+    def compute() -> dict:
         model, history = loop(bug, config, train, test)
         found = accuracies(model.encoder, train, test)
-        state = {
+        return {
             "encoder": model.encoder.state_dict(),
             "history": history,
             "knn": found.knn if found.finite else 0.0,
             "linear": found.linear if found.finite else 0.0,
         }
-        cache.keep("bug", key, state)
+
+    state, _ = cache.kept_or_computed("bug", key, compute)
     encoder = BYOL(config, min(train.image_size)).encoder
     encoder.load_state_dict(state["encoder"])
     per_epoch = len(train) // config.batch_size

@@ -4,9 +4,9 @@ An entry is one file, KEY.pt, in the folder $BYOL_CACHE (default ~/.cache/byol_t
 tensors, numbers, strings, lists and dicts as torch.save writes them. Nothing in the file is executed. A damaged file
 counts as missing, and the result is computed again. Deleting the folder is always safe.
 
-Several processes and users may share the folder, and need no lock: an entry appears whole under a name that its content
-decides, so whichever of two that compute the same thing comes last replaces it by its equal. Who may only read the
-folder gets the entries of others and keeps none.
+Several processes and users may share the folder: an entry appears whole under a name that its content decides, so
+whichever of two that compute the same thing comes last replaces it by its equal. To save time, a process that needs what
+another one is computing waits for it; see `alone`. Who may only read the folder gets the entries of others and keeps none.
 """
 
 import ast
@@ -15,9 +15,11 @@ import inspect
 import io
 import json
 import os
+import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,12 +33,15 @@ from ..data.image_set import ImageSet
 from ..data.loading import kept_folder
 from ..data.streaming import StreamedSet
 from ..runtime.files import remove_dead_parts, write_atomically
+from ..runtime.locks import HeldError, Lock, UncertainHolderError
+from ..runtime.progress import hidden
 from .scale import scale
 
 PACKAGE = Path(__file__).parents[1]
 # Code that only shows results, asks about them or writes about them. All other code can decide a result.
 SHOWS = ("widgets", "cli", "figures/", "__main__.py", "course/exercises", "course/editions.py",
          "course/board.py", "course/figures", "course/ledger/claims.py", "course/ledger/inequality.py")  # fmt: skip
+LOOK_EVERY = 0.2  # seconds, while another process computes what this one needs
 _told: set[Path] = set()  # folders of which was said that nothing can be kept there
 
 
@@ -163,6 +168,54 @@ def kept(key: str) -> dict | None:
     return state if isinstance(state, dict) and state.get("key") == key else None
 
 
+@contextmanager
+def alone(key: str) -> Iterator[bool]:
+    """Give whether this process alone computes the entry of this key in this context; False at once where another does.
+
+    A lock on a file beside the entry says so, which ends with its process, however that ends. Where there can be no lock,
+    since the folder may only be read or its file system has none, the answer is True: the entry is then computed twice.
+    """
+    lock = None
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        lock = Lock.take(_path(key).with_suffix(".lock"))
+    except (OSError, WriteError, UncertainHolderError):
+        pass
+    except HeldError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if lock is not None:
+            lock.give_back()
+
+
+def kept_or_computed(name: str, key: str, compute: Callable[[], dict]) -> tuple[dict, bool]:
+    """Return the entry of this key, and whether it was kept; where it is not, compute it and keep it.
+
+    Where another process is computing it, this one waits, and computes it itself if the other stops without a result.
+    """
+    from tqdm.auto import tqdm
+
+    line = None  # says why nothing happens
+    try:
+        while (state := kept(key)) is None:
+            with alone(key) as mine:
+                if mine and (state := kept(key)) is None:  # it may have been kept since the last look
+                    state = compute()
+                    keep(name, key, state)
+                    return state, False
+            if not mine:
+                text = f"waiting for another notebook or program, which computes {name!r}"
+                line = line or tqdm(desc=text, bar_format="{desc}", leave=False, disable=hidden(True))
+                time.sleep(LOOK_EVERY)
+    finally:
+        if line is not None:
+            line.close()
+    return state, True
+
+
 def cached(name: str, compute: Callable[[], dict], **depends_on: Any) -> dict:
     """Return compute(), or its kept result for the same name, source text, `depends_on`, scale and library.
 
@@ -184,8 +237,5 @@ def cached(name: str, compute: Callable[[], dict], **depends_on: Any) -> dict:
     except (OSError, TypeError):
         source = ""
     key = key_of(name=name, source=source, depends_on=depends_on)
-    state = kept(key)
-    if state is None:
-        state = {"value": compute()}
-        keep(name, key, state)
+    state, _ = kept_or_computed(name, key, lambda: {"value": compute()})
     return state["value"]

@@ -1,5 +1,8 @@
 """The runs that are not kept yet: one after another in this process, or side by side in processes of their own.
 
+Processes pay only on cores that nothing else uses, so before it begins, and between runs that are done here, this looks how
+many are free. The results are the same, bit for bit, because every run has as many threads either way.
+
 The processes are joblib's (loky): new interpreters, in which nothing of the notebook or script is imported or executed.
 Python's own process pool would run a script without `if __name__ == "__main__"` again in each of them.
 """
@@ -7,6 +10,8 @@ Python's own process pool would run a script without `if __name__ == "__main__"`
 import os
 import tempfile
 import threading
+import time
+from contextlib import ExitStack
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,7 +23,7 @@ from ..config.errors import UserError
 from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..methods.base import Objective
-from ..runtime.device import cores, resolve_device
+from ..runtime.device import free_cores, resolve_device
 from ..runtime.progress import hidden, saying_stopped
 from ..runtime.threads import chosen
 from ..train.trainer import Trainer
@@ -49,28 +54,57 @@ def carry_out(
     test: Images | None,
     target: Objective | None,
     progress: bool,
-) -> States:
-    """Do these named jobs, keep the state of each in the cache, and return the states by the keys of the jobs.
+) -> tuple[States, set[str]]:
+    """Do these named jobs and keep the state of each in the cache. What another process is doing is waited for.
 
     Args:
         target: the network whose online part is the fixed target of all runs; None for targets of their own.
 
+    Returns:
+        the states by the keys of the jobs, and the keys of those that another process has done.
+
     Raises:
-        UserError: a run failed; the message begins with its name. The other runs are done and kept first.
+        UserError: a run failed; the message begins with its name. Those that trained beside it are done and kept first.
         KeyboardInterrupt: the runs were stopped; those that were finished are kept.
     """
     from tqdm.auto import tqdm
 
+    given, left = Given(train, test, target), jobs
+    states: States = {}
+    read: set[str] = set()
     steps = sum(job.steps(len(train)) for _, job in jobs)
-    work = sum(job.steps(len(train)) * job.config.step_images for _, job in jobs)
-    in_memory = all(isinstance(images, ImageSet) for images in (train, test) if images is not None)
-    workers = min(len(jobs), cores() // (chosen() or 1), 8)
-    side_by_side = workers > 1 and in_memory and work >= WORTH and resolve_device("auto").type == "cpu"
     bar = tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3)
     with bar, saying_stopped(bar, "finished runs are kept, the others begin anew when the cell is run again"):
-        if side_by_side:
-            return _side_by_side(jobs, Given(train, test, target), workers, bar)
-        return _one_by_one(jobs, Given(train, test, target), bar)
+        while left:
+            workers = _workers(left, given)
+            with ExitStack() as held:
+                mine: list[tuple[str, Job]] = []
+                for name, job in left:
+                    can_begin = (workers > 1 or not mine) and held.enter_context(cache.alone(job.key))
+                    if (state := cache.kept(job.key)) is not None:  # by another process, since the last look
+                        states[job.key] = state
+                        read.add(job.key)
+                        bar.update(job.steps(len(train)))
+                    elif can_begin:
+                        mine.append((name, job))
+                if min(workers, len(mine)) > 1:
+                    states |= _side_by_side(mine, given, min(workers, len(mine)), bar)
+                else:
+                    states |= _one_by_one(mine, given, bar)
+            left = [(name, job) for name, job in left if job.key not in states]
+            if left and not mine:
+                bar.set_description_str(f"{left[0][0]}: another notebook or program trains it")
+                time.sleep(cache.LOOK_EVERY)
+    return states, read
+
+
+def _workers(jobs: list[tuple[str, Job]], given: Given) -> int:
+    """Return how many processes are to train these runs; 1 means this one."""
+    work = sum(job.steps(len(given.train)) * job.config.step_images for _, job in jobs)
+    in_memory = all(isinstance(images, ImageSet) for images in (given.train, given.test) if images is not None)
+    if len(jobs) < 2 or not in_memory or work < WORTH or resolve_device("auto").type != "cpu":
+        return 1
+    return max(1, min(len(jobs), free_cores() // (chosen() or 1), 8))
 
 
 def _one_by_one(jobs: list[tuple[str, Job]], given: Given, bar: "tqdm") -> States:
@@ -101,6 +135,7 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
     threads = chosen() or 1
     states: States = {}
     failures: list[tuple[str, Exception]] = []
+    before = bar.n
     with tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True) as name:
         marks = Path(name)
         theirs, ours = Pipe(duplex=False)
@@ -114,7 +149,7 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
             waiting = {pool.submit(_work, job): (name, job) for name, job in jobs}
             while waiting:
                 finished, _ = wait(waiting, timeout=0.3, return_when=FIRST_COMPLETED)
-                bar.update(sum(file.stat().st_size for file in marks.iterdir()) - bar.n)
+                bar.update(before + sum(file.stat().st_size for file in marks.iterdir()) - bar.n)
                 for future in [future for future in waiting if future in finished]:  # in the order of the jobs
                     name, job = waiting.pop(future)
                     try:

@@ -166,9 +166,10 @@ def run_all(
 ) -> Results:
     """Train and evaluate several runs, as `run` does each, with one progress bar. Kept runs are read.
 
-    Where it pays (long runs, on CPU cores, images in memory) they train side by side in processes of their own, one
-    core each. These are new interpreters, in which nothing of the notebook is imported or executed. Ctrl-C ends them;
-    runs that were finished are kept.
+    Where it pays (long runs, on CPU cores that are free, images in memory) they train side by side in processes of their
+    own, one core each. These are new interpreters, in which nothing of the notebook is imported or executed. A run that
+    another notebook is training is not trained a second time, but read when it is done. Ctrl-C ends the runs; those that
+    were finished are kept.
     """
     for wanted in (track,) if isinstance(track, str) else track:
         if wanted not in TRACKS:
@@ -192,7 +193,9 @@ def run_all(
     missing = {job.key: (name, job) for name, job in jobs.items() if job.key not in states}
     if missing:
         network = None if target is None else target.network
-        states |= carry_out(list(missing.values()), train, test, network, progress)
+        done, read = carry_out(list(missing.values()), train, test, network, progress)
+        states |= done
+        missing = {key: pair for key, pair in missing.items() if key not in read}
     return Results({name: _result(name, job, states[job.key], job.key not in missing) for name, job in jobs.items()})
 
 

@@ -51,11 +51,10 @@ def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool =
     if train.labels is None or test.labels is None:
         raise DataError(f"{train.name!r} has no labels: a supervised baseline needs them")
     key = cache.key_of(kind="supervised", config=config, train=train, test=test)
-    state = cache.kept(key)
-    from_cache = state is not None
-    if state is None:
-        state = _trained(config, train, test, train.labels, test.labels, progress)
-        cache.keep("supervised", key, state)
+    labels = train.labels, test.labels
+    state, from_cache = cache.kept_or_computed(
+        "supervised", key, lambda: _trained(config, train, test, *labels, progress)
+    )
     encoder = _built(config, train)
     encoder.load_state_dict(state["encoder"])
     numbers = {name: state[name] for name in ("knn", "linear", "accuracy", "loss")}

@@ -94,3 +94,20 @@ def memory_errors(where: str, remedy: str) -> Iterator[None]:
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_cores(moment: float = 0.2) -> int:
+    """Return how many of these cores other programs leave free, at least 1.
+
+    This process waits for a moment, in seconds, and looks at what the cores do meanwhile. A core counts as busy from three
+    quarters of that time on. psutil, which comes with Jupyter, reads it; without psutil all cores count as free.
+    """
+    count = cores()
+    if count == 1 or not is_installed("psutil"):
+        return count
+    import psutil
+
+    used = psutil.cpu_percent(moment, percpu=True)  # of each core of the machine, in per cent
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(used))
+    busy = sum(used[core] for core in mine if core < len(used)) / 100
+    return max(1, count - int(busy + 0.25))

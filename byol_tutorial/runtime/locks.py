@@ -30,6 +30,10 @@ class HeldError(Exception):
     """Another process has the lock; the message says which."""
 
 
+class UncertainHolderError(HeldError):
+    """The file system has no locks, and the process named in the file may have ended."""
+
+
 def try_lock(file: IO[bytes]) -> bool:
     """Lock an open file until it is closed, and return whether that succeeded: not where another process has the lock.
 
@@ -150,7 +154,8 @@ def _own(path: Path, file: IO[bytes]) -> str | None:
     except NoLocksError:
         holder = read_holder(path)
         if holder and not _has_ended(holder):
-            raise HeldError(f"{_words(holder)}, which may have ended: if so, remove {str(path)!r}") from None
+            text = f"{_words(holder)}, which may have ended: if so, remove {str(path)!r}"
+            raise UncertainHolderError(text) from None
         warning = f"the file system of {str(path.parent)!r} has no locks: see to it that one process alone works there"
     return warning if _is_at(path, file) else None
 

@@ -1,5 +1,7 @@
 """Runs that are kept: keyed by what decides them, whole or not at all, the same whichever process trained them."""
 
+import errno
+import io
 import os
 import re
 import shutil
@@ -8,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ import torch
 import byol_tutorial as bt
 from byol_tutorial import course
 from byol_tutorial.config.errors import UserError
-from byol_tutorial.course import cache, cached, measures, parallel, run, run_all, supervised
+from byol_tutorial.course import bugs, cache, cached, measures, parallel, run, run_all, supervised
 from byol_tutorial.course.jobs import Job
 from byol_tutorial.course.measures import TRACKS
 
@@ -215,7 +219,7 @@ def test_a_stopped_run_is_not_kept_and_leaves_no_half_file(config, images, own_f
     monkeypatch.setattr(bt.Trainer, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(config, *images, progress=False)
-    assert not own_folder.exists()
+    assert not [*own_folder.iterdir()]
 
 
 def test_a_folder_that_cannot_be_written_costs_time_only(config, images, tmp_path, monkeypatch):
@@ -287,20 +291,158 @@ def test_another_user_reads_what_is_kept_and_may_not_write(monkeypatch, tmp_path
         assert len([*Path(name).iterdir()]) == 1
 
 
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """A list of (workers, names of the runs) for each time that runs would be done; none is done."""
+    seen: list = []
+
+    def noted(jobs, given, *more):
+        seen.append((more[0] if len(more) > 1 else 1, [name for name, _ in jobs]))
+        return {job.key: {} for _, job in jobs}
+
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "_side_by_side", noted)
+    monkeypatch.setattr(parallel, "_one_by_one", noted)
+    return seen
+
+
+def jobs_of(config, count: int) -> list:
+    options = {"epochs": 1, "probe": False, "changes": {}, "track": [], "track_every": 1.0}
+    return [(f"run {k}", Job(f"{k:032d}", config, options)) for k in range(count)]
+
+
 @pytest.mark.parametrize(("threads", "workers"), [(None, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
 def test_runs_side_by_side_have_as_many_threads_as_were_set_and_no_more_than_there_are_cores(
-    threads, workers, images, config, monkeypatch
+    threads, workers, images, config, monkeypatch, asked
 ):
-    asked = []
-    monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(parallel, "free_cores", lambda: 4)
     monkeypatch.setattr(parallel, "chosen", lambda: threads)
-    monkeypatch.setattr(parallel, "_side_by_side", lambda jobs, given, workers, bar: asked.append(workers) or {})
-    monkeypatch.setattr(parallel, "_one_by_one", lambda jobs, given, bar: asked.append(1) or {})
-    options = {"epochs": 1, "probe": False, "changes": {}, "track": [], "track_every": 1.0}
-    jobs = [(f"run {k}", Job(str(k), config, options)) for k in range(6)]
-    parallel.carry_out(jobs, *images, None, progress=False)
-    assert asked == [workers]
+    parallel.carry_out(jobs_of(config, 6), *images, None, progress=False)
+    names = [f"run {k}" for k in range(6)]
+    assert asked == ([(workers, names)] if workers > 1 else [(1, [name]) for name in names])
+
+
+def test_runs_begin_here_where_cores_are_busy_and_go_on_side_by_side_when_one_is_free(
+    images, config, monkeypatch, asked
+):
+    free = iter([1, 1, 2])
+    monkeypatch.setattr(parallel, "free_cores", lambda: next(free))
+    parallel.carry_out(jobs_of(config, 5), *images, None, progress=False)
+    assert asked == [(1, ["run 0"]), (1, ["run 1"]), (2, ["run 2", "run 3", "run 4"])]
+
+
+def test_one_run_does_not_wait_to_see_whether_a_core_is_free(images, config, monkeypatch, asked):
+    monkeypatch.setattr(parallel, "free_cores", lambda: pytest.fail("this takes a moment"))
+    parallel.carry_out(jobs_of(config, 1), *images, None, progress=False)
+    assert asked == [(1, ["run 0"])]
+
+
+# --- what another process is computing ------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Return `elsewhere(key, state)`: another holds this key until it is waited for; then it keeps the state, or none, and
+    ends. A lock that is taken through another `open` counts as another process's."""
+    waited: list[str] = []
+    moments: dict = {}
+
+    def begin(key: str, state: dict | None) -> list[str]:
+        held = ExitStack()
+        assert held.enter_context(cache.alone(key))
+        moments[key] = held, state
+        return waited
+
+    def moment(_seconds: float) -> None:
+        key, (held, state) = moments.popitem()
+        waited.append(key)
+        if state is not None:
+            cache.keep("x", key, state)
+        held.close()
+
+    for module in (cache, parallel):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=moment))
+    return begin
+
+
+@pytest.mark.parametrize("ends", ["kept", "killed"])
+def test_a_run_that_another_notebook_trains_is_waited_for(ends, config, images, own_folder, monkeypatch, elsewhere):
+    """And the other runs come first. One that stops without a result is trained here."""
+    configs = {"theirs": config, "mine": config.replace(seed=1)}
+    first = run_all(configs, *images, progress=False)
+    key = first["theirs"].key
+    state = cache.kept(key)
+    for file in own_folder.iterdir():
+        file.unlink()
+    seen = trained(monkeypatch)
+    waited = elsewhere(key, state if ends == "kept" else None)
+    again = run_all(configs, *images, progress=False)
+    mine = [job.config.seed for job in seen]
+    assert (waited, mine) == ([key], [1] if ends == "kept" else [1, 0])
+    assert [r.from_cache for r in again.values()] == [ends == "kept", False]
+    assert [r.history.loss for r in again.values()] == [r.history.loss for r in first.values()]
+    assert {file.suffix for file in own_folder.iterdir()} == {".pt"}
+
+
+@pytest.mark.parametrize("kind", ["cached", "supervised", "bug"])
+def test_what_another_notebook_computes_is_not_computed_again(kind, config, images, own_folder, monkeypatch, elsewhere):
+    compute = {
+        "cached": lambda: cached("it", lambda: {"v": 1}),
+        "supervised": lambda: supervised(config, *images, progress=False).loss,
+        "bug": lambda: bugs.train_with(None, config, *images).history["loss"],
+    }[kind]
+    first = compute()
+    (file,) = own_folder.iterdir()
+    key = torch.load(io.BytesIO(file.read_bytes()[32:]))["key"]
+    state = cache.kept(key)
+    file.unlink()
+    waited = elsewhere(key, state)
+    kept = []
+    real = cache.keep
+    monkeypatch.setattr(cache, "keep", lambda name, *a: (kept.append(name), real(name, *a)))
+    assert compute() == first
+    assert (waited, kept) == ([key], ["x"])
+
+
+HOLDER = """
+import sys
+from byol_tutorial.course import cache
+with cache.alone("a" * 64) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_holds_nothing_back(own_folder):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with cache.alone("a" * 64) as mine, cache.alone("b" * 64) as other:
+            assert (mine, other) == (False, True)
+        holder.kill()
+        holder.wait()
+    with cache.alone("a" * 64) as mine:
+        assert mine
+    assert not [*own_folder.iterdir()]
+
+
+@pytest.mark.parametrize("why", ["no locks", "a file in its place", "a folder of this name"])
+def test_where_there_can_be_no_lock_everything_is_computed(why, tmp_path, monkeypatch):
+    place = tmp_path / "runs"
+    lock = place / f"{'a' * 32}.lock"
+    if why == "no locks":  # and a process of another machine, which may have ended, is named in the file
+        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks")))
+        place.mkdir()
+        lock.write_text('{"pid": 1, "host": "elsewhere", "since": "long ago"}')
+    elif why == "a file in its place":
+        place.write_text("no folder")
+    else:
+        lock.mkdir(parents=True)
+    with cache.alone("a" * 64) as mine:
+        assert mine
+    assert lock.exists() == (why != "a file in its place")
 
 
 # Another user, who may write into the folder, but not read what is kept there, since its umask allows that to no other user.
@@ -427,7 +569,7 @@ def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, image
 @pytest.mark.training
 def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, own_folder):
     configs = {"a": config, "b": config.replace(predictor="identity"), "c": config.replace(seed=1)}
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
     one = run_all(configs, *images, track=("rank",), progress=False)
     for file in own_folder.glob("*.pt"):
         file.unlink()
@@ -447,7 +589,7 @@ def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, o
 @pytest.mark.training
 def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
     wild = config.replace(lr=1e30, optimizer="sgd", loss_normalization="none", norm="none")
     with pytest.raises(UserError, match="wild: the loss is"):
         run_all({"wild": wild, "tame": config}, *images, progress=False)
@@ -461,7 +603,7 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     script.write_text(
         "import byol_tutorial as bt\n"
         "from byol_tutorial.course import parallel, run_all\n"
-        "parallel.WORTH, parallel.cores = 0, lambda: 2\n"
+        "parallel.WORTH, parallel.free_cores = 0, lambda: 2\n"
         f"c = bt.preset('shapes', **{SMALL!r})\n"
         "r = run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64), bt.load('shapes', 'test', limit=48))\n"
         "print('once', list(r))\n"
@@ -489,7 +631,7 @@ def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
         "import byol_tutorial as bt\n"
         "from joblib.externals.loky.backend.process import LokyProcess\n"
         "from byol_tutorial.course import parallel, run_all\n"
-        "parallel.WORTH, parallel.cores = 0, lambda: 2\n"
+        "parallel.WORTH, parallel.free_cores = 0, lambda: 2\n"
         "start = LokyProcess.start\n"
         "LokyProcess.start = lambda self: (start(self), print(self.pid, flush=True))\n"
         f"c = bt.preset('shapes', **{SMALL | {'epochs': 100000}!r})\n"
@@ -525,7 +667,7 @@ def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
 @pytest.mark.slow
 def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
     monkeypatch.setattr(parallel, "_work", lambda job: 1 / (job.config.seed - 1))
     with pytest.raises(UserError, match=r"[ab]: ZeroDivisionError: division by zero"):
         run_all({"b": config.replace(seed=1), "a": config.replace(seed=1, lr=0.1)}, *images, progress=False)
@@ -535,7 +677,7 @@ def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_worker_that_is_killed_is_reported_with_what_is_not_finished(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
     killing = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     monkeypatch.setattr(parallel, "_work", killing)
     with pytest.raises(UserError, match=r"process ended unexpectedly, .* not finished: a, b\. .* call again") as raised:

@@ -12,7 +12,7 @@ import pytest
 
 from byol_tutorial.config.errors import WriteError
 from byol_tutorial.runtime import files, locks
-from byol_tutorial.runtime.locks import HeldError, Lock, NoLocksError, read_holder
+from byol_tutorial.runtime.locks import HeldError, Lock, NoLocksError, UncertainHolderError, read_holder
 
 # Takes the lock, says so, and keeps it until its input ends.
 HOLDER = """
@@ -126,7 +126,9 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, without_locks):
         assert lock.warning == (
             f"the file system of {str(tmp_path)!r} has no locks: see to it that one process alone works there"
         )
-        with pytest.raises(HeldError, match=rf"process {os.getpid()} .*, which may have ended: if so, remove "):
+        with pytest.raises(
+            UncertainHolderError, match=rf"process {os.getpid()} .*, which may have ended: if so, remove "
+        ):
             Lock.take(path)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
