@@ -11,6 +11,7 @@ from ...config.checks import brief
 from ...config.config import FIELDS, Config
 from ...config.errors import UserError
 from ...config.presets import preset
+from ...data.names import short_name
 from ...live.experiment import Experiment
 
 BATCHES = (16, 32, 64, 128)
@@ -149,8 +150,9 @@ def _size(data: dict[str, Any]) -> int:
         or sides not in [[size, size] for size in SIZES]
         or any(type(side) is not int for side in sides)
     ):
+        shown = short_name(name) if isinstance(name, str) else name  # a page does not tell where a user's folder is
         raise UserError(
-            f"images of {brief(name)}, {brief(pixels)} pixels: the page has the shapes of 24 and 32 px alone"
+            f"images of {brief(shown)}, {brief(pixels)} pixels: the page has the shapes of 24 and 32 px alone"
         )
     if images != IMAGES:
         raise UserError(f"{brief(images)} images: the page trains on {IMAGES}; give an experiment on as many")

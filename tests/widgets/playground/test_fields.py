@@ -239,6 +239,16 @@ def test_images_that_the_page_does_not_have_are_refused_on_both_sides(data):
         plan(other_images(text))
 
 
+@pytest.mark.parametrize("place", ["/home/ada", "/a", r"C:\Users\ada"])
+def test_a_refusal_of_a_users_images_does_not_tell_where_they_are(place):
+    """A cockpit shows it, and its pages are sent to others. A short path is not cut off by the length of the words."""
+    data = {"name": f"folder:{place}/cats & dogs", "images": 28, "pixels": [16, 16], "content": 1}
+    with pytest.raises(UserError, match="images of 'folder:cats & dogs', ") as refused:
+        plan(bt.Experiment(data, bt.Config()))
+    assert place not in str(refused.value)
+    assert "ada" not in str(refused.value)
+
+
 def other_images(text: str) -> "bt.Experiment":
     """Return the experiment with data that Experiment.parse does not look at."""
     parts = json.loads(text)
