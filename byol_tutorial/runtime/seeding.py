@@ -1,6 +1,7 @@
 """Random numbers: the seed of each draw, weights drawn without torch's global generator, and the global states."""
 
 import random
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -30,9 +31,15 @@ class OwnGenerator(TorchDispatchMode):
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if any(argument.name == "generator" for argument in operation._schema.arguments):
+        if _draws(operation):
             kwargs["generator"] = kwargs.get("generator") or self.generator
         return operation(*args, **kwargs)
+
+
+@cache
+def _draws(operation: Any) -> bool:
+    """Return whether an operation of torch takes a generator."""
+    return any(argument.name == "generator" for argument in operation._schema.arguments)
 
 
 def seed_at(config: Config, count: int) -> int:
