@@ -1,11 +1,11 @@
 """Run the playground's JavaScript from a test: in the system's node if there is one, else in Chromium."""
 
+import atexit
 import base64
+import functools
 import json
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,21 +40,62 @@ def run(source: str, body: str, **arguments: Any) -> Any:
         f"async (packed) => {{ {source}\n{RUNNER}\n const a = given(packed);\n"
         f"const result = await (async () => {{ {body} }})();\n return JSON.stringify(result ?? null, plain); }}"
     )
-    if node := shutil.which("node"):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "program.js"
-            end = "process.stdout.write(r, () => process.exit(0))"
-            file.write_text(
-                f'({function})(JSON.parse(require("fs").readFileSync(0, "utf8"))).then((r) => {end});', "utf-8"
-            )
-            ended = subprocess.run(
-                [node, str(file)], input=json.dumps(packed(arguments)), capture_output=True, text=True
-            )
-        assert ended.returncode == 0, ended.stderr[-2000:]
-        return json.loads(ended.stdout)
+    if shutil.which("node"):
+        return json.loads(in_node(function, packed(arguments)))
     if chromium() is None:
         pytest.skip("neither node nor Chromium on this machine")
     return json.loads(in_chromium(function, packed(arguments)))
+
+
+# Evaluates a function for each line of input, and answers in a line. What a function leaves in the global object or lets
+# happen later does not reach the next one. What it prints goes to the errors.
+NODE = """{
+console.log = console.info = console.error;
+const known = new Set(Reflect.ownKeys(globalThis)), timers = [];
+for (const name of ["setTimeout", "setInterval"]) {
+  const set = globalThis[name];
+  globalThis[name] = (...given) => { const timer = set(...given); timers.push(timer); return timer; };
+}
+require("readline").createInterface({input: process.stdin}).on("line", async (line) => {
+  const answer = {};
+  try {
+    const {source, argument} = JSON.parse(line);
+    answer.result = await (0, eval)(`(${source})`)(argument);
+  } catch (error) {
+    answer.error = String(error?.stack ?? error);
+  }
+  timers.splice(0).forEach(clearTimeout);
+  for (const key of Reflect.ownKeys(globalThis)) if (!known.has(key)) delete globalThis[key];
+  process.stdout.write(JSON.stringify(answer) + "\\n");
+});
+}"""
+
+
+@functools.cache
+def node() -> subprocess.Popen[str]:
+    """Return a process of node that serves all tests of this process: to start one takes longer than most of them."""
+    process = subprocess.Popen(
+        [str(shutil.which("node")), "-e", NODE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    atexit.register(process.communicate)  # node ends with its input
+    return process
+
+
+def in_node(function: str, argument: Any) -> str:
+    process = node()
+    process.stdin.write(json.dumps({"source": function, "argument": argument}) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        node.cache_clear()
+    assert line, f"node ended with {process.wait()}"
+    answer = json.loads(line)
+    assert "error" not in answer, answer["error"][-2000:]
+    return answer["result"]
 
 
 def in_chromium(function: str, argument: Any) -> str:
