@@ -33,8 +33,10 @@ lint: .venv/installed
 # check-all also runs those.
 MARKS = not training and not slow
 check-all: MARKS = not training
+# Plugins that only notebooks and browsers need, or nothing here, take longer to load than pytest itself, in each process.
+UNUSED = $(addprefix -p no:,nbmake playwright hydra_pytest anyio platformdirs)
 check check-all: lint
-	$(PYTEST) tests --ignore tests/browser -m "$(MARKS)" $(ARGS)
+	$(PYTEST) $(UNUSED) tests --ignore tests/browser -m "$(MARKS)" $(ARGS)
 
 # The notebooks come first and alone: in one process with the browser tests two event loops would conflict, and the book
 # reads the runs that they kept. The book's pages are executed one after another, so the tests that do not need the book

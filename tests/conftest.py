@@ -9,17 +9,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gc
 
 import pytest
-import torch
 
 
-def pytest_collection_finish():
-    """Let the garbage collector leave the million objects alone that were made by imports, and which stay.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while tests are imported, and let the collector leave the million objects alone that stay.
 
     Each of its passes would look at all of them, also those of tests that ask for one, and those of pytest at its end.
     `gc.get_objects()` leaves them out: a test of leaks counts objects that it made itself.
     """
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure():
@@ -30,6 +34,8 @@ def pytest_unconfigure():
 @pytest.fixture
 def no_number_set(monkeypatch):
     """As in a program on two cores in which no number of threads was set; torch's own number is restored afterwards."""
+    import torch  # here: the process that only hands out tests does not need it
+
     from byol_tutorial.runtime import threads
 
     before = torch.get_num_threads()
