@@ -1,6 +1,7 @@
 """Every kind of file that is read, changed in thousands of ways: what is read is sane, or the library's error says it."""
 
 import copy
+import functools
 import io
 import json
 import math
@@ -35,7 +36,6 @@ PLAIN = [-5, 0, 5, 10**12, 2**62, 10**400, -1.5, 1e308, math.nan, math.inf, None
          {"a": 1}, [[1, 2], 3], DEEP]  # fmt: skip
 TENSORS = [torch.zeros(0), torch.full((4,), math.nan), torch.ones(2, 3, dtype=torch.complex64), torch.ones(3, dtype=torch.int8),
            torch.tensor(math.inf), torch.zeros(1, 3, 1, 1), torch.tensor(-1)]  # fmt: skip
-SECONDS = 3.0  # for each kind of file
 
 
 def places(value, at=()):
@@ -84,24 +84,29 @@ def flipped(content: bytes, rng: random.Random) -> bytes:
     return bytes(damaged[: rng.randrange(len(damaged))] if rng.random() < 0.2 else damaged)
 
 
-def attack(make, read, sane, least=20) -> int:
-    """For some seconds: read what make(rng) writes; it is the library's error in one line, or sane. Return how many."""
-    until, n, passed, said = time.monotonic() + SECONDS, 0, 0, []
+@pytest.fixture(params=[(0, 0.4), pytest.param((10_000, 3.0), marks=pytest.mark.slow)], ids=["some", "more"])
+def attack(request):
+    """A function that tries changes for a part of a second, and in `make test` others for three seconds as well."""
+    return functools.partial(try_changes, *request.param)
+
+
+def try_changes(first: int, seconds: float, make, read, sane, least=20) -> None:
+    """Read what make(rng) writes, with rng of seed `first` and so on: it is the library's error in one line, or sane."""
+    until, n, passed, said = time.monotonic() + seconds, 0, 0, []
     while n < least or (time.monotonic() < until and n < 1500):
-        make(random.Random(n))
+        make(random.Random(first + n))
         try:
             found = read()
         except UserError as error:
             said.append(str(error))
         except Exception as error:
-            raise AssertionError(f"change {n} gives {type(error).__name__}: {str(error)[:200]}") from error
+            raise AssertionError(f"change {first + n} gives {type(error).__name__}: {str(error)[:200]}") from error
         else:
             passed += 1
-            assert sane(found), f"change {n}"
+            assert sane(found), f"change {first + n}"
         n += 1
     assert passed < n  # some are refused
     assert all("\n" not in words and len(words) < 3000 for words in said)
-    return n
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,7 @@ def finite(module: torch.nn.Module) -> bool:
     return all(bool(x.isfinite().all()) for x in module.state_dict().values())
 
 
-def test_checkpoint(trainer, images, tmp_path):
+def test_checkpoint(attack, trainer, images, tmp_path):
     trainer.save(tmp_path / "c.pt")
     state = {"format": "byol_tutorial checkpoint", "version": 2} | state_of(trainer)
     whole = (tmp_path / "c.pt").read_bytes()
@@ -173,7 +178,7 @@ def test_a_checkpoint_is_refused_by_file_and_field(trainer, images, tmp_path, pl
     assert words in str(refused.value)
 
 
-def test_encoder_file(trainer, tmp_path):
+def test_encoder_file(attack, trainer, tmp_path):
     file = tmp_path / "e.safetensors"
     trainer.save_encoder(file)
     whole, weights = file.read_bytes(), load_file(file)
@@ -196,7 +201,7 @@ def test_encoder_file(trainer, tmp_path):
     attack(make, lambda: bt.load_encoder(file), lambda f: finite(f) and f(x).isfinite().all() and f.pixel_std.min() > 0)
 
 
-def test_settings(trainer, images, tmp_path):
+def test_settings(attack, trainer, images, tmp_path):
     run_folder.write_settings(tmp_path, CONFIG, DataSource("shapes", size=12, limit=8), images[0])
     file = tmp_path / "settings.json"
     whole, content = file.read_bytes(), json.loads(file.read_bytes()) | {"found": {"size": 12, "value_range": [0, 255]}}
@@ -274,7 +279,7 @@ def test_what_an_encoder_file_says_of_itself_is_refused_by_field(trainer, tmp_pa
     assert words in str(refused.value)
 
 
-def test_results_and_history(tmp_path):
+def test_results_and_history(attack, tmp_path):
     content = {"steps": 4, "verdict": "healthy", "table": {"BYOL": {"knn": 0.5}}, "protocols": {"knn": {"a": 1}}}
     file = tmp_path / "results.json"
 
@@ -294,7 +299,7 @@ def test_results_and_history(tmp_path):
     attack(make, read, lambda found: found["protocols"]["linear"] == 1 and found["steps"] == 4)
 
 
-def test_recording(trainer, images, tmp_path):
+def test_recording(attack, trainer, images, tmp_path):
     file = tmp_path / "r.npz"
     n, t = 25, 2
     whole = Recording(
@@ -330,7 +335,7 @@ def test_recording(trainer, images, tmp_path):
     attack(make, lambda: Recording.load(file), sane)
 
 
-def test_experiment():
+def test_experiment(attack):
     content = json.loads(str(Experiment({"name": "shapes", "images": 8, "content": 1}, CONFIG, ((1, {"lr": 0.5}),), 3)))
     texts = []
 
@@ -346,7 +351,7 @@ def test_experiment():
     attack(make, lambda: Experiment.parse(texts[0]), sane)
 
 
-def test_notebook(tmp_path):
+def test_notebook(attack, tmp_path):
     whole = json.loads((ROOT / "notebooks" / "ledger.ipynb").read_text()) if (ROOT / "notebooks/ledger.ipynb").exists() else {
         "cells": [{"cell_type": "code", "metadata": {"tags": ["solution"]}, "source": ["a\n"], "outputs": []},
                   {"cell_type": "markdown", "metadata": {}, "source": "[x](a.md)"}], "metadata": {}, "nbformat": 4}  # fmt: skip
@@ -361,7 +366,7 @@ def test_notebook(tmp_path):
     )
 
 
-def test_weights_of_guests(tmp_path):
+def test_weights_of_guests(attack, tmp_path):
     weights = {"state_dict": {"module.conv1.weight": torch.ones(4, 3, 3, 3), "fc.bias": torch.ones(2)}, "epoch": 3}
     file = tmp_path / "w.pth"
     torch.save(weights, file)
@@ -384,7 +389,7 @@ def test_weights_that_contain_themselves_are_refused(tmp_path):
         read_weights(tmp_path / "w.pth")
 
 
-def test_kept_entry(tmp_path, monkeypatch):
+def test_kept_entry(attack, tmp_path, monkeypatch):
     monkeypatch.setenv("BYOL_CACHE", str(tmp_path))
     cache.keep("x", "a" * 64, {"value": torch.ones(50)})
     (file,) = tmp_path.iterdir()

@@ -99,22 +99,27 @@ def values(name, field):
     return st.tuples(number, number).map(sorted).map(tuple) if field.type is Pair else number
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.fixed_dictionaries(
-        {n: values(n, FIELDS[n]) for n in LIMITS},
-        optional={n: values(n, f) for n, f in FIELDS.items() if n not in LEFT | set(LIMITS) | {"knn_every"}},
-    )
+CONFIGS = st.fixed_dictionaries(
+    {n: values(n, FIELDS[n]) for n in LIMITS},
+    optional={n: values(n, f) for n, f in FIELDS.items() if n not in LEFT | set(LIMITS) | {"knn_every"}},
 )
-def test_any_valid_config_builds_and_steps(changes):
-    config = bt.Config(**without_contradictions(changes))
-    trainer = bt.Trainer(config, bt.load("shapes", limit=16, size=16), device="cpu")
-    before = weights(trainer)
-    assert math.isfinite(trainer.step())
-    assert math.isfinite(trainer.history.gradient_norm[0])
-    assert len(before) == len(weights(trainer))
-    for p in trainer.model.parameters():
-        assert torch.isfinite(p).all()
+
+
+@pytest.mark.parametrize("examples", [15, pytest.param(60, marks=pytest.mark.slow)])
+def test_any_valid_config_builds_and_steps(examples):
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(CONFIGS)
+    def builds_and_steps(changes):
+        config = bt.Config(**without_contradictions(changes))
+        trainer = bt.Trainer(config, bt.load("shapes", limit=16, size=16), device="cpu")
+        before = weights(trainer)
+        assert math.isfinite(trainer.step())
+        assert math.isfinite(trainer.history.gradient_norm[0])
+        assert len(before) == len(weights(trainer))
+        for p in trainer.model.parameters():
+            assert torch.isfinite(p).all()
+
+    builds_and_steps()
 
 
 @pytest.mark.parametrize("name", ["loss_normalization", "norm", "optimizer", "predictor", "target", "colour_form"])

@@ -165,7 +165,7 @@ def names(code: str, kind: type[ast.expr_context]) -> set[str]:
 def test_the_last_hint_of_a_guess_runs_where_the_guess_is_made(exercise):
     """A guess is made before the run, so its hint uses nothing that a later cell defines."""
     known = set(dir(builtins))
-    for cell in jupytext.read(NOTEBOOKS[exercise.id[:2]]).cells:
+    for cell in cells_of(exercise.id[:2]):
         if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", []):
             if f'predict("{exercise.id}"' in on_one_line(cell.source):
                 break

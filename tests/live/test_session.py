@@ -548,7 +548,7 @@ def test_called_from_several_threads_at_once_every_command_is_carried_out_once(s
 
 
 def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
-    configs = [bt.Config(**TINY, seed=seed) for seed in (0, 1)]
+    configs = [bt.Config(**TINY | {"epochs": 2}, seed=seed) for seed in (0, 1)]
     alone = [bt.Trainer(c, train, test_set, device="cpu").run(progress=False).history.loss for c in configs]
     for _ in range(3):
         sessions = [bt.Session(c, train, test_set, device="cpu") for c in configs]

@@ -48,10 +48,8 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("variables", "before", "after", "expected"),
-    [*NUMBERS[:2], *(pytest.param(*case, marks=pytest.mark.slow) for case in NUMBERS[2:])],
-)
+@pytest.mark.slow  # a process each
+@pytest.mark.parametrize(("variables", "before", "after", "expected"), NUMBERS)
 def test_a_number_that_was_set_is_known_and_kept(variables, before, after, expected):
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     code = IMPORT.format(before=before, after="0") + after

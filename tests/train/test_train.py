@@ -40,6 +40,12 @@ def tiny(train, test=None, **changes) -> bt.Trainer:
     return bt.Trainer(bt.Config(**(TINY | changes)), train, test, device="cpu")
 
 
+@pytest.fixture(scope="module")
+def usual_losses(train):
+    """The losses of a run that nothing changes or stops."""
+    return tiny(train).run(progress=False).history.loss
+
+
 def weights(trainer):
     return [p.detach().clone() for p in trainer.model.parameters()]
 
@@ -221,12 +227,12 @@ def test_changes_are_recorded_and_take_effect_at_the_next_step(train):
     [{"predictor": "identity"}, {"predictor": "linear"}, {"stop_gradient": False}, {"target": "online"}, {"symmetric": False},
      {"hue": 0.0, "jitter_p": 0.0}, {"weight_decay": 0.5}, {"predictor_lr_multiplier": 10.0}],
 )  # fmt: skip
-def test_a_change_before_the_first_step_equals_a_run_configured_so(train, changes):
+def test_a_change_before_the_first_step_equals_a_run_configured_so(train, usual_losses, changes):
     changed = tiny(train)
     changed.change(**changes)
-    changed.run(progress=False)
-    assert changed.history.loss == tiny(train, **changes).run(progress=False).history.loss
-    assert changed.history.loss != tiny(train).run(progress=False).history.loss
+    changed.run(epochs=2, progress=False)
+    assert changed.history.loss == tiny(train, **changes).run(epochs=2, progress=False).history.loss
+    assert changed.history.loss != usual_losses[:10]
 
 
 def test_structural_and_bad_changes_are_refused_and_leave_the_run_alone(train):
@@ -270,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(train):
     assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, weights(trainer), strict=True))
 
 
-def test_interrupt_ends_the_run_after_a_whole_step(train):
+def test_interrupt_ends_the_run_after_a_whole_step(train, usual_losses):
     trainer = tiny(train)
     before = signal.getsignal(signal.SIGINT)
 
@@ -284,7 +290,7 @@ def test_interrupt_ends_the_run_after_a_whole_step(train):
     assert signal.getsignal(signal.SIGINT) is before
     trainer.run(progress=False)  # and it can go on
     assert not trainer.interrupted
-    assert trainer.history.loss == tiny(train).run(progress=False).history.loss
+    assert trainer.history.loss == usual_losses
 
 
 def test_runs_in_a_thread(train):
@@ -383,13 +389,13 @@ def test_initial_encoder_is_the_one_before_training(train):
     assert not same(before, trainer.model.encoder.parameters())
 
 
-def test_images_without_labels_train(train):
+def test_images_without_labels_train(train, usual_losses):
     from dataclasses import replace
 
     unlabelled = replace(train, labels=None, classes=())
     trainer = tiny(unlabelled, unlabelled).run(progress=False)
     assert trainer.history.knn == []
-    assert trainer.history.loss == tiny(train).run(progress=False).history.loss
+    assert trainer.history.loss == usual_losses
 
 
 def test_views_of_another_size_than_the_images(train):
