@@ -1,4 +1,4 @@
-"""How fast are steps and lessons beside other programs? python bench/busy.py [--lessons 00_start_here ...] [--quick]
+"""How fast are steps and lessons beside other programs? python bench/busy.py [--no-steps] [--lessons 00_start_here ...] [--quick]
 
 Programs that only count keep 0, 2 and 8 processes busy, on all cores of this machine, which should do nothing else.
   steps      steps a second with all threads, as torch has them by default, with one, and as the library chooses; these
@@ -30,13 +30,14 @@ import byol_tutorial as bt
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CASES = {"lessons": {}, "wide": {"width": 64, "batch_size": 128}}
 MODES = {"all threads": torch.get_num_threads(), "one thread": 1, "default": None}
+COUNT = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # it ends when this process is killed
 LONG = 2.0  # seconds of a cell on an idle machine from which on its ratio counts
 
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
     """Keep so many processes counting in this context."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    running = [subprocess.Popen([sys.executable, "-c", COUNT]) for _ in range(processes)]
     try:
         yield
     finally:
@@ -108,24 +109,28 @@ def compared(lesson: str, cells: int | None) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lessons", nargs="*", default=["00_start_here", "03_build_byol", "05_ema_and_collapse"])
+    parser.add_argument(
+        "--steps", action=argparse.BooleanOptionalAction, default=True, help="whether to measure steps a second too"
+    )
     parser.add_argument("--quick", action="store_true", help="only check that everything runs; write nothing")
     options = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") and not options.quick:
         parser.error("unset OMP_NUM_THREADS: a number that is set is always kept, and so there would be no default")
     seconds, rounds, first = (0.1, 1, 1) if options.quick else (5.0, 5, 60)
-    result: dict = {"all_threads": MODES["all threads"], "steps_per_second": {}, "lessons": {}}
-    for name, changes in CASES.items():
+    result: dict = {"all_threads": MODES["all threads"], "steps_per_second": {}}
+    for name, changes in CASES.items() if options.steps else ():
         for processes in (0, 1) if options.quick else (0, 2, 8):
             found = speeds(changes, processes, seconds, rounds, first)
             result["steps_per_second"].setdefault(name, {})[f"beside_{processes}"] = found
             print(name, "beside", processes, {mode: rate["median"] for mode, rate in found.items()}, flush=True)
             if not options.quick:
                 common.write("busy", result)
+    lessons = {}
     for lesson in options.lessons[: 1 if options.quick else None]:
-        found = result["lessons"][lesson] = compared(lesson, 2 if options.quick else None)
+        found = lessons[lesson] = compared(lesson, 2 if options.quick else None)
         print(lesson, f"{sum(found['idle']):.0f} s idle,", found["ratios"], flush=True)
         if not options.quick:
-            common.write("busy", result)
+            common.write("busy_lessons", lessons)
 
 
 if __name__ == "__main__":

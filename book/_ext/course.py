@@ -57,10 +57,13 @@ def settle(app: Sphinx, config) -> None:
     config.nb_execution_cache_path = str(Path(app.outdir).parent / "executed" / library())
 
 
+def marked(text: str) -> str:
+    """Return the text of a page, where a lesson, which is a notebook in MyST text, is marked as a notebook for MyST-NB."""
+    return text.replace("---\n", "---\nfile_format: mystnb\n", 1) if text.startswith("---\nkernelspec:") else text
+
+
 def mark_lessons(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Mark lessons, which are notebooks in MyST text, as notebooks for MyST-NB."""
-    if source[0].startswith("---\nkernelspec:"):
-        source[0] = source[0].replace("---\n", "---\nfile_format: mystnb\n", 1)
+    source[0] = marked(source[0])
 
 
 class Panel(SphinxDirective):

@@ -158,7 +158,7 @@ def _drawn(images: ImageSet | StreamedSet) -> ImageSet:
     return images
 
 
-def _scenes(encoder: nn.Module, images: ImageSet, batch_size: int = 512) -> Iterator[_Scenes]:
+def _scenes(encoder: nn.Module, images: ImageSet, batch_size: int = 256) -> Iterator[_Scenes]:
     """Yield feature maps and what is known about their places, of the part of the images that the encoder sees.
 
     Masks are drawn for one batch at a time, so they never take more memory than a batch needs.

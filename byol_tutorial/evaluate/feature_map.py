@@ -18,7 +18,7 @@ from ..config.errors import DataError
 from .features import features
 
 
-def feature_maps(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Iterator[Tensor]:
+def feature_maps(encoder: nn.Module, images: Tensor, batch_size: int = 256) -> Iterator[Tensor]:
     """Yield the feature maps F of images in order, in batches: float32 (b, D, h, w), on the CPU.
 
     They come from the same forward pass as `features`: evaluation mode, normalised images, no gradient. Of the parts of

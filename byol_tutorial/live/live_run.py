@@ -24,7 +24,7 @@ from .moments import Kept, Moments, repeat
 from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
-MEASURE_SHARE = 0.02  # of the time, at most, is spent on measures while the run trains
+MEASURE_SHARE = 0.015  # of the time, at most, is spent on measures while the run trains
 SECOND_MEASURE = 2.0  # seconds from the first measure to the second
 
 

@@ -386,7 +386,7 @@ def test_a_slow_first_measure_does_not_set_when_the_next_ones_come(train, test_s
     for _ in range(3):
         run._new_measure()
         waits.append(run._measure_at - now[0])
-    assert waits == pytest.approx([2.0, 0.1 / 0.02, 0.1 / 0.02])
+    assert waits == pytest.approx([2.0, 0.1 / 0.015, 0.1 / 0.015])
 
 
 @pytest.mark.parametrize("predictor", ["mlp", "identity"])

@@ -25,15 +25,15 @@ from ...data.image_set import ImageSet
 from ...data.loading import load
 from ...data.streaming import StreamedSet
 from ...live.session import Session
-from ...live.snapshot import Snapshot
+from ...live.snapshot import Measure, Snapshot
 from ..assets import script, source
 from ..panel import Panel
 from ..predictions import answers, questions
 from .controls import PRESETS, changed_value, controls, main_controls
-from .frames import changes_of, code_of, curves_of, frame_of, link_of, passed_of, setup_of
+from .frames import changes_of, code_of, curves_of, frame_of, link_of, maps_of, passed_of, setup_of
 
 FRAME = 0.08  # seconds between two frames, at least, while only steps are made; a change is sent at once
-FRAME_SHARE = 0.015  # of the time, at most, is spent on such frames
+FRAME_SHARE = 0.018  # of the time, at most, is spent on such frames
 SAME, LAST = "no change yet", "the last change"  # branches that are no presets
 
 
@@ -95,6 +95,7 @@ class Cockpit(Panel):
         self._own_speed: float | None = None  # of the session, while the tour lets it train slowly
         self._slowed = False
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
+        self._mapped: tuple[Measure | None, dict[str, bytes]] = (None, {})  # the last measure shown, and its maps
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._code, self._link = "", {"fragment": "", "why": ""}  # the run as a line of Python, and for the playground
         self._code_due = 0.0  # when both are written anew while the run trains
@@ -257,7 +258,9 @@ class Cockpit(Panel):
             transform = None if own is None else own.name
             self._code, self._link = code_of(s, self._data, transform), link_of(s, self._data, transform)
             self._code_due = now + 1
-        return frame_of(s, self.controls, self._ranks) | {
+        if s.measure is not self._mapped[0]:  # many frames show one measure
+            self._mapped = s.measure, maps_of(s.measure)
+        return frame_of(s, self.controls, self._ranks, self._mapped[1]) | {
             "name": self.name,
             "note": self.note,
             "code": self._code,

@@ -14,7 +14,7 @@ from ...live.effects import effect
 from ...live.experiment import Experiment
 from ...live.reach import late_change
 from ...live.session import Session
-from ...live.snapshot import Snapshot
+from ...live.snapshot import Measure, Snapshot
 from ..atlas import make_atlas
 from ..film import hue_circle
 from ..playground.fields import fragment, plan
@@ -55,11 +55,10 @@ def setup_of(session: Session, controls: list[dict]) -> dict:
     }
 
 
-def frame_of(s: Snapshot, controls: list[dict], ranks: list[tuple[int, float]]) -> dict:
-    """Return what a frame takes from a snapshot. ranks: (step, rank of z) of each measure so far."""
+def frame_of(s: Snapshot, controls: list[dict], ranks: list[tuple[int, float]], maps: dict[str, bytes]) -> dict:
+    """Return what a frame takes from a snapshot. ranks: (step, rank of z) of each measure so far; maps: of the last one."""
     loss, std = s.series("loss"), s.series("std")
     _, curves = shortened(POINTS, range(1, len(loss) + 1), loss, std)
-    maps = {} if s.measure is None else s.measure.maps
     fields = [control["name"] for control in controls]
     return {
         "state": s.state,
@@ -81,9 +80,15 @@ def frame_of(s: Snapshot, controls: list[dict], ranks: list[tuple[int, float]]) 
         "start_knn": s.start_knn,
         "ranks": [list(pair) for pair in ranks],
         "dimensions": s.config.projection_dim,
-        "maps": {name: _as_int16(points.numpy(), name == "z") for name, points in maps.items()},
+        "maps": maps,
         "map_step": None if s.measure is None else s.measure.step,
     }
+
+
+def maps_of(measure: Measure | None) -> dict[str, bytes]:
+    """Return the maps "z" and "y" of a measure as `_as_int16` writes them; {} without one."""
+    maps = {} if measure is None else measure.maps
+    return {name: _as_int16(points.numpy(), name == "z") for name, points in maps.items()}
 
 
 def _last(s: Snapshot) -> dict[str, float | None]:

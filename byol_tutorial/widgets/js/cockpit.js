@@ -1,7 +1,7 @@
 // The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the controls
 // send messages. All drawing is done here.
 
-const GLIDE = 800; // milliseconds in which the map moves from one measure to the next
+const GLIDE = 500; // milliseconds in which the map moves from one measure to the next
 const NUMBERS = 240; // milliseconds, at least, between two drawings of the network of which only numbers differ
 const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
 const GONE = "no kernel answers: run the cell again";

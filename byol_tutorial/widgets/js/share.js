@@ -111,17 +111,21 @@ async function btClip(count, draw, picture, perSecond = 20) {
   draw(0);
   const {width, height} = picture(), even = (x) => 2 * Math.ceil(x / 2); // encoders of films need an even number of pixels
   const canvas = h("canvas", {width: even(width), height: even(height)}), context = canvas.getContext("2d");
-  const recorder = new MediaRecorder(canvas.captureStream(perSecond), {mimeType: btVideoKind()}), parts = [];
+  const stream = canvas.captureStream(0), [track] = stream.getVideoTracks(); // a picture is taken when one is asked for
+  const recorder = new MediaRecorder(stream, {mimeType: btVideoKind()}), parts = [];
+  const pause = () => new Promise((done) => setTimeout(done, 1000 / perSecond));
   recorder.ondataavailable = ({data}) => parts.push(data);
   const ended = new Promise((resolve, reject) => { recorder.onstop = resolve; recorder.onerror = ({error}) => reject(error ?? new Error("the browser cannot record")); });
   recorder.start();
   for (let i = 0; i < count; i++) {
     draw(i);
-    await new Promise((done) => setTimeout(done, 1000 / perSecond)); // the page draws meanwhile
+    await pause(); // the page draws meanwhile
     context.drawImage(picture(), 0, 0);
+    track.requestFrame();
   }
+  await pause(); // the recorder takes the last picture
   recorder.stop();
   await ended;
-  recorder.stream.getTracks().forEach((track) => track.stop());
+  track.stop();
   return new Blob(parts, {type: recorder.mimeType});
 }
