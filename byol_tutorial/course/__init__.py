@@ -5,6 +5,7 @@ runs.py        run and run_all train, evaluate and keep runs; parallel.py does s
 measures.py    what `run(..., track=...)` can measure during training
 supervised.py  the supervised baseline: the same encoder trained with labels
 cache.py       cached(...) keeps any other result that takes long to compute
+comparison.py  compare, as bt.compare, with the row of raw pixels kept
 exercises/     bt.exercises.check, hint, predict, outcome; one file of exercises for each lesson
 ledger/        claims of the paper and its successors, what we measured, and the verdicts
 figures/       maps of representations, spheres, a ladder of networks; BYOL on one page
@@ -17,6 +18,7 @@ board.py       the runs behind the board's sliders
 
 from ..runtime.threads import one_by_default
 from .cache import cached
+from .comparison import compare
 from .longer import LongerRun, longer_run
 from .runs import FinishedRun, Results, run, run_all
 from .scale import SCALES, images, pick, recipe, scale
@@ -31,6 +33,7 @@ __all__ = [
     "Results",
     "Supervised",
     "cached",
+    "compare",
     "images",
     "longer_run",
     "pick",

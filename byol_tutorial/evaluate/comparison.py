@@ -159,11 +159,16 @@ def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test:
         DataError: images without labels.
     """
     y, y_test = _labels(train), _labels(test)
-    judged = {"raw pixels": Accuracies(small_pixels(train), y, small_pixels(test), y_test)}
-    judged |= {name: accuracies(encoder, train, test) for name, encoder in encoders.items()}
+    pixels = Accuracies(small_pixels(train), y, small_pixels(test), y_test)
+    return table({"raw pixels": pixels} | {name: accuracies(f, train, test) for name, f in encoders.items()})
+
+
+def table(judged: dict[str, Accuracies]) -> Comparison:
+    """Put accuracies of at least one representation, all of the same images, side by side."""
+    labels = next(iter(judged.values()))
     return Comparison(
         {name: (each.knn, each.linear) for name, each in judged.items()},
         {name: (each.knn_balanced, each.linear_balanced) for name, each in judged.items()},
-        chance=1 / len(y.unique()),
-        largest=largest_share(y_test),
+        chance=1 / len(labels.train_labels.unique()),
+        largest=largest_share(labels.test_labels),
     )
