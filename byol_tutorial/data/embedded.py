@@ -6,7 +6,7 @@ from PIL import Image
 
 from . import shapes
 from .decode import to_tensor
-from .image_set import ImageSet
+from .image_set import ImageSet, draw_positions
 from .layout import part_of_split
 from .request import SPLITS, Request
 
@@ -19,6 +19,8 @@ def load_shapes(request: Request) -> ImageSet:
     n = max(SHAPES_SIZES[request.split], request.limit or 0)
     # Train and test come from different streams of the same seed.
     factors = shapes.sample_factors(n, seed=[request.seed, SPLITS.index(request.split)])
+    if request.limit is not None:  # pictures that `limit` leaves out are not drawn
+        factors = factors[draw_positions(n, request.limit, request.seed)]
     pictures = shapes.draw(factors, request.size or 32)
     return ImageSet("shapes", request.split, pictures, factors.shape, tuple(shapes.CLASSES), factors)
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .image_set import ImageSet
+from .image_set import ImageSet, draw_positions
 from .request import SPLITS, Request
 
 CLASSES = ("astronaut", "brick", "cat", "coffee", "flower", "galaxies", "grass", "gravel", "rocket", "temple")
@@ -34,8 +34,11 @@ def load_photographs(request: Request) -> ImageSet:
     rng = np.random.default_rng([request.seed, SPLITS.index(request.split)])
     labels = rng.permutation(np.arange(n) % len(CLASSES))
     sides, across, down = rng.uniform(*SIDES, n), rng.uniform(0, 1, n), rng.uniform(0, 1, n)
+    if request.limit is not None:  # squares that `limit` leaves out are not cut
+        at = draw_positions(n, request.limit, request.seed).numpy()
+        labels, sides, across, down = labels[at], sides[at], across[at], down[at]
     parts = [part(photograph(name), request.split) for name in CLASSES]
-    squares = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    squares = torch.empty(len(labels), 3, size, size, dtype=torch.uint8)
     for i, (label, side) in enumerate(zip(labels, sides, strict=True)):
         picture = parts[label]
         left, top = across[i] * (picture.width - side), down[i] * (picture.height - side)

@@ -70,9 +70,9 @@ Source = Callable[[Request], ImageSet | StreamedSet]
 
 
 def in_memory(make: Callable[[Request], ImageSet]) -> Source:
-    """Return a source that makes all its images in memory, and then draws `limit` of them.
+    """Return a source that makes its images in memory, and draws `limit` of them.
 
-    It refuses stream=True with DataError.
+    `make` may draw the same ones itself, where that spares it work. The source refuses stream=True with DataError.
     """
 
     def source(request: Request) -> ImageSet:

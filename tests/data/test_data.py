@@ -127,6 +127,18 @@ def test_shapes_of_train_and_test_have_no_picture_in_common(shapes):
     assert not digests[0] & digests[1]
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(("name", "limit", "seed"), [("shapes", 2, 0), ("shapes", 333, 3), ("photographs", 30, 1)])
+def test_images_within_a_limit_are_those_of_the_whole_set(name, limit, seed, split):
+    """They are made without the others, bit for bit as among them."""
+    some, expected = load(name, split, limit=limit, seed=seed), load(name, split, seed=seed).sample(limit, seed)
+    assert torch.equal(some.images, expected.images)
+    assert torch.equal(some.labels, expected.labels)
+    if name == "shapes":
+        for factor, values in vars(expected.factors).items():
+            assert torch.equal(getattr(some.factors, factor), values)
+
+
 def test_limit_and_size(shapes):
     few = load("shapes", limit=30, size=16)
     assert few.images.shape == (30, 3, 16, 16)
