@@ -6,6 +6,7 @@ import os
 # digits, and the threads of a busy machine wait for each other: a test of one second has taken more than a minute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import atexit
 import gc
 
 import pytest
@@ -26,9 +27,9 @@ def pytest_collection():
         gc.enable()
 
 
-def pytest_unconfigure():
-    """Give the objects back to the collector: libraries in C++ complain about what is still there when Python ends."""
-    gc.unfreeze()
+# The collector gets the objects back when Python ends, because libraries in C++ complain about what is still there; not
+# before, because pytest itself looks at everything once more.
+atexit.register(gc.unfreeze)
 
 
 @pytest.fixture
