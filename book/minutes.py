@@ -82,8 +82,10 @@ def to_five(number: float) -> int:
     return 5 * round(number / 5)
 
 
-def reading(lesson: Path) -> tuple[float, float]:
+def reading(lesson: Path, until: str | None = None) -> tuple[float, float]:
     """Return the minutes that it takes to read a lesson's core, and its optional sections.
+
+    until: the heading, without its marks, before which the reader stops. Default: the whole lesson is read.
 
     Exercises that are only described, with their minutes in brackets, are optional and taken at their word.
     """
@@ -96,11 +98,15 @@ def reading(lesson: Path) -> tuple[float, float]:
             continue
         for part in re.split(r"(?m)^(?=#)", cell.source):
             heading = re.match(r"(#+) (.*)", part)
+            if heading and heading[2] == until:
+                return total[False], total[True]
             if heading and (not is_optional or len(heading[1]) <= level):
                 is_optional, level = heading[2].endswith(OPTIONAL), len(heading[1])
             formulas = len(re.findall(r"(?s)\$\$.*?\$\$", part))
             total[is_optional] += words(part) / WORDS + formulas * LOOK
             total[True] += sum(map(int, re.findall(r"\((\d+) minutes\)", part)))
+    if until:
+        raise SystemExit(f"{lesson.name} has no heading {until!r}")
     return total[False], total[True]
 
 

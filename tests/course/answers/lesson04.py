@@ -35,7 +35,7 @@ PREDICTORS = {
     "wrong": [
         ({"none": NO, "linear": YES, "fixed": YES, "optimal": YES}, "a predictor that does not keep up"),
         ({"none": YES, "linear": NO, "fixed": NO, "optimal": YES}, "none: without a predictor"),
-        ({"none": NO, "linear": NO, "fixed": NO, "optimal": NO}, "optimal: it is computed anew"),
+        ({"none": NO, "linear": NO, "fixed": NO, "optimal": NO}, "optimal: it is computed again"),
         ({"none": NO, "linear": YES, "fixed": NO, "optimal": YES}, "linear: it follows"),
         ({"none": NO, "linear": NO, "fixed": YES, "optimal": YES}, "fixed: it makes the two sides differ"),
         ({"no": NO, "linear": NO, "fixed": NO, "optimal": YES}, "the questions are none, linear, fixed, optimal"),
@@ -115,16 +115,16 @@ BEST = {
 GROWS, STAYS = "grows", "stays"
 COUNTS = {
     "right": [
-        {"smaller": STAYS, "renamed": STAYS, "merged": GROWS, "constant": GROWS},
-        (STAYS, STAYS, GROWS, GROWS),
-        {"constant": "Grows", "merged": "grows ", "renamed": STAYS, "smaller": STAYS},
+        {"smaller": STAYS, "merged": GROWS, "constant": GROWS},
+        (STAYS, GROWS, GROWS),
+        {"constant": "Grows", "merged": "grows ", "smaller": STAYS},
     ],
     "wrong": [
-        ((GROWS, GROWS, GROWS, GROWS), "as long as different answers stay different"),
-        ((GROWS, STAYS, GROWS, GROWS), "smaller: the best predictor answers"),
-        ((STAYS, GROWS, GROWS, GROWS), "renamed: the predictor is a table"),
-        ((STAYS, STAYS, STAYS, GROWS), "merged: two groups"),
-        ((STAYS, STAYS, GROWS, STAYS), "constant: the loss of *agreement*"),
+        ((GROWS, GROWS, GROWS), "smaller: as long as different answers stay different"),
+        ((GROWS, GROWS, STAYS), "however small the differences are"),
+        ((GROWS, STAYS, STAYS), "has to keep up with such a change"),
+        ((STAYS, STAYS, GROWS), "merged: two groups"),
+        ((STAYS, GROWS, STAYS), "constant: the loss of *agreement*"),
     ],
 }
 

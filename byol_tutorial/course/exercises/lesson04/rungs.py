@@ -9,6 +9,7 @@ RUNGS = Exercise(
     kind="predict",
     difficulty=2,
     minutes=3,
+    core=False,
     hints=(
         "What does the next network get from its target: the target's accuracy, or the differences between its answers?",
         (
