@@ -79,7 +79,7 @@ def test_the_tour_trains_slowly_asks_and_shows_a_collapse_beside_the_run_that_is
     assert session.speed == 20
     tour.get_by_role("button", name="next").click()
     tour.get_by_role("button", name="next").click()
-    expect(tour).to_contain_text("Your guess first")
+    expect(tour).to_contain_text("Guess first")
     bridge.settle()
     assert session.snapshot().branched_at is None
     tour.get_by_role("button", name="rises").click()

@@ -72,7 +72,7 @@ def test_never_mind_and_pause_leave_the_run_alone_and_a_phone_has_room(page, pan
     wait_for(page, "() => !frames.at(-1).running")
     stopped = page.evaluate("frames.at(-1).step")
     panel.get_by_role("button", name="remove the predictor").click()
-    panel.get_by_role("button", name="never mind").click()
+    panel.get_by_role("button", name="cancel").click()
     expect(panel.get_by_role("button", name="remove the predictor")).to_be_focused()
     assert page.evaluate("[frames.at(-1).step, frames.at(-1).changes.length]") == [stopped, 0]
     page.set_viewport_size({"width": 360, "height": 740})

@@ -192,7 +192,7 @@ def test_it_pauses_while_nobody_looks(page, show):
                             document.dispatchEvent(new Event("visibilitychange")); }"""
     page.evaluate(hide, True)
     wait_for(page, "() => !frames.at(-1).running")  # the run itself says that it has stopped
-    expect(panel.locator(".bt-counter")).to_contain_text("waiting to be seen")
+    expect(panel.locator(".bt-counter")).to_contain_text("waiting until it is visible")
     stopped, sent = page.evaluate("[frames.at(-1).step, frames.length]")
     page.wait_for_timeout(700)  # in which it would make dozens of steps
     assert page.evaluate("frames.length") == sent
@@ -201,7 +201,7 @@ def test_it_pauses_while_nobody_looks(page, show):
     page.evaluate(
         "document.body.prepend(Object.assign(document.createElement('div'), {style: 'height: 9000px'})); scrollTo(0, 0)"
     )
-    expect(panel.locator(".bt-counter")).to_contain_text("waiting to be seen")
+    expect(panel.locator(".bt-counter")).to_contain_text("waiting until it is visible")
 
 
 def test_divergence_is_said_in_words(page, show):
@@ -307,7 +307,7 @@ def test_a_new_run_has_no_prediction_and_the_focus_returns_to_the_card(page, sho
     card = panel.get_by_role("button", name="no predictor")
     card.click()
     form = panel.get_by_role("form", name="Your prediction")
-    form.get_by_role("button", name="never mind").click()
+    form.get_by_role("button", name="cancel").click()
     expect(card).to_be_focused()
     card.click()
     form.get_by_label("The loss …").select_option("does not fall")
@@ -380,7 +380,7 @@ def test_a_link_makes_the_same_run_with_its_changes(page, show):
 
 def test_the_query_of_an_address_opens_an_experiment_too(page, show):
     """A theme of a book may take the fragments of links for selectors, so the book's links have queries. It may also write
-    the query anew, as the second address here."""
+    the query again, as the second address here."""
     for query in (
         "?playground&predictor=linear&2:lr=0.2&steps=3&b&seed=1&steps=3",
         "?playground=&predictor=linear&2%3Alr=0.2&steps=3&b=&seed=1&steps=3",

@@ -95,7 +95,7 @@ def test_fragments_that_each_bring_everything_load_it_once(page, tmp_path, panel
 def test_a_fragment_may_come_later_as_a_cells_output_does(page, tmp_path, panels):
     show(page, tmp_path, static_html(panels[0]))
     expect(page.locator("output.probe")).to_have_count(1)
-    # JupyterLab puts HTML into the page and then runs its scripts anew
+    # JupyterLab puts HTML into the page and then runs its scripts again
     page.evaluate(
         """(html) => {
           const div = document.createElement("div");

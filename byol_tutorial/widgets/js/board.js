@@ -1,4 +1,4 @@
-// The hyperparameter board: the run that the controls choose, its curves beside BYOL's, its map and its verdict.
+// This file makes the hyperparameter board: the run that the controls choose, its curves beside BYOL's, its map and its verdict.
 
 function render({model, el}) {
   const data = model.get("runs");
@@ -18,7 +18,7 @@ function render({model, el}) {
   const stop = btSwitch({label: "stop-gradient", help: "Without it the gradient passes through both branches, and ξ = θ"}, true, (v) => move({stop: v}));
   const colour = btSwitch({label: "colour changes", help: "Jitter and grayscale in T and T′"}, true, (v) => move({colour: v}));
   const reset = btButton("BYOL", () => { tau.set(taus.indexOf(start.tau)); for (const s of [predictor, stop, colour]) s.set(true); move(start); },
-                         {title: "All settings back to BYOL's"});
+                         {title: "Set everything back to BYOL's values"});
 
   // --- views
   const series = (name, r) => name === "knn" ? pairs(r.knn) : {x: r[name].map((_, i) => Math.min((i + 0.5) * r.block, r.epoch * data.epochs)), y: r[name]};
@@ -39,7 +39,7 @@ function render({model, el}) {
     verdict, numbers,
     h("div", {class: "bt-views"}, h("div", {class: "bt-plots"}, ...Object.values(plots).map((p) => p.element)),
       h("div", {}, colouring.element, map.element, h("p", {class: "bt-quiet"}, "circle: the size of the unit sphere"), legend)),
-    h("p", {class: "bt-quiet"}, `Trained beforehand: ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes, one seed. Pale: BYOL.`), problem.element);
+    h("p", {class: "bt-quiet"}, `These ${data.runs.length} runs of ${data.epochs} epochs on drawn shapes were trained beforehand, with one seed. The pale curves are BYOL’s.`), problem.element);
   el.append(root);
   show();
 
@@ -50,10 +50,10 @@ function render({model, el}) {
     tau.input.disabled = !place.stop;
     const last = r.knn.at(-1)[1];
     numbers.textContent = `linear probe ${r.linear.toFixed(2)}, kNN ${last.toFixed(2)} (untrained ${r.start_knn.toFixed(2)}, chance ${(1 / data.classes.length).toFixed(2)})`
-      + (place.stop ? "" : "; without stop-gradient τ has no part");
-    plots.loss.redraw(`at last ${btNumber(r.loss.at(-1))}`);
-    plots.std.redraw(`at last ${r.std.at(-1).toFixed(2)}`);
-    plots.knn.redraw(`at last ${last.toFixed(2)}`);
+      + (place.stop ? "" : "; without stop-gradient τ has no effect");
+    plots.loss.redraw(`at the end ${btNumber(r.loss.at(-1))}`);
+    plots.std.redraw(`at the end ${r.std.at(-1).toFixed(2)}`);
+    plots.knn.redraw(`at the end ${last.toFixed(2)}`);
     map.alt(`Map of the projections, two principal components of ${data.labels.length} test images: ${text}`);
     map.redraw();
   }

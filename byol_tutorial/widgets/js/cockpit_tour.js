@@ -1,29 +1,29 @@
-// The cockpit's tour of a minute: a run trains slowly, the reader predicts, and a branch of the run collapses. Parts are put in the
-// light by darkening the others. Nothing is blocked: every control works as always, and the reader's runs are kept: one run is kept
-// beside another, so a run that has a branch already gets none from the tour.
+// This file makes the cockpit's tour of one minute: a run trains slowly, the reader predicts, and a branch of the run collapses. The
+// tour highlights a part by darkening the others. Nothing is blocked: every control works as always. The reader's runs are kept: the
+// cockpit keeps one run beside another, so the tour makes no branch of a run that already has one.
 
-const COCKPIT_TOUR = "byol-cockpit-tour"; // what the browser remembers
+const COCKPIT_TOUR = "byol-cockpit-tour"; // the name under which the browser stores that the tour was taken
 const SLOW = "20", SLOWER = "5"; // steps a second: while it learns, and while it collapses, in about 30 steps
-const STAGED = "no predictor"; // the branch that collapses; other methods have none of this name, and a shorter tour
-const GONE_BELOW = 0.3; // a spread at which the collapse is seen
+const STAGED = "no predictor"; // the branch that collapses; methods without a branch of this name have a shorter tour
+const GONE_BELOW = 0.3; // below this spread the collapse is visible
 const GUESSES = {"rises": "it must do without its predictor", "stays": "a small part is missing", "falls": "the task becomes easier"};
 const BEGIN = "Here a network learns from pictures without labels. Press “next”: it trains, slowly, so that you can follow. You can leave at any time, and nothing can break.";
 const ENDED = "Here a network has learned from pictures without labels, and this run has ended: the tour shows what came of it. You can leave at any time, and the run is kept.";
 const FAILED = "Here a network learns from pictures without labels. This run has failed, so the tour shows its parts. You can leave at any time, and the run is kept.";
-const ASKS = "Now a branch of this run loses its predictor; the run itself is kept. Your guess first: what will the loss do?";
+const ASKS = "Now a branch of this run loses its predictor; the run itself is kept. Guess first: what will the loss do?";
 const TAKEN = "Without its predictor the network collapses. The tour shows this in a branch, but this run has one already, and a new one would replace the run that is kept beside it. So this is left out.";
 
 /**
- * Make the tour. places: elements {play, map, std, predictor, views, branch}. speed: the choice of steps a second. Returns
+ * Make the tour. places: the elements {play, map, std, predictor, views, branch}. speed: the control of steps a second. Returns
  * {element, invitation, open(), frame(f, arrays), switched(connected), close()}.
  */
 function btCockpitTour({root, model, send, places, speed, branches}) {
-  let guess = null, before = null; // the answer; loss and spread when the branch began
-  let was = null, slow = null; // the choice of a speed before the tour, and the tour's own
+  let guess = null, before = null; // the reader's guess; loss and spread when the branch began
+  let was = null, slow = null; // the speed before the tour, and the tour's own
   let present = null; // the stop where the reader is
   const more = h("div", {}), said = h("p", {class: "bt-tour-said", "aria-live": "polite"});
   const limit = (value) => { was ??= speed.get(); slow = value; speed.set(value); send({do: "slow", value: Number(value)}); };
-  const branched = () => !before && model.get("frame").branched_at !== null; // by the reader
+  const branched = () => !before && model.get("frame").branched_at !== null; // the reader has made a branch
   const train = () => {
     limit(SLOW);
     if (["idle", "paused"].includes(model.get("frame").state)) send({do: "play"});
@@ -40,7 +40,7 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
     btButton(`${word}: ${why}`, () => { guess = word; tour.go(stops.length - 2); })));
   const stops = [
     {at: places.play, get text() { return {done: ENDED, failed: FAILED}[model.get("frame").state] ?? BEGIN; }},
-    {at: places.map, begin: train, text: "Each dot is a picture, placed by what the network says of it. Watch: pictures of one class, with one colour and mark, come together, and nobody told the network the classes."},
+    {at: places.map, begin: train, text: "Each dot is a picture, placed by the network’s answer to it. Watch: pictures of one class, with one colour and mark, come together, although the network never gets the classes."},
     {at: places.std, text: "The loss falls. But it would be smallest if every picture got the same answer. So look at the spread as well: 1 means answers all over the sphere, 0 means one answer for all."},
     ...branches.includes(STAGED) ? [
       {at: places.predictor, body: () => branched() ? [] : [answers], get text() { return branched() ? TAKEN : ASKS; }},
@@ -50,7 +50,7 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
   ];
   const spot = h("div", {class: "bt-spot"}), light = h("div", {class: "bt-light", hidden: true}, spot);
 
-  /** Put the part of the present stop in the light, and the card beside it where there is room. */
+  /** Highlight the part of the present stop, and put the card beside it where there is room. */
   const place = () => {
     if (!present) return;
     const all = root.getBoundingClientRect(), at = present.at.getBoundingClientRect(), card = tour.element, own = card.getBoundingClientRect();
@@ -74,10 +74,10 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
   };
   const ended = () => {
     invitation.hidden = true;
-    if (was === null) return; // it did not begin to train
+    if (was === null) return; // the tour did not train
     send({do: "slow", value: null});
     if (speed.get() === slow) speed.set(was);
-    send({do: "pause"}); // also where no frame of the running run has arrived yet
+    send({do: "pause"}); // even if no frame of the running run has arrived yet
     was = null;
   };
   const tour = btTour(COCKPIT_TOUR, stops, arrive);
@@ -91,7 +91,7 @@ function btCockpitTour({root, model, send, places, speed, branches}) {
   return {
     element: h("div", {class: "bt-touring"}, light, tour.element), invitation, open,
     switched(connected) { if (connected && !btToured(COCKPIT_TOUR)) invitation.hidden = false; else if (!connected) invitation.hidden = true; },
-    /** Say what the branch does while it is watched. */
+    /** Write what the branch does while the reader watches it. */
     frame(f, arrays) {
       if (!before || f.branched_at === null || !tour.element.contains(said)) return;
       const now = last(arrays), made = f.step - f.branched_at;

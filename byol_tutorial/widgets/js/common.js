@@ -1,9 +1,10 @@
-// Shared by all panels: elements, labelled controls, a canvas that follows size and theme, and the connection to a
-// kernel. It exports nothing: panel.py puts this text in front of each panel's module.
+// This file has what all panels share: elements, labelled controls, a canvas that follows size and theme, and the connection
+// to a kernel. It exports nothing, because panel.py puts this text in front of each panel's module.
 
-// Ten colours that readers with protanopia, deuteranopia or tritanopia can distinguish too, on light and on dark grounds;
-// tests/widgets/test_palette.py computes this. Each has a mark of its own, as figures/palette.py has them: corners, radius of the
-// points between them, and the angle of the first corner. They suit the drawn shapes: a triangle for triangles, ...
+// Readers with protanopia, deuteranopia or tritanopia can also distinguish these ten colours, on light and on dark grounds;
+// tests/widgets/test_palette.py computes this. Each colour has its own mark, the same as in figures/palette.py: the number of
+// corners, the radius of the points between them, and the angle of the first corner. The marks suit the drawn shapes, so
+// triangles have a triangle.
 const BT_COLOURS = ["#486CFA", "#FE368B", "#4D9300", "#C845A4", "#0490BB", "#FF3100", "#978041", "#A057D4", "#A66959", "#7B7D7F"];
 const BT_MARKS = [[8, 1, 0], [3, 0.5, -90], [4, 0.71, 45], [5, 0.4, -90], [4, 0.3, 45], [3, 0.5, 90], [3, 0.5, 180], [3, 0.5, 0], [4, 0.5, -90], [4, 0.3, 0]];
 
@@ -39,7 +40,7 @@ function btMark(context, k, x, y, radius) {
 /** Make the mark of class k, in its colour, for a legend. */
 const btKey = (k) => h("i", {class: "bt-class", style: `background:${BT_COLOURS[k % 10]};clip-path:polygon(${btCorners(k, 33).map(([u, v]) => `${50 + u}% ${50 + v}%`)})`});
 
-/** Give something a property, such as a text, unless it has it: the browser lays out again what is written, even if it is the same. */
+/** Set a property of an object, such as its text, only if it changes, because the browser repeats its layout after every assignment. */
 const btPut = (object, name, value) => { if (object[name] !== value) object[name] = value; };
 
 let btCount = 0;
@@ -55,8 +56,8 @@ function btNumber(x, digits = 3) {
 
 /**
  * Make a labelled slider. spec: {label, low, high, step?, scale?: "linear" | "log" | "tau", help?, format?: x => text}.
- * onchange(value) is called while it is dragged, see also btGesture. Returns {element, get(), set(value)}; set does not call
- * onchange.
+ * onchange(value) is called while the slider is dragged; see also btGesture. Returns {element, get(), set(value)}; set does not
+ * call onchange.
  */
 function btSlider(spec, value, onchange) {
   const id = btId(), log = spec.scale === "log", tau = spec.scale === "tau";
@@ -80,8 +81,8 @@ function btSlider(spec, value, onchange) {
 }
 
 /**
- * Return what a slider may have as onchange so that a gesture is one change: onchange(value) is called at its end, when the
- * pointer lets go or no key has come for 0.3 s, and touched() meanwhile.
+ * Return an onchange for a slider that makes a whole gesture one change. It calls touched() while the slider moves, and
+ * onchange(value) at the end of the gesture: when the pointer is released, or when no key was pressed for 0.3 s.
  */
 function btGesture(onchange, touched) {
   let pressed = false, waiting = 0, now;
@@ -99,7 +100,7 @@ function btGesture(onchange, touched) {
   };
   moved.watch = (input) => {
     input.addEventListener("pointerdown", () => { pressed = true; });
-    for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, () => { pressed = false; setTimeout(settled); }); // after "input"
+    for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, () => { pressed = false; setTimeout(settled); }); // "input" comes first
   };
   return moved;
 }
@@ -218,15 +219,16 @@ function btArray(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-/** Return render with a cleanup that also empties the panel's element: JupyterLab keeps the views of widgets that are closed. */
+/** Return render with a cleanup that also empties the panel's element, because JupyterLab keeps the views of closed widgets. */
 const btFreed = (render) => (given) => {
   const close = render(given);
   return () => { close?.(); given.el.replaceChildren(); };
 };
 
 /**
- * Have the panels of a notebook saved with it, with what they show: JupyterLab saves no widgets unless it is told to, and none
- * whose kernel has gone, so a notebook that was opened and saved again lost its panels. Elsewhere this does nothing.
+ * Save the panels of a notebook, with what they show, in the notebook's file. JupyterLab saves widgets only if a setting is on,
+ * and never those whose kernel has ended, so without this a notebook that is opened and saved again loses its panels. Outside
+ * JupyterLab this does nothing.
  */
 function btKeepSaved({model}) {
   const manager = model.widget_manager, context = manager?.context;
@@ -235,17 +237,17 @@ function btKeepSaved({model}) {
   model.on("comm_live_update", manager.btRemember);
 }
 
-/** Add the panels' states to a notebook whenever it is saved. Return a function that notes the states of all widgets. */
+/** Add the panels' states to a notebook whenever it is saved. Return a function that records the states of all widgets. */
 function btSaving(manager, context) {
   const VIEW = "application/vnd.jupyter.widget-view+json", STATE = "application/vnd.jupyter.widget-state+json", options = {drop_defaults: true};
   let kept = {};
-  const remember = async () => { kept = {...(await manager.get_state(options)).state}; }; // also of those whose kernel has gone
+  const remember = async () => { kept = {...(await manager.get_state(options)).state}; }; // including those whose kernel has ended
   context.saveState.connect((_, phase) => {
     if (phase !== "started") return;
-    const all = {...kept, ...manager.get_state_sync(options).state}; // as they are now, if their kernel answers
+    const all = {...kept, ...manager.get_state_sync(options).state}; // the present states, if the kernel answers
     const state = {...context.model.getMetadata("widgets")?.[STATE]?.state};
     const ours = (states) => (id) => String(states[id].state._anywidget_id).startsWith("byol_tutorial");
-    for (const id of Object.keys(state).filter(ours(state))) for (const part of btParts(id, state)) delete state[part]; // perhaps of an earlier run
+    for (const id of Object.keys(state).filter(ours(state))) for (const part of btParts(id, state)) delete state[part]; // these may come from an earlier run
     kept = {};
     for (const output of context.model.toJSON().cells.flatMap((cell) => cell.outputs ?? [])) {
       const parts = btParts(output.data?.[VIEW]?.model_id, all);
@@ -270,27 +272,28 @@ function btParts(root, states) {
 }
 
 /**
- * Watch whether a kernel answers, and tell it who watches: send a ping, with whether this tab is hidden, and "left" at the
- * end (presence.py). While running() a ping is sent every two seconds. Otherwise it is every four seconds while the reader uses
- * the page, every half minute while nobody does, and none from a hidden tab, so that an idle panel keeps no kernel from being
- * ended. No ping is sent while one is unanswered, because they would pile up behind a busy cell; after a quarter of a
- * minute it counts as lost. Call onchange(true | false) when the kernel begins or stops to answer. Every message of
- * the kernel is a sign of life: call received() for it. Returns {received(), close()}.
+ * Watch whether a kernel answers, and report this view to it: send pings that say whether this tab is hidden, and "left" when
+ * the view closes (presence.py). While running() is true, a ping is sent every two seconds. Otherwise one is sent every four
+ * seconds while the reader uses the page and every half minute while the page is idle, but none from a hidden tab, so that an
+ * idle panel does not prevent a server from ending the kernel. No ping is sent while another is unanswered, because pings would
+ * queue behind a busy cell; after a quarter of a minute a ping counts as lost. onchange(true | false) is called when the kernel
+ * begins or stops answering. Call received() for every other message of the kernel, because it also shows that the kernel
+ * answers. Returns {received(), close()}.
  */
 function btConnection(model, onchange, running = () => false) {
   const every = 2000, patience = 12_500, lost = 15_000, inUse = 10_000; // milliseconds
   const view = btId() + Math.random().toString(36).slice(1, 6);
-  let waits = false, sent = 0, heard = 0, used = -Infinity, told = "", connected = null, left = false;
+  let waits = false, sent = 0, latest = 0, used = -Infinity, reported = "", connected = null, left = false;
   const update = (now) => { if (now !== connected) { connected = now; onchange(now); } };
   const state = () => ({hidden: document.hidden, idle: !running()});
   const ping = () => {
     if (left || waits) return;
-    [waits, sent, told] = [true, performance.now(), JSON.stringify(state())];
+    [waits, sent, reported] = [true, performance.now(), JSON.stringify(state())];
     try { model.send({do: "ping", view, ...state()}); } catch { waits = false; update(false); }
   };
-  const tell = () => { if (JSON.stringify(state()) !== told) ping(); }; // a run has begun or ended, or the tab was hidden or shown
+  const tell = () => { if (JSON.stringify(state()) !== reported) ping(); }; // a run has begun or ended, or the tab was hidden or shown
   const received = () => {
-    heard = performance.now();
+    latest = performance.now();
     update(true);
     tell();
   };
@@ -298,19 +301,19 @@ function btConnection(model, onchange, running = () => false) {
   const rhythm = () => running() ? every : document.hidden ? Infinity : performance.now() - used < inUse ? 2 * every : 15 * every;
   const look = () => {
     const now = performance.now();
-    if (waits && now - Math.max(sent, heard) > patience) update(false);
-    if (now - sent > lost) waits = false; // no answer will come: it was lost on its way
+    if (waits && now - Math.max(sent, latest) > patience) update(false);
+    if (now - sent > lost) waits = false; // the ping or its answer was lost
     if (now - sent >= rhythm() - every / 2) ping();
   };
   if (model.recorded) { update(false); return {received() {}, close() {}}; }
   model.on("msg:custom", answered);
-  const cut = () => { update(false); waits = false; ping(); }; // JupyterLab has lost the kernel, or found it again: then it answers
+  const cut = () => { update(false); waits = false; ping(); }; // JupyterLab has lost the kernel, or has found it again; only then does it answer
   model.on("comm_live_update", cut);
   const timer = setInterval(look, every);
   ping();
   const leave = () => { left = true; try { model.send({do: "left", view}); } catch { /* the connection is closed already */ } };
-  const back = () => { left = waits = false; ping(); }; // the browser shows a page again that it had kept
-  const use = () => { used = performance.now(); if (used - sent >= rhythm()) ping(); }; // at once after a pause
+  const back = () => { left = waits = false; ping(); }; // the browser shows a cached page again
+  const use = () => { used = performance.now(); if (used - sent >= rhythm()) ping(); }; // after a pause a ping is due at once
   const events = [[window, "pagehide", leave], [window, "pageshow", back], [window, "online", back], [document, "visibilitychange", tell],
     ...["pointermove", "keydown", "wheel", "focus"].map((event) => [window, event, use])];
   for (const [target, event, f] of events) target.addEventListener(event, f, {passive: true});

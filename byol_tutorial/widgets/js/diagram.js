@@ -1,8 +1,8 @@
-// The network as boxes, for cockpit and playground. "Along" is the direction in which the data goes, "across" the other. Beside
-// the data's arrows are those of the gradient, and from row to row goes the moving average. An arrow that a setting removes is
-// drawn broken.
+// This file draws the network as boxes, in the cockpit and in the playground. "Along" is the direction in which the data goes,
+// "across" the other. The gradient's arrows are beside the data's arrows, and the moving average's arrows go from row to row. An
+// arrow that a setting removes is drawn broken.
 
-const PREDICTORS = { // value: its words, and its name in its box; the gradient changes the first two alone
+const PREDICTORS = { // value: [its words, its name in the box]; the gradient changes only the first two
   mlp: ["a predictor of two layers", "predictor q"], linear: ["a linear predictor", "linear q"], identity: ["no predictor", "no predictor"],
   fixed: ["a random predictor that never learns", "random q"], optimal: ["a linear predictor that is set, not trained", "set linear q"],
 };
@@ -24,11 +24,12 @@ function networkOf(s) {
 }
 
 /**
- * Return where the network is in a wide place of this size. half: half of a box, along; across: a whole box, across; at(i): the
- * middle of box i, along; rows: the middles of the two rows, across; start, end: of the first box and of the last arrows; lead:
- * the way to the first box; gap: from box to box; out: from the end to the loss; elbow: half of the loss, across; stack: from its
- * middle to its second line; label: where the moving average is named; xy(along, across): a pixel; note(text, words, along, across,
- * colour): write words beside an arrow.
+ * Return the places of the network's parts in a wide canvas of this size, all in pixels. half: half a box's length along; across: a
+ * whole box across; at(i): the middle of box i, along; rows: the middles of the two rows, across; start: where the first box begins;
+ * end: where the last arrows end; lead: the length of the arrow to the first box; gap: the space between boxes; out: the distance
+ * from the end to the loss; elbow: half of the loss, across; stack: the step from the loss's middle to its second line; label: where
+ * the moving average is named. xy(along, across) returns a pixel; note(text, words, along, across, colour) writes words beside an
+ * arrow.
  */
 function wideNetwork(width, height, start = 40) {
   const end = width - 62, half = Math.min(48, (width - 150) / 8), gap = (end - start) / 3 - 2 * half, middle = height / 2;
@@ -37,8 +38,8 @@ function wideNetwork(width, height, start = 40) {
 }
 
 /**
- * Draw the network of these settings, in places as wideNetwork gives them. They may also have `loss`, its two lines, and `arrows`,
- * which takes a [from, to, colour, broken] for each arrow.
+ * Draw the network of these settings, in places as wideNetwork returns them. places may also have `loss`, the loss's two lines of
+ * text, and `arrows`, a list to which [from, to, colour, broken] is added for each arrow.
  */
 function drawNetwork(context, places, theme, s) {
   const {one, contrastive, stopped, predictor, fixed} = networkOf(s);
@@ -47,7 +48,7 @@ function drawNetwork(context, places, theme, s) {
   context.textBaseline = "middle";
   const text = (words, a, c, colour = theme.ink, align = "center", most) => {
     context.textAlign = align;
-    context.fillStyle = `color-mix(in srgb, ${colour} 70%, ${theme.ink})`; // to be read on light and dark grounds
+    context.fillStyle = `color-mix(in srgb, ${colour} 70%, ${theme.ink})`; // readable on light and dark grounds
     context.fillText(words, ...xy(a, c), most);
   };
   const line = (...points) => { context.beginPath(); for (const point of points) context.lineTo(...point); context.stroke(); };

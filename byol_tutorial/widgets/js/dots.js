@@ -1,5 +1,5 @@
-// Thousands of dots in each frame without a GPU. They are blended into an ImageData here: about ten times faster than
-// as many calls of drawImage or arc, and on one core only.
+// This file draws thousands of dots in each frame without a GPU. It blends them into an ImageData, which is about ten times
+// faster than as many calls of drawImage or arc, and uses one core only.
 
 const DOTS_PLACES = 4; // positions within a pixel in each direction, so that slow dots move smoothly
 
@@ -64,7 +64,7 @@ function nearestDot(now, n, x, y, within, ok = () => true) {
   return best;
 }
 
-/** Return the nearest of n points within 45° of an arrow key from a place; −1 if none is, null for another key. */
+/** Return the nearest of n points within 45° of an arrow key's direction from a place; −1 if there is none, null for another key. */
 function dotTowards(now, n, x, y, key, ok = () => true) {
   const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[key];
   return step ? nearestDot(now, n, x, y, 1e4, (m) => {
@@ -73,15 +73,16 @@ function dotTowards(now, n, x, y, key, ok = () => true) {
   }) : null;
 }
 
-/** Return how many of these points are of each class, most first: "12 circle, 3 moon"; without classes, an empty text. */
+/** Return how many of these points each class has, the most frequent first, as "12 circle, 3 moon". Without classes the text is empty. */
 function classCounts(points, labels, classes) {
   const counts = classes.map((name, k) => [points.filter((m) => labels[m] === k).length, name]).filter(([count]) => count);
   return counts.sort((a, b) => b[0] - a[0]).map((pair) => pair.join(" ")).join(", ");
 }
 
 /**
- * Open an atlas of small pictures, as widgets/atlas.py makes it: each of its rows of `tiles` pictures, `size` pixels a side, fills
- * one of `columns`. onload() is called when it can be drawn. draw(context, m, which, x, y, side) draws a picture of image m.
+ * Open an atlas of small pictures, as widgets/atlas.py makes it. Each image has `tiles` pictures of `size` × `size` pixels beside
+ * one another, and a row of the atlas has `columns` images. onload() is called when the atlas can be drawn. Its method
+ * draw(context, m, which, x, y, side) draws picture `which` of image m.
  */
 function dotsAtlas(bytes, size, columns, tiles, onload) {
   const image = new Image(), address = URL.createObjectURL(new Blob([bytes], {type: "image/webp"}));
@@ -106,17 +107,18 @@ function insidePolygon(corners, x, y) {
 }
 
 /**
- * Let readers look closer at a map and encircle points in it. A double click, a pinch, Ctrl and the wheel, or the keys + and −
- * zoom; 0 shows the whole map; a drag draws a lasso. onlasso(corners) is called with its corners when it is closed, and returns
- * whether any point is in it; it is called with null when Escape, a click, or a drag that becomes a scroll removes it. Returns a lens {zoom, left, top}: the place (x, y) of the whole map is now at ((x − left) zoom,
- * (y − top) zoom); it also has draw(context, theme) for the lasso, and dragged(): whether the last press was a drag and no click.
+ * Let readers zoom into a map and encircle points in it. A double click, a pinch, the wheel with Ctrl, or the keys + and − zoom;
+ * 0 shows the whole map; a drag draws a lasso. When the lasso is closed, onlasso(corners) is called, which returns whether any
+ * point is inside. When Escape, a click, or a drag that becomes a scroll removes the lasso, onlasso(null) is called. Returns a
+ * lens {zoom, left, top}: the place (x, y) of the whole map is drawn at ((x − left) zoom, (y − top) zoom). The lens also has
+ * draw(context, theme), which draws the lasso, and dragged(), which returns whether the last press was a drag and not a click.
  */
 function dotsLens(element, redraw, onlasso) {
   let corners = null, drawing = false, dragged = false, from = null;
   const place = (event) => { const box = element.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
   const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
   const zoomTo = (to, x = element.clientWidth / 2, y = element.clientHeight / 2) => {
-    const [a, b] = [lens.left + x / lens.zoom, lens.top + y / lens.zoom]; // stays where it is
+    const [a, b] = [lens.left + x / lens.zoom, lens.top + y / lens.zoom]; // this place of the map does not move
     lens.zoom = clamp(to, 1, 16);
     lens.left = clamp(a - x / lens.zoom, 0, element.clientWidth * (1 - 1 / lens.zoom));
     lens.top = clamp(b - y / lens.zoom, 0, element.clientHeight * (1 - 1 / lens.zoom));

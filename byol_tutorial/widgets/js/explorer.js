@@ -1,4 +1,4 @@
-// The augmentation explorer in the browser: controls and canvases. Everything that they show comes from the kernel.
+// This file makes the controls and canvases of the augmentation explorer. Everything that they show comes from the kernel.
 
 /** Put a picture's bytes (RGBA, from `at` on) onto a canvas of this size; return where the next picture begins. */
 function btPicture(canvas, bytes, at, [height, width]) {
@@ -37,7 +37,7 @@ function btField(field, onchange) {
   const element = h("div", {class: "bt-field", role: "group", "aria-label": name},
                     h("strong", {}, name), h("div", {class: "bt-ends"}, ...sliders.map((s) => s.element)));
   const set = (value, both) => {
-    linked = both && field.kind === "pair"; // then one slider is for both views
+    linked = both && field.kind === "pair"; // one slider then sets both views
     element.classList.toggle("bt-linked", linked);
     sliders[1].input.disabled = sliders[1].element.hidden = linked;
     sliders.forEach((slider, i) => slider.set(value[i]));
@@ -85,7 +85,7 @@ function render({model, el}) {
   const boxes = groups.map((group) => h("details", {open: true}, h("summary", {}, group.title),
     ...group.fields.map((field) => (fields[field.name] = btField(field, (value) => change(field.name, value))).element)));
 
-  // --- the chain, the pairs, the bars: built once, then only filled
+  // --- the chain, the pairs, the bars: they are built once, and later only filled
   const chain = views.map((view, row) => {
     const steps = Array.from({length: STEPS}, (_, i) => {
       const canvas = h("canvas", {role: "img"});
@@ -134,7 +134,7 @@ function render({model, el}) {
     h("div", {class: "bt-row bt-code"}, code, copy), hints.element);
   el.append(root);
 
-  // --- explanations; a control that has no effect now is off, and says why
+  // --- explanations; a control that has no effect now is off, and its explanation gives the reason
   const inert = (name) => model.get("settings").inert?.[name] ?? "";
   for (const {fields: all} of groups) for (const {name} of all) hints.on(fields[name].element, name, () => inert(name));
   for (const [element, part] of [[link.element, "link"], [shared, "shared"], [many.element, "many"], [seed.element, "seed"], [copy, "code"],

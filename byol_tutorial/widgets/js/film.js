@@ -1,9 +1,9 @@
 // The embedding film in the browser. Python (film.py) sends `about`, `data` and `atlas` once.
 
-const FULL = 32000, BINS = 24; // as in film.py; colours of a factor
+const FULL = 32000, BINS = 24; // FULL is the same as in film.py; a factor has BINS colours
 const SPEEDS = [["0.5", "half"], ["1", "normal"], ["2", "double"], ["4", "fourfold"]];
-const SECONDS = 0.8; // from one map to the next, at normal speed
-const MAP_HEIGHT = 420, ENCIRCLED = 20; // of encircled images so many are shown
+const SECONDS = 0.8; // seconds from one map to the next, at normal speed
+const MAP_HEIGHT = 420, ENCIRCLED = 20; // at most ENCIRCLED of the encircled images are shown
 
 function render({model, el}) {
   const about = model.get("about"), {points: n, frames, neighbours: k} = about;
@@ -165,7 +165,7 @@ function render({model, el}) {
     if (dots?.radius !== radius * scale) dots = makeDots(radius * scale);
     dots.start(c);
     const front = (m) => lit >= 0 ? labels[m] === lit : within ? within.has(m) : chosen < 0;
-    for (const ahead of lit >= 0 || within ? [false, true] : [chosen < 0]) { // points that do not stand out are paler, and behind
+    for (const ahead of lit >= 0 || within ? [false, true] : [chosen < 0]) { // the points that do not stand out are drawn first, and paler
       for (let m = 0; m < n; m++) if (front(m) === ahead && !(off.size && off.has(labels[m]) && labels[m] !== lit))
         dots.dot(scale * now[2 * m], scale * now[2 * m + 1], rgb[bins[m]], ahead ? 0.85 : 0.25, colourBy === "class" ? labels[m] : 0);
     }

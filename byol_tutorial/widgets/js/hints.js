@@ -1,9 +1,9 @@
-// Explanations: one small window for a panel, shown where the pointer rests or the keyboard's focus is.
+// This file shows explanations, in one small window for each panel, where the pointer rests or the keyboard's focus is.
 
 /**
  * Make a panel's explanations. about: {part: {text, equation, file, lesson}}. Returns {element, on(target, part, why), close()}.
  * on() explains the part when `target` is pointed at or gets the focus. why() may give a first line, such as the reason for
- * which a control is switched off. A target without a control inside becomes a stop of the Tab key. Escape closes the window,
+ * which a control is switched off. The Tab key also stops at a target without a control inside. Escape closes the window,
  * and the pointer may enter it, to follow its link.
  */
 function btHints(about) {
@@ -47,14 +47,14 @@ function btHints(about) {
   element.addEventListener("pointerenter", () => clearTimeout(timer), signal);
   element.addEventListener("pointerleave", () => later(hide, 200), signal);
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); }, signal);
-  addEventListener("scroll", () => { if (owner) place(owner); }, {...signal, capture: true, passive: true}); // a focus may scroll
+  addEventListener("scroll", () => { if (owner) place(owner); }, {...signal, capture: true, passive: true}); // giving an element the focus may scroll the page
 
   return {element, hide, close() { ended.abort(); hide(); }, on(target, part, why) {
     if (!about[part]) return;
     const control = target.matches(BT_KEYS.join()) ? target : target.querySelector(BT_KEYS.join());
     (control ?? target).setAttribute("aria-description", about[part].text);
-    target.setAttribute("data-lm-suppress-shortcuts", "true"); // as for controls, see h
-    if (!control) target.tabIndex = 0; // a text, which the keyboard must reach too
+    target.setAttribute("data-lm-suppress-shortcuts", "true"); // h() does the same for controls
+    if (!control) target.tabIndex = 0; // the keyboard must also reach a text
     target.addEventListener("pointerenter", () => later(() => show(target, part, why), owner ? 80 : 350));
     target.addEventListener("pointerleave", () => later(hide, 200));
     target.addEventListener("pointerdown", hide);
@@ -64,8 +64,8 @@ function btHints(about) {
 }
 
 /**
- * Return the address of a lesson beside this page: a notebook in JupyterLab, a page in the book; null elsewhere. The file is a
- * word and no address, because a notebook of a stranger may hold anything in its place.
+ * Return the address of a lesson beside this page: a notebook in JupyterLab, a page in the book; null elsewhere. The file must be
+ * a plain word and not an address, because a notebook from an unknown author may hold anything in its place.
  */
 function btLesson(file) {
   const here = decodeURIComponent(location.pathname).split("/").at(-1);

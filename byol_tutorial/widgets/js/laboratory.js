@@ -11,14 +11,14 @@ const LAB_SORTS = {
 };
 const LAB_STATES = {idle: "not begun", starting: "starting", running: "running", paused: "paused",
                     evaluating: "being evaluated", done: "done", failed: "failed"};
-const DECADES = 3; // of the logarithmic axis
-const LAB_HEIGHT = 62; // of a run's plot, in pixels
+const DECADES = 3; // powers of ten on the logarithmic axis
+const LAB_HEIGHT = 62; // pixels of a run's plot
 
 function render({model, el}) {
   const setup = model.get("setup");
   const send = (message) => model.send(message);
   const root = h("div", {class: "bt bt-lab", role: "region", "aria-label": "Collapse laboratory"});
-  if (setup.floor) root.dataset.uneven = ""; // there are more numbers then
+  if (setup.floor) root.dataset.uneven = ""; // the cells then have more numbers
   const frame = () => model.get("frame"), hints = btHints(setup.about);
   let live = !model.recorded, shown = "all", sort = "table", opened = frame().opened[1], opening = "";
 
@@ -54,13 +54,13 @@ function render({model, el}) {
   const view = (i) => ({now: frame().cells[i], curves: frame().cells[i].curves});
   /** Return one range of the loss for all runs that are shown. */
   function range() {
-    let low = 0, high = 4; // at least, so that the axis rarely changes
+    let low = 0, high = 4; // the axis has at least this range, so that it rarely changes
     visible().forEach((i) => view(i).curves.loss.forEach((v) => {
       if (v !== null) { low = Math.min(low, v); high = Math.max(high, v); }
     }));
     return [low, high];
   }
-  /** Return the right end of all x-axes: the epoch that the furthest run is in, and the last one before any has begun. */
+  /** Return the right end of all x-axes: the epoch that the furthest run is in or, before any run has begun, the last epoch. */
   function lastEpoch() {
     const most = Math.max(...setup.cells.map((c) => c.total / c.epoch));
     const reached = Math.max(...visible().map((i) => frame().cells[i].step / setup.cells[i].epoch));
@@ -80,7 +80,7 @@ function render({model, el}) {
       .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
     const place = sort === "table" ? (i) => setup.cells[i].table : () => "";
     const now = order.map((i) => place(i) + i).join();
-    if (now === arranged) return; // an element that is moved loses its focus
+    if (now === arranged) return; // an element that is moved loses its focus, so nothing is moved without need
     arranged = now;
     const focused = document.activeElement;
     for (const [t, {section, grid}] of Object.entries(groups)) {
@@ -187,7 +187,7 @@ function render({model, el}) {
     notice.hidden = now;
     notice.textContent = model.recorded
       ? "A recorded picture. To run it: lab = bt.widgets.laboratory(), then lab as a cell’s last line, and play."
-      : "Not live: no kernel answers. Run the cell again to begin anew; what you see is the last picture.";
+      : "Not live: no kernel answers. Run the cell again to start again; what you see is the last picture.";
     enable();
   }, () => ["starting", "running"].includes(frame().state));
   model.on("change:frame", onFrame);
@@ -252,8 +252,8 @@ function labRuler() {
 
 /**
  * Make a run's cell: {element, parts, show(view), redraw(), enable(live), close()}. What does not fit into the cell is below all
- * cells while this one is selected; `parts` are the elements that have an explanation.
- * `on` has collapsed, view(), select(), open(), code() and move(event).
+ * cells while this one is selected. `parts` are the elements that have an explanation. `on` is what the cell gets from the panel:
+ * {collapsed, view(), select(), open(), code(), move(event)}.
  */
 function labCell(spec, on) {
   const id = btId();

@@ -12,7 +12,7 @@ function phaseTicks(low, high, n) {
 /** The colours of the two fates and of the two curves. */
 const PHASE_COLOURS = {healthy: BT_COLOURS[0], collapse: BT_COLOURS[5], p: BT_COLOURS[6], s: BT_COLOURS[0]};
 
-/** Return two places as near to a and b as they can be, at least `gap` apart, in the same order, and from low to high. */
+/** Return the two places nearest to a and b that are at least `gap` apart, in the same order, and between low and high. */
 function phaseApart(a, b, gap, low, high) {
   const clamp = (x, from, to) => Math.min(to, Math.max(from, x));
   if (a > b) return phaseApart(b, a, gap, low, high).reverse();
@@ -41,7 +41,7 @@ function phaseAxes(c, b, theme, x, y, xName, yName) {
   c.fillText(yName, b.left + 7, b.top + 5);
 }
 
-/** Shade and hatch the basin of collapse; the hatching serves readers who do not distinguish the colours. */
+/** Shade and hatch the basin of collapse. Readers who cannot distinguish the colours see the hatching. */
 function phaseShade(c, b, basin, colour) {
   const small = new OffscreenCanvas(basin.columns, basin.rows), pen = small.getContext("2d");
   const pixels = pen.createImageData(basin.columns, basin.rows);

@@ -1,4 +1,4 @@
-// The phase plane of BYOL's predictor: it draws what dynamics.js computes, and has the controls.
+// This file draws the phase plane of BYOL's predictor, which dynamics.js computes, and its controls.
 
 const PHASE_PRESETS = [
   ["healthy", {tau: 1, eta: 0.05, alpha: 1, noise: 0.1}, "mild weight decay, and a predictor that learns as fast as the network"],
@@ -16,13 +16,13 @@ const PHASE_SLIDERS = [
   ["noise", {label: "σ², noise of the views", low: 0, high: 2, step: 0.05}],
 ];
 const PHASE_HEIGHT = 420, PHASE_MARGIN = {left: 34, right: 10, top: 10, bottom: 26};
-const PHASE_SECONDS = 5; // in which the time is played from 0 to its end
-const PHASE_KEPT = 6; // trajectories that are drawn with the present one, at most
+const PHASE_SECONDS = 5; // seconds in which the time plays from 0 to its end
+const PHASE_KEPT = 6; // at most so many trajectories are drawn beside the present one
 
 function render({model, el}) {
   const m = {...model.get("values")};
   let [p0, s0] = model.get("start");
-  let view, outcome, basin, separatrix, time = null, kept = [], playing = 0; // the request for the next frame while time plays
+  let view, outcome, basin, separatrix, time = null, kept = [], playing = 0; // playing is the request for the next frame while time plays
 
   const describe = h("p", {class: "bt-phase-words", role: "status"});
   const limit = h("p", {class: "bt-quiet"});
@@ -70,7 +70,7 @@ function render({model, el}) {
   for (const [element, part] of [[equations, "equations"], [goals, "keys"], [handle, "start"], [describe, "outcome"], [limit, "limit"], [clock.element, "time"], [keep, "keep"],
                                  ...PHASE_SLIDERS.map(([name]) => [sliders[name].element, name])]) hints.on(element, part);
 
-  // the box of the plane in pixels, and the pixels of p and s
+  // These return the box of the plane in pixels, and the pixels of p and s.
   const box = () => ({left: PHASE_MARGIN.left, top: PHASE_MARGIN.top, right: plane.element.clientWidth - PHASE_MARGIN.right,
                       bottom: PHASE_HEIGHT - PHASE_MARGIN.bottom});
   const xOf = (p, b) => b.left + (p - view.p[0]) / (view.p[1] - view.p[0]) * (b.right - b.left);

@@ -1,10 +1,10 @@
-// Small plots of a run over its steps, for the cockpit and the board.
+// This file draws small plots of a run over its steps, in the cockpit, the board and the playground.
 
 const pairs = (list) => ({x: list.map((p) => p[0]), y: list.map((p) => p[1])});
 
 /**
- * Make a crosshair that several plots share: the step that the pointer or the arrow keys are at, or null. onpick(step) is called
- * for a click and for Enter. A plot that has none needs nothing of it, so that the playground's page does not hold it.
+ * Make a crosshair that several plots share. Its `step` is where the pointer or the arrow keys are, or null. onpick(step) is called
+ * after a click and after Enter. A plot works without a crosshair, so the playground's page leaves this function out.
  */
 function btCross(onpick) {
   const plots = new Set();
@@ -14,14 +14,14 @@ function btCross(onpick) {
     for (const redraw of plots) redraw();
   }};
 
-  /** Return the words of a plot's caption at the step, or null where there is none. */
+  /** Return the words of a plot's caption at the step, or null if there is no step. */
   cross.says = (title, {now, before, kept}) => {
     if (cross.step === null) return null;
     const other = before ? valueAt(before, cross.step) : undefined;
     return `${title} at step ${cross.step}: ${btNumber(valueAt(now, cross.step))}${other === undefined ? "" : `, ${kept ? "other" : "before"} ${btNumber(other)}`}`;
   };
 
-  /** Draw the words of the last three changes, and the step as a line with a dot where it meets a curve. X, Y: to pixels. */
+  /** Draw the words of the last three changes, and the step as a line with a dot where it meets a curve. X and Y return pixels. */
   cross.draw = (context, theme, {now, before, changes}, {X, Y, line, end, low, top, box}) => {
     label(context, theme, changes, X, box);
     if (cross.step === null || cross.step > end) return;
@@ -57,7 +57,7 @@ function btCross(onpick) {
     });
   }
 
-  /** Let pointer and keys on a plot's picture move the step. stepAt(x): the step at a pixel; last(): that of the run, or null. */
+  /** Let pointer and keys on a plot's picture move the step. stepAt(x) returns the step at a pixel, last() the run's last step or null. */
   cross.attach = (picture, redraw, stepAt, last) => {
     plots.add(redraw);
     picture.tabIndex = 0;
@@ -85,7 +85,7 @@ function valueAt({x, y}, step) {
 }
 
 /**
- * Make a small plot over steps: the earlier run pale, this run strong, a dashed line with words at each change.
+ * Make a small plot over steps. It shows the earlier run pale, this run strong, and a dashed line with words at each change.
  * data() returns {now, before, frame: {step, epoch, total, changes: [[step, words], ...]}, base, beforeEnd} and may also give
  * `others`, more curves [{x, y, colour, dashed}], another `low`, the value at the bottom, `kept`, whether the earlier run is
  * kept beside this one, and `parted`, the step until which both are one run. empty: the words in a plot without data, or a
@@ -104,7 +104,7 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
     const end = Math.max(Math.ceil(frame.step / frame.epoch) * frame.epoch, Math.min(beforeEnd, frame.total), frame.epoch);
     const values = [...now.y, ...(before ? before.y : []), ...others.flatMap((o) => [...o.y])].filter(Number.isFinite);
     const none = !now.y.length && !before && !others.length;
-    const top = high ?? (values.length ? Math.max(values.reduce((a, b) => Math.max(a, b)) * 1.08, low + 1e-3) : low + 1); // a long list is too many arguments
+    const top = high ?? (values.length ? Math.max(values.reduce((a, b) => Math.max(a, b)) * 1.08, low + 1e-3) : low + 1); // Math.max(...values) fails if the list is long
     context.font = theme.font;
     const ticks = niceTicks(low, top, Math.max(2, Math.min(4, Math.floor(height / 30))));
     const widest = Math.max(0, ...ticks.map((tick) => context.measureText(btNumber(tick)).width));
@@ -208,7 +208,7 @@ function btPlot(title, data, {low: floor, high, dots = false, empty = "press pla
   }};
 }
 
-/** Return a text that is no wider than `room` pixels, cut with "…" where it would be. */
+/** Return the text, shortened with "…" if it is wider than `room` pixels. */
 function shortenedText(context, text, room) {
   if (context.measureText(text).width <= room) return text;
   let n = text.length;
@@ -216,7 +216,7 @@ function shortenedText(context, text, room) {
   return `${text.slice(0, n).trimEnd()}…`;
 }
 
-/** Return round steps from 0 to `end`, at most `room` of them, and at least two where two fit. */
+/** Return round steps from 0 to `end`: at most `room` of them, and at least two. */
 function stepTicks(end, room) {
   let best = [0];
   for (let about = 1; about <= Math.max(2, Math.floor(room)); about++) {
@@ -237,7 +237,7 @@ function smoothed(y, window = 12) {
   return out;
 }
 
-/** Return round numbers between low and high, about this many. */
+/** Return round numbers between low and high; `about` is about how many. */
 function niceTicks(low, high, about) {
   const raw = (high - low) / about, power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((m) => m * power >= raw) * power;

@@ -1,6 +1,6 @@
-// What a reader can keep of a panel: a picture, the curves, and a clip of the last minute.
+// This file makes what a reader can keep of a panel: a picture, the curves, and a clip of the last minute.
 
-/** Let the browser save a file of this name. */
+/** Make the browser save a file with this name. */
 function btDownload(name, blob) {
   const url = URL.createObjectURL(blob), link = h("a", {href: url, download: name});
   link.click();
@@ -8,29 +8,29 @@ function btDownload(name, blob) {
 }
 
 /**
- * Return curves as CSV: a row for each step, a whole number, at which one of them has a value. runs: {name: {column: {x: steps,
- * y: values}}}, every run with the same columns; names with a comma have quotes around them.
+ * Return curves as CSV, with a row for each step, a whole number, at which one of them has a value. runs: {name: {column: {x:
+ * steps, y: values}}}; every run has the same columns, and a name that contains a comma comes in quotes.
  */
 function curvesAsCsv(runs) {
   const columns = Object.keys(Object.values(runs)[0]), rows = [["run", "step", ...columns]];
   for (const [name, curves] of Object.entries(runs)) {
-    const at = {}; // an object's whole numbers are in their order
+    const at = {}; // an object lists keys that are whole numbers in ascending order
     columns.forEach((column, k) => curves[column].x.forEach((step, i) => { (at[step] ??= [])[k] = curves[column].y[i]; }));
     for (const step in at) rows.push([name, step, ...columns.map((_, k) => at[step][k] ?? "")]);
   }
   return rows.join("\n") + "\n";
 }
 
-const GAP = 14; // pixels that are left of a part of the panel that the picture leaves out
+const GAP = 14; // pixels of space in place of a part of the panel that the picture leaves out
 
 /**
  * Return a canvas with the visible canvases of the panel and the texts of the given elements, one below the other as they stand.
- * An element that is no text has a function btDraw(context, element, x, y, width).
+ * An element that is not plain text has a function btDraw(context, element, x, y, width).
  */
 function pictureOf(root, texts, scale = 2) {
   const box = root.getBoundingClientRect();
   const parts = [...root.querySelectorAll("canvas"), ...texts].map((element) => ({element, at: element.getBoundingClientRect()})).filter(({at}) => at.width).sort((a, b) => a.at.top - b.at.top);
-  let end = box.top, left = 0; // how far the panel has been looked at, and how much of it was left out
+  let end = box.top, left = 0; // the end of the parts so far, and the pixels that were left out so far
   for (const part of parts) {
     left += Math.max(0, part.at.top - end - GAP);
     part.y = part.at.top - box.top - left;
@@ -49,7 +49,7 @@ function pictureOf(root, texts, scale = 2) {
   return canvas;
 }
 
-/** Write an element's text as the page shows it, in as many lines as its width asks for. */
+/** Write an element's text as the page shows it, in as many lines as its width needs. */
 function drawText(context, element, x, y, width) {
   const style = getComputedStyle(element), inset = parseFloat(style.paddingLeft) || 0;
   context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
@@ -67,8 +67,8 @@ function drawText(context, element, x, y, width) {
 }
 
 /**
- * Return the address of an experiment in the book's playground. A page of the book knows where the book is; elsewhere the reader
- * puts the book's address before it, or gives it to a playground as it is.
+ * Return the address of an experiment in the book's playground. On a page of the book the address is complete. Elsewhere the
+ * reader puts the book's address in front of it, or pastes it into a playground as it is.
  */
 function btBookLink(fragment) {
   const page = `book/play.html${fragment}`;
@@ -76,8 +76,8 @@ function btBookLink(fragment) {
 }
 
 /**
- * Keep what a model's trait showed during the last minute in which it changed, at most four values a second. Returns
- * {model, values(), show(value), close()}: `model` is the same model, whose trait is the value given to show(), until show(null).
+ * Keep the values of a model's trait from the last minute in which it changed, at most four a second. Returns {model, values(),
+ * show(value), close()}: `model` is the same model, but after show(value) its trait has this value, until show(null) is called.
  */
 function btLastMinute(model, trait) {
   const kept = []; // [time, value]
@@ -109,7 +109,7 @@ function btVideoKind() {
  */
 async function btClip(count, draw, picture, perSecond = 20) {
   draw(0);
-  const {width, height} = picture(), even = (x) => 2 * Math.ceil(x / 2); // encoders of films need an even number of pixels
+  const {width, height} = picture(), even = (x) => 2 * Math.ceil(x / 2); // video encoders need even numbers of pixels
   const canvas = h("canvas", {width: even(width), height: even(height)}), context = canvas.getContext("2d");
   const stream = canvas.captureStream(0), [track] = stream.getVideoTracks(); // a picture is taken when one is asked for
   const recorder = new MediaRecorder(stream, {mimeType: btVideoKind()}), parts = [];

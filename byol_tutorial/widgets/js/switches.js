@@ -1,8 +1,8 @@
-// The network of a run as the cockpit shows it: with the real pictures and numbers, and with buttons over the boxes and arrows that
-// can be switched. A button makes the same change as the control of its field.
+// This file draws the network of a run in the cockpit, with the real pictures and numbers, and with buttons over the boxes and
+// arrows that can be switched. A button makes the same change as the control of its field.
 
 const FLOW = 1000; // milliseconds in which data and gradient flow through the network once, at most
-const TAUS = [0, 0.5, 0.9, 0.99, 0.999, 1]; // what a click on the moving average goes through
+const TAUS = [0, 0.5, 0.9, 0.99, 0.999, 1]; // each click on the moving average sets the next of these
 const ON_OFF = {true: "on", false: "off"};
 const SWITCHES = { // field: [its name in the diagram, its values in words]
   predictor: ["Predictor after the projector", {mlp: "two layers", linear: "one linear layer", identity: "none", fixed: "random, never trained", optimal: "linear, set and not trained"}],
@@ -14,7 +14,7 @@ const SWITCHES = { // field: [its name in the diagram, its values in words]
   centering: ["Centre of the target's scores", {}],
 };
 
-/** Return the value that a click on the part of this field gives it. options: those of its control. */
+/** Return the value that a click on its part of the diagram gives a field. options: the values that its control offers. */
 function nextValue(name, value, options) {
   if (typeof value === "boolean") return !value;
   if (name === "tau_base") return TAUS.find((tau) => tau > value + 1e-9) ?? TAUS[0];
@@ -23,8 +23,8 @@ function nextValue(name, value, options) {
 }
 
 /**
- * Return where the network is: downwards in a tall place, else to the right, as wideNetwork has it. lines: {words of an arrow: the
- * lines to write instead}.
+ * Return the places of the network's parts, as wideNetwork does. In a tall canvas the data goes downwards, otherwise to the right.
+ * lines: {words of an arrow: the lines to write instead of them}.
  */
 function networkPlaces(width, height, lines = {}) {
   if (height <= width / 2) {
@@ -55,9 +55,9 @@ function switchPlaces({tall, rows, at, half, across, start, end, middle, xy}, wi
 }
 
 /**
- * Make the diagram of a run. settings(): the run's present ones; run(): {passed, loss, positive, alt}, what is known of it;
- * controls: {field: {get(), spec}}; press(field, value) makes a change; why(field) says why a field is off, or "".
- * Returns {element, buttons, redraw(), flow(ms), close()}.
+ * Make the diagram of a run. settings() returns the run's present settings, and run() its measurements {passed, loss, positive,
+ * alt}. controls is {field: {get(), spec}}; press(field, value) makes a change; why(field) returns the reason for which a field
+ * is switched off, or "". Returns {element, buttons, redraw(), flow(ms), close()}.
  */
 function btNetwork({settings, run, controls, press, why}) {
   const canvas = btCanvas(null, "Network", draw), still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -121,7 +121,7 @@ function btNetwork({settings, run, controls, press, why}) {
       canvas.alt(`Network: ${networkOf(s).words}; ${[...Object.values(linesOf(passed) ?? {}).flat(), alt].filter(Boolean).join(", ")}`);
       canvas.redraw();
     },
-    /** Let the data and the gradient flow through the network once. Readers who prefer reduced motion see the colours alone. */
+    /** Animate the data and the gradient once through the network. Readers who prefer reduced motion see no animation. */
     flow(ms) {
       if (still.matches) return;
       [begun, lasts] = [performance.now(), Math.min(FLOW, ms)];
@@ -131,7 +131,7 @@ function btNetwork({settings, run, controls, press, why}) {
   };
 }
 
-/** Draw what flows through the arrows when this part of a step, in [0, 1], is over: first the data, then the gradient back, then the average. */
+/** Draw the dots in the arrows after this part, in [0, 1], of the animation: first the data, then the gradient, then the moving average. */
 function drawFlow(context, {start, end, lead, xy, arrows}, part) {
   for (const [[a0, c0], [a1, c1], colour, broken] of arrows) {
     const average = a0 === a1, ahead = a1 > a0;
@@ -145,7 +145,7 @@ function drawFlow(context, {start, end, lead, xy, arrows}, part) {
   }
 }
 
-/** Return the lines beside the vectors, {name: [length, spread]}; nothing before the first step. */
+/** Return the lines beside the vectors, {name: [length, spread]}; undefined before the first step. */
 function linesOf(passed) {
   if (!passed?.lengths) return undefined;
   const {lengths, spreads} = passed;
@@ -153,13 +153,13 @@ function linesOf(passed) {
   return {y: lines("y", "y"), z: lines("z", "z"), p: lines("p", "p"), "z′": lines("z′", "target")};
 }
 
-/** Return the two lines of text where both rows meet, shorter in a wide place. */
+/** Return the loss's two lines of text, which stand where both rows meet and are shorter in a wide diagram. */
 function lossOf(s, loss, tall) {
   const of = tall ? "(p, z′)" : "", words = {byol: `2 − 2 cos${of}`, simsiam: `−cos${of}`, simclr: "InfoNCE", dino: "cross-entropy"}[s.method];
   return [words, loss === undefined || loss === null ? "the loss" : `loss ${btNumber(loss)}`];
 }
 
-/** Return the three pictures of what passed, as canvases; none where there are none. */
+/** Return the pictures x, v and v′ of a step as canvases; an empty list if the step has none. */
 function picturesOf(passed) {
   const bytes = btArray(passed?.pictures, Uint8Array), each = bytes.length / 3, side = Math.round(Math.sqrt(each / 3));
   return each ? [0, 1, 2].map((k) => {

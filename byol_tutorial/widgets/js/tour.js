@@ -1,13 +1,14 @@
-// A tour of a panel, one part after the other. It opens by itself once in a browser, and can be left at any time.
+// This file leads a tour of a panel, one part after the other. The tour opens by itself once in a browser, and the reader can leave
+// it at any time.
 
-/** Return whether a tour was taken or declined in this browser; also where a page may store nothing. */
+/** Return whether a tour was taken or declined in this browser. Where a page may store nothing, return true. */
 function btToured(key) {
   try { return localStorage.getItem(key) !== null; } catch { return true; }
 }
 
 /**
- * Make a tour. stops: [{at: the element that it is about, text}, ...]. arrived(stop, card) is called at each stop, and at the end
- * without a stop. Returns {element, go(number of a stop)}; go(0) opens it.
+ * Make a tour. stops: [{at: the element that the stop is about, text}, ...]. arrived(stop, card) is called at each stop, and at the
+ * end with undefined as its stop. Returns {element, go(number of a stop)}; go(0) opens the tour.
  */
 function btTour(key, stops, arrived) {
   let now = -1;
@@ -18,7 +19,7 @@ function btTour(key, stops, arrived) {
     element.hidden = !stops[now];
     words.textContent = `${now + 1} of ${stops.length}: ${stops[now]?.text}`;
     next.textContent = now + 1 < stops.length ? "next" : "done";
-    if (element.hidden) try { localStorage.setItem(key, "seen"); } catch { /* then it is offered again */ }
+    if (element.hidden) try { localStorage.setItem(key, "seen"); } catch { /* the next visit offers the tour again */ }
     arrived?.(stops[now], element);
   };
   const next = btButton("next", () => go(now + 1), {class: "bt-main"});

@@ -235,11 +235,11 @@ run.receive({do: "change", settings: {lr: 0.5}});
 run.receive({do: "change", settings: {lr: 0.5}});
 run.receive({do: "begin", number: 8, settings, changes: []});
 run.channel.port1.close();
-return {target, online, sent: sent.map(({kind, number, heard, settings, first, changes}) => ({kind, number, heard, lr: settings.lr, target: settings.target, first: first?.target, changes}))};
+return {target, online, sent: sent.map(({kind, number, applied, settings, first, changes}) => ({kind, number, applied, lr: settings.lr, target: settings.target, first: first?.target, changes}))};
 """
 
 
-def test_messages_name_their_run_and_what_it_has_heard():
+def test_messages_name_their_run_and_what_it_has_applied():
     """What changes at step 0 belongs to the start: a random target is drawn with the first weights."""
     found = run(engine(), ORDERS, settings=about()["settings"])
     assert found["target"] != found["online"]
@@ -252,9 +252,9 @@ def test_messages_name_their_run_and_what_it_has_heard():
         8,
         8,
     ]
-    assert [(f["number"], f["heard"], f["lr"], f["target"], f["first"], f["changes"]) for f in (first, once, twice)] == [
+    assert [(f["number"], f["applied"], f["lr"], f["target"], f["first"], f["changes"]) for f in (first, once, twice)] == [
         (7, 0, 0.8, "random", "random", later), (7, 1, 0.5, "random", "random", later), (7, 2, 0.5, "random", "random", later)]  # fmt: skip
-    assert (frame["heard"], frame["target"], frame["lr"]) == (0, "ema", 0.8)
+    assert (frame["applied"], frame["target"], frame["lr"]) == (0, "ema", 0.8)
 
 
 def test_webassembly_is_what_the_compiler_makes_of_its_source():

@@ -1,4 +1,4 @@
-// What a page keeps of a run: the curves, thinned out where they are old, and the maps of the last look alone.
+// This file keeps what a page needs of a run: its curves, with fewer points in their older part, and only the newest maps.
 
 const KEPT = 4096, FIRST = 128; // values at the end and at the beginning of a curve that are never left out
 
@@ -16,7 +16,7 @@ function extend(curves, frame) {
   });
   if (frame.seen) {
     const last = curves.seen.at(-1);
-    if (last) last.maps = last.near = null; // only the newest are drawn
+    if (last) last.maps = last.near = null; // only the newest maps are drawn
     curves.seen.push(frame.seen);
   }
   for (const name of Object.keys(curves)) curves[name] = thin(curves[name]);

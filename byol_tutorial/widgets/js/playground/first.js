@@ -1,9 +1,10 @@
-// The first panel of the course: BYOL trains as soon as it is seen, and one large button takes its predictor away, after a guess.
+// This file makes the first panel of the course: BYOL trains as soon as the panel is visible, and one large button removes its
+// predictor after a guess.
 
 const REST_AFTER = 3000; // steps until the run pauses by itself, to spare the battery
-const JUDGED_AFTER = 100; // steps from the button until the guess is answered
+const JUDGED_AFTER = 100; // steps from the button until the panel answers the guess
 const PERIOD = {moving: 100, still: 1000}; // milliseconds between drawings; the second where the reader prefers reduced motion
-const FALLS = "falls"; // what the loss does
+const FALLS = "falls"; // this is what the loss does
 const GUESSES = {
   "rises": "the network loses a part that it needs",
   "stays": "the part is small",
@@ -13,7 +14,7 @@ const GUESSES = {
 function render({model, el}) {
   const about = model.get("about"), [plan] = model.get("plans"), still = matchMedia("(prefers-reduced-motion: reduce)");
   let run, playing = true, inView = false, closed = false, opening = null, host = null, number = 0;
-  let guess = null, before = null; // the answer, and loss and spread when the predictor was removed
+  let guess = null, before = null; // the reader's guess; step, loss and spread when the predictor was removed
   const begin = () => {
     run = {begun: null, frame: null, curves: noCurves(), limit: 0, goal: REST_AFTER};
     guess = before = null;
@@ -38,7 +39,7 @@ function render({model, el}) {
     sync();
     schedule();
   }
-  /** Tell the run how far to train now: not at all while nobody looks. */
+  /** Tell the run until which step it may train now: it does not train while the panel is hidden. */
   function sync() {
     play.textContent = playing ? "❚❚ pause" : "▶ train";
     if (!run.begun) return;
@@ -72,8 +73,8 @@ function render({model, el}) {
   const announced = h("div", {class: "bt-hidden", "aria-live": "polite"}); // the numbers change too often to be read aloud
   const button = btButton("remove the predictor", () => before ? again() : ask(), {class: "bt-main bt-large"});
   const question = h("div", {class: "bt-question", role: "group", "aria-label": "Your guess", hidden: true},
-    h("strong", {}, "Your guess first. Without its predictor, the network has to give the very answer of the other network, instead of predicting it. What will the loss do?"),
-    h("div", {class: "bt-row"}, ...Object.entries(GUESSES).map(([word, why]) => btButton(`it ${word}: ${why}`, () => answered(word))), btButton("never mind", () => answered(null))));
+    h("strong", {}, "Guess first. Without its predictor, the network has to give the same answer as the other network, instead of predicting it. What will the loss do?"),
+    h("div", {class: "bt-row"}, ...Object.entries(GUESSES).map(([word, why]) => btButton(`it ${word}: ${why}`, () => answered(word))), btButton("cancel", () => answered(null))));
   const ask = () => { question.hidden = false; button.hidden = said.hidden = true; question.querySelector("button").focus({preventScroll: true}); };
   const answered = (word) => {
     question.hidden = true;
@@ -83,7 +84,7 @@ function render({model, el}) {
   const curve = (name) => ({now: {x: run.curves.step, y: run.curves[name]}, before: null, base: null, beforeEnd: 0,
     frame: {step: Math.max(1, stepOf()), epoch: 100, total: Infinity, changes: run.frame?.changes ?? []}});
   const plots = {
-    loss: btPlot("loss", () => curve("loss"), {low: 0, empty: "it begins when it is seen"}),
+    loss: btPlot("loss", () => curve("loss"), {low: 0, empty: "it begins when it is visible"}),
     std: btPlot("spread of the answers, √d·std", () => curve("std"), {low: 0, high: 1.05, empty: ""}),
   };
   const map = btCanvas(300, "Map", (context, width, height, theme) => {
@@ -99,7 +100,7 @@ function render({model, el}) {
     legend, said, announced);
   el.append(root);
 
-  /** Return what is said of the run, from what was measured. */
+  /** Return the words about the run, from its measurements. */
   function words() {
     const {curves, frame} = run, known = curves.seen.at(-1), percent = (x) => `${Math.round(100 * x)} %`;
     if (frame?.failed) return "The numbers have overflowed: start again.";

@@ -1,6 +1,6 @@
-// What guides the reader: the six experiments, the prediction before one, the verdict in words, and the tour of the first visit.
+// This file guides the reader: the six experiments, the prediction before one, the verdict in words, and the tour of the first visit.
 
-const EXPERIMENTS = { // name: [the settings that differ from BYOL's, what is done]
+const EXPERIMENTS = { // name: [the settings that differ from BYOL's, the experiment in words]
   "BYOL": [{}, "predictor, stop-gradient and moving average"],
   "no predictor": [{predictor: "identity"}, "the online network must equal the target"],
   "no stop-gradient": [{stop_gradient: false}, "both branches learn to agree"],
@@ -9,7 +9,7 @@ const EXPERIMENTS = { // name: [the settings that differ from BYOL's, what is do
   "no colours": [{jitter_p: 0, grayscale_p: 0}, "views keep the picture’s colours"],
 };
 const RUN_FOR = 600; // steps of an experiment
-const SHORTCUT = {hue: 0.9, shape: 0.25}; // kNN accuracies by which the hue has been learned instead of the shape
+const SHORTCUT = {hue: 0.9, shape: 0.25}; // a higher kNN accuracy of hue and a lower one of shape show a shortcut
 
 const meanOfLast = (y, n) => { const last = y.slice(-n); return last.reduce((a, b) => a + b, 0) / last.length; };
 
@@ -22,10 +22,10 @@ function verdictOf(about, run) {
   const kind = spread < t.collapsed ? "collapse" : spread < t.partial || last.rank < t.one_direction ? "partial collapse" : "healthy";
   const found = last.hue >= SHORTCUT.hue && last.shape <= SHORTCUT.shape ? "It has learned the hue, not the shape: a shortcut. " : "";
   const percent = (x) => `${Math.round(100 * x)} %`;
-  return {kind, text: `${kind}: ${verdicts[kind]} (√d·std ${spread.toFixed(kind === "collapse" ? 3 : 2)}, rank ${last.rank.toFixed(1)}). ${found}Neighbours know the shape of ${percent(last.shape)} of the pictures (untrained ${percent(seen[0].shape)}) and the hue of ${percent(last.hue)}.`};
+  return {kind, text: `${kind}: ${verdicts[kind]} (√d·std ${spread.toFixed(kind === "collapse" ? 3 : 2)}, rank ${last.rank.toFixed(1)}). ${found}Neighbours tell the shape of ${percent(last.shape)} of the pictures (untrained ${percent(seen[0].shape)}) and the hue of ${percent(last.hue)}.`};
 }
 
-/** Return the answers to the questions that hold for the run so far: predictions.py. */
+/** Return the answers that are right for the run so far, as predictions.py does. */
 function outcomesOf({asked: {late, margin, questions, spread: answers}, thresholds: t}, {loss, std, seen}) {
   const right = {}, mean = (y) => y.reduce((a, b) => a + b, 0) / y.length;
   if (loss.length >= 2 * late) {
@@ -55,7 +55,7 @@ function makePrediction(about) {
       run(prediction);
     };
     element.replaceChildren(h("strong", {}, `${name}: what will happen?`), ...fields.map(([, field]) => field.element),
-      h("div", {class: "bt-row"}, h("button", {type: "submit", class: "bt-main"}, "run it"), btButton("run without predicting", () => { close(); run(null); }), btButton("never mind", close)));
+      h("div", {class: "bt-row"}, h("button", {type: "submit", class: "bt-main"}, "run it"), btButton("run without predicting", () => { close(); run(null); }), btButton("cancel", close)));
     element.hidden = false;
     fields[0][1].input.focus({preventScroll: true});
   }};
@@ -73,10 +73,10 @@ function outcomeRows(about, prediction, run) {
 // --- the tour -------------------------------------------------------------------------------------------------------------
 
 const TOURED = "byol-playground-tour";
-const TOUR = [ // what is said of each part
+const TOUR = [ // the text about each part
   "Press “train”. A network with random weights begins to learn from pictures without labels, here in this page.",
-  "Each dot is a picture, placed by what the network says of it. Watch equal shapes come together. Point at a dot to see its picture.",
-  "The loss alone does not tell whether it learns: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they know the shape.",
+  "Each dot is a picture, placed by the network’s answer to it. Watch equal shapes come together. Point at a dot to see its picture.",
+  "The loss alone does not tell whether it learns: it is smallest when all answers are the same. √d·std tells whether the answers differ, kNN whether they tell shapes apart.",
   "Now break it. Five of these six remove one part of BYOL each. Predict what happens, then run it.",
   "Everything can be changed while it trains. The address of the page holds the whole experiment: send it to others.",
 ];

@@ -1,5 +1,5 @@
-// Where a run lives: in a worker made from this module's own text, or on the page's thread where a policy forbids workers. Both use
-// WebAssembly where it is allowed, else JavaScript.
+// This file opens a host, in which a run trains: a worker made from this module's own text or, where a policy forbids workers, the
+// page's own thread. Both use WebAssembly where it is allowed, and JavaScript elsewhere.
 
 const WORKER = `
 const {Run, openScript, openWebAssembly} = (${playgroundEngine})();
@@ -14,7 +14,7 @@ onmessage = async ({data}) => {
 };`;
 const PATIENCE = 5000; // milliseconds until a worker that does not answer counts as forbidden
 
-/** Return the bytes of kernels.wasm, which are in the module deflated and in base64; null where they cannot be read. */
+/** Return the bytes of kernels.wasm, which the module contains deflated and in base64; null where they cannot be read. */
 async function wasmBytes() {
   try {
     const packed = Uint8Array.from(atob(PLAYGROUND_WASM), (c) => c.charCodeAt(0));
@@ -22,8 +22,8 @@ async function wasmBytes() {
   } catch { return null; }
 }
 
-/** Start a place for runs. heard(message) gets what they send. Returns {post, end, place}; place in words. */
-async function openHost(heard) {
+/** Open a host. received(message) is called with each message of its run. Returns {post, end, place}; place describes it in words. */
+async function openHost(received) {
   const wasm = await wasmBytes();
   let worker = null;
   try {
@@ -36,16 +36,16 @@ async function openHost(heard) {
       worker.postMessage({do: "open", wasm});
     });
     URL.revokeObjectURL(address);
-    worker.onmessage = ({data}) => heard(data);
-    worker.onerror = (event) => heard({kind: "problem", text: event.message});
+    worker.onmessage = ({data}) => received(data);
+    worker.onerror = (event) => received({kind: "problem", text: event.message});
     return {post: (message) => worker.postMessage(message), end: () => worker.terminate(), place: first.wasm ? "in a worker, by WebAssembly" : "in a worker, by JavaScript: slower"};
   } catch {
     worker?.terminate();
     const {Run, openScript, openWebAssembly} = playgroundEngine();
     const open = await openWebAssembly(wasm).catch(() => openScript());
     let ended = false;
-    const run = new Run((message) => queueMicrotask(() => { if (!ended) heard(message); }), open, "page");
-    const post = (message) => { try { run.receive(message); } catch (error) { heard({kind: "problem", text: String(error.message ?? error)}); } };
+    const run = new Run((message) => queueMicrotask(() => { if (!ended) received(message); }), open, "page");
+    const post = (message) => { try { run.receive(message); } catch (error) { received({kind: "problem", text: String(error.message ?? error)}); } };
     return {post, end() { ended = true; run.running = false; }, place: open.wasm ? "on the page’s thread, by WebAssembly" : "on the page’s thread, by JavaScript: slower"};
   }
 }

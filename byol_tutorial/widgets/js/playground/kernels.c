@@ -94,7 +94,7 @@ EXPORT(unfold)(int n, int size, int c, int stride, address X, address Y) {
           }
 }
 
-// The transpose of unfold: add each row up at the pixels that it came from.
+// Compute the transpose of unfold: add each row to the pixels that it came from.
 EXPORT(fold)(int n, int size, int c, int stride, address Y, address X) {
   const four *y = at(Y);
   four *x = at(X);
@@ -113,7 +113,7 @@ EXPORT(fold)(int n, int size, int c, int stride, address Y, address X) {
           }
 }
 
-// Mean over the pixels of each picture: (n · area, c) -> (n, c).
+// Compute the mean over the pixels of each picture: (n · area, c) -> (n, c).
 EXPORT(pool)(int n, int area, int c, address X, address Y) {
   const four *x = at(X);
   four *y = at(Y);
@@ -137,7 +137,7 @@ EXPORT(pool_back)(int n, int area, int c, address D, address X) {
 
 // --- BatchNorm and ReLU -------------------------------------------------------------------------------------------------
 
-// y ← max(0, γ (x − mean) · inverse + β) with given statistics: the mean and 1/√(variance + 10⁻⁵) of each of c columns.
+// Compute y ← max(0, γ (x − mean) · inverse + β) with given statistics: the mean and 1/√(variance + 10⁻⁵) of each of c columns.
 EXPORT(norm_relu)(int rows, int c, address X, address Y, address gamma, address beta, address statistics) {
   c /= 4;
   const four *x = at(X), *g = at(gamma), *b = at(beta), *mean = at(statistics), *inverse = mean + c;
@@ -149,7 +149,7 @@ EXPORT(norm_relu)(int rows, int c, address X, address Y, address gamma, address 
     }
 }
 
-// The statistics of the rows of x, as norm_relu takes them.
+// Compute the statistics of the rows of x, as norm_relu takes them.
 EXPORT(moments)(int rows, int c, address X, address statistics) {
   c /= 4;
   const four *x = at(X);
@@ -166,7 +166,7 @@ EXPORT(moments)(int rows, int c, address X, address statistics) {
   for (int k = 0; k < c; k++) inverse[k] = 1 / __builtin_elementwise_sqrt(inverse[k] / rows + 1e-5f);
 }
 
-// Backward through ReLU and BatchNorm: d is dL/dy and becomes dL/dx. The gradients of γ and β are added to. `room`: 2 c floats.
+// Go backward through ReLU and BatchNorm: d is dL/dy and becomes dL/dx. The gradients of γ and β are increased. `room` holds 2 c floats.
 EXPORT(norm_relu_back)(int rows, int c, address X, address Y, address D, address gamma, address statistics, address dgamma,
                        address dbeta, address room) {
   c /= 4;
@@ -212,7 +212,7 @@ EXPORT(sum_rows)(int rows, int c, address X, address sums) {
     for (int k = 0; k < c; k++) s[k] += x[k];
 }
 
-// SGD with momentum μ and weight decay λ, as torch.optim.SGD: v ← μ v + (g + λ w), w ← w − lr · v.
+// Make a step of SGD with momentum μ and weight decay λ, as torch.optim.SGD: v ← μ v + (g + λ w), w ← w − lr · v.
 EXPORT(sgd)(int n, address W, address G, address V, float lr, float momentum, float decay) {
   four *w = at(W), *v = at(V);
   const four *g = at(G);
@@ -222,7 +222,7 @@ EXPORT(sgd)(int n, address W, address G, address V, float lr, float momentum, fl
   }
 }
 
-// The moving average: ξ ← ξ + share · (θ − ξ), with share = 1 − τ.
+// Update the moving average: ξ ← ξ + share · (θ − ξ), with share = 1 − τ.
 EXPORT(follow)(int n, address target, address online, float share) {
   four *xi = at(target);
   const four *theta = at(online);

@@ -1,12 +1,12 @@
-// The functions of kernels.c in JavaScript, for browsers that have no WebAssembly SIMD or forbid it. On a Float64Array they are
-// also the reference that the tests compare with PyTorch. An address is an index in H.
+// This file has the functions of kernels.c in JavaScript, for browsers that have no WebAssembly SIMD or forbid it. On a Float64Array
+// they are also the reference that the tests compare with PyTorch. An address is an index into H.
 
 function scriptKernels(H) {
   const EPSILON = 1e-5;
   return {
     matmul(m, n, k, A, aRow, aCol, B, bRow, bCol, C, room) {
       const whole = n & ~3;
-      for (let j = 0; j < n; j++) // panels of four columns, then single ones
+      for (let j = 0; j < n; j++) // first panels of four columns, then single columns
         for (let i = 0; i < k; i++) H[room + (j < whole ? (j >> 2) * 4 * k + 4 * i + (j & 3) : j * k + i)] = H[B + i * bRow + j * bCol];
       for (let i = 0; i < m; i++) {
         const row = A + i * aRow, c = C + i * n;
@@ -95,7 +95,7 @@ function neighbourhoods(n, size, c, stride, Y, X, each) {
     }
 }
 
-/** Return open(floats) -> {H, kernels}, which makes a memory of so many floats: in JavaScript with numbers of this Type. */
+/** Return open(floats) -> {H, kernels}, a function that makes a memory of so many numbers of this Type, with kernels in JavaScript. */
 const openScript = (Type = Float32Array) => (floats) => {
   const H = new Type(floats);
   return {H, kernels: scriptKernels(H)};
@@ -103,7 +103,7 @@ const openScript = (Type = Float32Array) => (floats) => {
 
 const STACK = 4096; // floats at the beginning of the memory that WebAssembly uses itself
 
-/** The same by kernels.wasm, given as bytes. It throws where WebAssembly or its SIMD is missing or forbidden. */
+/** Return the same function with the kernels of kernels.wasm, given as bytes. Throw where WebAssembly or its SIMD is missing or forbidden. */
 async function openWebAssembly(bytes) {
   const module = await WebAssembly.compile(bytes);
   const open = (floats) => {

@@ -1,11 +1,11 @@
-// One learner: the online network, a predictor and the target, one step of training on given views, and a look at pictures.
+// A learner has the online network, a predictor and the target. It makes a step of training on given views, and evaluates pictures.
 
-const NORM = {momentum: 0.1, epsilon: 1e-5, settle: 8}; // of BatchNorm's running statistics, as PyTorch's
+const NORM = {momentum: 0.1, epsilon: 1e-5, settle: 8}; // for BatchNorm's running statistics; the first two are PyTorch's
 
 class Learner {
   /**
    * spec: {size, width, batch, hidden, projection}; the encoder is the course's SmallEncoder of this width.
-   * open(floats) -> {H, kernels}: the memory, and the arithmetic in it; see kernels.js.
+   * open(floats) -> {H, kernels} makes the memory and the arithmetic in it; see kernels.js.
    */
   constructor(spec, open) {
     this.spec = spec;
@@ -61,7 +61,7 @@ class Learner {
     return this.H.subarray(start, start + size);
   }
 
-  /** Draw the first weights as PyTorch does: uniform in ± 1/√inputs; BatchNorm's γ are 1. ownTarget: the target is drawn anew. */
+  /** Draw the first weights as PyTorch does: uniform in ± 1/√inputs; BatchNorm's γ are 1. With ownTarget the target gets other weights. */
   initialise(random, ownTarget) {
     const {H, blocks, target, parts} = this;
     const draw = (form, block) => {
@@ -77,7 +77,7 @@ class Learner {
     for (const {c, statistics} of this.running) H.fill(0, statistics, statistics + c).fill(1, statistics + c, statistics + 2 * c);
   }
 
-  /** z = g(f(v)) of one network, for the pictures at x; x null: they are unfolded already. The trace gets y, and z as projector.out. */
+  /** Compute z = g(f(v)) of one network for the pictures at x; if x is null, they are unfolded already. The trace gets y, and z as projector.out. */
   branch(W, x, rows, groups, t) {
     this.encoder.forEach((layer, l) => {
       layer.forward(this, W, l === 0 ? x : t.layers[l - 1].after, rows, groups, t.layers[l], this.running[l].given);
@@ -87,7 +87,7 @@ class Learner {
     return t.projector.out;
   }
 
-  /** Backward through the online network: dL/dz at d becomes the gradients of its weights. */
+  /** Compute the gradients of the online network's weights from dL/dz at d. */
   branchBack(d) {
     const {rows, kernels, encoder, blocks: {online: {W, G}}, traces: {online: t}, d: [a, b]} = this, last = encoder.at(-1);
     this.projector.backward(this, W, G, t.y, rows, 2, t.projector, d, a);
@@ -97,8 +97,8 @@ class Learner {
   }
 
   /**
-   * Make one step on the views at this.images, and return {loss, std}. s: settings with the names of Config; lr: the rate of this
-   * step; tau: that of the update. update false leaves the weights as they are.
+   * Make one step on the views at this.images, and return {loss, std}. s: settings with the names of Config; lr: the learning rate of
+   * this step; tau: the decay rate of its update. If update is false, the weights stay as they are.
    */
   step(s, lr, tau, update = true) {
     const {H, rows, blocks, traces, spec: {batch, projection: d}} = this;
@@ -120,7 +120,7 @@ class Learner {
     return {loss, std};
   }
 
-  /** p = q(z): by the MLP, by one linear map, or z itself. */
+  /** Compute p = q(z) by the MLP or by one linear map; without a predictor it is z itself. */
   predict(kind, z) {
     const {kernels, rows, blocks, traces: {predictor: t}, spec: {projection: d}} = this;
     if (kind === "mlp") this.predictor.forward(this, blocks.mlp.W, z, rows, 2, t);
@@ -140,7 +140,7 @@ class Learner {
     return dz;
   }
 
-  /** SGD for the online network and the predictor in use; biases and BatchNorm have no weight decay. Then ξ ← τ ξ + (1 − τ) θ. */
+  /** Update the online network and the predictor in use by SGD; biases and BatchNorm have no weight decay. Then set ξ ← τ ξ + (1 − τ) θ. */
   update(s, lr, tau) {
     const used = s.method === "simclr" ? ["online"] : Object.keys(this.parts).filter((part) => part === "online" || part === s.predictor);
     for (const part of used) {
@@ -151,7 +151,7 @@ class Learner {
     if (tau < 1 && s.method === "byol") this.kernels.follow(this.parts.online.size, this.target, this.blocks.online.W, 1 - tau);
   }
 
-  /** Move BatchNorm's running statistics towards those of this step, one view after the other: by the rate NORM.momentum. */
+  /** Move BatchNorm's running statistics towards those of this step, one view after the other, at the rate NORM.momentum. */
   follow(views, rate = NORM.momentum) {
     const {H, traces: {online: t}, spec: {batch}} = this;
     this.running.forEach(({c, statistics: r}, l) => {
@@ -164,7 +164,7 @@ class Learner {
     });
   }
 
-  /** Give the running statistics the mean over a few batches before the first step. fill() puts views to this.images. */
+  /** Set the running statistics to their mean over a few batches before the first step. fill() writes views to this.images. */
   settle(fill) {
     for (let i = 0; i < NORM.settle; i++) {
       fill();

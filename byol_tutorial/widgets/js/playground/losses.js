@@ -1,5 +1,5 @@
-// The losses with their gradients. Rows 0 … n − 1 of a matrix belong to the first views of n pictures, the other n to the second
-// views, in the same order. All matrices have d columns and lie in H at the addresses given; the gradients are overwritten.
+// This file computes the losses and their gradients. Rows 0 … n − 1 of a matrix belong to the first views of n pictures, the other n
+// to the second views, in the same order. All matrices have d columns and lie in H at the given addresses; old gradients are overwritten.
 
 /** Return 1/‖row‖ of each of n rows. A row of zeros counts as one of length 10⁻¹². */
 function inverseLengths(H, x, n, d) {
@@ -11,8 +11,9 @@ function inverseLengths(H, x, n, d) {
 }
 
 /**
- * BYOL: the mean of ‖p/‖p‖ − z′/‖z′‖‖² = 2 − 2 cos(p, z′), where z′ belongs to the other view; p of both views, or of the first alone.
- * scale multiplies the gradient dp, and dz, which is for z′ itself and null behind a stop-gradient.
+ * Return BYOL's loss, the mean of ‖p/‖p‖ − z′/‖z′‖‖² = 2 − 2 cos(p, z′), where z′ belongs to the other view. If symmetric, it is summed
+ * over the p of both views, otherwise only the first view has a p. scale multiplies the gradients: dp, and dz of z′, whose address is
+ * null behind a stop-gradient.
  */
 function cosineLoss(H, p, z, dp, dz, n, d, symmetric, scale = 1) {
   const lengthP = inverseLengths(H, p, 2 * n, d), lengthZ = inverseLengths(H, z, 2 * n, d);
@@ -30,10 +31,10 @@ function cosineLoss(H, p, z, dp, dz, n, d, symmetric, scale = 1) {
   return loss;
 }
 
-/** SimSiam: −½ (cos(p, z′) + cos(p′, z)), a quarter of BYOL's loss less 1. */
+/** Return SimSiam's loss, −½ (cos(p, z′) + cos(p′, z)), which is a quarter of BYOL's loss, less 1. */
 const simsiamLoss = (H, p, z, dp, dz, n, d) => cosineLoss(H, p, z, dp, dz, n, d, true, 0.25) / 4 - 1;
 
-/** SimCLR: the cross entropy of finding each view's partner among all other views; without negatives, −cos(z, z′)/α. */
+/** Return SimCLR's loss, the cross entropy of finding each view's partner among all other views; without negatives, −cos(z, z′)/α. */
 function contrastiveLoss(H, z, dz, n, d, temperature, negatives) {
   const all = 2 * n, length = inverseLengths(H, z, all, d);
   const unit = Float64Array.from({length: all * d}, (_, i) => H[z + i] * length[Math.floor(i / d)]), toUnit = new Float64Array(all * d);
@@ -60,7 +61,7 @@ function contrastiveLoss(H, z, dz, n, d, temperature, negatives) {
       }
     }
   }
-  for (let i = 0; i < all; i++) { // through z/‖z‖
+  for (let i = 0; i < all; i++) { // the gradient through z/‖z‖
     let along = 0;
     for (let k = i * d; k < (i + 1) * d; k++) along += toUnit[k] * unit[k];
     for (let k = i * d; k < (i + 1) * d; k++) H[dz + k] = length[i] * (toUnit[k] - along * unit[k]);
@@ -68,7 +69,7 @@ function contrastiveLoss(H, z, dz, n, d, temperature, negatives) {
   return loss;
 }
 
-/** √d·std: the standard deviation of each dimension of z/‖z‖ over n rows, its mean over the dimensions, times √d. */
+/** Return √d·std: the standard deviation over n rows of each dimension of z/‖z‖, averaged over the dimensions, times √d. */
 function spread(H, z, n, d) {
   const length = inverseLengths(H, z, n, d);
   let total = 0;

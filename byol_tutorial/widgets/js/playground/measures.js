@@ -1,4 +1,4 @@
-// What is measured on the representations of pictures: neighbours and their vote, the effective rank, and the plane of the map.
+// This file measures representations of pictures: neighbours and their vote, the effective rank, and the plane of the map.
 
 /** Bring the rows of x, (n, d), to length 1, in place. */
 function unitRows(x, d) {
@@ -25,7 +25,7 @@ function neighbours(cosines, n, k = 20) {
   return {index, cosine, k};
 }
 
-/** Return the share of rows whose label wins the vote of their neighbours; a vote weighs exp(cosine / temperature): evaluate.knn. */
+/** Return the share of rows whose label wins the vote of their neighbours, weighted by exp(cosine / temperature) as in evaluate.knn. */
 function voteAccuracy({index, cosine, k}, labels, classes, temperature = 0.07) {
   let right = 0;
   for (let i = 0; i < labels.length; i++) {
@@ -48,7 +48,7 @@ function covariance(x, d) {
   return {mean, matrix};
 }
 
-/** Return the effective rank of a covariance of unit rows, v · exp(entropy of the eigenvalues / v): diagnose.effective_rank. */
+/** Return the effective rank of a covariance of unit rows, v · exp(entropy of the eigenvalues / v), as diagnose.effective_rank does. */
 function effectiveRank(matrix, d) {
   const eigenvalues = eigenvaluesOf(matrix, d).map((v) => Math.max(v, 0)), v = eigenvalues.reduce((a, b) => a + b, 0);
   if (!(v > 0)) return 0;
@@ -89,8 +89,8 @@ function eigenvaluesOf(matrix, d) {
 }
 
 /**
- * Return {xy, directions}: rows x, (n, d), less `mean`, on two principal directions of `matrix`. The search begins at those of the last map, so the map turns
- * with the representation and does not flip.
+ * Return {xy, directions}: rows x, (n, d), less `mean`, on two principal directions of `matrix`. The search begins at the directions of
+ * the last map, so the map turns with the representation and does not flip.
  */
 function principalPlane(x, d, {mean, matrix}, before) {
   const v = before ? Float64Array.from(before) : Float64Array.from({length: 2 * d}, (_, i) => Math.sin(12.9898 * i + 1));

@@ -1,8 +1,8 @@
-// The networks of BYOL with their gradients by hand: a convolution with BatchNorm and ReLU, and the MLP of two layers.
+// This file has the layers of BYOL with gradients written by hand: a convolution with BatchNorm and ReLU, and the MLP of two layers.
 //
 // A layer holds the place of its weights in the block of a network, so that the online network, the target and the gradients, which
 // are three blocks of one form, use the same layer. What a forward pass must keep for the backward pass is a trace; each pass
-// of each network has its own. `groups` parts of the rows are normalised by themselves, as the two views are.
+// of each network has its own. The rows are normalised in `groups` separate parts, as the two views are.
 
 /** Hand out addresses in the memory. Each begins at a multiple of four floats. */
 class Room {
@@ -14,7 +14,7 @@ class Room {
   }
 }
 
-/** The form of a block of weights: add(name, size, spread, decays) takes the next place. spread: of the first weights, ± this. */
+/** The form of a block of weights. add(name, size, spread, decays) takes the next place; the first weights are drawn from ± spread. */
 class Form {
   constructor() { this.tensors = {}; this.size = 0; }
   add(name, size, spread, decays = true) {
@@ -24,7 +24,7 @@ class Form {
   }
 }
 
-/** Convolution 3 × 3 without bias, BatchNorm, ReLU: (rows, size, size, channels) -> (rows, out, out, filters). */
+/** A convolution 3 × 3 without bias, then BatchNorm and ReLU: (rows, size, size, channels) -> (rows, out, out, filters). */
 class Convolution {
   constructor(form, name, size, channels, filters, stride) {
     Object.assign(this, {size, channels, filters, stride, out: Math.floor((size - 1) / stride) + 1, inputs: 9 * channels});
@@ -37,7 +37,7 @@ class Convolution {
     const each = rows * this.area * this.filters;
     return {unfolded, before: room.take(each), after: room.take(each), statistics: room.take(4 * this.filters)};
   }
-  /** Compute trace.after of the pictures at x. groups 0: normalise by the statistics at `given`. x null: they are unfolded already. */
+  /** Compute t.after of the pictures at x. If groups is 0, normalise by the statistics at `given`. If x is null, they are unfolded already. */
   forward({kernels: k, room}, W, x, rows, groups, t, given) {
     const {filters: c, area} = this;
     if (x !== null) k.unfold(rows, this.size, this.channels, this.stride, x, t.unfolded);
@@ -50,12 +50,12 @@ class Convolution {
     normaliseBack(k, W, G, this, rows * area, c, groups, t, d, room);
     k.matmul(inputs, c, rows * area, t.unfolded, 1, inputs, d, c, 1, G + this.weight, room);
     if (dx === undefined) return;
-    k.matmul(rows * area, inputs, c, d, c, 1, W + this.weight, 1, c, t.unfolded, room); // the unfolded rows are not needed any more
+    k.matmul(rows * area, inputs, c, d, c, 1, W + this.weight, 1, c, t.unfolded, room); // the unfolded rows are no longer needed
     k.fold(rows, this.size, this.channels, this.stride, t.unfolded, dx);
   }
 }
 
-/** Linear, BatchNorm, ReLU, Linear without bias: (rows, inputs) -> (rows, outputs). */
+/** An MLP of a linear layer, BatchNorm, ReLU and a linear layer without bias: (rows, inputs) -> (rows, outputs). */
 class MLP {
   constructor(form, name, inputs, hidden, outputs) {
     Object.assign(this, {inputs, hidden, outputs});
@@ -88,7 +88,7 @@ class MLP {
   }
 }
 
-/** BatchNorm and ReLU of a layer's rows, each group by its own statistics; groups 0: all by those at `given`. */
+/** Apply BatchNorm and ReLU to a layer's rows, to each group by its own statistics or, if groups is 0, by the statistics at `given`. */
 function normalise(k, W, layer, rows, c, groups, t, given) {
   const one = rows / Math.max(groups, 1);
   if (groups === 0) k.norm_relu(rows, c, t.before, t.after, W + layer.gamma, W + layer.beta, given);

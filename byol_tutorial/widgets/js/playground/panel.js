@@ -1,8 +1,8 @@
-// The panel: one run or two side by side, their controls, and what is seen of them. Each run is in a host (host.js); the page sends
-// it settings and gets frames. Everything that is drawn was computed by the run in this page.
+// This file makes the panel: one run or two side by side, their controls and their displays. Each run is in a host (host.js); the page
+// sends it settings and gets frames. The runs in this page compute everything that is drawn.
 
 const REST_AFTER = 3000; // steps until a run pauses by itself, to spare the battery
-const SETTLED = 150; // milliseconds until a slider that was moved counts as set
+const SETTLED = 150; // milliseconds without a move after which a slider counts as set
 const LEAD = 100; // steps by which one of two runs may be ahead
 const PERIOD = {moving: 120, still: 1000}; // milliseconds between drawings; the second where the reader prefers reduced motion
 const RUN_COLOURS = [BT_COLOURS[4], BT_COLOURS[1]], RUN_NAMES = ["A", "B"];
@@ -15,18 +15,18 @@ function render({model, el}) {
   const run = () => runs[selected];
 
   // --- running ------------------------------------------------------------------------------------------------------------
-  // Of a run that has not begun. asked: live changes that no frame has answered yet, of which `sent` have been posted.
+  // The state of a run that has not begun. asked: live changes that no frame has confirmed yet; sent: how many changes were posted.
   const nothing = () => ({limit: 0, begun: null, frame: null, curves: noCurves(), pairs: [], asked: {}, sent: 0});
   const makeRun = (plan) => ({...nothing(), plan, number: 0, goal: plan.steps, host: null, prediction: null, waiting: {}});
   const settingsOf = (one) => ({...(one.frame?.settings ?? one.plan.settings), ...one.asked});
   async function open(one) {
     one.host = {post() {}, end() { one.ended = true; }, place: "opening"};
-    const host = await openHost((message) => { if (!one.ended) heard(one, message); });
+    const host = await openHost((message) => { if (!one.ended) received(one, message); });
     if (one.ended || closed) { host.end(); return; }
     one.host = host;
     begin(one);
   }
-  /** Begin the run of one.plan. Messages that an earlier one has posted still arrive, and are told apart by their number. */
+  /** Begin the run of one.plan. Messages of an earlier run may still arrive, and their number distinguishes them. */
   const begin = (one) => {
     Object.assign(one, nothing(), {number: one.number + 1});
     one.host?.post({do: "begin", number: one.number, settings: one.plan.settings, changes: one.plan.changes});
@@ -54,7 +54,7 @@ function render({model, el}) {
     sync();
     show();
   }
-  /** Tell every run how far to train now: not at all while nobody looks, and no run far ahead of the other. */
+  /** Tell every run until which step it may train now: none trains while the panel is hidden, and none gets far ahead of the other. */
   function sync() {
     const steps = runs.filter((r) => r.begun && !r.frame?.failed).map((r) => r.frame?.step ?? 0), least = Math.min(...steps);
     for (const one of runs) {
@@ -66,7 +66,7 @@ function render({model, el}) {
     }
     playButton.textContent = playing ? "❚❚ pause" : "▶ train";
   }
-  function heard(one, message) {
+  function received(one, message) {
     if (message.kind === "problem") { problem.textContent = message.text; problem.hidden = false; pause(); return; }
     if (message.number !== one.number) return;
     if (message.kind === "begun") {
@@ -75,7 +75,7 @@ function render({model, el}) {
     }
     const begins = one.frame === null;
     one.frame = message;
-    if (message.heard === one.sent) one.asked = {};
+    if (message.applied === one.sent) one.asked = {};
     if (begins && one === run()) choose(chosen ?? 0);
     extend(one.curves, message);
     if (message.pairs.length) one.pairs = message.pairs;
@@ -88,7 +88,7 @@ function render({model, el}) {
     touched = true;
     const now = settingsOf(one), settings = {...now, ...values}, step = one.frame?.step ?? 0;
     try { planOf(about, settings); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; show(); return; }
-    // a random target is drawn with the first weights, so at the start it needs a new run; later the target stays as it is then
+    // A random target is drawn with the first weights, so at the start it needs a new run; later the target keeps its present weights.
     const anew = (name) => now[name] !== values[name] && (!about.fields[name].live || (name === "target" && !step));
     if (!one.frame || Object.keys(values).some(anew)) {
       one.plan = step ? {settings, changes: [], steps: 0} : {settings, changes: planNow(one).changes, steps: one.plan.steps};
@@ -145,7 +145,7 @@ function render({model, el}) {
   const curve = (name) => {
     const of = (r) => columnsOf(r.curves)[name === "knn" ? "knn_shape" : name];
     const others = runs.flatMap((r, i) => [...(i ? [{...of(r), colour: RUN_COLOURS[1]}] : []), ...(name === "knn" ? [{...columnsOf(r.curves).knn_hue, colour: RUN_COLOURS[i], dashed: true}] : [])]);
-    const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).filter(Number.isFinite).reduce((a, b) => Math.min(a, b), 0) : 0; // below 0 with SimSiam
+    const least = name === "loss" ? runs.flatMap((r) => r.curves.loss).filter(Number.isFinite).reduce((a, b) => Math.min(a, b), 0) : 0; // SimSiam's loss is below 0
     return {now: of(runs[0]), before: null, others, low: Math.max(least, -1e6), base: name === "knn" ? runs[0].curves.seen[0]?.shape : null, beforeEnd: 0,
             frame: {step: Math.max(1, ...runs.map((r) => r.frame?.step ?? 0)), epoch: 100, total: Infinity, changes: run().frame?.changes ?? []}};
   };
@@ -165,7 +165,7 @@ function render({model, el}) {
     });
     return {...map, figure: h("figure", {}, h("figcaption", {}, name), map.element)};
   });
-  const space = btChoice({label: "map of", help: "z, the projection on the sphere, which the loss sees; y, the representation, which kNN sees"}, mapOf, ["z", "y"], (v) => { mapOf = v; show(); });
+  const space = btChoice({label: "map of", help: "z, the projection on the sphere, which the loss uses; y, the representation, which kNN uses"}, mapOf, ["z", "y"], (v) => { mapOf = v; show(); });
   const colouring = btChoice({label: "colour by"}, colourBy, ["shape", "hue"], (v) => { colourBy = v; legend.hidden = v !== "shape"; show(); });
   const legend = h("div", {class: "bt-row bt-quiet bt-legend"}, ...about.classes.map((name, k) => h("span", {}, btKey(k), name)));
   const diagram = btCanvas(168, "Network", (context, width, height, theme) => drawNetwork(context, wideNetwork(width, height), theme, settingsOf(run())));
@@ -195,7 +195,7 @@ function render({model, el}) {
 
   // --- controls -----------------------------------------------------------------------------------------------------------------
   const help = (name) => about.fields[name].help, set = (name) => (value) => change({[name]: value});
-  const settle = (name) => (value) => { // else a link would hold each place of a moving slider
+  const settle = (name) => (value) => { // without this, a link would contain each place of a moving slider
     const one = run();
     clearTimeout(one.waiting[name]);
     one.waiting[name] = setTimeout(() => change({[name]: value}, one), SETTLED);
@@ -251,7 +251,7 @@ function render({model, el}) {
   const keep = h("fieldset", {}, h("legend", {}, "Keep and open"), h("div", {class: "bt-row"}, copyLink, copyText, savePicture, saveCurves, btButton("tour", () => tour.go(0))),
     h("div", {class: "bt-row bt-open"}, h("label", {for: text.id}, "experiment"), text, openText));
   const place = h("span", {}), rate = h("span", {});
-  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". Its random numbers are its own, so a seed gives another run than in a notebook. kNN asks the 20 nearest of 767 other pictures; the course asks a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the library’s recipe “simsiam” has its own: z of 256 numbers, a projector of three layers with a normalised output, and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
+  const honest = h("p", {class: "bt-quiet"}, "Everything here was computed in this page, ", place, ". It has its own random numbers, so a seed gives another run than in a notebook. kNN uses the 20 nearest of 767 other pictures; the course uses a bank of 4,096. SimSiam has BYOL’s projector and predictor here; the library’s recipe “simsiam” has its own: z of 256 numbers, a projector of three layers with a normalised output, and a narrow predictor. BatchNorm’s averages are set by eight batches before the first step. ", rate);
   const root = h("div", {class: "bt bt-playground", role: "region", "aria-label": "BYOL playground"},
     h("div", {class: "bt-row bt-spread"}, h("div", {class: "bt-row"}, playButton, step, again, newSeed), counter),
     h("div", {class: "bt-row bt-spread bt-quiet"}, h("span", {}, "Predict, then run:"), h("div", {class: "bt-row"}, beside.element, compare.element, choice)),
@@ -289,9 +289,9 @@ function render({model, el}) {
     const now = all.map((v) => v.kind).join();
     if (now !== kinds) announced.textContent = kinds = now; // the numbers change too often to be read aloud
     const speed = runs.map((r) => r.frame?.perSecond ?? 0).filter(Boolean).map((v) => v.toFixed(0)).join(" and ");
-    counter.textContent = `step ${runs.map((r) => r.frame?.step ?? 0).join(" and ")}${speed ? ` · ${speed} steps a second` : ""} · ${run().frame?.failed ? "diverged" : !playing ? "paused" : inView && !document.hidden ? "training" : "waiting to be seen"}`;
+    counter.textContent = `step ${runs.map((r) => r.frame?.step ?? 0).join(" and ")}${speed ? ` · ${speed} steps a second` : ""} · ${run().frame?.failed ? "diverged" : !playing ? "paused" : inView && !document.hidden ? "training" : "waiting until it is visible"}`;
     rate.textContent = s.epochs >= about.settings.epochs ? "The learning rate stays nearly constant after its warm-up, so you can let a run go on for as long as you like." : `The learning rate falls to 0 within this run of ${s.epochs} × ${run().begun?.perEpoch ?? "…"} steps.`;
-    place.textContent = run().host?.place ?? "as soon as it is seen";
+    place.textContent = run().host?.place ?? "once it is visible";
     const last = (r, name) => name === "loss" || name === "std" ? r.curves[name].at(-1) : r.curves.seen.at(-1)?.[name === "knn" ? "shape" : name];
     for (const [name, plot] of Object.entries(plots)) plot.redraw(runs.map((r, i) => `${two ? `${RUN_NAMES[i]} ` : ""}${last(r, name) === undefined ? "nothing yet" : btNumber(last(r, name), 2)}`).join(", "));
     maps.forEach((map, i) => {
@@ -313,13 +313,13 @@ function render({model, el}) {
     showControls();
   }
 
-  // --- who looks, and the address -----------------------------------------------------------------------------------------------------
+  // --- visibility, and the address ----------------------------------------------------------------------------------------------------
   const follow = (address) => {
     if (!model.recorded || !first || !address) return;
     try { load(readFragment(about, address)); problem.hidden = true; } catch (error) { problem.textContent = error.message; problem.hidden = false; return; }
     root.scrollIntoView({block: "start"});
   };
-  // the query stays as it is while a reader goes from heading to heading
+  // A query is not read here, because it stays the same while a reader goes from heading to heading.
   const fromHash = () => follow(isFragment(location.hash) ? location.hash : null);
   const visible = () => sync();
   document.addEventListener("visibilitychange", visible);

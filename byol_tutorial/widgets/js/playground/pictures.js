@@ -1,6 +1,6 @@
-// What the panel draws: the map, pictures with their views and their neighbours.
+// This file draws the map, and pictures with their views and their neighbours.
 
-const DOT = 3, REACHED = 12; // radius of a dot of the map, and how far from one the pointer still shows its picture
+const DOT = 3, REACHED = 12; // the radius of a dot of the map, and the distance within which the pointer shows a dot's picture
 
 /** Draw a picture of bytes, or of normalised floats, at x, y with a side of `side`. */
 function drawPicture(context, begun, values, at, x, y, side) {

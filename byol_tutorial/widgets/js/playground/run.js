@@ -1,32 +1,32 @@
-// One run: its pictures, its schedule, and slices of steps between which messages are carried out. It lives in a worker, or on the
-// page's own thread where there can be none.
+// A run has its pictures and its schedule, and trains in slices of steps, between which it carries out messages. It is in a worker, or
+// on the page's own thread where a worker is not allowed.
 //
 // Messages to it:    begin {settings, changes, number}   make a new run; changes: [[step, {name: value}], …], to be made when their
-//                                                step comes; number: what all messages of this run carry
+//                                                step comes; number: a number that all messages of this run carry
 //                    change {settings}           change live settings at once
 //                    run {until}                 train until this step
 //                    pause                       stop after the present step
 //                    drawn                       the page has drawn the last frame and can take the next
-// Messages from it:  begun {labels, hues, bytes, …}     the pictures that the run is looked at with
-//                    frame {step, loss, std, seen, …}   what is new since the last frame; heard: the changes carried out so far
+// Messages from it:  begun {labels, hues, bytes, …}     the pictures on which the run is measured
+//                    frame {step, loss, std, seen, …}   what is new since the last frame; applied: how many changes were carried out
 
 const HEADS = {hidden: 256, projection: 64}; // the widths of projector and predictor, as in the course
-const TRAINED = 4096, LOOKED_AT = 768, SAMPLED = 512; // pictures to train on, to look at, and to take mean and deviation of
+const TRAINED = 4096, LOOKED_AT = 768, SAMPLED = 512; // pictures for training, for measuring, and for the mean and the deviation of the channels
 const HUES = 8, QUERIES = 6, NEAR = 5, PAIRS = 4;
 const SLICE = {worker: 40, page: 12}; // milliseconds of training between messages
 
-/** Return the factor of the learning rate at a step: optim.lr_factor_at. */
+/** Return the factor of the learning rate at a step, as optim.lr_factor_at does. */
 const rateFactor = (step, total, warmup) =>
   step < warmup ? step / warmup : 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / Math.max(total - warmup, 1)));
 
-/** Return τ of the update that `update` others came before: byol.BYOL.tau. */
+/** Return τ of the update after `update` earlier ones, as byol.BYOL.tau does. */
 function decayRate(s, update, total) {
   if (s.target !== "ema") return s.target === "random" ? 1 : 0;
   return s.tau_schedule === "constant" ? s.tau_base : 1 - (1 - s.tau_base) * (Math.cos(Math.PI * Math.min(update, total) / total) + 1) / 2;
 }
 
 class Run {
-  /** post(message); open: see kernels.js; place: "worker" or "page". */
+  /** post(message) sends a message to the page; open is described in kernels.js; place is "worker" or "page". */
   constructor(post, open, place) {
     Object.assign(this, {open, place, running: false, waiting: false, until: 0, number: 0});
     this.post = (message) => post({...message, number: this.number});
@@ -37,7 +37,7 @@ class Run {
   receive(message) {
     switch (message.do) {
       case "begin": this.number = message.number; this.begin(message.settings, message.changes ?? []); break;
-      case "change": this.heard++; this.change(message.settings); if (!this.running) this.frame(); break;
+      case "change": this.applied++; this.change(message.settings); if (!this.running) this.frame(); break;
       case "run":
         this.until = Math.min(message.until, this.total);
         if (!this.running && !this.failed && this.step < this.until) { this.running = true; this.next(); }
@@ -49,9 +49,9 @@ class Run {
 
   begin(settings, changes) {
     const s = this.settings = {...settings}, plan = [...changes];
-    while (plan[0]?.[0] === 0) Object.assign(s, plan.shift()[1]); // what changes before the first step belongs to the start
+    while (plan[0]?.[0] === 0) Object.assign(s, plan.shift()[1]); // a change before the first step belongs to the start
     const [weights, pictures, batches] = [0, 1, 2].map((k) => generator(3 * s.seed + k));
-    Object.assign(this, {step: 0, heard: 0, first: {...s}, plan, changes: [], failed: false, running: false, random: batches, order: [], spent: 0, loss: [], std: []});
+    Object.assign(this, {step: 0, applied: 0, first: {...s}, plan, changes: [], failed: false, running: false, random: batches, order: [], spent: 0, loss: [], std: []});
     this.learner = new Learner({size: s.pixels, width: s.width, batch: s.batch_size, looked: LOOKED_AT, ...HEADS}, this.open);
     this.learner.initialise(weights, s.target === "random");
     this.pictures = new PictureSet(TRAINED, s.pixels, pictures);
@@ -85,13 +85,13 @@ class Run {
 
   next() { this.channel.port2.postMessage(null); }
 
-  /** Train for some milliseconds, look at the pictures if it is time to, send a frame, and arrange for the next slice. */
+  /** Train for some milliseconds, measure if it is time to, send a frame, and request the next slice. */
   slice() {
     if (!this.running) { this.look(); this.frame(); return; }
     const start = performance.now();
     do this.one(); while (this.running && performance.now() - start < SLICE[this.place]);
     this.spent += performance.now() - start;
-    // looking takes at most a sixth of the time
+    // measuring takes at most a sixth of the time
     if (!this.running || performance.now() - this.lookedAt > 5 * this.lookTook) this.look();
     if (!this.waiting || !this.running) this.frame();
     if (this.running) this.next();
@@ -111,7 +111,7 @@ class Run {
     if (this.failed || this.step >= this.until) this.running = false;
   }
 
-  /** Put the views of the next batch to the learner's images. */
+  /** Write the views of the next batch to the learner's images. */
   draw() {
     const {learner: {H, images}, settings: s, pictures, maker, random} = this;
     for (let i = 0; i < s.batch_size; i++) {
@@ -121,7 +121,7 @@ class Run {
     }
   }
 
-  /** Measure the representations of the pictures that are looked at, without labels in training and without changing the run. */
+  /** Measure the representations of the run's pictures for measuring. Training does not use their labels, and the run does not change. */
   look() {
     const start = performance.now(), {learner, labels} = this;
     const {y, z} = learner.look(this.normalised), [features, d] = [learner.features, HEADS.projection];
@@ -129,7 +129,7 @@ class Run {
     unitRows(z, d);
     const near = neighbours(learner.products(y, features), LOOKED_AT), spreadOfZ = covariance(z, d);
     const maps = {};
-    // z is seen from the centre of its sphere, so that no dot is outside of it; y from its mean
+    // The map of z is around the centre of its sphere, so that no dot is outside of the circle; the map of y is around its mean.
     for (const [name, x, columns, c] of [["z", z, d, {...spreadOfZ, mean: new Float64Array(d)}], ["y", y, features, covariance(y, features)]]) {
       const {xy, directions} = principalPlane(x, columns, c, this.planes[name]);
       if (directions.every(Number.isFinite)) this.planes[name] = directions;
@@ -145,7 +145,7 @@ class Run {
   frame() {
     const {learner: {H, images}, settings: s, pictures: {each}} = this;
     const pairs = Array.from({length: this.step ? PAIRS : 0}, (_, i) => [i, s.batch_size + i].map((row) => Float32Array.from(H.subarray(images + row * each, images + (row + 1) * each))));
-    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, heard: this.heard, settings: {...s}, first: this.first, changes: this.changes.concat(this.plan), loss: this.loss, std: this.std,
+    this.post({kind: "frame", step: this.step, running: this.running, failed: this.failed, applied: this.applied, settings: {...s}, first: this.first, changes: this.changes.concat(this.plan), loss: this.loss, std: this.std,
                seen: this.seen ?? null, pairs, perSecond: this.spent ? 1000 * this.step / this.spent : 0});
     Object.assign(this, {loss: [], std: [], seen: null, waiting: true});
   }

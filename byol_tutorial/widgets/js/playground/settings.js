@@ -1,16 +1,16 @@
-// The settings of runs, by the names of Config, and the ways in which they are written: a page's fragment, the course's experiment
-// as a line of JSON or as a short text, and an object. `about` is what playground.py says of the fields.
+// This file reads and writes the settings of runs, which have the names of Config: as a page's fragment, as the course's experiment in a
+// line of JSON or a short text, and as an object. `about` is the description of the fields that playground.py sends.
 //
 // A plan is {settings, changes, steps}: the settings at the start, changes [[step, {name: value}], …], and the step to train to.
-// fragment:  #playground&predictor=identity&120:lr=0.2&steps=300&b&seed=1     `b` begins the plan of a second run
+// A fragment is  #playground&predictor=identity&120:lr=0.2&steps=300&b&seed=1  where `b` begins the plan of a second run.
 
 const FRAGMENT = "#playground";
 const WIDTHS = {24: 8, 32: 16}; // pixels a side: width of the encoder
 
-const IMAGES = 4096; // on which the page trains
+const IMAGES = 4096; // the page trains on so many
 
 const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-const own = (record, name) => Object.hasOwn(record, name) ? record[name] : undefined; // every record has a "constructor" that is not its own
+const own = (record, name) => Object.hasOwn(record, name) ? record[name] : undefined; // every record inherits a "constructor"
 const shown = (value) => String(value !== null && typeof value === "object" ? JSON.stringify(value) : value).slice(0, 40);
 
 /** Return the value if this field may have it, or throw an error that says what is allowed. */
@@ -25,13 +25,13 @@ function allowed(about, name, value) {
   return value;
 }
 
-/** Return the number of a step if a run of the page can come to it. */
+/** Return the number of a step if a run of the page can reach it, or throw an error that says what is allowed. */
 function allowedStep(about, words, step) {
   if (!Number.isInteger(step) || step < 0 || step > about.most_steps) throw new Error(`${words}: give a whole number from 0 to ${about.most_steps}`);
   return step;
 }
 
-/** Return a plan whose settings are the page's own but for these; every value is checked. */
+/** Return a plan with these settings, and the page's own for all others; every value is checked. */
 function planOf(about, values, changes = [], steps = 0) {
   const settings = {...about.settings, ...(Object.hasOwn(WIDTHS, own(values, "pixels")) ? {width: WIDTHS[values.pixels]} : {}), ...values};
   for (const [name, value] of Object.entries(settings)) allowed(about, name, value);
@@ -62,22 +62,24 @@ function writeFragment(about, plans) {
 
 const isFragment = (text) => text === FRAGMENT || text.startsWith(`${FRAGMENT}&`);
 
-/** Return the fragment that the address of the page has, or null. It may be the query instead, because some scripts of sites take
- *  every fragment of a link for a selector. Others write “playground=&b=” for “playground&b”. */
+/**
+ * Return the fragment in the address of the page, or null. It may come as the query, because the scripts of some sites treat every
+ * fragment of a link as a selector. Other scripts write “playground=&b=” instead of “playground&b”.
+ */
 function addressed() {
   const query = location.search.replace(/^\?(playground)=?/, "#$1");
   return isFragment(location.hash) ? location.hash : isFragment(query) ? query : null;
 }
 
-/** Return the runs of a text of parts, each {values, changes, steps}; where no part names the steps, they are those given. */
+/** Return the runs in a text of parts, each {values, changes, steps}. A run without a part “steps” has the given number. */
 function readParts(text, steps) {
-  const bare = () => Object.create(null), empty = () => ({values: bare(), changes: [], steps}); // where "__proto__" is a name like others
+  const bare = () => Object.create(null), empty = () => ({values: bare(), changes: [], steps}); // an object in which "__proto__" is a name like others
   const valueOf = (word) => word === "true" || word === "false" ? word === "true" : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
   const runs = [empty()];
   let whole;
   try { whole = decodeURIComponent(text); } catch { throw new Error("the text is damaged: two digits must follow each % in it; copy it again"); }
   for (const part of whole.split("&").slice(1)) {
-    if (part === "b" || part === "b=") { // some scripts write a query anew
+    if (part === "b" || part === "b=") { // some scripts rewrite a query
       if (runs.length === 2) throw new Error("the link has more than two runs: keep one “&b”");
       runs.push(empty());
       continue;

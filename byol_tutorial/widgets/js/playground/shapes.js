@@ -1,5 +1,5 @@
-// The course's ten shapes, drawn as in data/shapes.py: for each pixel the distance to the curve is looked up on a grid. Pictures are
-// bytes (n, size, size, 3).
+// This file draws the course's ten shapes as data/shapes.py does: it looks up each pixel's distance to the curve on a grid. Pictures
+// are bytes (n, size, size, 3).
 
 const SHAPES = ["circle", "triangle", "square", "star", "cross", "heart", "moon", "arrow", "eight", "clover"];
 const GRID = 96, REACH = 1.5; // points of the grid a side; it covers [−1.5, 1.5]² around a curve of radius 1
@@ -83,7 +83,7 @@ function drawShape({shape, hue, x, y, scale, rotation}, size, bytes, at) {
   }
 }
 
-/** Pictures of random factors, shapes in equal numbers. Each is drawn when it is asked for. */
+/** A set of pictures with random factors and equal numbers of all shapes. A picture is drawn when it is first needed. */
 class PictureSet {
   constructor(n, size, random) {
     Object.assign(this, {n, size, each: size * size * 3, bytes: new Uint8Array(n * size * size * 3), drawn: new Uint8Array(n)});

@@ -1,5 +1,5 @@
-// The course's views, as in augment/: random resized crop, colour jitter, grayscale. Its recipe for the shapes flips, blurs and
-// solarizes nothing, so these operations are not here.
+// This file makes the course's views, as augment/ does: random resized crop, colour jitter, grayscale. The course's recipe for the
+// shapes flips, blurs and solarizes nothing, so these operations are missing.
 
 const ORDERS = [0, 1, 2, 3].flatMap((a) => [0, 1, 2, 3].flatMap((b) => [0, 1, 2, 3].map((c) => [a, b, c, 6 - a - b - c]))).filter((o) => new Set(o).size === 4);
 const CROP_TRIES = 10, TAPS = 8; // a pixel of a view takes at most eight pixels of the picture in each direction
@@ -16,7 +16,7 @@ function drawView(s, size, random) {
           factors: [around(0.4), around(0.4), around(0.4), around(0.5) - 1], order: ORDERS[Math.floor(24 * random())], grayscale: random() < s.grayscale_p};
 }
 
-/** Write the bicubic weights of `size` pixels of the stretch [start, start + length) of a line: augment.resize_weights. */
+/** Write the bicubic weights of `size` pixels of the stretch [start, start + length) of a line, as augment.resize_weights does. */
 function resizeWeights(start, length, size, {first, count, weight}) {
   const step = length / size, zoom = 1 / Math.max(step, 1);
   for (let i = 0; i < size; i++) {
@@ -36,14 +36,14 @@ function resizeWeights(start, length, size, {first, count, weight}) {
 
 const clamp = (v) => v < 0 ? 0 : v > 1 ? 1 : v;
 
-/** Carries out the views of pictures of one size. */
+/** A maker of views of pictures of one size. */
 class ViewMaker {
   constructor(size, {mean, std}) {
     const weights = () => ({first: new Int32Array(size), count: new Int32Array(size), weight: new Float32Array(size * TAPS)});
     Object.assign(this, {size, mean, std, rows: weights(), columns: weights(), half: new Float32Array(size * size * 3), view: new Float32Array(size * size * 3)});
   }
 
-  /** Write the view v, which drawView drew, of the picture at bytes[from] to H, normalised, from `to` on. */
+  /** Write the view of the picture at bytes[from] to H from `to` on, normalised. v: the random numbers that drawView drew. */
   make(bytes, from, v, H, to) {
     const {view: x, mean, std} = this;
     this.crop(bytes, from, v);
@@ -82,7 +82,7 @@ class ViewMaker {
   change(operation, factor) {
     const x = this.view;
     if (operation === 3) return this.turnHue(factor);
-    let pull = 0; // brightness mixes with black, contrast with the mean luma, saturation with each pixel's own
+    let pull = 0; // brightness mixes with black, contrast with the mean luma, saturation with each pixel's own luma
     if (operation === 1) for (let i = 0; i < x.length; i += 3) pull += 3 * (1 - factor) * this.luma(i) / x.length;
     for (let i = 0; i < x.length; i += 3) {
       if (operation === 2) pull = (1 - factor) * this.luma(i);
@@ -90,7 +90,7 @@ class ViewMaker {
     }
   }
 
-  /** Turn the hue of HSV by a part of the circle: operations.turn_hue. */
+  /** Turn the hue of HSV by a part of the circle, as operations.turn_hue does. */
   turnHue(turn) {
     const x = this.view;
     const share = (h) => clamp(2 - 6 * Math.abs(h - Math.round(h)));
