@@ -8,7 +8,7 @@ Gaussian blur, solarize; then normalisation by channel. After the horizontal fli
 not have, for images from above: a vertical flip and a turn by a multiple of 90°.
 
 Images have any number of channels C. Saturation, hue and grayscale are defined for red, green and blue alone, so they
-change nothing where C is not 3, and Views refuses them there; all other operations treat every channel alike.
+change nothing where C is not 3, and Views refuses them there; all other operations treat every channel in the same way.
 """
 
 import functools
@@ -225,7 +225,7 @@ def colour_jitter(x: Tensor, drawn: Draw) -> Tensor:
             index = operation.clamp(max=SATURATION)
             matrix = matrices[torch.arange(n, device=x.device), index]
             matrix = torch.where(mine[:, None, None], matrix, one)
-            pull = torch.where(mine & (operation == CONTRAST), 1 - r[:, CONTRAST, 0, 0], 0.0)  # towards the mean
+            pull = torch.where(mine & (operation == CONTRAST), 1 - r[:, CONTRAST, 0, 0], 0.0)  # to the mean
             offset = pull[:, None] * luma(x.mean(2))
             x = torch.baddbmm(offset[:, None], matrix, x).clamp_(0, 1)
     return x.view(n, 3, height, width)

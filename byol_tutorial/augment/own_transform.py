@@ -27,7 +27,7 @@ class OwnTransform:
 
     It may be a function, a transform of torchvision.transforms.v2, or any other callable. It gets the views of a whole
     forward pass on the training device, those from T and those from T′ in separate calls, and draws random numbers from
-    torch, Python or NumPy as it likes: their global generators are seeded for each call, and put back afterwards. The seed
+    torch, Python or NumPy freely: their global generators are seeded for each call, and put back afterwards. The seed
     follows from the run's seed, the step, the pass and the process, so a resumed run draws what the uninterrupted one
     does.
 

@@ -37,8 +37,8 @@ class Share:
     """What two views share of one description: two numbers in [−1, 1], where about 0 is chance."""
 
     name: str
-    same: float  # of two views of the same picture
-    different: float  # of views of different pictures, treated as a pair: how far chance moves so few
+    same: float  # the value for two views of the same picture
+    different: float  # the value for views of different pictures: how far chance moves so few pairs
 
     @property
     def right(self) -> float:

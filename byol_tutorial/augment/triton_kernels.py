@@ -136,7 +136,7 @@ def _view(images, out, place, flags, factors, order, statistics, n, UNIT: tl.con
     if solarize:
         r, g, b = tl.where(r >= 0.5, 1 - r, r), tl.where(g >= 0.5, 1 - g, g), tl.where(b >= 0.5, 1 - b, b)
 
-    # all operations treat rows and columns alike, so these are exchanged last, where they are written
+    # all operations treat rows and columns in the same way, so these are exchanged last, where they are written
     to = out + row.to(tl.int64) * (3 * S * S) + tl.where(exchanged, x * S + y, y * S + x) * 3
     kind = out.dtype.element_ty
     tl.store(to, ((r - tl.load(statistics)) * tl.load(statistics + 3)).to(kind), mask=inside)

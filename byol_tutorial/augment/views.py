@@ -51,8 +51,8 @@ class Views:
         compiled: use torch.compile where neither numba nor Triton carries the views out.
     """
 
-    compiled = True  # on CPUs, until numba has shown that it cannot be used
-    triton = True  # on CUDA, until Triton has shown that it cannot be used
+    compiled = True  # used on CPUs, until numba fails
+    triton = True  # used on CUDA, until Triton fails
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"ended by {end.signal}; a run folder that is named above keeps what was learned", int(str(end.code)))
     except UserError as error:
         _fail(str(error), 1)
-    except OSError as error:  # such as a full disk, a path that is too long, or no permission
+    except OSError as error:  # the disk is full, the path is too long, or permission is missing
         _fail(explained(error), 1)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "byol-tutorial"

@@ -24,13 +24,13 @@ from . import run_folder
 from .console import console
 from .metrics import write_rows
 
-ENCODER = "online.encoder."  # under which a checkpoint has the weights of f
+ENCODER = "online.encoder."  # a checkpoint has the weights of f under this prefix
 
 
 def bring_together(path: Path) -> None:
     """Write what is of another moment than its checkpoint in a run folder again: encoders, history, measures, config.
 
-    Prints what was written. Where a checkpoint cannot be read, nothing happens: whoever needs it says so.
+    Prints what was written. Nothing happens where a checkpoint cannot be read: the function that needs it raises the error.
 
     Raises:
         CheckpointError, WriteError: a file cannot be written.
@@ -54,7 +54,7 @@ def bring_together(path: Path) -> None:
                 RuntimeError,
                 LookupError,
                 TypeError,
-            ) as error:  # such as a network that is not in the config
+            ) as error:  # for example, the network is not in the config
                 console.print(
                     f"{path}: {encoder.name} is of step {there}, {file.name} of step {steps} ({error}): "
                     "Trainer.save_encoder writes it again"

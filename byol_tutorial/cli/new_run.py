@@ -88,7 +88,8 @@ def build(
     for each in (images, test):
         if each is not None:
             console.print(repr(each))
-            sampled = each.found.unreadable if each.found is not None else {}  # of a folder that stays on disk
+            # Only a folder that stays on disk has unreadable files in its sample.
+            sampled = each.found.unreadable if each.found is not None else {}
             for file, reason in {**sampled, **each.unreadable}.items():
                 console.print(f"  left out, cannot be read: {printable(file)} ({reason})")
     config = fit_channels(config, changes, images.channels)
@@ -105,7 +106,7 @@ def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Confi
 
     Raises:
         ConfigError: an unknown preset, or a value that is not allowed.
-        UserError: a change that has no part in the method.
+        UserError: a change that has no effect in the method.
     """
     if preset_name is None and data == "shapes" and changes.get("method") in PRESETS:
         preset_name = changes["method"]
@@ -114,7 +115,7 @@ def recipe(data: str, preset_name: str | None, changes: dict[str, Any]) -> Confi
         of = FIELDS[name].metadata["of"]
         if config.method not in of:
             raise UserError(
-                f"{name}={changes[name]}: it has no part in method {config.method!r}, only in {', '.join(of)}; leave it out"
+                f"{name}={changes[name]}: it has no effect in method {config.method!r}, only in {', '.join(of)}; leave it out"
             )
     return config
 

@@ -32,7 +32,7 @@ CORRUPT: dict[str, Any] = {"help": "what is done about files that cannot be read
 
 
 def only_one(_: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
-    """Return the value of an option that may be given once; of two, one would be left out without a word.
+    """Return the value of an option that may be given only once, because a second value would be ignored silently.
 
     Raises:
         UserError: it was given several times.

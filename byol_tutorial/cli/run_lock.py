@@ -40,7 +40,7 @@ class Claim:
         """Remove what a run has written of its first state, and the folders that were created for it."""
         with suppress(OSError):
             for name in FIRST:
-                (self.path / name).unlink(missing_ok=True)  # of a state that could not be written completely
+                (self.path / name).unlink(missing_ok=True)  # left by a state that could not be written completely
             remove_dead_parts(self.path)
             if (self.path / "figures").exists():
                 (self.path / "figures").rmdir()

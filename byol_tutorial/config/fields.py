@@ -11,7 +11,7 @@ from .checks import brief
 from .errors import ConfigError
 
 Pair = tuple[float, float]  # one value for T, one for T′
-Value = str | bool | int | float | Pair  # of a field
+Value = str | bool | int | float | Pair  # the value of a field
 METHODS: list[str] = []  # the values that Config.method may have; methods/registry.py fills it
 
 

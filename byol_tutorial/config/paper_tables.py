@@ -15,7 +15,7 @@ from .errors import ConfigError
 from .presets import PRESETS
 
 PAPER_RANDOM = 1.4  # top-1 of the untrained encoder (section 3)
-PAPER_BEST = 72.5  # of BYOL in both tables
+PAPER_BEST = 72.5  # BYOL's top-1 in both tables
 PAPER_STEPS = 300 * (1_281_167 // 4096)  # ImageNet's training images, batches of 4096
 
 NO_TARGET: Changes = {"target": "online", "stop_gradient": False}

@@ -25,7 +25,7 @@ PAPER_VIEWS: Changes = {
     "blur_sigma": (0.1, 2.0),
     "solarize_p": (0.0, 0.2),
 }
-PAPER_HEADS: Changes = {"hidden_dim": 4096, "projection_dim": 256}  # of projector and predictor (section 3.3)
+PAPER_HEADS: Changes = {"hidden_dim": 4096, "projection_dim": 256}  # both MLPs (section 3.3)
 
 HEADS: dict[str, Changes] = {  # what each method needs to learn from some thousand images
     "simclr": {"temperature": 0.5},

@@ -102,7 +102,7 @@ def loop(bug: str | None, config: Config, train: ImageSet, test: ImageSet) -> tu
     generator = torch.Generator()
     views = Views(config, *mean_and_std, generator)
 
-    optimizer = build_optimizer(model, config)  # of online network and predictor
+    optimizer = build_optimizer(model, config)  # it updates the online network and the predictor
     if bug == TARGET:
         target.requires_grad_(True)
         optimizer.add_param_group({"params": list(target.parameters()), "name": "target", "decays": False})

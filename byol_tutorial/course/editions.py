@@ -69,7 +69,7 @@ def digest(notebook: dict) -> str:
 
 
 def renew(out: Path) -> tuple[list[Path], list[Path]]:
-    """Write the lessons and pages in a folder anew that have changed in the course, and not in the folder.
+    """Replace those lessons and pages in a folder that have changed in the course, but not in the folder.
 
     Return (those that were renewed, those that have changed in both, and stay as they are). A file that was removed stays
     away, and so does whatever is no notebook that `write_edition` wrote.

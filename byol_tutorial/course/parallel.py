@@ -74,7 +74,7 @@ def carry_out(
     read: set[str] = set()
     steps = sum(job.steps(len(train)) for _, job in jobs)
     bar = tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3)
-    with bar, saying_stopped(bar, "finished runs are kept, the others begin anew when the cell is run again"):
+    with bar, saying_stopped(bar, "finished runs are kept, the others start again when the cell is run again"):
         while left:
             workers = _workers(left, given)
             with ExitStack() as held:
@@ -154,9 +154,7 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
                     name, job = waiting.pop(future)
                     try:
                         state = future.result()
-                    except (
-                        BrokenProcessPool
-                    ) as error:  # which run it was is not known, and all that are left end with it
+                    except BrokenProcessPool as error:  # it is unknown which run failed, and all others end too
                         unfinished = ", ".join([name, *(other for other, _ in waiting.values())])
                         text = f"a training process ended unexpectedly, perhaps for lack of memory; not finished: {unfinished}"
                         text += ". Finished runs are kept: call again to train the others"

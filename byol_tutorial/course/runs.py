@@ -113,7 +113,7 @@ class Results(dict[str, FinishedRun]):
 
         per_epoch = {r.steps_per_epoch for r in self.values()}
         runs = {name: r.history.to_dict() for name, r in self.items()}
-        return figures.curves(runs, per_epoch.pop() if len(per_epoch) == 1 else 1)  # else in steps
+        return figures.curves(runs, per_epoch.pop() if len(per_epoch) == 1 else 1)  # otherwise the axis counts steps
 
 
 # --- one run ------------------------------------------------------------------------------------

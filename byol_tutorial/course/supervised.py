@@ -90,7 +90,7 @@ def _trained(
     total = feed.steps_per_epoch * config.epochs
     losses = []
     bar = tqdm(total=total, desc="supervised", unit="step", disable=hidden(progress), mininterval=0.3)
-    with bar, saying_stopped(bar, "nothing is kept, the run begins anew when the cell is run again"):
+    with bar, saying_stopped(bar, "nothing is kept, the run starts again when the cell is run again"):
         for k in range(total):
             factor = lr_factor_at(k, total, round(config.warmup_epochs * feed.steps_per_epoch))
             for group in optimizer.param_groups:

@@ -13,7 +13,7 @@ from .reading import Reading
 from .value_range import ValueRange, range_of
 
 LAYOUTS = ("HW", "HWC", "CHW")  # the axes of one image
-FEW_CHANNELS = 12  # an axis of at most so many entries may be that of the channels without a word about the layout
+FEW_CHANNELS = 12  # without a given layout, an axis of at most so many entries may be that of the channels
 BRIGHT = 64  # floats of 0 to 255 are recognised as such if one of them is at least so bright
 SLACK = 0.1  # a float may lie outside the range of the others by this share of it, as interpolation makes them
 MOSTLY = 0.5  # a range outside of which more than this share of an image's values lies is taken for a mistake

@@ -21,8 +21,8 @@ from PIL import Image
 from ..config.installed import is_installed
 
 MOST_CHANNELS = 64  # an axis of an array that is longer is no axis of channels
-FEW_CHANNELS = 4  # of two axes that may be that of the channels, one this short is, as of grey and coloured pictures
-LUMA = (0.299, 0.587, 0.114)  # by which Pillow makes colours grey
+FEW_CHANNELS = 4  # if two axes may be the channels, one as short as this is it, as in grey and coloured pictures
+LUMA = (0.299, 0.587, 0.114)  # the weights with which Pillow makes colours grey
 
 # tifffile logs what it finds wrong with a file; without a handler Python would print it beside the error that says so
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -59,7 +59,7 @@ def holds_more(image: Image.Image, deep: bool = True) -> bool:
 
     Signed bytes count too, because Pillow takes -1 for 255.
     """
-    tags: Any = getattr(image, "tag_v2", None)  # of a TIFF
+    tags: Any = getattr(image, "tag_v2", None)  # a TIFF has these
     if tags is not None and tags.get(277, 1) > len(image.getbands()):  # samples of a pixel
         return True
     if tags is not None and image.mode == "L" and tags.get(339, (1,))[0] == 2:  # the format of a sample
@@ -248,7 +248,7 @@ def tiff_channels(file: str | os.PathLike[str]) -> int:
 def _tiff_axis(series: Any) -> tuple[int | None, bool]:
     """Return the axis of the channels of a series, None if it has none, and whether the last of them is the opacity.
 
-    S are the samples of a pixel, C the channels of a microscope. Arrays that tifffile wrote without a word about
+    S are the samples of a pixel, C the channels of a microscope. Arrays that tifffile wrote without information about
     their axes are understood as those in .npy files.
     """
     for name in "SC":
@@ -261,7 +261,7 @@ def _tiff_axis(series: Any) -> tuple[int | None, bool]:
 
 
 def _is_unnamed(series: Any) -> bool:
-    """Return whether a series is an array of three axes that tifffile wrote without a word about them."""
+    """Return whether a series is an array of three axes that tifffile wrote without naming them."""
     return series.kind == "shaped" and len(series.shape) == 3 and "Q" in series.axes
 
 

@@ -160,7 +160,7 @@ def stack(read: Callable[[T], Picture], sources: Sequence[T], how: Reading | int
     def failure(i: int) -> str:
         try:
             images[i] = to_tensor(read(sources[i]), how)
-        except Exception as error:  # of whatever kind a decoder raises
+        except Exception as error:  # a decoder may raise any kind
             return reason_of(error)
         return ""
 

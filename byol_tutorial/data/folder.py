@@ -131,7 +131,7 @@ def find(path: Path, request: Request) -> Listing:
         what = "is a file" if path.exists() else "does not exist"
         raise DataError(f"folder {str(path)!r} {what}: give a folder of images, folder:PATH")
     layout = arrange(path, request.labels, request.holdout)
-    # the same files decide size and range of both splits, so that their images are alike
+    # the same files decide size and range of both splits, so that their images are comparable
     deciding = layout.files["train"] if layout.own_split else layout.tree.images
     headers, size = sample_headers(deciding), request.size
     if size is None:

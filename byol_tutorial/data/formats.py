@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-# by their names in Pillow; all are decoded by Pillow itself, into pixels
+# These are their names in Pillow, which itself decodes all of them into pixels.
 FORMATS = (
     "AVIF", "BLP", "BMP", "CUR", "DCX", "DDS", "DIB", "FITS", "FTEX", "GBR", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000",
     "MSP", "PCD", "PCX", "PIXAR", "PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
@@ -43,7 +43,7 @@ def open_image(file: str | os.PathLike[str]) -> Iterator[Image.Image]:
         OSError: the file is not there, may not be read, or is no regular file.
     """
     with _open_regular(file) as opened, Image.open(opened, formats=formats()) as image:
-        image.filename = os.fspath(file)  # by which other libraries read what Pillow leaves out
+        image.filename = os.fspath(file)  # other libraries need it to read what Pillow leaves out
         yield image
 
 

@@ -49,7 +49,7 @@ class Found:
     deep_colour      number of those files with 16 bits a colour, of which the upper eight are used
     hidden           number of hidden files, which are not used
     hidden_images    number of those that have the ending of an image
-    alike            names of classes that are different classes, and hardly look so
+    alike            names of different classes that look nearly the same
     strips           number of the files looked at that are so long that most of each is cut away
     gaps             number of the files whose values were looked at that have some that are no numbers
     constant         names of training images that are constant or nearly so; of a streamed set, in a sample
@@ -150,7 +150,7 @@ class Found:
             lines.append(f"  no pixel is brighter than {self.brightest} of 255")
             if (
                 self.brightest > 0 and not self.deep and self.value_range is None
-            ):  # else these are not the files' values
+            ):  # otherwise these are not the files' values
                 lines[-1] += f" (--value-range 0,{self.brightest} would make it white)"
         return lines
 

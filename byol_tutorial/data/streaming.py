@@ -36,7 +36,7 @@ from .image_set import ImageSet, Index, draw_positions, kind_in_words, statistic
 from .reading import Reading
 from .value_range import ValueRange
 
-Positions = Tensor | Sequence[int]  # of the images of one batch
+Positions = Tensor | Sequence[int]  # the positions of one batch's images
 MOST_WORKERS = 8
 SUBSTITUTES = 100  # so many files after an unreadable one are tried in its place
 
@@ -240,7 +240,7 @@ class _Reader(Dataset[tuple[Tensor | None, dict[str, str]]]):
             file = os.fsdecode(self.files[(position + k) % len(self.files)])
             try:
                 return to_tensor(open_picture(file, self.how.size, self.how), self.how), unreadable
-            except Exception as error:  # of whatever kind a decoder raises
+            except Exception as error:  # a decoder may raise any kind
                 unreadable[file] = reason_of(error)
         return None, unreadable
 

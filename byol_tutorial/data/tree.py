@@ -168,7 +168,7 @@ def _look(folder: str, deep: bool, tree: Tree, seen: set[tuple[int, int]]) -> No
             tree.dead_links.append(entry.path)
         elif entry.name.startswith(".") or entry.name.lower() in LITTER_FILES:
             tree.hidden += 1
-            tree.hidden_images += ending in extensions() and not entry.name.startswith("._")  # which macOS leaves
+            tree.hidden_images += ending in extensions() and not entry.name.startswith("._")  # macOS leaves these
         elif ending not in extensions() and not is_array(entry.path):
             tree.others[ending] += 1
         elif not entry.is_file():

@@ -18,7 +18,7 @@ from .bands import holds_more, is_array, is_tiff, read_bands
 from .formats import open_image
 
 SAMPLE = 64  # files whose pixels decide the range
-FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # of a mask, and of 8, 10, 12, 14 and 16 bits
+FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)  # the largest values of a mask and of 8, 10, 12, 14 and 16 bits
 OUTLIER = 10  # a value further out than so many times the span of 99.8 % of the values does not count
 
 

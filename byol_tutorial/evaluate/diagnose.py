@@ -159,7 +159,7 @@ def collapse_report(z: Tensor) -> CollapseReport:
 
 
 def hardly_differ(images: Tensor) -> bool:
-    """Return whether images give nothing to tell apart: most are constant or nearly so, or all are alike.
+    """Return whether images give nothing to tell apart: most are constant or nearly so, or all are the same.
 
     uint8 or uint16 (N, C, H, W). Black files, a wrong range of values or copies of one picture do this.
     """

@@ -1,6 +1,6 @@
 """Maps of representations in two dimensions: a single one, or a series of them while the network learns.
 
-A map is drawn anew at every epoch, and neither PCA nor UMAP decides how it is turned or mirrored. So each map is laid on
+A new map is drawn at every epoch, and neither PCA nor UMAP decides how it is turned or mirrored. So each map is laid on
 the one before. A PCA map is rotated or mirrored so that its points move least (Procrustes); its lengths stay as they are,
 so a collapse shows as a cloud that shrinks. A UMAP map is computed with the map before as its start.
 """
@@ -103,7 +103,7 @@ def umap_embedding(
         mapper = umap.UMAP(
             n_neighbors=int(neighbours), min_dist=min_dist, metric="cosine", random_state=seed, n_jobs=1,
             precomputed_knn=_neighbours(features, int(neighbours)), force_approximation_algorithm=True,
-            disconnection_distance=math.inf,  # else a point opposite to all others has no neighbours, and UMAP fails
+            disconnection_distance=math.inf,  # otherwise UMAP fails if a point is opposite to all others
             init="spectral" if init is None else init.numpy(), **start,
         )  # fmt: skip
         with warnings.catch_warnings():

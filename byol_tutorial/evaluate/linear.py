@@ -17,9 +17,9 @@ from .balance import accuracy, balanced_accuracy
 from .directions import check_features
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of C, the inverse L2 strength, among which the probe chooses
-ITERATIONS = 100  # of L-BFGS for each C, twice as many for the chosen one
+ITERATIONS = 100  # iterations of L-BFGS for each C; the chosen one gets twice as many
 HELD_OUT = 0.2  # share of the train images on which the choice is made
-ROWS = 128  # of features that are standardised at a time
+ROWS = 128  # rows of features that are standardised at a time
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ..runtime.optimizers import LBFGS
 
 STRENGTHS = (1e-2, 1e-1, 1.0, 10.0, 100.0)  # values of C, the inverse strength of the penalty, for classes
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of λ for a position, in units of the mean eigenvalue of X Xᵀ
-ITERATIONS = 30  # of L-BFGS for each C; each fit starts where that of a stronger penalty ended
+ITERATIONS = 30  # iterations of L-BFGS for each C; each fit starts where that of a stronger penalty ended
 Parts = tuple[Tensor, Tensor]  # the positions of the held-out images, and of the others
 
 

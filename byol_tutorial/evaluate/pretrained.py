@@ -93,7 +93,7 @@ def guest(
             return library(name, model, size, state, weights, download)
         except UserError:
             raise
-        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # raised by the network
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # the network raises these
             raise GuestError(f"guest {name!r} cannot be built with size={size} ({error}): give another size") from error
 
 

@@ -36,7 +36,7 @@ from .linear import factor_probe, fitting, linear_probe
 from .result import Images, Outcome, Result, features_of, held_out, labels_of, name_of, result_of
 
 PENALTIES = tuple(10 ** (5 - 11 * i / 44) for i in range(45))  # λ of transfer, 1e5 to 1e-6, strongest first
-ITERATIONS = 100  # of L-BFGS for each λ, ten times as many for the chosen one
+ITERATIONS = 100  # iterations of L-BFGS for each λ; the chosen one gets ten times as many
 TOLERANCE = 1e-6  # L-BFGS ends where no entry of the gradient is larger
 LARGE = 2**22  # numbers in the features from which the fits of transfer use all of torch's threads
 FACTORS = ("shape", "hue", "x", "y", "scale", "rotation")
@@ -93,7 +93,7 @@ def transfer(encoder: nn.Module, baseline: nn.Module, train: Images, test: Image
             for penalty in PENALTIES if len(np.unique(y[rest])) > 1 else ():
                 classifier.set_params(C=inverse_strength(penalty, y[rest])).fit(x[rest], y[rest])
                 scores[penalty] = classifier.score(x[held], y[held])
-            best = max(scores, key=scores.__getitem__, default=PENALTIES[0])  # of equals the strongest
+            best = max(scores, key=scores.__getitem__, default=PENALTIES[0])  # of equal scores, the strongest penalty
             classifier = LogisticRegression(C=inverse_strength(best, y), tol=TOLERANCE, max_iter=10 * ITERATIONS)
             predicted = torch.from_numpy(classifier.fit(x, y).predict(x_test))
         held_out_scores = {f"λ {penalty:.3g}": score for penalty, score in scores.items()}

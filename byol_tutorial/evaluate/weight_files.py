@@ -81,7 +81,7 @@ def _open(path: Path) -> tuple[object, object]:
         ) from error
     except Exception as error:  # a damaged file can make its reader raise anything
         raise WeightsError(
-            f"weights {str(path)!r} cannot be read: the file is damaged, or no .safetensors or .pth file; fetch it anew"
+            f"weights {str(path)!r} cannot be read: the file is damaged, or no .safetensors or .pth file; fetch it again"
         ) from error
 
 

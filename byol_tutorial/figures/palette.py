@@ -13,7 +13,7 @@ MARKS = (
     (8, 1.0, 0), (3, 0.5, -90), (4, 0.71, 45), (5, 0.4, -90), (4, 0.3, 45),
     (3, 0.5, 90), (3, 0.5, 180), (3, 0.5, 0), (4, 0.5, -90), (4, 0.3, 0),
 )  # fmt: skip
-INK, GRID = "#222222", "#dddddd"  # of texts and axes
+INK, GRID = "#222222", "#dddddd"  # colours of texts and of grid lines
 
 
 def mark(colour: str) -> np.ndarray:

@@ -40,7 +40,7 @@ from .session import Session
 from .snapshot import Snapshot
 
 FORMAT = 1
-MOST_BYTES = 2**30  # of the images that a text, perhaps from a stranger, can ask for
+MOST_BYTES = 2**30  # the images that a text asks for take at most this, because its author may be unknown
 CONTENT = fields({
     "data": fields({}, {"name": text(), "images": whole(1), "check": short_text.checksum}),
     "config": mapping_of(anything), "version": text(100),

@@ -2,7 +2,7 @@
 
 A verdict names what was measured: the spread √d·std, the rank, and the kNN accuracy beside that of the untrained encoder.
 Spread alone does not make a run healthy: at too high a learning rate the directions stay spread out while the encoder
-forgets what its random weights knew.
+loses the information of its random features.
 """
 
 import math

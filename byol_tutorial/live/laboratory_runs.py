@@ -38,7 +38,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._seconds = 0.0
-        self._since: float | None = None  # by time.monotonic, while it runs
+        self._since: float | None = None  # the start by time.monotonic while it runs
 
     @property
     def seconds(self) -> float:
@@ -73,7 +73,7 @@ class LaboratoryRuns:
         self.subscribers = Subscribers()
         self._notified_at = 0.0  # when the subscribers were last called
         self._changed = False  # whether anything has changed since then
-        self._stopping: list[Future] = []  # done when no run advances any more
+        self._stopping: list[Future] = []  # these are done when no run advances any more
         self._begin()
 
     def _begin(self) -> None:

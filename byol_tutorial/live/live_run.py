@@ -24,7 +24,7 @@ from .moments import Kept, Moments, repeat
 from .snapshot import Measure, Snapshot, measure_run
 from .subscribers import Subscribers
 
-MEASURE_SHARE = 0.015  # of the time, at most, is spent on measures while the run trains
+MEASURE_SHARE = 0.015  # at most this share of the time is spent on measures while the run trains
 SECOND_MEASURE = 2.0  # seconds from the first measure to the second
 
 
@@ -49,15 +49,15 @@ class LiveRun:
         self.error: Exception | None = None
         self.subscribers = Subscribers()
         self.moments: Moments | None = None  # only a run that can be branched keeps any
-        self._stopping: list[Future] = []  # done when the run has stopped advancing
-        self._next_step_at = 0.0  # by time.monotonic, where speed is limited
+        self._stopping: list[Future] = []  # these are done when the run has stopped advancing
+        self._next_step_at = 0.0  # a time of time.monotonic, used where speed is limited
         self._resets = -1  # the first beginning is no reset
         self.begin(config, encoder)
 
     # --- commands -------------------------------------------------------------------------------
 
     def begin(self, config: Config, encoder: nn.Module | None = None) -> None:
-        """Build the run anew, at step 0, with the user's module where the config says so or it is given."""
+        """Build the run again, at step 0, with the user's module where the config says so or it is given."""
         own = self.encoder if config.encoder == OWN else encoder
         self.trainer = Trainer(config, self.train, self.test, self.device, encoder=own, transform=self.transform)
         config = self.trainer.config
@@ -137,7 +137,7 @@ class LiveRun:
             self.subscribers.clear()
 
     def change(self, fields: dict) -> None:
-        """Change these fields of the config. If one of them is not live, the run begins anew."""
+        """Change these fields of the config. If one of them is not live, the run starts again."""
         config = self.config.replace(**fields)  # checks the values
         fields = {name: getattr(config, name) for name in fields if getattr(config, name) != getattr(self.config, name)}
         if not fields:

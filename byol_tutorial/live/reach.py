@@ -26,7 +26,7 @@ from ..methods.byol import scheduled_tau
 from ..train.optim import lr_factor_at
 from .snapshot import Snapshot
 
-LATE = 0.25  # of the movement: with less, removing the predictor no longer halves the spread
+LATE = 0.25  # share of the movement; with less, removing the predictor no longer halves the spread
 EARLY = 0.75  # with so much, the spread collapses within some tens of steps
 
 

@@ -22,7 +22,7 @@ from ..train.monitor import represent_or_refuse
 from ..train.trainer import Trainer
 from .recording import SPACES, Recording
 
-MOST_POINTS = 5000  # of a larger set this many images are drawn; a film shows them at 30 frames/s
+MOST_POINTS = 5000  # so many images are drawn from a larger set; a film shows them at 30 frames/s
 THUMBNAIL = 32  # pixels a side
 NEIGHBOURS = 5  # recorded for each point
 VOTERS = 20  # neighbours that vote on a point's class

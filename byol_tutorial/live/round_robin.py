@@ -68,7 +68,7 @@ class RoundRobin:
 
     def work(self) -> None:
         """Give each advancing run a turn, round after round, and carry out commands between turns, until "quit"."""
-        steps = 1  # of a turn; the same for all runs in a round of turns, so that none falls behind
+        steps = 1  # steps of a turn, the same for all runs in a round, so that none falls behind
         while not self.quitting:
             start, slowest = time.perf_counter(), 0.0
             for name in sorted(self.advancing(), key=self.steps_done):

@@ -47,7 +47,7 @@ class Session:
     """A run to start, pause, step, resume, reset, stop and change from any thread.
 
     States: "idle" before the first step, "running", "paused", "done" after the last step of the schedule or after
-    stop(), "failed" when a step raised. `error` then holds the exception, and reset() begins anew.
+    stop(), "failed" when a step raised. `error` then holds the exception, and reset() starts again.
 
     The methods that steer the run return a Future at once. Its result() waits until the command has been carried out,
     and raises the exception if the command raised one.
@@ -108,7 +108,7 @@ class Session:
         return self._queue.submit(self._run.pause, only_if)
 
     def reset(self, config: Config | None = None, **fields: Any) -> Future:
-        """Begin anew at step 0, with this config or else the present one, in which these fields are replaced."""
+        """Start again at step 0, with this config or else the present one, in which these fields are replaced."""
         refuse_unknown(fields)
         return self._queue.submit(lambda: self._run.begin((config or self.config).replace(**fields)))
 
@@ -120,7 +120,7 @@ class Session:
         """Change fields of the Config. Several calls are carried out in their order.
 
         Live fields (config.LIVE) take effect with the next step and are recorded in history.changes. If one of the
-        fields is structural, the run begins anew at step 0 with the new config, and goes on if it was running. A field
+        fields is structural, the run starts again at step 0 with the new config, and goes on if it was running. A field
         that is given its present value is not changed.
 
         Raises:

@@ -29,7 +29,7 @@ class WorkerPool:
         self.workers: dict[Worker, list[str]] = {}  # worker: the names of its runs
         self.quitting = False  # whether the workers have been asked to save their runs and end
         self._replies: dict[tuple[Worker, int], Future] = {}
-        self._commands = 0  # sent so far
+        self._commands = 0  # how many were sent so far
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..runtime.distributed import all_rows, process
 
-ITERATIONS = 3  # of Sinkhorn-Knopp, as in SwAV and DINOv2
+ITERATIONS = 3  # iterations of Sinkhorn-Knopp, as in SwAV and DINOv2
 
 
 @torch.no_grad()

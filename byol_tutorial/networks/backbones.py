@@ -218,7 +218,7 @@ def _measure(net: nn.Module, who: str, x: Tensor) -> Tensor:
     try:
         net(_pictures(x.shape[2] + 1, x.shape[1]))
         encoder.fixed_size = False
-    except Exception:  # any reason will do
+    except Exception:  # the reason does not matter
         encoder.fixed_size = True
     net.train()
     return y

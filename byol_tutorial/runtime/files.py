@@ -71,7 +71,7 @@ def remove_dead_parts(folder: Path) -> None:
             continue
         with suppress(OSError):  # also where the file system has no locks, by which a living process would be found
             if os.name == "nt":
-                file.unlink()  # which fails while another process has it open
+                file.unlink()  # this fails while another process has it open
                 continue
             with file.open("r+b") as opened:
                 if try_lock(opened):

@@ -1,4 +1,4 @@
-"""HTML of texts and tables: every text that goes into a page is escaped here, whoever chose it."""
+"""HTML of texts and tables: every text that goes into a page is escaped here, wherever it comes from."""
 
 from collections.abc import Iterable
 from html import escape

@@ -24,7 +24,7 @@ from .device import cores
 LARGE = 1e10  # multiplications of one call, about 0.3 s on one core, from which on all cores take part
 AT_IMPORT = torch.get_num_threads()
 _torch_sets = torch.set_num_threads
-_set_later: int | None = None  # by a call since the import
+_set_later: int | None = None  # the number that a call has set since the import
 _outside = AT_IMPORT  # torch's number outside this library, while none is set
 _here = threading.local()  # `count` is the number in `on_threads`, which holds on its own thread alone
 

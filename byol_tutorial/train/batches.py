@@ -20,7 +20,7 @@ from ..methods.base import Objective
 from ..runtime.distributed import Process
 from ..runtime.seeding import seed_at
 
-RESIDENT_SHARE = 0.4  # of a GPU's free memory: a set that takes less is kept there
+RESIDENT_SHARE = 0.4  # a set that takes less than this share of a GPU's free memory is kept there
 
 
 class Feed:
@@ -94,7 +94,7 @@ class Feed:
         return rows(self._resident, positions).pin_memory().to(self.device, non_blocking=True)
 
     def _from_stream(self, step: int, accumulation: int) -> Tensor:
-        """Return the images of this forward pass from the workers, and start these anew where the order was left."""
+        """Return the images of this forward pass from the workers, and start new workers where the order was left."""
         if self._stream is None or (step, accumulation) != self._next:
             assert isinstance(self.source, StreamedSet)
             self.close()

@@ -37,7 +37,7 @@ def save(trainer: "Trainer", path: str | Path) -> None:
     state = state_of(trainer)
     if not is_finite(state):
         raise DivergedError(
-            f"the weights are not finite after step {trainer.steps_done}, so {str(path)!r} was not written: train anew "
+            f"the weights are not finite after step {trainer.steps_done}, so {str(path)!r} was not written: train again "
             "with a lower lr, or Trainer.resume an earlier checkpoint and change(lr=...)"
         )
     checkpoint.save(path, state)

@@ -42,7 +42,7 @@ class ThreadChoice:
         self._trying = True  # the first steps measure the number that the run begins with
         self._other: tuple[int, float] | None = None  # the number that a trial is compared with, and its seconds
         self._usual = 0.0  # seconds of a step with `count` threads, when it was last measured
-        self._seconds: list[float] = []  # of the steps since the last look
+        self._seconds: list[float] = []  # seconds of the steps since the last look
         self._since = 0.0  # seconds of steps since the last trial
 
     def add(self, seconds: float) -> None:

@@ -363,7 +363,7 @@ class Trainer:
             of = FIELDS[name].metadata["of"]
             if self.config.method not in of:
                 raise ConfigError(
-                    f"{name!r} has no part in method {self.config.method!r}; it belongs to {', '.join(of)}"
+                    f"{name!r} has no effect in method {self.config.method!r}; it belongs to {', '.join(of)}"
                 )
         config = self.config.replace(**fields)
         config.check_channels(self.train.channels)

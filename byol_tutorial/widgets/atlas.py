@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-QUALITY = 75  # of the pictures, WebP
+QUALITY = 75  # WebP quality of the pictures
 
 
 def make_atlas(tiles: Tensor) -> tuple[bytes, int]:

@@ -94,7 +94,7 @@ def _hook_shell() -> None:
             interrupt_all()
         if _replaced:
             remove_from_outputs(shell, set(_replaced))
-            _replaced.clear()  # once: what the user keeps, or shows again, is the user's
+            _replaced.clear()  # only once, because what the user keeps or shows again belongs to the user
             give_memory_back()
 
     before_cell()  # the panel is made by a cell that runs
@@ -111,7 +111,7 @@ def remove_from_outputs(shell: Any, panels: set) -> None:
     """Remove panels from all that IPython keeps of earlier outputs: Out, _7, the last three as _, __ and ___, their pictures.
 
     A variable of the user stays, also one that is called _; IPython's own are in its namespace of hidden names too. Of the
-    pictures only the panel's goes: the value of a cell is its last "execute_result".
+    pictures only the panel's is removed, because the value of a cell is its last "execute_result".
     """
     shown = {id(panel) for panel in panels}
     outputs, hook, history = shell.user_ns.get("_oh", {}), shell.displayhook, shell.history_manager
@@ -140,7 +140,7 @@ def give_memory_back() -> None:
     """Free what is not reachable, and return it to the system.
 
     A panel and its run refer to each other, so they are freed by Python's collection of cycles alone, which counts
-    objects and not the memory of tensors. glibc keeps freed memory until it is asked to return it.
+    objects and not the memory of tensors. glibc keeps freed memory until malloc_trim returns it.
     """
     gc.collect()
     if sys.platform == "linux":

@@ -42,7 +42,7 @@ def command_of(panel: object, content: object) -> tuple[Callable[..., object], d
             raise UserError(f"{name}: {key}={reprlib.repr(value)}; give {words(hints[key])}")
         if key not in named and not (rest and isinstance(key, str)):
             raise UserError(
-                f"{name}: {reprlib.repr(key)} is none of its arguments ({', '.join(named) or 'it has none'})"
+                f"{name}: {reprlib.repr(key)} is not one of its arguments ({', '.join(named) or 'it has none'})"
             )
     missing = [key for key, p in named.items() if p.default is p.empty and key not in arguments]
     if missing:

@@ -84,7 +84,7 @@ class Panel(anywidget.AnyWidget):
         self.show(problem=shown_problem(error))
 
     def do_ping(self, view: str = "", hidden: bool = False, idle: bool = False) -> None:
-        """Answer a view that shows this panel. It asks every two seconds, or more rarely while it is idle: while no run goes on."""
+        """Answer a view that shows this panel. The view asks every two seconds, or more rarely while it is idle, that is while no run goes on."""
         self._waits_for_cells = threading.current_thread() is threading.main_thread()
         back = self._presence.shows(view, hidden, idle)
         self.send({"pong": True})

@@ -717,9 +717,9 @@ BAD = [  # command, what its error must name: the value, and what is allowed or 
     (f"{TRAIN} --epochs 0", ["epochs=0", "at least 1"]),
     (
         f"{TRAIN} --method simsiam --tau-base 0.9",
-        ["tau_base=0.9", "no part in method 'simsiam'", "byol, dino", "leave it out"],
+        ["tau_base=0.9", "no effect in method 'simsiam'", "byol, dino", "leave it out"],
     ),
-    (f"{TRAIN} --method simclr --negatives-weight 1", ["negatives_weight=1.0", "no part in method 'simclr'", "byol"]),
+    (f"{TRAIN} --method simclr --negatives-weight 1", ["negatives_weight=1.0", "no effect in method 'simclr'", "byol"]),
     (f"{TRAIN} --lr 1e300", ["lr=1e+300", "at most 1e+30"]),
     (f"{TRAIN} --epochs 1.5", ["--epochs", "1.5", "integer"]),
     (f"{TRAIN} --lr fast", ["--lr", "fast", "float", "--help"]),

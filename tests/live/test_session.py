@@ -552,7 +552,7 @@ def test_two_sessions_side_by_side_do_not_share_random_numbers(train, test_set):
     alone = [bt.Trainer(c, train, test_set, device="cpu").run(progress=False).history.loss for c in configs]
     for _ in range(3):
         sessions = [bt.Session(c, train, test_set, device="cpu") for c in configs]
-        for session in sessions:  # built anew at the same time, too
+        for session in sessions:  # also built again at the same time
             session.reset()
             session.start()
         torch.manual_seed(5)
@@ -848,7 +848,7 @@ def test_a_run_that_failed_can_be_branched_from_before_it_failed(forkable, train
         (5, {"width": 8}, ConfigError, "width cannot change"),
         (5, {"lr": -1.0}, ConfigError, "lr"),
         (5, {"no_such": 1}, ConfigError, "no_such"),
-        (5, {"centering": "none"}, ConfigError, "no part in method"),
+        (5, {"centering": "none"}, ConfigError, "no effect in method"),
     ],
 )
 def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, step, fields, error, words):

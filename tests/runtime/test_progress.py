@@ -58,7 +58,7 @@ def test_runs_of_a_lesson_say_that_finished_ones_are_kept(images, said, tmp_path
     monkeypatch.setattr("byol_tutorial.course.parallel.train_and_judge", stop)
     with pytest.raises(KeyboardInterrupt):
         runs.run(bt.preset("shapes", **SMALL), images)
-    assert "stopped; finished runs are kept, the others begin anew" in said()
+    assert "stopped; finished runs are kept, the others start again" in said()
 
 
 def test_supervised_training_says_that_nothing_is_kept(images, said, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""When a step is recorded, replayed and recorded anew, with a pretended CUDA graph. With a real one: tests/train/test_gpu.py."""
+"""When a step is recorded, replayed and recorded again, with a pretended CUDA graph. With a real one: tests/train/test_gpu.py."""
 
 import gc
 import threading

@@ -347,7 +347,7 @@ def test_a_step_that_cannot_be_recorded_is_run(train, monkeypatch):
 def test_a_thread_goes_on_with_what_another_has_recorded(train):
     t, plain = (trainer(train, cuda_graph=g, epochs=10) for g in (True, False))
     found = losses(t, MANY)
-    for steps in (2, MANY):  # the second one records anew
+    for steps in (2, MANY):  # the second one records again
         worker = threading.Thread(target=lambda n=steps: found.extend(losses(t, n)))
         worker.start()
         worker.join()

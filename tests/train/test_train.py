@@ -256,7 +256,9 @@ def test_every_live_field_can_change(train):
             if method in FIELDS[name].metadata["of"]:
                 trainer.change(**value)
             else:
-                with pytest.raises(bt.ConfigError, match=f"'{name}' has no part in method '{method}'; it belongs to "):
+                with pytest.raises(
+                    bt.ConfigError, match=f"'{name}' has no effect in method '{method}'; it belongs to "
+                ):
                     trainer.change(**value)
         assert math.isfinite(trainer.step())
 

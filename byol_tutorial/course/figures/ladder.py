@@ -11,8 +11,8 @@ from ...figures import BLUE, GREEN, INK, RED, Picture
 
 WIDE, HIGH = 1.95, 4.7  # inches: from rung to rung, and of the picture
 LEFT, RIGHT, BELOW, ABOVE = 0.62, 0.1, 0.42, 0.08  # inches around the axes
-TOP = 1.75  # of the axis, in units of accuracy: room for the pictures above a rung at 1
-SIDE = 0.82  # of the pictures, in steps from rung to rung
+TOP = 1.75  # top of the axis, an accuracy; a rung at 1 leaves room for its pictures
+SIDE = 0.82  # side of the pictures, in steps from rung to rung
 GAP = 3  # pixels between the query and what was found
 
 

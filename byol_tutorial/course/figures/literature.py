@@ -112,7 +112,7 @@ def timeline() -> Picture:
     at = {paper.name: paper for paper in PAPERS}
     for paper in PAPERS:
         for before in (at[name] for name in paper.after):
-            bend = -0.25 if abs(paper.lane - before.lane) > 1 else 0.0  # around the method that stands between
+            bend = -0.25 if abs(paper.lane - before.lane) > 1 else 0.0  # the line bends around the method between
             shape = {"arrowstyle": "-|>", "color": "#888888", "linewidth": 1.1, "shrinkA": 9, "shrinkB": 9,
                      "connectionstyle": f"arc3,rad={bend}"}  # fmt: skip
             axes.annotate("", xy=place(paper), xytext=place(before), arrowprops=shape, zorder=1)

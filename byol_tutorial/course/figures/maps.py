@@ -10,7 +10,7 @@ from ...data.shapes import tint
 from ...figures import COLOURS, Picture, mark, readable
 
 PANEL = 1.85  # inches, each side of a panel
-AREA = 7.0  # of a point, in square points
+AREA = 7.0  # area of a dot, in square points
 
 
 def by_class(labels: Tensor) -> list[str]:

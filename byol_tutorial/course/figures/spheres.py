@@ -13,13 +13,13 @@ from ...evaluate.diagnose import spread
 from ...figures import INK, Picture, mark
 
 PANEL = 1.5  # inches, each side
-AREA = 9.0  # of a point, in square points
+AREA = 9.0  # area of a dot, in square points
 
 
 def show_spheres(rows: dict[str, Tensor], frames: Sequence[str], colours: Sequence[str], alt: str = "") -> Picture:
     """Draw how the directions z/‖z‖ move over the sphere. Points on its far side are pale.
 
-    The orientation of a sphere has no meaning, so each row is turned for all its frames alike, such that the middle of its
+    The orientation of a sphere has no meaning, so all frames of a row are turned in the same way, such that the middle of its
     last frame faces the reader. The number below a sphere is the spread √d·std, with d = 3.
 
     Args:

@@ -217,7 +217,7 @@ INTRODUCTION = """\
 
 Each row is a claim of a paper, in our words, with the paper's numbers: ImageNet top-1 in per cent, unless the row says
 otherwise. Beside it stands what we measured on the drawn shapes: the mean over {seeds} seeds ± the standard deviation.
-A seed draws pictures, weights, batches and views anew. The claim's shape is written down as an inequality, and the
+Each seed draws other pictures, weights, batches and views. The claim's shape is written down as an inequality, and the
 verdict is computed from it: *reproduced* if it holds for every seed; *mixed* if it holds for the means and for some
 seeds, but not for all; *differs* otherwise. A row that is mixed or differs stays, and says why.
 

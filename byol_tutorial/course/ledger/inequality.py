@@ -44,7 +44,7 @@ def holds(text: str, value: Value) -> bool:
     except SyntaxError as error:
         raise UserError(f"{text!r} is no inequality: {error.msg}") from error
     comparisons = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-    truths = [_is_true(comparison, value, text) for comparison in comparisons]  # of all, so that all are checked
+    truths = [_is_true(comparison, value, text) for comparison in comparisons]  # all of them, so that each is checked
     return all(truths)
 
 
@@ -59,7 +59,7 @@ def _is_true(node: ast.expr, value: Value, text: str) -> bool:
 
 def _number(node: ast.expr, value: Value, text: str) -> float:
     match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):  # which is a kind of int
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):  # a bool is also an int
             return number
         case ast.BinOp(left, op, right) if type(op) in ARITHMETIC:
             return ARITHMETIC[type(op)](_number(left, value, text), _number(right, value, text))

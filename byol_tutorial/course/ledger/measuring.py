@@ -35,8 +35,8 @@ from ..runs import run
 
 FOLDER = Path(__file__).parent / "measured"
 SEEDS = (0, 1, 2, 3, 4)
-EPOCHS = 8  # of every schedule: half of the recipe, so that all can be measured again in an hour on two cores
-ALWAYS = ("linear", "knn", "std", "rank")  # measured of every experiment
+EPOCHS = 8  # half of the recipe's, so that all runs take an hour on two cores
+ALWAYS = ("linear", "knn", "std", "rank")  # measured in every experiment
 EXTRA = ("hue", "alignment", "alignment_before")  # measured where a claim needs it
 MEASURES = (*ALWAYS, *EXTRA)
 BINS = 8  # bins of the hue, of equal frequency, so chance is 1/8

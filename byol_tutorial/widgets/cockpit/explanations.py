@@ -43,7 +43,7 @@ TEXTS: dict[str, tuple[str, str, str]] = {
     "koleo_weight": ("Weight of KoLeo, which keeps the nearest neighbours of a batch apart.", "−mean log min ‖z_i − z_j‖", "10"),
     "lr": (
         "Base learning rate of the optimiser. It rises in the warm-up and then falls to 0 along a cosine. Too high a rate "
-        "destroys what random weights knew, though the spread may stay.",
+        "destroys the information of the random features, though the spread may stay.",
         "η_k = lr · B/256 · schedule(k)",
         "7",
     ),

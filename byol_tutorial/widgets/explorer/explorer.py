@@ -84,7 +84,7 @@ class Explorer(Panel):
         self._shared: tuple[Config, dict[str, Share]] | None = None
         self._refused: dict = {}  # values of the controls that Config does not accept, ...
         self._refusal = ""  # ... and the reason
-        self._stamp: str | None = None  # of the last "set" that the browser sent
+        self._stamp: str | None = None  # the stamp of the last "set" that the browser sent
         self._thumbs_from: int | None = None
         self._drawn: Scene | None = None
         self._queue = CommandQueue("byol explorer")  # its thread computes; code that holds _lock must not wait for it

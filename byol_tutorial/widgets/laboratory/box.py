@@ -4,7 +4,7 @@
     found = lab.run()                    # or without the panel: returns when all runs are over
     lab.open("no predictor")             # this run in a cockpit
 
-At BYOL_SCALE=smoke the runs are tiny, so that a page or a test has them soon.
+At BYOL_SCALE=smoke the runs are tiny, so that a page or a test gets them quickly.
 """
 
 import threading

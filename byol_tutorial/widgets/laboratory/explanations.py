@@ -1,10 +1,10 @@
 """What the laboratory says about each of its parts on hover and focus; see explained.py."""
 
 TEXTS = {  # part: (what it is and does, equation or "", number of the lesson)
-    "play": ("All runs advance together, a few steps of each in turn, in processes of their own.", "", "5"),
-    "reset": ("All runs back to step 0; their processes end.", "", "5"),
-    "speed": ("Steps a second of each run, at most. Slow it down to see a collapse happen.", "", "5"),
-    "tables": ("The runs of the paper's tables 5a and 5b. Those of a table that is not shown pause.", "L = L_BYOL + β · (term of the negatives)", "6"),
+    "play": ("Starts or pauses all runs. They advance together, a few steps of each in turn, in their own processes.", "", "5"),
+    "reset": ("Sets all runs back to step 0, and ends their processes.", "", "5"),
+    "speed": ("The largest number of steps a second of each run. Make it small to watch a collapse.", "", "5"),
+    "tables": ("The runs of the paper's tables 5a and 5b. The runs of a table that is not shown pause.", "L = L_BYOL + β · (term of the negatives)", "6"),
     "axis": ("What the small curves show. On the logarithmic axis a collapse is a straight line downwards.", "√d · std(z/‖z‖),  L,  kNN", "5"),
     "sort": ("The order of the runs: as in the paper, or by a number.", "", "5"),
     "verdict": ("What was measured at the run's last step, and what it means. The spread alone does not say that anything was learned: "

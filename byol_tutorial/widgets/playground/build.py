@@ -2,7 +2,7 @@
 
 A module is one text, because a page that lies on a disk can load no second file. The engine, which trains, is the
 body of one function in it. The same function runs on the page's own thread, and its text is the source of a worker.
-What is built is committed, so that only who edits the sources needs the tools (the extra "dev"):
+What is built is committed, so that only people who edit the sources need the tools (the extra "dev"):
 
     python -m byol_tutorial.widgets.playground.build      makes kernels.wasm, module.min.js and first.min.js again
 
@@ -25,10 +25,10 @@ FOLDER = HERE / "js" / "playground"
 ENGINE = ("random", "shapes", "views", "kernels", "networks", "losses", "learner", "measures", "run")
 PANEL = ("settings", "pictures", "guide", "curves", "host", "panel")
 FIRST = ("pictures", "guide", "curves", "host", "first")  # the first panel of the course
-SHARED = ("tour", "share")  # with the other panels
+SHARED = ("tour", "share")  # files that the other panels also use
 MODULES = {"module": PANEL, "first": FIRST}  # the file NAME.min.js, and the parts of its panel
 OFFERED = "Run, ViewMaker, drawView, generator, openScript, openWebAssembly"  # what the panel takes from the engine
-END = re.compile(r"^export default (\{.+\});\n", re.MULTILINE)  # of every panel's file
+END = re.compile(r"^export default (\{.+\});\n", re.MULTILINE)  # the last line of every panel's file
 # A function at the beginning of a line, with the lines after it that are indented, empty, or begin with its last brace.
 FUNCTION = re.compile(r"^(?:async )?function (\w+)[^\n]*\n(?:[ }][^\n]*\n|\n(?=[ ]))*", re.MULTILINE)
 COMPILE = [
@@ -59,7 +59,7 @@ def built(wasm: bytes, panel: tuple[str, ...] = PANEL) -> str:
     """Make the ES module of a panel's parts, of the engine and of the compiled kernels, as small as it can be."""
     deflate = zlib.compressobj(9, wbits=-15)  # without a header
     packed = deflate.compress(wasm) + deflate.flush()
-    # In this order like is near like, so that the module compresses best: the base64 text at the end pushes nothing apart.
+    # In this order similar parts are close together, so that the module compresses best; the base64 text is at the end.
     parts = [
         f"function playgroundEngine() {{\n{engine()}\nreturn {{{OFFERED}}};\n}}",
         script("diagram.js"),
@@ -74,7 +74,7 @@ def built(wasm: bytes, panel: tuple[str, ...] = PANEL) -> str:
 
 
 def minified(text: str, keep_names: bool = False) -> str:
-    """Return JavaScript with the same effect in fewer characters. Names that are used within functions alone become short."""
+    """Return JavaScript with the same effect in fewer characters. Names that are used only within functions become short."""
     import minify
 
     minify.config({"js-keep-var-names": keep_names})
@@ -82,7 +82,7 @@ def minified(text: str, keep_names: bool = False) -> str:
 
 
 def without_unused(text: str) -> str:
-    """Leave out functions that are used nowhere, and then those that only they used. A name in a comment is no use."""
+    """Leave out functions that are used nowhere, and then those that only they used. A name in a comment does not count as a use."""
     uses = Counter(re.findall(r"[A-Za-z_$][\w$]*", minified(text, keep_names=True)))  # without comments
     shorter = FUNCTION.sub(lambda found: "" if uses[found[1]] == 1 else found[0], text)
     return text if shorter == text else without_unused(shorter)

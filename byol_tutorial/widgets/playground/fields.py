@@ -1,4 +1,4 @@
-"""The settings that the playground can change: fields of Config, with what its page must know of each.
+"""The settings that the playground can change: fields of Config, with what its page needs to know about each.
 
 A page trains on "shapes" alone, with the course's small encoder, so it has few of Config's fields. The names are the
 same, so that an experiment of a page is an experiment of the library, and the reverse.
@@ -35,13 +35,13 @@ MOST: dict[str, float] = {
     "epochs": 10_000,
     "warmup_epochs": 10_000,
 }  # less than Config allows, so that a page can hold a run
-IMAGES = 4096  # on which the page trains: shapes that it draws itself
-MOST_STEPS = int(MOST["epochs"]) * IMAGES // min(BATCHES)  # of the longest schedule
+IMAGES = 4096  # the page draws so many shapes to train on
+MOST_STEPS = int(MOST["epochs"]) * IMAGES // min(BATCHES)  # steps of the longest schedule
 OF_METHOD = ("lr", "weight_decay", "temperature")  # what the page sets when the method changes
 
 
 def fields() -> dict[str, dict[str, Any]]:
-    """Return what the page must know of each setting: its kind, Config's default, what it may be, and whether it is live."""
+    """Return what the page needs to know about each setting: its kind, Config's default, what it may be, and whether it is live."""
     described = {name: _described(name) for name in NAMES}
     pixels = {
         "kind": "choice",
@@ -160,7 +160,7 @@ def _size(data: dict[str, Any]) -> int:
 
 
 def about() -> dict[str, Any]:
-    """Return all that the page must know of settings.
+    """Return all that the page needs to know about settings.
 
     These are the fields, the page's own first settings, those that belong to each method, and the library's version.
     """

@@ -75,7 +75,7 @@ def playground(
 class Playground(Panel):
     """The panel that trains in the page; see `playground`.
 
-    about: what the page must know of settings, verdicts and questions. plans: the one or two runs to begin with.
+    about: what the page needs to know about settings, verdicts and questions. plans: the one or two runs to begin with.
     """
 
     _esm = module()
@@ -92,7 +92,7 @@ class Playground(Panel):
 
 
 def first_look() -> "FirstLook":
-    """Make the panel with which the course begins: BYOL trains as soon as it is seen, and one button removes its predictor.
+    """Make the panel with which the course begins: BYOL trains as soon as it is visible, and one button removes its predictor.
 
     It is the playground's engine with a map, two curves and that button, which first asks for a guess. It needs no kernel.
 

@@ -49,7 +49,7 @@ RANDOM_TARGET = Exercise(
             "a pupil is no better than its teacher",
             {"compared_with_its_target": "the same"},
             "compared_with_its_target: that would be right if the network had to copy its teacher. But it sees another view than the target does: crop "
-            "and colour are drawn anew, and what depends on them cannot be predicted. What is left is the picture.",
+            "and colour are drawn again, and what depends on them cannot be predicted. What is left is the picture.",
         ),
         Mistake(
             "as good as labels",

@@ -16,11 +16,11 @@ PREDICTORS = Exercise(
         ),
         (
             "Sort them: no predictor cannot differ from its input; a fixed one never follows; a trained matrix "
-            "follows at the common learning rate; the optimal one is computed anew in each step. Six epochs are "
+            "follows at the common learning rate; the optimal one is computed again in each step. Six epochs are "
             "short."
         ),
         (
-            "# how many weights of each predictor learn? The optimal one is set anew in each step instead\n"
+            "# how many weights of each predictor learn? The optimal one is set again in each step instead\n"
             "for name in ('identity', 'linear', 'fixed', 'optimal'):\n"
             "    q = bt.BYOL(config.replace(predictor=name), 32).predictor\n"
             "    print(name, sum(w.numel() for w in q.parameters() if w.requires_grad))"
@@ -49,7 +49,7 @@ PREDICTORS = Exercise(
         Mistake(
             "the optimal one does not",
             {"optimal": "learns nothing"},
-            "optimal: it is computed anew in every step, so it always fits what the online network gives now. If a predictor can "
+            "optimal: it is computed again in every step, so it always fits what the online network gives now. If a predictor can "
             "help at all, this one can.",
         ),
         Mistake(

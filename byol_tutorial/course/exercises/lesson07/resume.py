@@ -157,7 +157,7 @@ RESUME = Exercise(
         Mistake(
             "without the step",
             lambda run: _state(run, step=False),
-            "everything is there but the step: schedules, also that of τ, begin anew, and the first batches come again.",
+            "everything is there but the step: schedules, also that of τ, start again, and the first batches are repeated.",
         ),
         Mistake(
             "not copied",
