@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import torch
-import torchvision
 
 import byol_tutorial
 
@@ -34,6 +33,8 @@ def gpu() -> str | None:
 
 
 def circumstances() -> dict:
+    import torchvision  # here, because this takes four seconds, which a script that writes nothing need not wait
+
     return {
         "command": "python "
         + " ".join([os.path.relpath(sys.argv[0])] + ["DATA" if Path(a).exists() else a for a in sys.argv[1:]]),

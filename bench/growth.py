@@ -20,7 +20,7 @@ from pathlib import Path
 
 import common
 import torch
-from torchvision.transforms.functional import to_pil_image
+from PIL import Image
 
 import byol_tutorial as bt
 from byol_tutorial.config.paper_tables import tables
@@ -60,16 +60,16 @@ def in_memory(batch: int, size: int, least: float, device: str) -> dict:
     return train(bt.ImageSet("bench", "train", pixels), batch, size, least, device)
 
 
-def streamed(files: int, least: float, device: str) -> dict:
-    """Measure training in batches of 128 from a folder of ten classes."""
+def streamed(files: int, different: int, least: float, device: str) -> dict:
+    """Measure training in batches of 128 from a folder of ten classes, with so many different files among them."""
     with tempfile.TemporaryDirectory() as folder:
-        shapes = bt.load("shapes", size=64, limit=1000)
+        shapes = bt.load("shapes", size=64, limit=different)
         for k in range(10):
             (Path(folder) / str(k)).mkdir()
-        for i, image in enumerate(shapes.images[:1000]):
+        for i, image in enumerate(shapes.images[:different]):
             first = Path(folder) / str(i % 10) / f"{i}.jpg"
-            to_pil_image(image).save(first, quality=90)
-            for j in range(i + 1000, files, 1000):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(first, quality=90)
+            for j in range(i + different, files, different):
                 os.link(first, Path(folder) / str(i % 10) / f"{j}.jpg")
         start = time.perf_counter()
         images = bt.load(f"folder:{folder}", size=64, stream=True)  # 80 % of them; the others are for tests
@@ -79,11 +79,12 @@ def streamed(files: int, least: float, device: str) -> dict:
         )
 
 
-def ablations(processes: int, epochs: int) -> float:
-    """Return the wall time of table 5b's eight rows, including the start of the processes."""
-    images = bt.load("shapes", limit=256 if epochs == 1 else None)
+def ablations(processes: int, quick: bool) -> float:
+    """Return the wall time of table 5b's eight rows, including the start of the processes; quick: of one step of each."""
+    images = bt.load("shapes", limit=32 if quick else None)
+    config = bt.preset("shapes", epochs=1 if quick else 6, knn_every=0)
     start = time.perf_counter()
-    with Laboratory(tables("5b"), bt.preset("shapes", epochs=epochs, knn_every=0), images, workers=processes) as runs:
+    with Laboratory(tables("5b"), config, images, workers=processes) as runs:
         runs.run()
     return round(time.perf_counter() - start, 1)
 
@@ -109,7 +110,7 @@ def main() -> None:
         print(json.dumps(in_memory(*options.case, least, device)))
         return
     if options.files:
-        print(json.dumps(streamed(options.files, least, device)))
+        print(json.dumps(streamed(options.files, 100 if options.quick else 1000, least, device)))
         return
     quick = ["--quick"] if options.quick else []
 
@@ -130,12 +131,12 @@ def main() -> None:
         if not options.quick:
             common.write(f"growth_{device}", result)
 
-    for batch, size in [(b, 32) for b in some(BATCHES[device])] + [(32, s) for s in some(SIZES[device])]:
+    for batch, size in some((*((b, 32) for b in BATCHES[device]), *((32, s) for s in SIZES[device]))):
         keep("training", f"batch {batch}, {size} px", case("--case", batch, size))
-    for files in some(FILES[device]):
+    for files in (200,) if options.quick else FILES[device]:
         keep("streaming", f"{files} files", case("--files", files))
     for processes in some(PROCESSES) if device == "cpu" else ():
-        keep("eight_ablations_seconds", str(processes), ablations(processes, 1 if options.quick else 6))
+        keep("eight_ablations_seconds", str(processes), ablations(processes, options.quick))
     if device == "cpu":
         umap(300)  # compiles
     for n in some(POINTS) if device == "cpu" else ():

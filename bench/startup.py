@@ -54,7 +54,7 @@ def main() -> None:
     shapes.draw(shapes.sample_factors(4096))
     drawn = time.perf_counter() - start
 
-    for what in FIRST:
+    for what in () if options.quick else FIRST:
         seconds_to_first(what)
     times: dict[str, list[float]] = {"torch": [], "byol_tutorial": []}
     for _ in range(1 if options.quick else 5):

@@ -14,33 +14,63 @@ import torch
 BENCH = Path(__file__).parents[2] / "bench"
 
 
+# Runs scripts as `python FILE ...` does, each in a process that is forked after the imports that all of them begin with.
+SCRIPTS = """
+import json, os, runpy, sys
+import byol_tutorial, common
+
+for line in sys.stdin:
+    printed, errors, *sys.argv = json.loads(line)
+    if not os.fork():
+        for stream, file in (1, printed), (2, errors):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        runpy.run_path(os.path.abspath(sys.argv[0]), run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return run(script of the folder bench, argument, ...): its exit code, what it printed, and its errors."""
+    folder = tmp_path_factory.mktemp("bench")
+    printed, errors = files = folder / "printed.txt", folder / "errors.txt"
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+
+    def run(*command: str) -> tuple[int, str, str]:
+        print(json.dumps([*map(str, files), *command]), file=scripts.stdin, flush=True)
+        return int(scripts.stdout.readline()), printed.read_text(), errors.read_text()
+
+    with subprocess.Popen([sys.executable, "-c", SCRIPTS], cwd=BENCH, env=env, text=True, **pipes) as scripts:
+        yield run
+        scripts.stdin.close()
+    assert scripts.returncode == 0
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("name", ["step", "growth", "learn", "startup", "peers", "busy"])
-def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name):
+def test_the_bench_runs_and_writes_nothing_when_it_is_quick(name, run):
     if name == "peers":
         for peer in ("byol_pytorch", "kornia"):
             if importlib.util.find_spec(peer) is None:
                 pytest.skip(f"{peer} is not installed: make bench-peers")
     before = {p: p.stat().st_mtime_ns for p in (BENCH / "results").rglob("*")}
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
     on = [] if name in ("startup", "busy") else ["--device", "cpu"]
-    end = subprocess.run(
-        [sys.executable, f"{name}.py", "--quick", *on], cwd=BENCH, env=env, capture_output=True, text=True
-    )
-    assert end.returncode == 0, end.stderr
-    assert re.search(r"\d", end.stdout)
+    code, printed, errors = run(f"{name}.py", "--quick", *on)
+    assert code == 0, errors
+    assert re.search(r"\d", printed)
     assert {p: p.stat().st_mtime_ns for p in (BENCH / "results").rglob("*")} == before
 
 
-@pytest.mark.training
-def test_results_go_where_out_names_and_commands_share_a_file(tmp_path):
+def test_results_go_where_out_names_and_commands_share_a_file(tmp_path, monkeypatch):
     """Some machines allow copying only one folder, and several commands write parts of one result."""
-    code = (
-        "import common; common.write('gpu', {'parts': {'a': {'cases': {'x': 1}}}}, add=True);"
-        "common.write('gpu', {'parts': {'a': {'cases': {'y': 2}}, 'b': 3}}, add=True)"
-    )
-    env = os.environ | {"OUT": str(tmp_path), "PYTHONPATH": str(BENCH)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+    monkeypatch.setenv("OUT", str(tmp_path))
+    spec = importlib.util.spec_from_file_location("common", BENCH / "common.py")
+    common = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(common)
+    common.write("gpu", {"parts": {"a": {"cases": {"x": 1}}}}, add=True)
+    common.write("gpu", {"parts": {"a": {"cases": {"y": 2}}, "b": 3}}, add=True)
     (file,) = tmp_path.rglob("gpu.json")
     assert json.loads(file.read_text())["parts"] == {"a": {"cases": {"x": 1, "y": 2}}, "b": 3}
 
