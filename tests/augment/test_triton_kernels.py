@@ -34,7 +34,19 @@ import json, sys, torch
 import byol_tutorial as bt
 from byol_tutorial import augment
 from byol_tutorial.augment import triton_kernels
+from triton.runtime import interpreter
 
+# Each function that a kernel calls would change Triton's language for the interpreter again, which takes most of the
+# time. The launch of a kernel does it for the kernel's module, and once is enough for the others.
+changed = {triton_kernels.__name__}
+
+def call(function, *args, **named):
+    if function.fn.__module__ not in changed:
+        changed.add(function.fn.__module__)
+        interpreter._patch_lang(function.fn)
+    return function.rewrite()(*args, **named)
+
+interpreter.InterpretedFunction.__call__ = call
 augment.Views.compiled = False  # the batched form is the reference
 torch.set_num_threads(1)
 found = []
