@@ -5,15 +5,23 @@ import re
 
 import numpy as np
 import pytest
-from lab import run_all
+from lab import KERNEL_IS_READY, command
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 from prose import LONGEST_LINE
+from watched import watched
 
 from byol_tutorial.course.editions import write_edition
 
 NAME = ".jp-DirListing-itemText"
 SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+
+
+FIGURE = """import torch
+from byol_tutorial import figures
+photographs = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+photographs[:, 0] = 200
+figures.image_grid(photographs, columns=2, titles=['one', 'two'])"""
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +31,41 @@ def folder(lab):
     return "lessons"
 
 
-def opened(page, lab, notebook: str) -> None:
-    page.set_viewport_size({"width": 1366, "height": 768})
-    page.goto(f"{lab.url}/lab/tree/{notebook}?reset")
-    page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
+@pytest.fixture(scope="module")
+def jupyterlab(lab, lab_context, folder):
+    """Open JupyterLab in one page for all tests that change nothing in it: to load it takes longest."""
+    lab.notebook("figure", FIGURE)
+    page = lab_context.new_page()
+    with watched(page):
+        page.set_viewport_size({"width": 1366, "height": 768})
+        page.goto(f"{lab.url}/lab/tree/{folder}/00_start_here.ipynb?reset")
+        page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
+    yield page
+    page.goto("about:blank")
+    lab.shut_down_kernels()
+    page.close()
+
+
+@pytest.fixture
+def page(jupyterlab):
+    """Return the page with lesson 0 in front, on a screen of 1366×768."""
+    jupyterlab.set_viewport_size({"width": 1366, "height": 768})
+    with watched(jupyterlab):
+        show(jupyterlab, "lessons/00_start_here.ipynb")
+        yield jupyterlab
+
+
+def show(page, notebook: str) -> None:
+    """Open a notebook in the page, or bring it to the front."""
+    command(page, "docmanager:open", {"path": notebook})
+    page.wait_for_function(
+        """([shown, path]) => document.querySelector(`${shown} .jp-Cell`)
+            && window.jupyterapp.shell.currentWidget?.context?.path === path""",
+        arg=[SHOWN, notebook],
+    )
 
 
 def test_the_file_list_shows_each_lesson_once_with_its_whole_name(page, lab, folder):
-    opened(page, lab, f"{folder}/00_start_here.ipynb")
     expect(page.locator(NAME).filter(has_text="live_controls.ipynb")).to_be_visible()
     names = page.locator(NAME).all_inner_texts()
     assert sorted(names) == sorted(
@@ -43,30 +78,44 @@ def test_the_file_list_shows_each_lesson_once_with_its_whole_name(page, lab, fol
     assert cut == []
 
 
-def follow(link, target) -> None:
-    """Click a link until its target is there: JupyterLab may take the first click in a cell for a choice of the cell."""
+SETTLED = """(shown) => new Promise((done) => {
+  const still = () => setTimeout(done, 500, true);
+  let timer = still();
+  new MutationObserver(() => { clearTimeout(timer); timer = still(); })
+    .observe(document.querySelector(`${shown} .jp-Notebook`), {childList: true, subtree: true});
+})"""
+IN_FRONT = "(path) => window.jupyterapp.shell.currentWidget?.context?.path === path"
+
+
+def follow(page, link, notebook: str) -> None:
+    """Click a link of the notebook in front until this one is in front.
+
+    JupyterLab makes the texts of a notebook several times over while it opens it, so a click before that is done may hit
+    a link that is gone. It may also take the first click in a cell for a choice of the cell.
+    """
+    page.evaluate(SETTLED, SHOWN)
     link.click()
     try:
-        expect(target).to_be_visible(timeout=10_000)
-    except AssertionError:
+        page.wait_for_function(IN_FRONT, arg=notebook, timeout=10_000)
+    except TimeoutError:
         link.click()
-        expect(target).to_be_visible()
+        page.wait_for_function(IN_FRONT, arg=notebook)
 
 
 def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(context, lab, folder):
     page = context.new_page()  # not the strict one: JupyterLab itself can raise an exception where it opens at a place
     page.set_default_timeout(60_000)
-    opened(page, lab, f"{folder}/07_train_for_real.ipynb")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto(f"{lab.url}/lab/tree/{folder}/07_train_for_real.ipynb?reset")
+    page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
     links = page.locator(f"{SHOWN} .jp-MarkdownCell a")
-    follow(
-        links.filter(has_text="Troubles and answers").first, page.locator(f"{SHOWN} h3", has_text="Has it collapsed?")
-    )
+    follow(page, links.filter(has_text="Troubles and answers").first, f"{folder}/troubles.ipynb")
+    expect(page.locator(f"{SHOWN} h3", has_text="Has it collapsed?")).to_be_visible()
     expect(page.locator(".jp-NotebookPanel")).to_have_count(2)  # a notebook with a run button, not a preview
-    term = page.locator(f"{SHOWN} h3", has_text="effective rank")
-    follow(links.filter(has_text="effective rank").first, term)
-    expect(term).to_be_in_viewport()
-    lesson = page.locator(f"{SHOWN} h1", has_text="The moving average, and kinds of collapse")
-    follow(links.filter(has_text="lesson 5").first, lesson)
+    follow(page, links.filter(has_text="effective rank").first, f"{folder}/glossary.ipynb")
+    expect(page.locator(f"{SHOWN} h3", has_text="effective rank")).to_be_in_viewport()
+    follow(page, links.filter(has_text="lesson 5").first, f"{folder}/05_ema_and_collapse.ipynb")
+    expect(page.locator(f"{SHOWN} h1", has_text="The moving average, and kinds of collapse")).to_be_visible()
 
 
 # --- what a lesson looks like -------------------------------------------------------------------
@@ -83,9 +132,8 @@ ROOM = """(editor) => {
 }"""
 
 
-def test_a_line_of_code_fits_beside_the_list_of_files_and_prose_has_narrow_lines(page, lab, folder):
+def test_a_line_of_code_fits_beside_the_list_of_files_and_prose_has_narrow_lines(page):
     """At 1366 pixels 88 characters of code fit; at 1920 a line of prose has at most 100 and at least 70."""
-    opened(page, lab, f"{folder}/00_start_here.ipynb")
     code = page.locator(f"{SHOWN} .jp-CodeCell .cm-content").filter(has_text="import byol_tutorial as bt").first
     code.scroll_into_view_if_needed()
     assert page.locator(NAME).first.is_visible()
@@ -102,8 +150,7 @@ def test_a_line_of_code_fits_beside_the_list_of_files_and_prose_has_narrow_lines
     assert longest.json_value() >= 70
 
 
-def test_a_title_keeps_its_distance(page, lab, folder):
-    opened(page, lab, f"{folder}/00_start_here.ipynb")
+def test_a_title_keeps_its_distance(page):
     distance = page.wait_for_function(
         f"""() => {{
             const [upper, lower] = ["h1", "p"].map((tag) => document.querySelector(`{SHOWN} .jp-MarkdownCell ${{tag}}`));
@@ -114,8 +161,7 @@ def test_a_title_keeps_its_distance(page, lab, folder):
     assert distance >= 12
 
 
-def test_an_answer_has_a_triangle_that_opens_it(page, lab, folder):
-    opened(page, lab, f"{folder}/00_start_here.ipynb")
+def test_an_answer_has_a_triangle_that_opens_it(page):
     answer = page.locator(f"{SHOWN} .jp-MarkdownCell details > summary").first
     answer.scroll_into_view_if_needed()
     expect(answer).to_have_css("list-style-type", "disclosure-closed")
@@ -125,8 +171,8 @@ def test_an_answer_has_a_triangle_that_opens_it(page, lab, folder):
     expect(page.locator(f"{SHOWN} details p").filter(has_text="The first. The second has collapsed")).to_be_visible()
 
 
-def test_a_solution_shows_its_name_alone(page, lab, folder):
-    opened(page, lab, f"{folder}/01_the_idea.ipynb")
+def test_a_solution_shows_its_name_alone(page, folder):
+    show(page, f"{folder}/01_the_idea.ipynb")
     folded = page.locator(
         f"{SHOWN} .jp-CodeCell", has=page.locator(".jp-Placeholder", has_text="Solution of 01-random-target")
     )
@@ -137,26 +183,24 @@ def test_a_solution_shows_its_name_alone(page, lab, folder):
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_a_figure_follows_the_theme(page, lab, theme):
+def test_a_figure_follows_the_theme(page, theme):
     """It lies on the page's own ground, its words can be read there, and photographs keep their colours."""
-    name = lab.notebook(
-        "figure",
-        "import torch\nfrom byol_tutorial import figures\n"
-        "photographs = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)\nphotographs[:, 0] = 200\n"
-        "figures.image_grid(photographs, columns=2, titles=['one', 'two'])",
-    )
-    lab.open(page, name, theme)
-    run_all(page)
-    picture = page.locator(".bt-picture")
+    command(page, "apputils:change-theme", {"theme": theme})
+    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+    show(page, "figure.ipynb")
+    page.wait_for_function(KERNEL_IS_READY)
+    picture = page.locator(f"{SHOWN} .bt-picture")
+    command(page, "notebook:clear-all-cell-outputs")
+    expect(picture).to_have_count(0)
+    command(page, "notebook:run-all-cells")
     expect(picture.locator("img")).to_have_count(2)
     pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(int)
     ground, around = (
         pixels[-1, -1],
-        page.evaluate("() => getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor"),
+        page.evaluate(f"() => getComputedStyle(document.querySelector('{SHOWN} .jp-Notebook')).backgroundColor"),
     )
     assert ground.tolist() == [int(c) for c in re.findall(r"\d+", around)][:3]
     light = theme == "JupyterLab Light"
     grey = pixels.mean(axis=2)
     assert (grey.min() < 80) if light else ((pixels.min(axis=2) > 180).any() and ground.max() < 40)
     assert (abs(pixels - (200, 0, 0)).max(axis=2) <= 3).mean() > 0.2
-    lab.shut_down_kernels()

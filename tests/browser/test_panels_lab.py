@@ -122,7 +122,9 @@ def test_a_saved_notebook_opened_again_shows_its_panels(lab, page, tmp_path, con
             content = json.loads((server.folder / "work" / name).read_text("utf-8"))
             state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
             for cell in content["cells"][1:]:
-                assert cell["outputs"][0]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] in state
+                shown = cell["outputs"][0]["data"]
+                assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] in state
+                assert "nothing can be live here" in "".join(shown["text/html"])
             page.goto("about:blank")
             server.shut_down_kernels()
             server.open(page, name)
