@@ -1,5 +1,6 @@
 """The catalogue of exercises: which there are, and a lesson's as a table."""
 
+import functools
 import importlib
 import pkgutil
 from difflib import get_close_matches
@@ -16,9 +17,15 @@ class ExerciseError(UserError):
 
 def lessons() -> dict[str, dict[str, Exercise]]:
     """Return lesson number -> its exercises by id, in order."""
-    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("lesson"))
-    modules = {name.removeprefix("lesson"): importlib.import_module(f".{name}", __package__) for name in names}
+    modules = {number: importlib.import_module(f".lesson{number}", __package__) for number in _numbers()}
     return {number: in_order(module.EXERCISES) for number, module in modules.items()}
+
+
+@functools.cache
+def _numbers() -> list[str]:
+    """Return the numbers of the lessons that have exercises; each has a package here, which is looked for once."""
+    names = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return sorted(name.removeprefix("lesson") for name in names if name.startswith("lesson"))
 
 
 def find(id: str) -> Exercise:
