@@ -33,8 +33,9 @@ lint: .venv/installed
 # check-all also runs those.
 MARKS = not training and not slow
 check-all: MARKS = not training
-# Plugins that only notebooks and browsers need, or nothing here, take longer to load than pytest itself, in each process.
-UNUSED = $(addprefix -p no:,nbmake playwright hydra_pytest anyio platformdirs)
+# Plugins that only notebooks and browsers need, or nothing here, take longer to load than pytest itself, in each process;
+# the one of logs looks at some hundred loggers of other packages six times a test.
+UNUSED = $(addprefix -p no:,nbmake playwright hydra_pytest anyio platformdirs logging)
 check check-all: lint
 	$(PYTEST) $(UNUSED) tests --ignore tests/browser -m "$(MARKS)" $(ARGS)
 
