@@ -36,7 +36,7 @@ MEGABYTE = 1e6
 
 
 class Watch:
-    """Reads the memory of a process and its descendants on a thread of its own, until it is stopped."""
+    """A thread that reads the memory of a process and its descendants until it is stopped."""
 
     def __init__(self, process: psutil.Process):
         self.process, self.going = process, True

@@ -29,7 +29,7 @@ CATS = range(281, 286)  # the classes of ImageNet that are domestic cats
 
 
 class ImageNetEncoder(torch.nn.Module):
-    """Gives y, float (N, 1280), for pictures uint8 (N, 3, H, W)."""
+    """An encoder that returns y, float (N, 1280), for pictures uint8 (N, 3, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -480,7 +480,7 @@ def test_a_page_asks_again_when_an_answer_was_lost_while_frames_arrive(show, pag
 
 @pytest.mark.parametrize("state", ["idle", "running"])
 def test_a_page_asks_again_when_an_answer_was_lost(show, page, state):
-    """A connection that was cut while a laptop slept loses what was on its way, without a word."""
+    """A connection that was cut while a laptop slept loses the messages on their way, without an error."""
     page.clock.install()
     bridge = show()
     enter(bridge, state)

@@ -1,4 +1,4 @@
-"""The command line on input that would be taken for something else, or would overwrite something, without a word."""
+"""The command line on input that would be taken for something else, or would silently overwrite something."""
 
 import csv
 import json

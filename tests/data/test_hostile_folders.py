@@ -1,4 +1,4 @@
-"""Folders that would be read wrongly without a word: archives in archives, names that look alike, gaps, strips, animations."""
+"""Folders that would silently be read wrongly: archives in archives, names that look alike, gaps, strips, animations."""
 
 import os
 import struct

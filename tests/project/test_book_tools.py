@@ -143,7 +143,7 @@ def test_a_setting_that_only_jupyter_book_would_follow_is_an_error(changes, name
 
 
 def test_what_is_excluded_is_hidden_folders_and_nothing_that_begins_with_a_point_and_a_slash():
-    """Sphinx 9 compares the files of extensions, such as ./togglebutton.css, and would leave them out without a word."""
+    """Sphinx 9 compares the files of extensions, such as ./togglebutton.css, and would leave them out silently."""
     from sphinx.util.matching import Matcher
 
     excluded = Matcher(conf.settings(conf.CONFIG)["exclude_patterns"])

@@ -33,8 +33,8 @@ from .controls import PRESETS, changed_value, controls, main_controls
 from .frames import changes_of, code_of, curves_of, frame_of, link_of, maps_of, passed_of, setup_of
 
 FRAME = 0.08  # seconds between two frames, at least, while only steps are made; a change is sent at once
-FRAME_SHARE = 0.018  # of the time, at most, is spent on such frames
-SAME, LAST = "no change yet", "the last change"  # branches that are no presets
+FRAME_SHARE = 0.018  # at most this share of the time is spent on such frames
+SAME, LAST = "no change yet", "the last change"  # branches without a preset of their name
 
 
 def cockpit(
@@ -92,13 +92,13 @@ class Cockpit(Panel):
         self.note = ""
         self._data = fingerprint(session.train)
         self._ranks: list[tuple[int, float]] = []
-        self._own_speed: float | None = None  # of the session, while the tour lets it train slowly
+        self._own_speed: float | None = None  # the session's own limit while the tour lets it train slowly
         self._slowed = False
         self._shown: Snapshot | None = None  # the last one that was sent to the browser
         self._mapped: tuple[Measure | None, dict[str, bytes]] = (None, {})  # the last measure shown, and its maps
         self._frame_due = 0.0  # when the next frame is sent, by time.monotonic
         self._code, self._link = "", {"fragment": "", "why": ""}  # the run as a line of Python, and for the playground
-        self._code_due = 0.0  # when both are written anew while the run trains
+        self._code_due = 0.0  # when both are written again while the run trains
         self._paused_unwatched = False  # whether the run stands because the panel paused it: no page showed it
         self._may_pause = True  # once while no page shows it; a run that is started again meanwhile goes on
         session.branching = True
@@ -122,7 +122,7 @@ class Cockpit(Panel):
         self._show_error_of(self.session.step(n))
 
     def do_reset(self) -> None:
-        """Begin anew at step 0."""
+        """Start again at step 0."""
         self.prediction = None
         self._show_error_of(self.session.reset())
 

@@ -125,9 +125,9 @@ def curves_of(s: Snapshot, name: str, ranks: list) -> dict:
 
 
 def changes_of(s: Snapshot) -> list[list]:
-    """Return each change as its step, its words, and what came of it; empty as long as that cannot be said."""
+    """Return each change as its step, its words, and its effect, which is empty as long as it is unknown."""
     rows: list[list] = []
-    values = dict(vars(s.first_config))  # a Config for each change would be checked anew in every frame
+    values = dict(vars(s.first_config))  # a Config for each change would be checked again in every frame
     for index, (step, fields) in enumerate(s.changes):
         rows.append([step, change_words(values, fields), effect(s, index) or ""])
         values |= fields
@@ -159,7 +159,7 @@ def link_of(s: Snapshot, data: dict, transform: str | None) -> dict[str, str]:
 def next_words(s: Snapshot) -> str:
     """Return what can be done with a run that has ended, or an empty text."""
     if s.state == "done":
-        return "finished: branch from an earlier step with one change, reset to begin anew, or copy the code"
+        return "finished: branch from an earlier step with one change, reset to start again, or copy the code"
     if s.state == "failed":
         return "it cannot go on: branch from a step before it failed, or lower the learning rate and reset"
     return ""

@@ -1,9 +1,9 @@
-// The cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the controls
-// send messages. All drawing is done here.
+// This file makes the cockpit in the browser. Python (cockpit/cockpit.py) sends `setup` once and `frame` while the run changes; the
+// controls send messages. All drawing is done here.
 
 const GLIDE = 500; // milliseconds in which the map moves from one measure to the next
-const NUMBERS = 240; // milliseconds, at least, between two drawings of the network of which only numbers differ
-const SINGLE = 150; // milliseconds between two steps from which on each is shown alone
+const NUMBERS = 240; // at least so many milliseconds are between two drawings of the network that differ only in numbers
+const SINGLE = 150; // a step is shown alone if at least so many milliseconds are between two steps
 const GONE = "no kernel answers: run the cell again";
 
 function render({model: live, el}) {
@@ -49,7 +49,7 @@ function render({model: live, el}) {
       closeForm();
     };
     form.replaceChildren(h("strong", {}, `${name}: what will happen?`), ...fields.map(([, f]) => f.element),
-                         h("div", {class: "bt-row"}, run, btButton("never mind", closeForm)));
+                         h("div", {class: "bt-row"}, run, btButton("cancel", closeForm)));
     form.hidden = false;
     fields[0][1].input.focus();
   };
@@ -59,7 +59,7 @@ function render({model: live, el}) {
   }));
   const outcome = h("div", {class: "bt-outcome", hidden: true});
 
-  // --- what is said ----------------------------------------------------------------------------------
+  // --- verdict and messages --------------------------------------------------------------------------
   const verdict = h("div", {class: "bt-verdict", role: "status"});
   const announced = h("div", {class: "bt-hidden", "aria-live": "polite"});
   const problem = h("div", {class: "bt-problem", role: "alert"});
@@ -142,7 +142,7 @@ function render({model: live, el}) {
 
   // --- controls ----------------------------------------------------------------------------------
   const controls = {};
-  const touched = {}; // when each control was last moved: frames do not move it back before the run has the new value
+  const touched = {}; // the time when each control was last moved; frames do not move it back before the run has the new value
   const groups = new Map();
   for (const given of setup.controls) {
     const touch = () => { touched[given.name] = performance.now(); };
@@ -169,7 +169,7 @@ function render({model: live, el}) {
       return {passed: model.get("passed"), loss: last.loss, alt: step ? `loss ${btNumber(last.loss)}, mean cosine of p and z′ ${btNumber(last.positive)}` : ""};
     },
     controls,
-    press: (name, value) => { // exactly what the control beside it does
+    press: (name, value) => { // this does exactly what the control beside it does
       controls[name].set(value);
       controls[name].change(value);
     },
@@ -255,7 +255,7 @@ function render({model: live, el}) {
     parted: earlier?.at ?? null,
   });
 
-  /** Switch a control on, or off with the reason that its explanation then gives. */
+  /** Switch a control on, or switch it off for a reason, which its explanation then gives. */
   const switchOff = ({element, input}, why) => {
     btPut(input, "disabled", Boolean(why) || !connected);
     if ((element.dataset.why ?? "") === (why ?? "")) return;
@@ -263,7 +263,7 @@ function render({model: live, el}) {
   };
 
   const onFrame = () => {
-    const f = model.get("frame"), present = live.get("frame"); // what can be pressed is of the present, also while a clip shows the past
+    const f = model.get("frame"), present = live.get("frame"); // the buttons act on the present run, even while a clip shows the past
     const {state: is} = present, over = is === "done" || is === "failed";
     arrays = btRows(f.curves);
     btPut(play, "textContent", is === "running" ? "❚❚ pause" : "▶ play");
@@ -315,7 +315,7 @@ function render({model: live, el}) {
     sayMap();
     map.redraw();
   };
-  /** Show the network as it is now; after each single step the data and the gradient flow through it once. */
+  /** Show the network as it is now. After each single step, animate the data and the gradient once. */
   let stepAt = performance.now(), seenStep = model.get("frame").step, drawnAt = -1e9, drawnOf = "";
   const followStep = (f) => {
     const now = performance.now(), settings = JSON.stringify(f.values);
@@ -328,10 +328,10 @@ function render({model: live, el}) {
     [stepAt, seenStep] = [now, f.step];
     if (alone && (f.state !== "running" || between > SINGLE)) network.flow(f.state === "running" ? 0.9 * between : FLOW);
   };
-  /** Say the one thing that matters most now: that a change comes late, what a run that has ended is good for, or what came of the last change. */
+  /** Show the most important message now: a change comes late, a run that has ended can still be used, or the last change had an effect. */
   const say = (f) => {
     const last = f.changes.at(-1);
-    btPut(said, "textContent", f.next || f.late?.words || (!last ? "" : last[2] ? `${last[1]}: ${last[2]}` : `${last[1]} at step ${last[0]}: what came of it is said after 30 steps`));
+    btPut(said, "textContent", f.next || f.late?.words || (!last ? "" : last[2] ? `${last[1]}: ${last[2]}` : `${last[1]} at step ${last[0]}: its effect is shown after 30 steps`));
     btPut(back, "hidden", Boolean(f.next) || !f.late);
     if (f.late) btPut(back, "textContent", `go back to epoch ${f.late.epoch}`);
     btPut(back, "disabled", !connected);
@@ -382,7 +382,7 @@ function render({model: live, el}) {
     });
   }
 
-  /** Return the map's points as they are shown now: after a measure they move to their new places. */
+  /** Return the map's points as they are shown now. After a measure they move to their new places. */
   function mapPoints(f) {
     const key = [f.resets, f.branched_at, f.map_step, mapOf].join();
     if (glide?.key !== key) {
