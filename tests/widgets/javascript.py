@@ -51,11 +51,15 @@ def run(source: str, body: str, **arguments: Any) -> Any:
 # happen later does not reach the next one. What it prints goes to the errors.
 NODE = """{
 console.log = console.info = console.error;
-const known = new Set(Reflect.ownKeys(globalThis)), timers = [];
+const known = new Set(Reflect.ownKeys(globalThis)), timers = [], ports = [];
 for (const name of ["setTimeout", "setInterval"]) {
   const set = globalThis[name];
   globalThis[name] = (...given) => { const timer = set(...given); timers.push(timer); return timer; };
 }
+const Channel = globalThis.MessageChannel;
+globalThis.MessageChannel = class extends Channel {
+  constructor() { super(); ports.push(this.port1, this.port2); }
+};
 require("readline").createInterface({input: process.stdin}).on("line", async (line) => {
   const answer = {};
   try {
@@ -65,6 +69,7 @@ require("readline").createInterface({input: process.stdin}).on("line", async (li
     answer.error = String(error?.stack ?? error);
   }
   timers.splice(0).forEach(clearTimeout);
+  ports.splice(0).forEach((port) => port.close());
   for (const key of Reflect.ownKeys(globalThis)) if (!known.has(key)) delete globalThis[key];
   process.stdout.write(JSON.stringify(answer) + "\\n");
 });
@@ -81,8 +86,13 @@ def node() -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
     )
-    atexit.register(process.communicate)  # node ends with its input
+    atexit.register(stop, process)
     return process
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.kill()  # it does not end with its input while something may still happen in it
+    process.communicate()
 
 
 def in_node(function: str, argument: Any) -> str:
