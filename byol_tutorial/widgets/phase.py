@@ -21,20 +21,20 @@ from .panel import Panel
 RANGES = {"tau": (0.05, 1.0), "eta": (0.0, 0.4), "alpha": (0.1, 10.0), "noise": (0.0, 2.0)}  # the sliders' ends
 START = {"p": (-0.4, 1.4), "s": (0.0, 10.0)}
 TEXTS = {  # part: (what it is and does, equation or "", number of the lesson)
-    "tau": ("Size of the target's weights relative to the online network's. A slow moving average lags behind while these grow. "
+    "tau": ("Sets the size of the target's weights relative to the online network's. A slow moving average lags behind while these grow. "
             "It is not the decay rate τ.", "τ̂ = ‖ξ‖/‖θ‖", "5"),
     "eta": ("Pulls the weights of network and predictor to 0.", "−η p,  −2 η s", "4"),
-    "alpha": ("Learning rate of the predictor, relative to the network's. A predictor that learns too slowly lets its input collapse.",
+    "alpha": ("Sets the learning rate of the predictor, relative to the network's. A predictor that learns too slowly lets its input collapse.",
               "all trajectories approach s = p²/α", "4"),
-    "noise": ("Variance that the augmentations add in this direction.", "p → τ̂/(1 + σ²)", "2"),
-    "equations": ("One direction of the representation, after Tian et al. 2021: p is the predictor's eigenvalue in it, s how much the "
+    "noise": ("Sets the variance that the augmentations add in this direction.", "p → τ̂/(1 + σ²)", "2"),
+    "equations": ("These equations describe one direction of the representation (Tian et al. 2021): p is the predictor's eigenvalue in it, s how much the "
                   "online output varies along it. Collapse is s → 0.", "s = E[z zᵀ] in this direction", "4"),
     "keys": ("On each of the two dashed lines the velocity is 0 in one direction; where they cross, nothing moves. Every start in "
              "the shaded region goes to the collapse, every start outside of it to the healthy point.", "ṗ = 0,  ṡ = 0", "4"),
-    "start": ("Where the trajectory starts: drag it, or use the arrow keys.", "(p, s) at t = 0", "4"),
-    "outcome": ("Where this start ends, and when all but a hundredth of the way is done.", "", "4"),
+    "start": ("Shows where the trajectory starts: drag it, or use the arrow keys.", "(p, s) at t = 0", "4"),
+    "outcome": ("Shows where this start ends, and when all but a hundredth of the way is done.", "", "4"),
     "limit": ("With more weight decay than this, no point is healthy.", "η ≤ τ̂²/(4 (1 + σ²))", "4"),
-    "time": ("The place on the trajectory at time t; press play to see how fast it is passed.", "", "4"),
+    "time": ("Shows the place on the trajectory at time t; press play to see how fast it is passed.", "", "4"),
     "keep": ("Keeps this trajectory in the plane, beside those that follow.", "", "4"),
 }  # fmt: skip
 

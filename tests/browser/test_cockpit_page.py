@@ -304,7 +304,7 @@ def test_every_part_explains_itself_on_hover_and_on_focus(show, page):
     page.keyboard.press("Tab")
     expect(hint).to_contain_text("No gradient flows through z′")
     page.keyboard.press("Tab")
-    expect(hint).to_contain_text("Where z′ comes from")
+    expect(hint).to_contain_text("Chooses where z′ comes from")
 
 
 @pytest.mark.parametrize(
