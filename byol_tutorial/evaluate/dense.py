@@ -1,6 +1,6 @@
 """The dense probe: what frozen features tell about every place of a picture, where pooled accuracy judges the whole.
 
-Segmentation, detection and depth need the feature map F, (D, h, w), from before the pooling. The drawn shapes know their
+Segmentation, detection and depth need the feature map F, (D, h, w), from before the pooling. The drawn shapes come with their
 masks, the curve with all that it encloses, and its centre. Three linear probes are trained on F, see map_probes.py:
 
     mIoU                  class of each pixel: the ground, or one of ten shapes

@@ -88,7 +88,7 @@ def test_flips_and_turns_together_are_torchs(images, size):
 
 
 def test_a_whole_view_that_is_turned_is_the_view_turned(images):
-    """Colours, blur and solarize treat all directions alike."""
+    """Colours, blur and solarize treat all directions in the same way."""
     turns = torch.arange(N) % 4
     full = {
         "jitter": YES, "factors": torch.tensor([1.2, 0.7, 1.4, 0.2]).repeat(N, 1), "grayscale": turns == 1, "blur": YES,

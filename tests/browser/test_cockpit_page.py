@@ -403,7 +403,7 @@ HIDE = """(hidden) => {
 
 
 def test_a_hidden_tab_is_silent_while_no_run_goes_on(show, page):
-    """Then the server may end a kernel that nobody uses."""
+    """Then the server may end a kernel that is not in use."""
     page.clock.install()
     bridge = show()
     bridge.pings.clear()

@@ -15,8 +15,8 @@ def check(id: str, answer: Any, strict: bool = False) -> Verdict:
         answer: what the exercise asks for: often a function, or a value. Numbers may be Python's, NumPy's or torch's,
             in lists, tuples, arrays or tensors. A value None, NotImplemented or `...`, or a function whose code only
             returns one of these or raises NotImplementedError, counts as not attempted.
-        strict: raise unless the answer passes. Solutions are checked in this way, and the verdict looks like nobody's
-            result.
+        strict: raise unless the answer passes. Solutions are checked in this way, and the verdict does not look like an
+            attempt's result.
 
     Raises:
         ExerciseError: the exercise does not exist, or the answer does not pass although `strict` asks for it.

@@ -1,4 +1,4 @@
-"""Recognise a stub by its code: a function that nobody has filled in yet computes nothing.
+"""Recognise a stub by its code: a function that is not filled in yet computes nothing.
 
 What a function returns does not tell it: a function that works and lacks its `return` gives None as well, and one that
 should change a network in place, but builds a new tensor instead, leaves no trace.
@@ -30,7 +30,7 @@ def is_stub(function: Callable) -> bool:
     """Return whether a function's code is a stub: `...`, `pass`, `return None` or `raise NotImplementedError`."""
     code = code_of(function)
     if code is None:
-        return False  # it is built in, or an object that can be called: somebody wrote that
+        return False  # it is built in, or an object that can be called, which is no stub
     steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG")]
     if any(not s.opname.startswith(IDLE) or (s.opname == "LOAD_GLOBAL" and s.argval not in GLOBALS) for s in steps):
         return False

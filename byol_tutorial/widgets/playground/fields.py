@@ -94,7 +94,7 @@ def _shown(name: str, value: Any) -> Any:
         return value
     first, second = value
     if second != (1 if PAIRS[name] == "low" else first):
-        what = "the first number alone, beside 1" if PAIRS[name] == "low" else "both views alike"
+        what = "the first number alone, beside 1" if PAIRS[name] == "low" else "both views together"
         raise UserError(f"{name}={value!r}: the page can change {what}")
     return first
 

@@ -108,7 +108,7 @@ function into(name, field, value) {
   if (!field || !Array.isArray(value)) return value;
   if (field.pair === "low" && value[1] === 1) return value[0];
   if (field.pair === "both" && value[0] === value[1]) return value[0];
-  if (field.pair) throw new Error(`${name}=${shown(value)}: the page can change ${field.pair === "low" ? "the first number alone, beside 1" : "both views alike, not one"}`);
+  if (field.pair) throw new Error(`${name}=${shown(value)}: the page can change ${field.pair === "low" ? "the first number alone, beside 1" : "both views together, not one"}`);
   return value;
 }
 
