@@ -839,23 +839,25 @@ def test_a_run_that_failed_can_be_branched_from_before_it_failed(forkable, train
     assert "stopped" in forkable.snapshot().verdict
 
 
-@pytest.mark.parametrize(
-    ("step", "fields", "error", "words"),
-    [
-        (21, {}, SessionError, "0 to 20"),
-        (-1, {}, SessionError, "0 to 20"),
-        (1.5, {}, SessionError, "whole number"),
-        (5, {"width": 8}, ConfigError, "width cannot change"),
-        (5, {"lr": -1.0}, ConfigError, "lr"),
-        (5, {"no_such": 1}, ConfigError, "no_such"),
-        (5, {"centering": "none"}, ConfigError, "no effect in method"),
-    ],
-)
-def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, step, fields, error, words):
+IMPOSSIBLE = [
+    (21, {}, SessionError, "0 to 20"),
+    (-1, {}, SessionError, "0 to 20"),
+    (1.5, {}, SessionError, "whole number"),
+    (5, {"width": 8}, ConfigError, "width cannot change"),
+    (5, {"lr": -1.0}, ConfigError, "lr"),
+    (5, {"no_such": 1}, ConfigError, "no_such"),
+    (5, {"centering": "none"}, ConfigError, "no effect in method"),
+]
+
+
+def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, subtests):
+    """All of them on one run, which in the end is the usual one."""
     forkable.run(steps=20)
-    with pytest.raises(error, match=words):
-        forkable.fork(step, **fields).result(WAIT)
-    assert (forkable.snapshot().step, forkable.snapshot().beside) == (20, None)
+    for step, fields, error, words in IMPOSSIBLE:
+        with subtests.test(step=step, fields=fields):
+            with pytest.raises(error, match=words):
+                forkable.fork(step, **fields).result(WAIT)
+            assert (forkable.snapshot().step, forkable.snapshot().beside) == (20, None)
     forkable.run(steps=2)
     assert same(forkable, alone(train, test_set, {}, 22))
 
