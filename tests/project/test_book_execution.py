@@ -1,8 +1,11 @@
-"""The book's notebooks are executed beside one another, each once; see book/_ext/execution.py."""
+"""The book's notebooks are executed several at a time, each once; see book/_ext/execution.py."""
 
 import json
+import os
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -95,5 +98,28 @@ def test_the_longest_page_is_executed_first_and_what_is_kept_not_again(build):
 
 def test_a_page_that_fails_ends_the_build_before_others_are_begun(build):
     with pytest.raises(ExtensionError, match=r"bad\.md"):
-        build({"bad": "1 / 0", "later": ""}, cores=1, seconds={"bad": 1})
+        build({"bad": "1 / 0", "later": ""}, cores=1, seconds={"bad": 2, "later": 1})
     assert build.order == ["bad"]
+
+
+STAYS = MEET.format(mine="stays", other="never")  # it would wait for a minute for a page that never comes
+
+
+def test_a_failure_ends_the_pages_that_are_being_executed(build):
+    fails = MEET.format(mine="fails", other="stays") + "\n1 / 0"
+    start = time.monotonic()
+    with pytest.raises(ExtensionError, match=r"fails\.md"):
+        build({"stays": STAYS, "fails": fails, "later": ""}, cores=2, seconds={"stays": 9, "fails": 8, "later": 1})
+    assert time.monotonic() - start < 60
+    assert sorted(build.order) == ["fails", "stays"]
+
+
+def test_an_interrupt_ends_the_pages_that_are_being_executed(build):
+    interrupts = f"import os, signal\nos.kill({os.getpid()}, signal.SIGINT)\n"
+    stops = MEET.format(mine="stops", other="stays") + "\n" + interrupts + MEET.format(mine="stops", other="never")
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        build({"stays": STAYS, "stops": stops, "later": ""}, cores=2, seconds={"stays": 9, "stops": 8, "later": 1})
+    assert time.monotonic() - start < 60
+    assert sorted(build.order) == ["stays", "stops"]
+    assert not [p for p in psutil.Process().children() if "ipykernel" in " ".join(p.cmdline())]
