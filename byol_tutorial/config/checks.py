@@ -102,6 +102,12 @@ def one_of(*values: Any) -> Check:
     return check
 
 
+def variances(value: torch.Tensor, at: str) -> None:
+    """Refuse the running variances of a BatchNorm that are below 0: their square roots would not be numbers."""
+    if at.removesuffix("']").endswith("running_var") and (value < 0).any():
+        raise Refused(f"{at} is below 0")
+
+
 def tensor(
     dtypes: Sequence[torch.dtype] | None = None, shape: Sequence[int | None] | None = None, finite: bool = True
 ) -> Check:

@@ -8,7 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config.checks import Refused, fields, list_of, number, one_of, or_none, parse_json, range_of, tensor, text, whole
+from ..config.checks import (
+    Refused,
+    fields,
+    list_of,
+    number,
+    one_of,
+    or_none,
+    parse_json,
+    range_of,
+    tensor,
+    text,
+    variances,
+    whole,
+)
 from ..config.config import Config
 from ..config.errors import CheckpointError, ConfigError
 from ..networks.backbones import check_name
@@ -137,6 +150,7 @@ def load_encoder(path: str | Path, encoder: nn.Module | None = None) -> nn.Modul
         for name, own in built.state_dict().items():
             if isinstance(own, Tensor) and name in whole:
                 tensor([own.dtype], own.shape)(whole[name], name)
+                variances(whole[name], name)
         built.load_state_dict(whole)
         scale = about.get("value_range")
         vars(built).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))

@@ -21,6 +21,7 @@ from ..config.checks import (
     tensor,
     text,
     tuple_of,
+    variances,
     whole,
 )
 from ..config.config import OWN, Config
@@ -108,6 +109,7 @@ def _refuse_other_tensors(where: str, saved: Mapping[str, Any], here: Mapping[st
     for name, own in here.items():
         if isinstance(own, torch.Tensor) and name in saved:
             tensor([own.dtype], own.shape)(saved[name], f"{where}[{name!r}]")
+            variances(saved[name], f"{where}[{name!r}]")
 
 
 def _refuse_other_optimizer(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:

@@ -159,6 +159,7 @@ def test_checkpoint(attack, trainer, images, tmp_path):
         (("model", "online.encoder.pixel_std"), torch.zeros(3), "is not above 0"),
         (("model", "online.encoder.0.weight"), torch.ones(4, 3, 3, 3).to(torch.int8), "of int8, not a tensor"),
         (("model", "online.encoder.0.weight"), torch.full((4, 3, 3, 3), math.nan), "has values that are not finite"),
+        (("model", "online.encoder.1.running_var"), torch.full((4,), -1.0), "running_var'] is below 0"),
         (("data", "name"), 5, "data.name is 5, not a text"),
         (("data", "images"), -1, "data.images is -1, not a whole number of at least 1"),
         (("optimizer", "param_groups", 0, "lr"), math.nan, "optimizer.param_groups[0].lr is nan, not a number, finite"),
@@ -199,6 +200,21 @@ def test_encoder_file(attack, trainer, tmp_path):
 
     x = torch.rand(2, 3, 12, 12)
     attack(make, lambda: bt.load_encoder(file), lambda f: finite(f) and f(x).isfinite().all() and f.pixel_std.min() > 0)
+
+
+@pytest.mark.parametrize("value", [-1.0, -1e-30])
+@pytest.mark.parametrize("layer", [1, 10])
+def test_a_variance_below_zero_is_refused(trainer, tmp_path, layer, value):
+    """With it every feature would be NaN, and no value in the file is."""
+    file = tmp_path / "e.safetensors"
+    trainer.save_encoder(file)
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    weights = load_file(file)
+    weights[f"{layer}.running_var"][-1] = value
+    save_file(weights, file, metadata)
+    with pytest.raises(bt.config.CheckpointError, match=rf"is damaged: {layer}\.running_var is below 0"):
+        bt.load_encoder(file)
 
 
 def test_settings(attack, trainer, images, tmp_path):
