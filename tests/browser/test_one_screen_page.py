@@ -137,7 +137,7 @@ def test_the_axis_of_epochs_ends_where_the_furthest_run_is(page, show):
 EXPLAINED = {
     "explorer": [("hue", "h → h + δ"), ("crop area", "area"), ("What two views still share", "partner")],
     "phase": [("α, predictor's rate", "s = p²/α"), ("keep this trajectory", "beside those"), ("time t", "press play")],
-    "laboratory": [("speed", "collapse happen"), ("y-axis", "straight line"), ("copy code of τ = 1", "makes this run again")],
+    "laboratory": [("speed", "watch a collapse"), ("y-axis", "straight line"), ("copy code of τ = 1", "makes this run again")],
 }  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """The panels in a JupyterLab as it is on a laptop: the room that they need, the nodes that they leave, and what is saved."""
 
 import json
-import re
 import time
 
 import pytest
 from lab import Lab, command, nodes, run_all
 from playwright.sync_api import expect
+from watched import watched
 
 SETUP = """import byol_tutorial as bt
 train, test = bt.load("shapes", limit=128), bt.load("shapes", "test", limit=64)
@@ -26,22 +26,35 @@ REGIONS = {
 RUNS = 8  # of a cell, after the first
 
 
-@pytest.fixture
-def notebook(lab, page, request):
+def run_notebook(lab, page, name: str, *cells: str) -> None:
     """Open a notebook of these cells on a screen of 1366×768, with the list of files beside it, and run it."""
     page.set_viewport_size({"width": 1366, "height": 768})
-    name = lab.notebook(re.sub(r"\W", "_", request.node.name), SETUP, *request.param)
-    lab.open(page, name)
+    lab.open(page, lab.notebook(name, SETUP, *cells))
     command(page, "application:toggle-left-area")
     page.wait_for_selector(".jp-FileBrowser", state="visible")
     run_all(page)
-    yield lab.folder / "work" / name
+
+
+@pytest.fixture(scope="module")
+def opened(lab, lab_context):
+    page = lab_context.new_page()
+    with watched(page):
+        run_notebook(lab, page, "panels", EXPLORER, LABORATORY, PHASE)
+    yield page
     page.goto("about:blank")
     lab.shut_down_kernels()
+    page.close()
 
 
-@pytest.mark.parametrize("notebook", [(EXPLORER, LABORATORY, PHASE)], indirect=True)
-def test_a_panel_fits_what_jupyterlab_leaves_of_the_screen(notebook, page):
+@pytest.fixture
+def panels(opened):
+    """Return a page with a notebook of three panels, in the cells 1 to 3, for the tests that leave it as it is."""
+    with watched(opened):
+        yield opened
+
+
+def test_a_panel_fits_what_jupyterlab_leaves_of_the_screen(panels):
+    page = panels
     for name in ("Augmentation explorer", "Collapse laboratory", "Phase plane"):
         panel = page.get_by_role("region", name=name)
         expect(panel).to_be_visible()
@@ -52,9 +65,9 @@ def test_a_panel_fits_what_jupyterlab_leaves_of_the_screen(notebook, page):
         assert place["x"] + place["width"] <= room["x"] + room["width"]
 
 
-@pytest.mark.parametrize("notebook", [(EXPLORER,)], indirect=True)
-def test_a_cell_that_is_run_again_leaves_no_nodes(notebook, page):
+def test_a_cell_that_is_run_again_leaves_no_nodes(panels):
     """The explorer has about a thousand nodes."""
+    page = panels
     panel = page.get_by_role("region", name="Augmentation explorer")
 
     def again():
@@ -90,8 +103,8 @@ def state_of(lab, page, wanted: str, seconds: float) -> float:
     return time.monotonic() - start
 
 
-@pytest.mark.parametrize("notebook", [(RUNNING,)], indirect=True)
-def test_closing_the_tab_of_a_notebook_pauses_its_run_and_its_kernel_lives(notebook, page, lab):
+def test_closing_the_tab_of_a_notebook_pauses_its_run_and_its_kernel_lives(page, lab):
+    run_notebook(lab, page, "running", RUNNING)
     cockpit = page.get_by_role("region", name="BYOL cockpit")
     expect(cockpit.locator(".bt-state")).to_have_text("running")
     page.wait_for_timeout(9000)  # longer than a page may be silent
@@ -100,7 +113,9 @@ def test_closing_the_tab_of_a_notebook_pauses_its_run_and_its_kernel_lives(noteb
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.close(); }")
     expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
     state_of(lab, page, "paused", 10)
-    assert len(lab.kernels()) == 1
+    assert "running.ipynb" in [session["path"] for session in lab.ask("api/sessions")]
+    page.goto("about:blank")
+    lab.shut_down_kernels()
 
 
 @pytest.mark.parametrize("configured", [True, False])
