@@ -7,6 +7,7 @@ counts as missing, and the result is computed again. Deleting the folder is alwa
 Several processes and users may share the folder: an entry appears whole under a name that its content decides, so
 whichever of two that compute the same thing comes last replaces it by its equal. To save time, a process that needs what
 another one is computing waits for it; see `alone`. Who may only read the folder gets the entries of others and keeps none.
+While a process computes, KEY.lock stands beside its entry.
 """
 
 import ast
@@ -15,6 +16,7 @@ import inspect
 import io
 import json
 import os
+import sys
 import time
 import warnings
 import zlib
@@ -33,7 +35,7 @@ from ..data.image_set import ImageSet
 from ..data.loading import kept_folder
 from ..data.streaming import StreamedSet
 from ..runtime.files import remove_dead_parts, write_atomically
-from ..runtime.locks import HeldError, Lock, UncertainHolderError
+from ..runtime.locks import HeldError, Lock, UncertainHolderError, holder_in_words, remove_left_locks
 from ..runtime.progress import hidden
 from .scale import scale
 
@@ -145,12 +147,21 @@ def keep(name: str, key: str, state: dict) -> None:
     try:
         folder().mkdir(parents=True, exist_ok=True)
         remove_dead_parts(folder())
+        remove_left_locks(folder())
         write_atomically(_path(key), lambda f: f.write(hashlib.sha256(content).digest() + content))
     except (OSError, WriteError) as error:
         if folder() not in _told:  # once, not for every run
             _told.add(folder())
             text = f"results are not kept in {folder()} ({name!r}: {error}); set BYOL_CACHE to a folder of yours"
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=_level())
+
+
+def _level() -> int:
+    """Return the `stacklevel` by which a warning of this function's caller names the line that called this library."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level + 1
 
 
 def kept(key: str) -> dict | None:
@@ -172,33 +183,39 @@ def kept(key: str) -> dict | None:
 def alone(key: str) -> Iterator[bool]:
     """Give whether this process alone computes the entry of this key in this context; False at once where another does.
 
-    A lock on a file beside the entry says so, which ends with its process, however that ends. Where there can be no lock,
-    since the folder may only be read or its file system has none, the answer is True: the entry is then computed twice.
+    A lock on a file beside the entry marks this. The system removes the lock when the process ends, even if it is killed.
+    Where there can be no lock, because the folder may only be read or its file system has none, or where the lock's file is
+    another user's and may not even be read, the answer is True: the entry is then computed twice.
     """
-    lock = None
+    lock, mine = None, True
     try:
         folder().mkdir(parents=True, exist_ok=True)
         lock = Lock.take(_path(key).with_suffix(".lock"))
     except (OSError, WriteError, UncertainHolderError):
         pass
     except HeldError:
-        yield False
-        return
+        mine = False
     try:
-        yield True
+        yield mine
     finally:
         if lock is not None:
             lock.give_back()
 
 
-def kept_or_computed(name: str, key: str, compute: Callable[[], dict]) -> tuple[dict, bool]:
+def other(key: str) -> str:
+    """Return which other process computes the entry of this key, in words for a line that says why nothing happens."""
+    return f"another notebook or program ({holder_in_words(_path(key).with_suffix('.lock'))})"
+
+
+def kept_or_computed(name: str, key: str, compute: Callable[[], dict], progress: bool = True) -> tuple[dict, bool]:
     """Return the entry of this key, and whether it was kept; where it is not, compute it and keep it.
 
-    Where another process is computing it, this one waits, and computes it itself if the other stops without a result.
+    Where another process is computing it, this one waits, and computes it itself if the other stops without a result. With
+    `progress`, a line says which process that is.
     """
     from tqdm.auto import tqdm
 
-    line = None  # says why nothing happens
+    line = None
     try:
         while (state := kept(key)) is None:
             with alone(key) as mine:
@@ -207,8 +224,8 @@ def kept_or_computed(name: str, key: str, compute: Callable[[], dict]) -> tuple[
                     keep(name, key, state)
                     return state, False
             if not mine:
-                text = f"waiting for another notebook or program, which computes {name!r}"
-                line = line or tqdm(desc=text, bar_format="{desc}", leave=False, disable=hidden(True))
+                line = line or tqdm(bar_format="{desc}", leave=False, disable=hidden(progress))
+                line.set_description_str(f"{name}: {other(key)} computes it; if that stops, this one does")
                 time.sleep(LOOK_EVERY)
     finally:
         if line is not None:

@@ -12,7 +12,7 @@ from .cache import cached
 
 
 def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test: ImageSet | StreamedSet) -> Comparison:
-    """Judge the raw pixels and each of at least one encoder by kNN and a linear probe, exactly as `bt.compare` does.
+    """Judge the raw pixels and each encoder by kNN and a linear probe, exactly as `bt.compare` does.
 
     The row of raw pixels is kept on disk. It depends on the images alone, and a probe of 3,072 numbers takes ten times as
     long as one of an encoder's 64.
@@ -20,6 +20,9 @@ def compare(encoders: dict[str, nn.Module], train: ImageSet | StreamedSet, test:
     Raises:
         DataError: images without labels.
     """
-    pixels = cached("raw pixels", lambda: asdict(comparison.compare({}, train, test)), train=train, test=test)
+    kept = cached("raw pixels", lambda: asdict(comparison.compare({}, train, test)), train=train, test=test)
+    pixels = Comparison(**kept)
+    if not encoders:
+        return pixels
     found = comparison.table({name: accuracies(encoder, train, test) for name, encoder in encoders.items()})
-    return replace(found, rows=pixels["rows"] | found.rows, balanced=pixels["balanced"] | found.balanced)
+    return replace(found, rows=pixels.rows | found.rows, balanced=pixels.balanced | found.balanced)

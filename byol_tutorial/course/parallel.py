@@ -1,7 +1,8 @@
 """The runs that are not kept yet: one after another in this process, or side by side in processes of their own.
 
-Processes pay only on cores that nothing else uses, so before it begins, and between runs that are done here, this looks how
-many are free. The results are the same, bit for bit, because every run has as many threads either way.
+Processes pay only on cores that nothing else uses. So `carry_out` counts the free cores before it begins and after each
+run, here or in a process that it has started, and trains fewer side by side while other programs compute; once started,
+processes do not become more. The results are the same, bit for bit, because every run has as many threads either way.
 
 The processes are joblib's (loky): new interpreters, in which nothing of the notebook or script is imported or executed.
 Python's own process pool would run a script without `if __name__ == "__main__"` again in each of them.
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 
@@ -29,9 +30,6 @@ from ..runtime.threads import chosen
 from ..train.trainer import Trainer
 from . import cache
 from .jobs import Job, train_and_judge
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 WORTH = 40_000  # images to process, in all the runs together, above which starting processes saves time
 SHOWN_EVERY = 25  # steps
@@ -67,35 +65,77 @@ def carry_out(
         UserError: a run failed; the message begins with its name. Those that trained beside it are done and kept first.
         KeyboardInterrupt: the runs were stopped; those that were finished are kept.
     """
-    from tqdm.auto import tqdm
-
-    given, left = Given(train, test, target), jobs
-    states: States = {}
-    read: set[str] = set()
-    steps = sum(job.steps(len(train)) for _, job in jobs)
-    bar = tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3)
-    with bar, saying_stopped(bar, "finished runs are kept, the others start again when the cell is run again"):
-        while left:
-            workers = _workers(left, given)
-            with ExitStack() as held:
-                mine: list[tuple[str, Job]] = []
-                for name, job in left:
-                    can_begin = (workers > 1 or not mine) and held.enter_context(cache.alone(job.key))
-                    if (state := cache.kept(job.key)) is not None:  # by another process, since the last look
-                        states[job.key] = state
-                        read.add(job.key)
-                        bar.update(job.steps(len(train)))
-                    elif can_begin:
-                        mine.append((name, job))
-                if min(workers, len(mine)) > 1:
-                    states |= _side_by_side(mine, given, min(workers, len(mine)), bar)
+    words = "finished runs are kept, the others start again when the cell is run again"
+    with _Runs(jobs, Given(train, test, target), progress) as runs, saying_stopped(runs.bar, words):
+        while runs.left:
+            if begun := runs.begin(1):
+                begun += runs.begin(_workers([*begun, *runs.left.values()], runs.given) - 1)
+                if len(begun) > 1:
+                    _side_by_side(begun, runs)
                 else:
-                    states |= _one_by_one(mine, given, bar)
-            left = [(name, job) for name, job in left if job.key not in states]
-            if left and not mine:
-                bar.set_description_str(f"{left[0][0]}: another notebook or program trains it")
+                    _here(*begun[0], runs)
+            elif runs.left:
+                name, job = next(iter(runs.left.values()))
+                runs.bar.set_description_str(f"{name}: {cache.other(job.key)} trains it; if that stops, this one does")
                 time.sleep(cache.LOOK_EVERY)
-    return states, read
+    return runs.states, runs.read
+
+
+class _Runs:
+    """The runs of one call: those that are left, the states of those that are done, and the bar that shows both.
+
+    A run is locked from its beginning to its end only, so that another notebook can train those that are left. They are all
+    unlocked when the context ends.
+    """
+
+    def __init__(self, jobs: list[tuple[str, Job]], given: Given, progress: bool) -> None:
+        from tqdm.auto import tqdm
+
+        self.given, self.total = given, len(jobs)
+        self.left = {job.key: (name, job) for name, job in jobs}  # not begun, or begun by another process
+        self.states: States = {}
+        self.read: set[str] = set()  # keys of those that another process has done
+        self._locks: dict[str, ExitStack] = {}
+        steps = sum(job.steps(len(given.train)) for _, job in jobs)
+        self.bar = tqdm(total=steps, unit="step", disable=hidden(progress), mininterval=0.3)
+
+    def begin(self, most: int) -> list[tuple[str, Job]]:
+        """Lock and return up to so many runs that no other process has begun; read those that are kept by now."""
+        begun: list[tuple[str, Job]] = []
+        for key, (name, job) in list(self.left.items()):
+            if len(begun) >= most:
+                break
+            with ExitStack() as lock:
+                mine = lock.enter_context(cache.alone(key))
+                if (state := cache.kept(key)) is not None:  # by another process, since the last look
+                    self.states[key] = state
+                    self.read.add(key)
+                    self.bar.update(job.steps(len(self.given.train)))
+                elif mine:
+                    self._locks[key] = lock.pop_all()
+                    begun.append((name, job))
+                else:
+                    continue
+            del self.left[key]
+        return begun
+
+    def keep(self, name: str, job: Job, state: dict) -> None:
+        """Keep the state of a run that is done."""
+        self.states[job.key] = state
+        cache.keep(name, job.key, state)
+        self.unlock(job)
+
+    def unlock(self, job: Job) -> None:
+        """Give back the lock of a run that is done or has failed."""
+        self._locks.pop(job.key).close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+        for lock in self._locks.values():
+            lock.close()
 
 
 def _workers(jobs: list[tuple[str, Job]], given: Given) -> int:
@@ -107,55 +147,56 @@ def _workers(jobs: list[tuple[str, Job]], given: Given) -> int:
     return max(1, min(len(jobs), free_cores() // (chosen() or 1), 8))
 
 
-def _one_by_one(jobs: list[tuple[str, Job]], given: Given, bar: "tqdm") -> States:
-    states: States = {}
-    for name, job in jobs:
-        bar.set_description_str(name)
+def _here(name: str, job: Job, runs: _Runs) -> None:
+    bar = runs.bar
+    bar.set_description_str(name)
 
-        def on_step(trainer: Trainer) -> None:
-            h = trainer.history
-            if trainer.steps_done % 5 == 0:
-                bar.set_postfix_str(f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}", refresh=False)
-            bar.update()
+    def on_step(trainer: Trainer) -> None:
+        h = trainer.history
+        if trainer.steps_done % 5 == 0:
+            bar.set_postfix_str(f"loss {h.loss[-1]:.3f}, √d·std {h.std[-1]:.2f}", refresh=False)
+        bar.update()
 
-        states[job.key] = train_and_judge(job, *given, on_step)
-        cache.keep(name, job.key, states[job.key])
-    return states
+    runs.keep(name, job, train_and_judge(job, *runs.given, on_step))
 
 
 # --- side by side: this process -----------------------------------------------------------------
 
 
-def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: "tqdm") -> States:
+def _side_by_side(begun: list[tuple[str, Job]], runs: _Runs) -> None:
+    """Train these runs, each in a process of its own, and then others of those that are left, in their places."""
     from concurrent.futures import FIRST_COMPLETED, wait
     from concurrent.futures.process import BrokenProcessPool
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    threads = chosen() or 1
-    states: States = {}
+    workers, threads, bar = len(begun), chosen() or 1, runs.bar
     failures: list[tuple[str, Exception]] = []
-    before = bar.n
-    with tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True) as name:
-        marks = Path(name)
+    with tempfile.TemporaryDirectory(prefix="byol_tutorial-", ignore_cleanup_errors=True) as folder:
+        marks = Path(folder)
         theirs, ours = Pipe(duplex=False)
         pool = ProcessPoolExecutor(
             workers,
             initializer=_begin,
-            initargs=(theirs, threads, marks, given),
+            initargs=(theirs, threads, marks, runs.given),
             env={"OMP_NUM_THREADS": str(threads)},
         )
         try:
-            waiting = {pool.submit(_work, job): (name, job) for name, job in jobs}
-            while waiting:
-                finished, _ = wait(waiting, timeout=0.3, return_when=FIRST_COMPLETED)
-                bar.update(before + sum(file.stat().st_size for file in marks.iterdir()) - bar.n)
-                for future in [future for future in waiting if future in finished]:  # in the order of the jobs
-                    name, job = waiting.pop(future)
+            working = {pool.submit(_work, job): (name, job) for name, job in begun}
+            places, shown = workers, 0
+            while working:
+                bar.set_description_str(f"{len(working)} run{'s' * (len(working) > 1)} side by side", refresh=False)
+                finished, _ = wait(working, timeout=0.3, return_when=FIRST_COMPLETED)
+                steps = sum(file.stat().st_size for file in marks.iterdir())
+                bar.update(steps - shown)
+                shown = steps
+                for future in [future for future in working if future in finished]:  # in the order of the jobs
+                    name, job = working.pop(future)
                     try:
                         state = future.result()
                     except BrokenProcessPool as error:  # it is unknown which run failed, and all others end too
-                        unfinished = ", ".join([name, *(other for other, _ in waiting.values())])
+                        others = [*working.values(), *runs.left.values()]
+                        unfinished = ", ".join([name, *(other for other, _ in others)])
                         text = f"a training process ended unexpectedly, perhaps for lack of memory; not finished: {unfinished}"
                         text += ". Finished runs are kept: call again to train the others"
                         failures.append((text, error))
@@ -164,9 +205,16 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
                     except Exception as error:
                         failures.append((f"{name}: {type(error).__name__}: {error}", error))
                     else:
-                        states[job.key] = state
-                        cache.keep(name, job.key, state)
-                        bar.set_postfix_str(f"{len(jobs) - len(waiting)} of {len(jobs)} runs: {name} done")
+                        runs.keep(name, job, state)
+                        bar.set_postfix_str(f"{len(runs.states)} of {runs.total} runs: {name} done")
+                        continue
+                    runs.unlock(job)
+                if failures or not runs.left:
+                    continue
+                if finished:
+                    places = max(1, min(workers, free_cores(len(working) * threads) // threads))
+                for name, job in runs.begin(places - len(working)):
+                    working[pool.submit(_work, job)] = name, job
         except BaseException:
             pool.shutdown(kill_workers=True)
             raise
@@ -178,7 +226,6 @@ def _side_by_side(jobs: list[tuple[str, Job]], given: Given, workers: int, bar: 
     if failures:
         text, cause = failures[0]
         raise UserError(text) from cause
-    return states
 
 
 # --- side by side: a worker process -------------------------------------------------------------

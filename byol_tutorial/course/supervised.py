@@ -53,7 +53,7 @@ def supervised(config: Config, train: ImageSet, test: ImageSet, progress: bool =
     key = cache.key_of(kind="supervised", config=config, train=train, test=test)
     labels = train.labels, test.labels
     state, from_cache = cache.kept_or_computed(
-        "supervised", key, lambda: _trained(config, train, test, *labels, progress)
+        "supervised", key, lambda: _trained(config, train, test, *labels, progress), progress
     )
     encoder = _built(config, train)
     encoder.load_state_dict(state["encoder"])

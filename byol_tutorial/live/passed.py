@@ -25,7 +25,7 @@ class Passed:
     step      the step's number, from 1. Before the first step it is 1, and there are pictures alone
     pictures  uint8 (3, 3, s, s): the first image x of the step's last pass, then its views v and v′, which the pass used;
               those of an earlier step if settings have changed since this one. None for a streamed set, because reading
-              it again would start its stream again, for a transform of the user's own, which may keep a state, and where
+              it again would restart its stream, for a transform of the user's own, which may keep a state, and where
               the views cannot be made
     lengths   the mean length ‖·‖ of the vectors of the step's last pass: "z", "p", and "target" for z′; "y" is that of
               the representations of the measured images. A value that is not finite is missing

@@ -1,9 +1,11 @@
 """The hardware of a run: device, cores, precision, compiling, and plain errors where memory does not suffice."""
 
+import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -91,23 +93,57 @@ def memory_errors(where: str, remedy: str) -> Iterator[None]:
         raise TrainingError(f"out of memory {where}: {remedy}") from error
 
 
+CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container how much of the cores' time it may use
+
+
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use, at least 1.
+
+    A quota of time, as containers have one, counts as so many cores, rounded up.
+    """
+    return max(1, math.ceil(min(len(_allowed()), _quota())))
 
 
-def free_cores(moment: float = 0.2) -> int:
-    """Return how many of these cores other programs leave free, at least 1.
+def _allowed() -> set[int]:
+    """Return the identifiers of the cores on which the system lets this process run."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
-    This process waits for a moment, in seconds, and looks at what the cores do meanwhile. A core counts as busy from three
-    quarters of that time on. psutil, which comes with Jupyter, reads it; without psutil all cores count as free.
+
+def _quota() -> float:
+    """Return how many cores' time this process's control group may use; infinity where nothing limits it."""
+    with suppress(OSError, ValueError):  # version 2: "max 100000", or the quota and its period in microseconds
+        quota, period = (CGROUP / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):  # version 1, with -1 where there is no limit
+        quota, period = (int((CGROUP / f"cpu/cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return quota / period if quota > 0 else math.inf
+    return math.inf
+
+
+def free_cores(ours: float = 0, moment: float = 0.2) -> int:
+    """Return how many of the cores that this process may use are left free by other programs, at least 1.
+
+    This process waits for a moment and looks at what the cores do meanwhile. The shares of time in which they are busy are
+    added up, and each whole core of the sum counts as taken; 0.75 of a core count as a whole one. psutil, which comes with
+    Jupyter, reads the shares. Where psutil is missing or fails, all cores count as free.
+
+    Args:
+        ours: how many cores processes that this one has started keep busy, which count as free. Threads of this process
+            that compute meanwhile count as other programs unless they are in this number.
+        moment: in seconds.
     """
     count = cores()
     if count == 1 or not is_installed("psutil"):
         return count
-    import psutil
+    try:
+        import psutil
 
-    used = psutil.cpu_percent(moment, percpu=True)  # of each core of the machine, in per cent
-    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(used))
-    busy = sum(used[core] for core in mine if core < len(used)) / 100
-    return max(1, count - int(busy + 0.25))
+        used = psutil.cpu_percent(moment, percpu=True)  # of each core that is switched on, in per cent
+        mine = _allowed()
+        if max(mine) < len(used):
+            busy = sum(used[core] for core in mine) / 100
+        else:  # some cores are switched off, so a position in the list is not the identifier of a core
+            busy = sum(used) / len(used) * len(mine) / 100
+    except Exception:  # what the system tells of its cores can be missing or forbidden in many ways
+        return count
+    return max(1, min(count, len(mine) - int(max(0, busy - ours) + 0.25)))

@@ -79,7 +79,7 @@ class Lock:
         to have ended, and `warning` says so.
 
         Raises:
-            HeldError: another process has it.
+            HeldError: another process has it, perhaps one of another user, whose file this one may only read.
             WriteError: there is a link, a folder or a pipe of this name; what it leads to is untouched.
             OSError: the file cannot be written.
         """
@@ -130,7 +130,9 @@ def _open(path: Path) -> IO[bytes]:
         raise refused
     try:
         number = os.open(path, flags, 0o666)
-    except OSError:
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            _raise_if_held(path)
         if path.is_symlink() or path.is_dir():
             raise refused from None
         raise
@@ -139,6 +141,29 @@ def _open(path: Path) -> IO[bytes]:
         os.close(number)
         raise refused
     return os.fdopen(number, "r+b", buffering=0)
+
+
+def _raise_if_held(path: Path) -> None:
+    """Raise HeldError if another process has locked this file, which may only be read here, as another user's."""
+    with suppress(OSError):
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(number, "rb", buffering=0) as file:
+            if not try_lock(file):
+                raise HeldError(holder_in_words(path))
+
+
+def remove_left_locks(folder: Path) -> None:
+    """Remove the lock files (*.lock) in this folder that killed processes have left; leave those that a process has locked."""
+    for path in folder.glob("*.lock"):
+        with suppress(OSError):  # another user's, or the file system has no locks
+            if path.is_symlink() or not path.is_file():
+                continue
+            if os.name == "nt":
+                path.unlink()  # this fails while another process has it open
+                continue
+            with path.open("rb") as file:
+                if try_lock(file) and _is_at(path, file):
+                    path.unlink()
 
 
 def _own(path: Path, file: IO[bytes]) -> str | None:
@@ -150,7 +175,7 @@ def _own(path: Path, file: IO[bytes]) -> str | None:
     warning = ""
     try:
         if not try_lock(file):
-            raise HeldError(_holder_in_words(path))
+            raise HeldError(holder_in_words(path))
     except NoLocksError:
         holder = read_holder(path)
         if holder and not _has_ended(holder):
@@ -169,7 +194,7 @@ def read_holder(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _holder_in_words(path: Path) -> str:
+def holder_in_words(path: Path) -> str:
     """Return who has the lock. A holder writes its name right after it has locked, so this waits a moment for it."""
     until = time.monotonic() + PATIENCE
     while not (holder := read_holder(path)) and path.exists() and time.monotonic() < until:

@@ -26,8 +26,12 @@ def test_it_is_what_the_library_finds_and_pixels_are_judged_once(encoder, monkey
     uneven = test[test.labels != 3]  # also balanced accuracies, and the share of the largest class
     expected = [bt.compare({"ours": encoder, "again": encoder}, train, part) for part in (test, uneven)]
     assert [compare({"ours": encoder, "again": encoder}, train, part) for part in (test, uneven)] == expected
+    assert compare({}, train, uneven) == bt.compare({}, train, uneven)
     monkeypatch.setattr(comparison, "small_pixels", lambda _: pytest.fail("judged a second time"))
     assert compare({"ours": encoder, "again": encoder}, train, test) == expected[0]
+    alone = compare({}, train, test)
+    assert alone.rows == {"raw pixels": expected[0].rows["raw pixels"]}
+    assert (alone.chance, alone.largest) == (expected[0].chance, expected[0].largest)
     monkeypatch.setattr(comparison, "small_pixels", lambda _: (_ for _ in ()).throw(RuntimeError("other images")))
     with pytest.raises(RuntimeError, match="other images"):
         compare({"ours": encoder}, train, test[:70])

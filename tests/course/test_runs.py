@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import platform
 import re
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -313,13 +315,22 @@ def asked(monkeypatch) -> list:
     """A list of (workers, names of the runs) for each time that runs would be done; none is done."""
     seen: list = []
 
-    def noted(jobs, given, *more):
-        seen.append((more[0] if len(more) > 1 else 1, [name for name, _ in jobs]))
-        return {job.key: {} for _, job in jobs}
+    def side_by_side(begun, runs):
+        begun = list(begun)
+        workers = len(begun)
+        while more := runs.begin(1):
+            begun += more
+        note(workers, begun, runs)
+
+    def note(workers, begun, runs):
+        seen.append((workers, [name for name, _ in begun]))
+        for _, job in begun:
+            runs.states[job.key] = {}
+            runs.unlock(job)
 
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "_side_by_side", noted)
-    monkeypatch.setattr(parallel, "_one_by_one", noted)
+    monkeypatch.setattr(parallel, "_side_by_side", side_by_side)
+    monkeypatch.setattr(parallel, "_here", lambda name, job, runs: note(1, [(name, job)], runs))
     return seen
 
 
@@ -332,7 +343,7 @@ def jobs_of(config, count: int) -> list:
 def test_runs_side_by_side_have_as_many_threads_as_were_set_and_no_more_than_there_are_cores(
     threads, workers, images, config, monkeypatch, asked
 ):
-    monkeypatch.setattr(parallel, "free_cores", lambda: 4)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 4)
     monkeypatch.setattr(parallel, "chosen", lambda: threads)
     parallel.carry_out(jobs_of(config, 6), *images, None, progress=False)
     names = [f"run {k}" for k in range(6)]
@@ -343,15 +354,123 @@ def test_runs_begin_here_where_cores_are_busy_and_go_on_side_by_side_when_one_is
     images, config, monkeypatch, asked
 ):
     free = iter([1, 1, 2])
-    monkeypatch.setattr(parallel, "free_cores", lambda: next(free))
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: next(free))
     parallel.carry_out(jobs_of(config, 5), *images, None, progress=False)
     assert asked == [(1, ["run 0"]), (1, ["run 1"]), (2, ["run 2", "run 3", "run 4"])]
 
 
 def test_one_run_does_not_wait_to_see_whether_a_core_is_free(images, config, monkeypatch, asked):
-    monkeypatch.setattr(parallel, "free_cores", lambda: pytest.fail("this takes a moment"))
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: pytest.fail("this takes a moment"))
     parallel.carry_out(jobs_of(config, 1), *images, None, progress=False)
     assert asked == [(1, ["run 0"])]
+
+
+class Pool:
+    """Instead of joblib's pool: starts no process. Of the jobs at work, `wait` ends the first."""
+
+    def __init__(self, log: list) -> None:
+        self.log, self.working = log, []
+
+    def __call__(self, workers: int, **_) -> "Pool":
+        self.log.append(f"{workers} processes")
+        return self
+
+    def submit(self, _work, job) -> Future:
+        self.working.append((future := Future(), job))
+        self.log.append(f"begin {int(job.key)}")
+        return future
+
+    def wait(self, working, **_) -> tuple[set, set]:
+        assert len(working) == len(self.working)
+        future, job = self.working.pop(0)
+        self.log.append(f"end {int(job.key)}")
+        if job.key in self.bad:
+            future.set_exception(UserError("it is bad"))
+        else:
+            future.set_result({"of": job.key})
+        return {future}, set()
+
+    def shutdown(self, **_) -> None:
+        assert not self.working
+
+    bad: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def pool(monkeypatch) -> Pool:
+    import concurrent.futures
+
+    from joblib.externals import loky
+
+    pool = Pool([])
+    monkeypatch.setattr(parallel, "WORTH", 0)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 2)
+    monkeypatch.setattr(loky, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(concurrent.futures, "wait", pool.wait)
+    return pool
+
+
+def free(key: str) -> bool:
+    with cache.alone(key) as mine:
+        return mine
+
+
+def test_a_run_is_locked_from_its_beginning_to_its_end_only(images, config, pool, own_folder):
+    """So another notebook that needs the last run of many can train it at once."""
+    jobs, locked = jobs_of(config, 5), []
+    real = pool.wait
+
+    def look(working, **_):
+        locked.append([int(job.key) for _, job in jobs if not free(job.key)])
+        return real(working)
+
+    import concurrent.futures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(concurrent.futures, "wait", look)
+        states, read = parallel.carry_out(jobs, *images, None, progress=False)
+    assert locked == [[0, 1], [1, 2], [2, 3], [3, 4], [4]]
+    assert pool.log == ["2 processes", "begin 0", "begin 1", "end 0", "begin 2", "end 1", "begin 3", "end 2", "begin 4",
+                        "end 3", "end 4"]  # fmt: skip
+    assert (list(states), read) == ([job.key for _, job in jobs], set())
+    assert {file.suffix for file in own_folder.iterdir()} == {".pt"}
+
+
+def test_a_run_that_another_notebook_did_meanwhile_is_read_between_those_side_by_side(images, config, pool):
+    jobs = jobs_of(config, 4)
+
+    class Working(list):
+        def append(self, item):  # as soon as run 1 begins here, another notebook has done run 2
+            super().append(item)
+            if int(item[1].key) == 1:
+                cache.keep("x", jobs[2][1].key, {"of": "another"})
+
+    pool.working = Working()
+    states, read = parallel.carry_out(jobs, *images, None, progress=False)
+    assert [line for line in pool.log if line.startswith("begin")] == ["begin 0", "begin 1", "begin 3"]
+    assert (read, states[jobs[2][1].key]["of"]) == ({jobs[2][1].key}, "another")
+
+
+def test_runs_side_by_side_become_fewer_where_another_program_begins_and_more_where_it_ends(
+    images, config, pool, monkeypatch
+):
+    """What the runs that go on keep busy counts as free: 2 in processes of one thread, after one of 3 has ended."""
+    free, asked = iter([3, 1, 1, 3, 3, 3, 3]), []
+    monkeypatch.setattr(parallel, "free_cores", lambda *ours: (asked.append(*ours or [None]), next(free))[1])
+    parallel.carry_out(jobs_of(config, 6), *images, None, progress=False)
+    assert pool.log == ["3 processes", "begin 0", "begin 1", "begin 2", "end 0", "end 1", "end 2", "begin 3", "begin 4",
+                        "begin 5", "end 3", "end 4", "end 5"]  # fmt: skip
+    assert asked == [None, 2, 1, 0]
+
+
+def test_after_a_failure_no_other_run_begins_and_all_locks_are_given_back(images, config, pool):
+    jobs = jobs_of(config, 5)
+    pool.bad = (jobs[0][1].key,)
+    with pytest.raises(UserError, match="run 0: it is bad"):
+        parallel.carry_out(jobs, *images, None, progress=False)
+    assert pool.log == ["2 processes", "begin 0", "begin 1", "end 0", "end 1"]
+    assert cache.kept(jobs[1][1].key)["of"] == jobs[1][1].key  # the one beside it is kept
+    assert all(free(job.key) for _, job in jobs)
 
 
 # --- what another process is computing ------------------------------------------------------------
@@ -419,6 +538,110 @@ def test_what_another_notebook_computes_is_not_computed_again(kind, config, imag
     monkeypatch.setattr(cache, "keep", lambda name, *a: (kept.append(name), real(name, *a)))
     assert compute() == first
     assert (waited, kept) == ([key], ["x"])
+
+
+def test_the_bar_says_who_trains_a_run_and_then_that_runs_train_here(images, config, pool, monkeypatch):
+    jobs, made, said, real = jobs_of(config, 2), [], [], parallel._Runs
+    monkeypatch.setattr(parallel, "_Runs", lambda *a: made.append(real(*a)) or made[0])
+    end = pool.wait
+    monkeypatch.setattr("concurrent.futures.wait", lambda *a, **k: (said.append(made[0].bar.desc), end(*a, **k))[1])
+    with ExitStack() as held:
+        for _, job in jobs:
+            held.enter_context(cache.alone(job.key))
+        moment = lambda _: (said.append(made[0].bar.desc), held.close())  # noqa: E731
+        monkeypatch.setattr(parallel, "time", SimpleNamespace(sleep=moment))
+        parallel.carry_out(jobs, *images, None, progress=False)
+    me = rf"process {os.getpid()} on {re.escape(platform.node())} since \d{{4}}-.*"
+    assert re.fullmatch(
+        rf"run 0: another notebook or program \({me}\) trains it; if that stops, this one does", said[0]
+    )
+    assert said[1:] == ["2 runs side by side", "1 run side by side"]
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_who_is_waited_for_is_said_unless_progress_is_off(progress, capsys, elsewhere, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    elsewhere("a" * 64, {"v": 1})
+    assert cache.kept_or_computed("maps", "a" * 64, lambda: pytest.fail("not here"), progress)[0]["v"] == 1
+    said = capsys.readouterr().err
+    assert (f"maps: another notebook or program (process {os.getpid()} on {platform.node()} since" in said) == progress
+    assert bool(said) == progress
+
+
+@pytest.mark.parametrize("kind", ["supervised", "run"])
+def test_without_progress_nothing_is_said_while_another_trains(
+    kind, config, images, own_folder, elsewhere, capsys, monkeypatch
+):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    compute = {"supervised": supervised, "run": run}[kind]
+    compute(config, *images, progress=False)
+    (file,) = own_folder.iterdir()
+    key = torch.load(io.BytesIO(file.read_bytes()[32:]))["key"]
+    state = cache.kept(key)
+    file.unlink()
+    waited = elsewhere(key, state)
+    capsys.readouterr()
+    compute(config, *images, progress=False)
+    assert (waited, capsys.readouterr().err) == ([key], "")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_error_while_another_computes_is_shown_alone(error, monkeypatch):
+    """Without "During handling of the above exception, another exception occurred"."""
+    with cache.alone("a" * 64):
+        monkeypatch.setattr(cache, "time", SimpleNamespace(sleep=lambda _: (_ for _ in ()).throw(error)))
+        with pytest.raises(error) as raised:
+            cache.kept_or_computed("x", "a" * 64, dict)
+        assert raised.value.__context__ is None
+
+
+def test_lock_files_of_killed_processes_are_removed_when_a_result_is_kept(own_folder, tmp_path):
+    with cache.alone("b" * 64):
+        left = own_folder / f"{'c' * 32}.lock"
+        left.write_text('{"pid": 1}')
+        (own_folder / "link.lock").symlink_to(tmp_path / "elsewhere.lock")
+        (tmp_path / "elsewhere.lock").touch()
+        cache.keep("x", "a" * 64, {"v": 1})
+        assert {file.name for file in own_folder.iterdir()} == {f"{'a' * 32}.pt", f"{'b' * 32}.lock", "link.lock"}
+        with cache.alone("b" * 64) as mine:
+            assert not mine
+    assert (tmp_path / "elsewhere.lock").exists()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_lock_of_another_user_is_seen_where_its_file_may_be_read(readable, monkeypatch):
+    """Root, as who tests often run, may write everywhere, so the system's refusal is made up."""
+    with cache.alone("a" * 64):
+        real = os.open
+
+        def refused(path, flags, *more, **named):
+            if str(path).endswith(".lock") and (flags & os.O_RDWR or not readable):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, flags, *more, **named)
+
+        monkeypatch.setattr(os, "open", refused)
+        with cache.alone("a" * 64) as mine:
+            assert mine == (not readable)
+        with cache.alone("b" * 64) as mine:
+            assert mine
+
+
+@pytest.mark.parametrize("kind", ["cached", "compare", "run", "keep"])
+def test_the_warning_that_nothing_can_be_kept_names_the_line_of_its_caller(
+    kind, config, images, tmp_path, monkeypatch, request
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BYOL_CACHE", str(tmp_path / "file"))
+    call = {
+        "cached": lambda: cached("it", lambda: {"v": 1}),
+        "compare": lambda: course.compare({}, *images),
+        "run": lambda: run(config, *images, epochs=0.25, probe=False, progress=False),
+        "keep": lambda: cache.keep("it", "a" * 64, {}),
+    }[kind]
+    with pytest.warns(UserWarning, match="results are not kept in") as warned:
+        call()
+    line = call.__code__.co_firstlineno
+    assert [(w.filename, w.lineno) for w in warned] == [(__file__, line)]
 
 
 HOLDER = """
@@ -586,7 +809,7 @@ def test_modes_of_a_symmetric_linear_predictor_are_its_eigenvalues(config, image
 @pytest.mark.training
 def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, own_folder):
     configs = {"a": config, "b": config.replace(predictor="identity"), "c": config.replace(seed=1)}
-    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 2)
     one = run_all(configs, *images, track=("rank",), progress=False)
     for file in own_folder.glob("*.pt"):
         file.unlink()
@@ -606,7 +829,7 @@ def test_side_by_side_gives_what_one_by_one_gives(config, images, monkeypatch, o
 @pytest.mark.training
 def test_a_failure_in_a_worker_is_told_and_the_others_are_kept(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 2)
     wild = config.replace(lr=1e30, optimizer="sgd", loss_normalization="none", norm="none")
     with pytest.raises(UserError, match="wild: the loss is"):
         run_all({"wild": wild, "tame": config}, *images, progress=False)
@@ -620,7 +843,7 @@ def test_workers_need_no_guard_in_a_script(tmp_path, own_folder):
     script.write_text(
         "import byol_tutorial as bt\n"
         "from byol_tutorial.course import parallel, run_all\n"
-        "parallel.WORTH, parallel.free_cores = 0, lambda: 2\n"
+        "parallel.WORTH, parallel.free_cores = 0, lambda *_: 2\n"
         f"c = bt.preset('shapes', **{SMALL!r})\n"
         "r = run_all({'a': c, 'b': c.replace(seed=1)}, bt.load('shapes', limit=64), bt.load('shapes', 'test', limit=48))\n"
         "print('once', list(r))\n"
@@ -648,7 +871,7 @@ def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
         "import byol_tutorial as bt\n"
         "from joblib.externals.loky.backend.process import LokyProcess\n"
         "from byol_tutorial.course import parallel, run_all\n"
-        "parallel.WORTH, parallel.free_cores = 0, lambda: 2\n"
+        "parallel.WORTH, parallel.free_cores = 0, lambda *_: 2\n"
         "start = LokyProcess.start\n"
         "LokyProcess.start = lambda self: (start(self), print(self.pid, flush=True))\n"
         f"c = bt.preset('shapes', **{SMALL | {'epochs': 100000}!r})\n"
@@ -684,7 +907,7 @@ def test_the_end_of_a_notebook_ends_its_workers(tmp_path, own_folder, number):
 @pytest.mark.slow
 def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 2)
     monkeypatch.setattr(parallel, "_work", lambda job: 1 / (job.config.seed - 1))
     with pytest.raises(UserError, match=r"[ab]: ZeroDivisionError: division by zero"):
         run_all({"b": config.replace(seed=1), "a": config.replace(seed=1, lr=0.1)}, *images, progress=False)
@@ -694,7 +917,7 @@ def test_an_unforeseen_error_in_a_worker_is_told_with_its_run(config, images, mo
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_worker_that_is_killed_is_reported_with_what_is_not_finished(config, images, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 0)
-    monkeypatch.setattr(parallel, "free_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "free_cores", lambda *_: 2)
     killing = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     monkeypatch.setattr(parallel, "_work", killing)
     with pytest.raises(UserError, match=r"process ended unexpectedly, .* not finished: a, b\. .* call again") as raised:

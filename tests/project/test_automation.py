@@ -161,25 +161,34 @@ def test_the_makefile_finds_the_environment_on_every_system(system, folder):
     assert f".venv/{folder}/ruff check ." in said.splitlines()
 
 
-# Instead of pytest: notes its last argument, fails if that is a notebook named BAD.
+# Instead of pytest: notes its last argument, exits with STATUS if that is a notebook named BAD.
 PYTHON = """#!/bin/sh
 case "$1" in *lessons.py) exec {real} "$@";; esac
 for last; do :; done
 echo "$BYOL_SCALE $last" >> {log}
-test "$last" != "$BAD"
+test "$last" != "$BAD" || exit "$STATUS"
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script for sh")
-@pytest.mark.parametrize("bad", ["", "notebooks/03_build_byol.ipynb"])
-def test_verify_runs_every_notebook_at_laptop_scale_the_longest_first(tmp_path, bad):
+@pytest.mark.parametrize(
+    ("bad", "status", "fails"),
+    [
+        ("", 0, False),
+        ("notebooks/03_build_byol.ipynb", 1, True),
+        ("notebooks/10_family.ipynb", 2, True),
+        ("notebooks/03_build_byol.ipynb", 5, False),  # all its cells are deselected
+    ],
+)
+def test_verify_runs_every_notebook_at_laptop_scale_the_longest_first(tmp_path, bad, status, fails):
     log, python = tmp_path / "log", tmp_path / "python"
     python.write_text(PYTHON.format(real=shlex.quote(sys.executable), log=shlex.quote(str(log))))
     python.chmod(0o755)
-    alone = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")} | {"BAD": bad}
-    command = ["make", "--assume-old=.venv/installed", "verify", f"BIN={tmp_path}", "AT_ONCE=1"]
+    alone = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    alone |= {"BAD": bad, "STATUS": str(status)}
+    command = ["make", "--assume-old=.venv/installed", "verify", f"BIN={tmp_path}", "AT_ONCE=1", "ARGS=-k 'a or b'"]
     end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=alone)
-    assert (end.returncode != 0) == bool(bad), end.stderr
+    assert (end.returncode != 0) == fails, end.stderr
     run = log.read_text().splitlines()  # also those after the one that failed
     assert sorted(run) == sorted(f"laptop notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb"))
     seconds = json.loads((ROOT / "bench/results/intel-xeon-2-cores/lessons.json").read_text())["seconds"]

@@ -187,7 +187,7 @@ function render({model, el}) {
     notice.hidden = now;
     notice.textContent = model.recorded
       ? "A recorded picture. To run it: lab = bt.widgets.laboratory(), then lab as a cell’s last line, and play."
-      : "Not live: no kernel answers. Run the cell again to start again; what you see is the last picture.";
+      : "Not live: no kernel answers. Run the cell again to restart; what you see is the last picture.";
     enable();
   }, () => ["starting", "running"].includes(frame().state));
   model.on("change:frame", onFrame);
