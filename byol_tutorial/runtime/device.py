@@ -115,8 +115,8 @@ def _quota() -> float:
         quota, period = (CGROUP / "cpu.max").read_text().split()
         return math.inf if quota == "max" else int(quota) / int(period)
     with suppress(OSError, ValueError):  # version 1, with -1 where there is no limit
-        quota, period = (int((CGROUP / f"cpu/cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
-        return quota / period if quota > 0 else math.inf
+        used, of = (int((CGROUP / f"cpu/cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return used / of if used > 0 else math.inf
     return math.inf
 
 
