@@ -184,8 +184,9 @@ def alone(key: str) -> Iterator[bool]:
     """Give whether this process alone computes the entry of this key in this context; False at once where another does.
 
     A lock on a file beside the entry marks this. The system removes the lock when the process ends, even if it is killed.
-    Where there can be no lock, because the folder may only be read or its file system has none, or where the lock's file is
-    another user's and may not even be read, the answer is True: the entry is then computed twice.
+    Where there can be no lock, because the folder may only be read or its file system has none, or where another user's
+    killed process has left its file or a living one has a file that only that user may read, the answer is True, without a
+    lock: the entry may then be computed twice.
     """
     lock, mine = None, True
     try:

@@ -588,7 +588,16 @@ def test_without_progress_nothing_is_said_while_another_trains(
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_error_while_another_computes_is_shown_alone(error, monkeypatch):
     """Without "During handling of the above exception, another exception occurred"."""
+
+    def fail():
+        with cache.alone("a" * 64) as mine:
+            assert not mine
+            raise error
+
     with cache.alone("a" * 64):
+        with pytest.raises(error) as raised:
+            fail()
+        assert raised.value.__context__ is None
         monkeypatch.setattr(cache, "time", SimpleNamespace(sleep=lambda _: (_ for _ in ()).throw(error)))
         with pytest.raises(error) as raised:
             cache.kept_or_computed("x", "a" * 64, dict)
