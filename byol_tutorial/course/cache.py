@@ -36,7 +36,7 @@ from ..data.loading import kept_folder
 from ..data.streaming import StreamedSet
 from ..runtime.files import remove_dead_parts, write_atomically
 from ..runtime.locks import HeldError, Lock, UncertainHolderError, holder_in_words, remove_left_locks
-from ..runtime.progress import hidden
+from ..runtime.progress import hidden, say
 from .scale import scale
 
 PACKAGE = Path(__file__).parents[1]
@@ -225,8 +225,9 @@ def kept_or_computed(name: str, key: str, compute: Callable[[], dict], progress:
                     keep(name, key, state)
                     return state, False
             if not mine:
-                line = line or tqdm(bar_format="{desc}", leave=False, disable=hidden(progress))
-                line.set_description_str(f"{name}: {other(key)} computes it; if that stops, this one does")
+                if line is None:
+                    line = tqdm(bar_format="{desc}", leave=False, disable=hidden(progress))
+                say(line, f"{name}: {other(key)} computes it; if that stops, this one does")
                 time.sleep(LOOK_EVERY)
     finally:
         if line is not None:

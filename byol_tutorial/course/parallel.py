@@ -25,7 +25,7 @@ from ..data.image_set import ImageSet
 from ..data.streaming import StreamedSet
 from ..methods.base import Objective
 from ..runtime.device import free_cores, resolve_device
-from ..runtime.progress import hidden, saying_stopped
+from ..runtime.progress import hidden, say, saying_stopped
 from ..runtime.threads import chosen
 from ..train.trainer import Trainer
 from . import cache
@@ -76,7 +76,7 @@ def carry_out(
                     _here(*begun[0], runs)
             elif runs.left:
                 name, job = next(iter(runs.left.values()))
-                runs.bar.set_description_str(f"{name}: {cache.other(job.key)} trains it; if that stops, this one does")
+                say(runs.bar, f"{name}: {cache.other(job.key)} trains it; if that stops, this one does")
                 time.sleep(cache.LOOK_EVERY)
     return runs.states, runs.read
 

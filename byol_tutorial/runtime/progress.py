@@ -12,6 +12,12 @@ def hidden(progress: bool) -> bool:
     return not progress or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
 
 
+def say(bar: Any, text: str) -> None:
+    """Write this before a tqdm bar, unless it stands there already: a bar that is redrawn fills the log of a program."""
+    if getattr(bar, "desc", "") != text:  # a hidden bar has none at first
+        bar.set_description_str(text)
+
+
 def say_stopped(bar: Any, kept: str) -> None:
     """Write on a tqdm bar that its user stopped it, and what is kept; in a notebook it otherwise only turns red."""
     bar.set_description_str(f"stopped; {kept}")

@@ -568,6 +568,28 @@ def test_who_is_waited_for_is_said_unless_progress_is_off(progress, capsys, else
     assert bool(said) == progress
 
 
+@pytest.mark.parametrize("looks", [1, 2, 5])
+@pytest.mark.parametrize("kind", ["cached", "run"])
+def test_a_wait_can_take_many_looks_and_is_said_once(kind, looks, config, images, own_folder, monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    compute = {"cached": lambda: cached("it", lambda: {"v": 1}), "run": lambda: run(config, *images, epochs=0.25).knn}[
+        kind
+    ]
+    first = compute()
+    (file,) = own_folder.iterdir()
+    key = torch.load(io.BytesIO(file.read_bytes()[32:]))["key"]
+    file.unlink()
+    seen = []
+    with ExitStack() as held:
+        held.enter_context(cache.alone(key))
+        moment = lambda _: (seen.append(1), len(seen) < looks or held.close())  # noqa: E731
+        for module in (cache, parallel):
+            monkeypatch.setattr(module, "time", SimpleNamespace(sleep=moment))
+        capsys.readouterr()
+        assert compute() == first  # computed here, because the other stopped without a result
+    assert (len(seen), capsys.readouterr().err.count("another notebook or program")) == (looks, 1)
+
+
 @pytest.mark.parametrize("kind", ["supervised", "run"])
 def test_without_progress_nothing_is_said_while_another_trains(
     kind, config, images, own_folder, elsewhere, capsys, monkeypatch
