@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from .errors import UserError
 
 Check = Callable[[Any, str], None]
 DEEPEST, MOST = 40, 50_000_000  # how deep the content of a file may be nested, and how many entries it may have
 LONGEST = 10_000  # characters of a text
+EPS = 1e-5  # of a layer that does not say its own, as BatchNorm's
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -102,10 +104,19 @@ def one_of(*values: Any) -> Check:
     return check
 
 
-def variances(value: torch.Tensor, at: str) -> None:
-    """Refuse the running variances of a BatchNorm that are below 0: their square roots would not be numbers."""
-    if at.removesuffix("']").endswith("running_var") and (value < 0).any():
-        raise Refused(f"{at} is below 0")
+def negative_variances(network: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Return the names of the running variances in a state with which a layer of this network gives no finite numbers.
+
+    A variance cannot be below 0, but rounding on a device can leave one slightly below. The layer divides by
+    sqrt(variance + eps), so a value is allowed if it is above -eps.
+    """
+    found = []
+    for layer, module in network.named_modules(remove_duplicate=False):
+        name = f"{layer}.running_var" if layer else "running_var"
+        value, eps = state.get(name), getattr(module, "eps", EPS)
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and isinstance(eps, (int, float)):
+            found += [name] if (value + eps <= 0).any() else []
+    return found
 
 
 def tensor(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from ..config.checks import Refused, bounded
+from ..config.checks import Refused, bounded, negative_variances
 from ..config.errors import WeightsError
 from ..runtime.files import ENCODER_FORMAT, FORMAT, remedy
 
@@ -120,7 +120,8 @@ def load_complete(
         who, file: the network's and the file's name, for messages.
 
     Raises:
-        WeightsError: a value is missing, has another shape or is not finite; or the network lacks a part of the state.
+        WeightsError: a value is missing, has another shape, is not finite, or is a variance below 0; or the network lacks a
+            part of the state.
     """
     expected = net.state_dict()
     try:
@@ -147,7 +148,7 @@ def refuse_incomplete(
     """Raise WeightsError if a file has not given a network all its values, or holds parts that the network does not have.
 
     Args:
-        net: the network after loading. Its values must be finite.
+        net: the network after loading. Its values must be finite, and its running variances not below 0.
         missing, unexpected: the names that `load_state_dict` returned. Heads and BatchNorm's counts of batches may differ.
         other_shapes: descriptions of values that were not loaded because their shapes differ.
     """
@@ -158,6 +159,7 @@ def refuse_incomplete(
         "has others": [name for name in unexpected if not any(head in name.split(".")[0].lower() for head in HEADS)],
         "has other shapes": other_shapes,
         "is not finite": [name for name, value in state.items() if not value.isfinite().all()],
+        "has variances below 0": negative_variances(net, state),
     }
     if any(faults.values()):
         named = (f"{what} ({', '.join(k[:3])}{', …' if len(k) > 3 else ''})" for what, k in faults.items() if k)

@@ -12,6 +12,7 @@ from ..config.checks import (
     Refused,
     fields,
     list_of,
+    negative_variances,
     number,
     one_of,
     or_none,
@@ -19,7 +20,6 @@ from ..config.checks import (
     range_of,
     tensor,
     text,
-    variances,
     whole,
 )
 from ..config.config import Config
@@ -150,7 +150,8 @@ def load_encoder(path: str | Path, encoder: nn.Module | None = None) -> nn.Modul
         for name, own in built.state_dict().items():
             if isinstance(own, Tensor) and name in whole:
                 tensor([own.dtype], own.shape)(whole[name], name)
-                variances(whole[name], name)
+        for name in negative_variances(built, whole):
+            raise Refused(f"{name}: a variance cannot be below 0")
         built.load_state_dict(whole)
         scale = about.get("value_range")
         vars(built).update(bits=about.get("bits"), value_range=None if scale is None else tuple(scale))

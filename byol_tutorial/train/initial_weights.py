@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..config.checks import negative_variances
 from ..config.config import Config
 from ..config.errors import CheckpointError, UserError
 from ..config.user_text import user_path
@@ -83,6 +84,8 @@ def take_weights(model: Objective, config: Config, init: str | Path) -> dict[str
             f"the encoder in {str(init)!r} is made for images of {other} channels, and these have {own}: read them with "
             f"channels={other}, or start from other weights"
         )
+    for name in negative_variances(model, weights):
+        raise CheckpointError(f"the weights in {str(init)!r} are damaged: {name}: a variance cannot be below 0")
     reason, left = _fit(model.online.encoder, weights, "online.encoder.", spared)
     if reason:
         shape = lambda c: ", ".join(f"{name}={getattr(c, name)!r}" for name in ENCODER)  # noqa: E731

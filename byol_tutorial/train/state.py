@@ -15,13 +15,13 @@ from ..config.checks import (
     fields,
     list_of,
     mapping_of,
+    negative_variances,
     number,
     one_of,
     shown,
     tensor,
     text,
     tuple_of,
-    variances,
     whole,
 )
 from ..config.config import OWN, Config
@@ -109,7 +109,6 @@ def _refuse_other_tensors(where: str, saved: Mapping[str, Any], here: Mapping[st
     for name, own in here.items():
         if isinstance(own, torch.Tensor) and name in saved:
             tensor([own.dtype], own.shape)(saved[name], f"{where}[{name!r}]")
-            variances(saved[name], f"{where}[{name!r}]")
 
 
 def _refuse_other_optimizer(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
@@ -158,6 +157,8 @@ def restore(path: str | Path, trainer: "Trainer", state: dict[str, Any]) -> None
     """
     try:
         _refuse_other_tensors("model", state["model"], trainer.model.state_dict())
+        for name in negative_variances(trainer.model, state["model"]):
+            raise Refused(f"model[{name!r}]: a variance cannot be below 0")
         _refuse_other_optimizer(state["optimizer"], trainer.optimizer)
         for name, value in state["model"].items():
             if name.endswith("pixel_std") and not (value > 0).all():

@@ -25,6 +25,7 @@ from byol_tutorial.course.editions import edited, read_notebook
 from byol_tutorial.evaluate.weight_files import read_weights
 from byol_tutorial.live.experiment import Experiment
 from byol_tutorial.live.recording import Recording
+from byol_tutorial.train.initial_weights import take_weights
 from byol_tutorial.train.state import state_of
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def test_checkpoint(attack, trainer, images, tmp_path):
         (("model", "online.encoder.pixel_std"), torch.zeros(3), "is not above 0"),
         (("model", "online.encoder.0.weight"), torch.ones(4, 3, 3, 3).to(torch.int8), "of int8, not a tensor"),
         (("model", "online.encoder.0.weight"), torch.full((4, 3, 3, 3), math.nan), "has values that are not finite"),
-        (("model", "online.encoder.1.running_var"), torch.full((4,), -1.0), "running_var'] is below 0"),
+        (("model", "online.encoder.1.running_var"), torch.full((4,), -1.0), "running_var']: a variance cannot"),
         (("data", "name"), 5, "data.name is 5, not a text"),
         (("data", "images"), -1, "data.images is -1, not a whole number of at least 1"),
         (("optimizer", "param_groups", 0, "lr"), math.nan, "optimizer.param_groups[0].lr is nan, not a number, finite"),
@@ -202,10 +203,9 @@ def test_encoder_file(attack, trainer, tmp_path):
     attack(make, lambda: bt.load_encoder(file), lambda f: finite(f) and f(x).isfinite().all() and f.pixel_std.min() > 0)
 
 
-@pytest.mark.parametrize("value", [-1.0, -1e-30])
-@pytest.mark.parametrize("layer", [1, 10])
+@pytest.mark.parametrize(("layer", "value"), [(1, -1.0), (10, -1.0), (10, -1e-5), (1, -2e-5)])
 def test_a_variance_below_zero_is_refused(trainer, tmp_path, layer, value):
-    """With it every feature would be NaN, and no value in the file is."""
+    """With it a feature would not be finite, and every value in the file is. The eps of these layers is 1e-5."""
     file = tmp_path / "e.safetensors"
     trainer.save_encoder(file)
     with safe_open(file, "pt") as opened:
@@ -213,8 +213,50 @@ def test_a_variance_below_zero_is_refused(trainer, tmp_path, layer, value):
     weights = load_file(file)
     weights[f"{layer}.running_var"][-1] = value
     save_file(weights, file, metadata)
-    with pytest.raises(bt.config.CheckpointError, match=rf"is damaged: {layer}\.running_var is below 0"):
+    with pytest.raises(bt.config.CheckpointError, match=rf"is damaged: {layer}\.running_var: a variance cannot"):
         bt.load_encoder(file)
+    with pytest.raises(bt.config.CheckpointError, match=rf"{layer}\.running_var: a variance cannot be below 0"):
+        take_weights(trainer.model, CONFIG, file)
+
+
+@pytest.mark.parametrize("value", [-1e-30, -1e-7, -9e-6])
+def test_what_rounding_leaves_of_a_variance_of_zero_is_read(trainer, images, tmp_path, value):
+    other = copy.deepcopy(trainer.model)
+    variances = [layer.running_var for layer in other.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for variance in variances:
+        variance[0] = value
+    state = {"format": "byol_tutorial checkpoint", "version": 2} | state_of(trainer) | {"model": other.state_dict()}
+    torch.save(state, tmp_path / "c.pt")
+    resumed = bt.Trainer.resume(tmp_path / "c.pt", *images, device="cpu")
+    assert variances
+    resumed.save_encoder(tmp_path / "e.safetensors")
+    with torch.no_grad():
+        assert bt.load_encoder(tmp_path / "e.safetensors")(torch.rand(2, 3, 12, 12)).isfinite().all()
+
+
+class Own(torch.nn.Module):
+    """An encoder with a buffer whose name ends as that of a variance does, and a layer with another eps."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.BatchNorm2d(3, eps=1e-3)
+        self.register_buffer("log_running_var", torch.full((3,), -4.0))
+
+    def forward(self, x):
+        return self.layer(x).mean((2, 3)) + self.log_running_var
+
+
+def test_only_what_is_a_running_variance_must_not_be_below_zero(images, tmp_path):
+    trainer = bt.Trainer(CONFIG, *images, device="cpu", encoder=Own())
+    trainer.model.encoder.layer.running_var[0] = -1e-4  # less than this layer's eps
+    trainer.save(tmp_path / "c.pt")
+    trainer.save_encoder(tmp_path / "e.safetensors")
+    bt.Trainer.resume(tmp_path / "c.pt", *images, device="cpu", encoder=Own())
+    assert bt.load_encoder(tmp_path / "e.safetensors", Own()).log_running_var.tolist() == [-4.0] * 3
+    trainer.model.encoder.layer.running_var[0] = -2e-3
+    trainer.save(tmp_path / "c.pt")
+    with pytest.raises(bt.config.CheckpointError, match=r"layer\.running_var'\]: a variance cannot be below 0"):
+        bt.Trainer.resume(tmp_path / "c.pt", *images, device="cpu", encoder=Own())
 
 
 def test_settings(attack, trainer, images, tmp_path):

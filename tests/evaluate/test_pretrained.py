@@ -325,6 +325,7 @@ def test_a_timm_guest_is_what_timm_loads_from_the_file(tmp_path, name, size):
         ({"layer3.0.conv1.weight": None}, ["lacks 1 of", "values (layer3.0.conv1.weight)"]),
         ({"layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}, ["has others (layer1.2.conv1.weight)"]),
         ({"layer4.0.bn2.bias": torch.full((512,), torch.nan)}, ["not finite (layer4.0.bn2.bias)"]),
+        ({"layer4.0.bn2.running_var": torch.full((512,), -1.0)}, ["variances below 0 (layer4.0.bn2.running_var)"]),
         (
             {"layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)},
             ["layer1.0.conv1.weight", "64, 64, 1, 1", "64, 64, 3, 3"],
@@ -494,12 +495,16 @@ def broken(path, resnet, kind):
         state |= {
             "one less": {},
             "shape": {"layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)},
+            "variance": {"layer1.0.bn1.running_var": torch.tensor([-1.0] + 63 * [1.0])},
             "nan": {"layer4.1.bn2.bias": torch.full((512,), float("nan"))},
             "deeper": {"layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)},
-        }[kind]
+        }[kind.removesuffix(" in safetensors")]
         if kind == "one less":
             del state["layer3.0.conv1.weight"]
         torch.save(state, path)
+    if kind == "variance in safetensors":
+        path = path.with_suffix(".safetensors")
+        save_file(state, path)
     return path
 
 
@@ -521,6 +526,8 @@ def broken(path, resnet, kind):
         ("one less", ["lacks 1 of 120 values (layer3.0.conv1.weight)", "architecture"]),
         ("shape", ["layer1.0.conv1.weight (64, 64, 1, 1) for (64, 64, 3, 3)"]),
         ("nan", ["not finite (layer4.1.bn2.bias)"]),
+        ("variance", ["has variances below 0 (layer1.0.bn1.running_var)"]),
+        ("variance in safetensors", ["w.safetensors", "has variances below 0 (layer1.0.bn1.running_var)"]),
         ("deeper", ["has others (layer1.2.conv1.weight)"]),
     ],
 )
