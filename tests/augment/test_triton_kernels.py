@@ -37,16 +37,24 @@ from byol_tutorial.augment import triton_kernels
 from triton.runtime import interpreter
 
 # Each function that a kernel calls would change Triton's language for the interpreter again, which takes most of the
-# time. The launch of a kernel does it for the kernel's module, and once is enough for the others.
-changed = {triton_kernels.__name__}
+# time. The launch of a kernel does it for the kernel's module, and once is enough for the others. These parts of Triton
+# are private: in a version that lacks one of them the interpreter is as slow as it is by itself.
+changed, patch = {triton_kernels.__name__}, getattr(interpreter, "_patch_lang", None)
+Interpreted, Error = (getattr(interpreter, name, None) for name in ("InterpretedFunction", "InterpreterError"))
 
 def call(function, *args, **named):
     if function.fn.__module__ not in changed:
         changed.add(function.fn.__module__)
-        interpreter._patch_lang(function.fn)
-    return function.rewrite()(*args, **named)
+        patch(function.fn)
+    rewritten = function.rewrite()
+    try:
+        return rewritten(*args, **named)
+    except Exception as error:
+        raise Error(repr(error)) from error
 
-interpreter.InterpretedFunction.__call__ = call
+known = [*((Interpreted, name) for name in ("__call__", "rewrite")), (triton_kernels._view, "fn")]
+if patch and Interpreted and Error and all(hasattr(*part) for part in known):
+    Interpreted.__call__ = call
 augment.Views.compiled = False  # the batched form is the reference
 torch.set_num_threads(1)
 found = []

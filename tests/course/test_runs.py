@@ -25,6 +25,7 @@ from byol_tutorial.config.errors import UserError
 from byol_tutorial.course import bugs, cache, cached, measures, parallel, run, run_all, supervised
 from byol_tutorial.course.jobs import Job
 from byol_tutorial.course.measures import TRACKS
+from byol_tutorial.runtime import locks
 
 SMALL = {"width": 4, "hidden_dim": 16, "projection_dim": 8, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
 
@@ -704,7 +705,11 @@ def test_where_there_can_be_no_lock_everything_is_computed(why, tmp_path, monkey
     place = tmp_path / "runs"
     lock = place / f"{'a' * 32}.lock"
     if why == "no locks":  # and a process of another machine, which may have ended, is named in the file
-        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks")))
+
+        def try_lock(_):
+            raise locks.NoLocksError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(locks, "try_lock", try_lock)
         place.mkdir()
         lock.write_text('{"pid": 1, "host": "elsewhere", "since": "long ago"}')
     elif why == "a file in its place":

@@ -54,15 +54,15 @@ def run(name, sets, seed=0, ours=None, baseline=None):
     return PROTOCOLS[name](ours or encoder(0), baseline or encoder(1), *sets, seed=seed, **QUICK.get(name, {}))
 
 
-@pytest.fixture
-def few_penalties(monkeypatch):
-    """Let "transfer" try five penalties instead of 45."""
-    monkeypatch.setattr(protocols, "PENALTIES", PENALTIES[::9])
-
-
-@pytest.mark.usefixtures("few_penalties")
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeats_itself(few, name):
+@pytest.mark.parametrize(
+    ("name", "penalties"),
+    [*((name, PENALTIES[::9]) for name in PROTOCOLS), pytest.param("transfer", PENALTIES, marks=pytest.mark.slow)],
+    ids=[*PROTOCOLS, "transfer with its usual penalties"],
+)
+def test_every_protocol_leaves_the_encoder_and_the_random_state_alone_and_repeats_itself(
+    few, monkeypatch, name, penalties
+):
+    monkeypatch.setattr(protocols, "PENALTIES", penalties)  # which "transfer" tries
     mine, other = encoder(0).train(), encoder(1)
     before, state = copy.deepcopy(mine.state_dict()), torch.get_rng_state()
     first = run(name, few, 3, mine, other)

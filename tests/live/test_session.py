@@ -851,15 +851,20 @@ IMPOSSIBLE = [
 
 
 def test_a_branch_that_cannot_be_changes_nothing(forkable, train, test_set, subtests):
-    """All of them on one run, which in the end is the usual one."""
+    """All of them on one run, which stays the usual one."""
     forkable.run(steps=20)
+    usual = alone(train, test_set, {}, 20)
     for step, fields, error, words in IMPOSSIBLE:
         with subtests.test(step=step, fields=fields):
             with pytest.raises(error, match=words):
                 forkable.fork(step, **fields).result(WAIT)
-            assert (forkable.snapshot().step, forkable.snapshot().beside) == (20, None)
+            s = forkable.snapshot()
+            assert (s.state, s.step, s.beside, s.changes, s.branched_at) == ("paused", 20, None, (), None)
+            assert same(forkable, usual)
     forkable.run(steps=2)
-    assert same(forkable, alone(train, test_set, {}, 22))
+    for _ in range(2):
+        usual.step()
+    assert same(forkable, usual)
 
 
 def test_a_run_of_which_no_moment_fits_trains_and_says_that_it_cannot_be_branched(forkable):
