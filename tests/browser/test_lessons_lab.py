@@ -2,6 +2,7 @@
 
 import io
 import re
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -33,26 +34,46 @@ def folder(lab):
 
 @pytest.fixture(scope="module")
 def jupyterlab(lab, lab_context, folder):
-    """Open JupyterLab in one page for all tests that change nothing in it: to load it takes longest."""
+    """Return a function that returns JupyterLab in one page for all tests that change nothing in it: to load it takes longest.
+
+    The page is watched until its end, also between the tests. Where a test has closed it, another one is opened.
+    """
     lab.notebook("figure", FIGURE)
-    page = lab_context.new_page()
-    with watched(page):
-        page.set_viewport_size({"width": 1366, "height": 768})
-        page.goto(f"{lab.url}/lab/tree/{folder}/00_start_here.ipynb?reset")
-        page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
-    yield page
-    page.goto("about:blank")
-    lab.shut_down_kernels()
-    page.close()
+    opened = []
+    with ExitStack() as ends:
+
+        def the_page():
+            if not opened or opened[-1].is_closed():
+                page = lab_context.new_page()
+                ends.callback(page.close)
+                ends.enter_context(watched(page))
+                page.set_viewport_size({"width": 1366, "height": 768})
+                page.goto(f"{lab.url}/lab/tree/{folder}/00_start_here.ipynb?reset")
+                page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
+                opened.append(page)
+            return opened[-1]
+
+        yield the_page
+        for page in opened:
+            if not page.is_closed():
+                page.goto("about:blank")
+        lab.shut_down_kernels()
 
 
 @pytest.fixture
 def page(jupyterlab):
-    """Return the page with lesson 0 in front, on a screen of 1366×768."""
-    jupyterlab.set_viewport_size({"width": 1366, "height": 768})
-    with watched(jupyterlab):
-        show(jupyterlab, "lessons/00_start_here.ipynb")
-        yield jupyterlab
+    """Return the page with lesson 0 in front, in the light theme, on a screen of 1366×768."""
+    page = jupyterlab()
+    page.set_viewport_size({"width": 1366, "height": 768})
+    with watched(page):
+        set_theme(page, "JupyterLab Light")
+        show(page, "lessons/00_start_here.ipynb")
+        yield page
+
+
+def set_theme(page, theme: str) -> None:
+    command(page, "apputils:change-theme", {"theme": theme})
+    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
 
 
 def show(page, notebook: str) -> None:
@@ -78,27 +99,36 @@ def test_the_file_list_shows_each_lesson_once_with_its_whole_name(page, lab, fol
     assert cut == []
 
 
-SETTLED = """(shown) => new Promise((done) => {
-  const still = () => setTimeout(done, 500, true);
-  let timer = still();
-  new MutationObserver(() => { clearTimeout(timer); timer = still(); })
-    .observe(document.querySelector(`${shown} .jp-Notebook`), {childList: true, subtree: true});
-})"""
+# JupyterLab attaches the cells of a notebook one after another, and each time makes the texts of all again, so a click may
+# hit a link that is gone. A link to a notebook gets the address of its file once it has been told to open the notebook.
+COMPLETE = (
+    "() => window.jupyterapp.shell.currentWidget.content.widgets.every((c) => c.isAttached && !c.isPlaceholder())"
+)
+LINK_IS_READY = f"""([panel, words]) => {{
+  const complete = ({COMPLETE})();
+  const link = [...document.querySelectorAll(`#${{panel}} .jp-MarkdownCell a`)].find((a) => a.textContent.includes(words));
+  const top = complete && link?.pathname.includes("/files/") ? link.getBoundingClientRect().top : null;
+  const before = window.before;  // of the last animation frame
+  window.before = {{link, top}};
+  return top !== null && before?.link === link && before.top === top;
+}}"""
 IN_FRONT = "(path) => window.jupyterapp.shell.currentWidget?.context?.path === path"
 
 
-def follow(page, link, notebook: str) -> None:
-    """Click a link of the notebook in front until this one is in front.
+def follow(page, words: str, notebook: str) -> None:
+    """Click the link of these words in the notebook in front, until the other notebook is in front.
 
-    JupyterLab makes the texts of a notebook several times over while it opens it, so a click before that is done may hit
-    a link that is gone. It may also take the first click in a cell for a choice of the cell.
+    JupyterLab may take the first click in a cell for a choice of the cell. The second one hits the same notebook's link,
+    also where the first has opened the other meanwhile.
     """
-    page.evaluate(SETTLED, SHOWN)
+    panel = page.evaluate("() => window.jupyterapp.shell.currentWidget.id")
+    page.wait_for_function(LINK_IS_READY, arg=[panel, words])
+    link = page.locator(f"#{panel} .jp-MarkdownCell a").filter(has_text=words).first
     link.click()
     try:
         page.wait_for_function(IN_FRONT, arg=notebook, timeout=10_000)
     except TimeoutError:
-        link.click()
+        link.dispatch_event("click")  # which need not be visible
         page.wait_for_function(IN_FRONT, arg=notebook)
 
 
@@ -108,13 +138,16 @@ def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(context, l
     page.set_viewport_size({"width": 1366, "height": 768})
     page.goto(f"{lab.url}/lab/tree/{folder}/07_train_for_real.ipynb?reset")
     page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
-    links = page.locator(f"{SHOWN} .jp-MarkdownCell a")
-    follow(page, links.filter(has_text="Troubles and answers").first, f"{folder}/troubles.ipynb")
+    follow(page, "Troubles and answers", f"{folder}/troubles.ipynb")
     expect(page.locator(f"{SHOWN} h3", has_text="Has it collapsed?")).to_be_visible()
     expect(page.locator(".jp-NotebookPanel")).to_have_count(2)  # a notebook with a run button, not a preview
-    follow(page, links.filter(has_text="effective rank").first, f"{folder}/glossary.ipynb")
+    # While JupyterLab attaches the cells of a notebook that it opens, the place moves, so the glossary is opened before.
+    show(page, f"{folder}/glossary.ipynb")
+    page.wait_for_function(COMPLETE)
+    show(page, f"{folder}/troubles.ipynb")
+    follow(page, "effective rank", f"{folder}/glossary.ipynb")
     expect(page.locator(f"{SHOWN} h3", has_text="effective rank")).to_be_in_viewport()
-    follow(page, links.filter(has_text="lesson 5").first, f"{folder}/05_ema_and_collapse.ipynb")
+    follow(page, "lesson 5", f"{folder}/05_ema_and_collapse.ipynb")
     expect(page.locator(f"{SHOWN} h1", has_text="The moving average, and kinds of collapse")).to_be_visible()
 
 
@@ -185,8 +218,7 @@ def test_a_solution_shows_its_name_alone(page, folder):
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_figure_follows_the_theme(page, theme):
     """It lies on the page's own ground, its words can be read there, and photographs keep their colours."""
-    command(page, "apputils:change-theme", {"theme": theme})
-    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+    set_theme(page, theme)
     show(page, "figure.ipynb")
     page.wait_for_function(KERNEL_IS_READY)
     picture = page.locator(f"{SHOWN} .bt-picture")
