@@ -134,7 +134,7 @@ def follow(page, words: str, notebook: str) -> None:
 
 def test_a_link_opens_a_notebook_and_a_term_its_place_in_the_glossary(context, lab, folder):
     page = context.new_page()  # not the strict one: JupyterLab itself can raise an exception where it opens at a place
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.set_viewport_size({"width": 1366, "height": 768})
     page.goto(f"{lab.url}/lab/tree/{folder}/07_train_for_real.ipynb?reset")
     page.wait_for_selector(f"{SHOWN} .jp-MarkdownCell h1")
