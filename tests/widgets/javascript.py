@@ -1,15 +1,14 @@
 """Run the playground's JavaScript from a test: in the system's node if there is one, else in Chromium."""
 
-import atexit
 import base64
 import functools
 import json
 import shutil
-import subprocess
 from typing import Any
 
 import numpy as np
 import pytest
+from answering import Answering
 from chromium import FLAGS, chromium
 
 RUNNER = """
@@ -47,63 +46,45 @@ def run(source: str, body: str, **arguments: Any) -> Any:
     return json.loads(in_chromium(function, packed(arguments)))
 
 
-# Evaluates a function for each line of input, and answers in a line. What a function leaves in the global object or lets
-# happen later does not reach the next one. What it prints goes to the errors.
-NODE = """{
-console.log = console.info = console.error;
-const known = new Set(Reflect.ownKeys(globalThis)), timers = [], ports = [];
-for (const name of ["setTimeout", "setInterval"]) {
-  const set = globalThis[name];
-  globalThis[name] = (...given) => { const timer = set(...given); timers.push(timer); return timer; };
-}
-const Channel = globalThis.MessageChannel;
-globalThis.MessageChannel = class extends Channel {
-  constructor() { super(); ports.push(this.port1, this.port2); }
-};
-require("readline").createInterface({input: process.stdin}).on("line", async (line) => {
-  const answer = {};
-  try {
-    const {source, argument} = JSON.parse(line);
-    answer.result = await (0, eval)(`(${source})`)(argument);
-  } catch (error) {
-    answer.error = String(error?.stack ?? error);
-  }
-  timers.splice(0).forEach(clearTimeout);
-  ports.splice(0).forEach((port) => port.close());
-  for (const key of Reflect.ownKeys(globalThis)) if (!known.has(key)) delete globalThis[key];
-  process.stdout.write(JSON.stringify(answer) + "\\n");
+# Evaluates a function for each request in a thread of its own, with a global object of its own. What the function prints
+# goes to the errors. The answer comes after the end of the thread, and with it of all that would happen later.
+NODE = """
+const {Worker} = require("worker_threads");
+const PROGRAM = `{
+  const {parentPort, workerData: {source, argument}} = require("worker_threads");
+  (async () => (0, eval)("(" + source + ")")(argument))().then(
+    (result) => parentPort.postMessage({result}),
+    (error) => parentPort.postMessage({error: String(error?.stack ?? error)}),
+  );
+}`;
+const input = require("readline").createInterface({input: process.stdin});
+input.on("line", (line) => {
+  const {number, ...workerData} = JSON.parse(line), worker = new Worker(PROGRAM, {eval: true, stdout: true, workerData});
+  let answer;
+  worker.stdout.pipe(process.stderr, {end: false});
+  worker.on("message", (sent) => { answer ??= sent; worker.terminate(); });
+  worker.on("error", (error) => { answer ??= {error: String(error?.stack ?? error)}; });
+  worker.on("exit", () => {
+    answer ??= {error: "the program ended without a result: it waits for a promise that nothing settles"};
+    process.stdout.write(JSON.stringify({number, ...answer}) + "\\n");
+  });
 });
-}"""
+input.on("close", () => process.exit());
+"""
+LIMIT = 60.0  # seconds that a function may take; the slowest of the tests takes some three
 
 
 @functools.cache
-def node() -> subprocess.Popen[str]:
-    """Return a process of node that serves all tests of this process: to start one takes longer than most of them."""
-    process = subprocess.Popen(
-        [str(shutil.which("node")), "-e", NODE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    atexit.register(stop, process)
-    return process
+def node() -> Answering:
+    """Return a process of node that serves all tests of this process: to start one takes longer than most of them.
 
-
-def stop(process: subprocess.Popen[str]) -> None:
-    process.kill()  # it does not end with its input while something may still happen in it
-    process.communicate()
+    Only files and V8's flags reach the next test.
+    """
+    return Answering([str(shutil.which("node")), "-e", NODE])
 
 
 def in_node(function: str, argument: Any) -> str:
-    process = node()
-    process.stdin.write(json.dumps({"source": function, "argument": argument}) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        node.cache_clear()
-    assert line, f"node ended with {process.wait()}"
-    answer = json.loads(line)
+    answer = node().ask(LIMIT, source=function, argument=argument)
     assert "error" not in answer, answer["error"][-2000:]
     return answer["result"]
 
