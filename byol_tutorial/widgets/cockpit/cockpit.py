@@ -33,7 +33,7 @@ from .controls import PRESETS, changed_value, controls, main_controls
 from .frames import changes_of, code_of, curves_of, frame_of, link_of, maps_of, passed_of, setup_of
 
 FRAME = 0.08  # seconds between two frames, at least, while only steps are made; a change is sent at once
-FRAME_SHARE = 0.018  # at most this share of the time is spent on such frames
+FRAME_SHARE = 0.018  # of the time, at most, is spent on such frames
 SAME, LAST = "no change yet", "the last change"  # branches without a preset of their name
 
 
