@@ -40,7 +40,7 @@ check check-all: lint
 	$(PYTEST) $(UNUSED) tests --ignore tests/browser -m "$(MARKS)" $(ARGS)
 
 # The notebooks come first and alone: in one process with the browser tests two event loops would conflict, and the book
-# reads the runs that they kept. The tests that do not need the book run beside it, because neither keeps the cores busy all the time.
+# reads the runs that they kept. The tests that do not need the book run beside it.
 test: lint
 	$(PYTEST) --nbmake notebooks
 	$(MAKE) -j 2 test-book test-others

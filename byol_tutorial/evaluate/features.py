@@ -54,7 +54,8 @@ def features(
     Args:
         encoder: f; or a run's whole model, which "z" and "p" need.
         images: uint8 or uint16 (N, C, H, W), or a set of images. Of an encoder for three channels C may be 1.
-        batch_size: how many are computed together. On a CPU 256 take less time than 512, whose activations do not fit into its cache.
+        batch_size: how many are computed together. On a CPU 256 take less time than 512, whose activations do not fit into
+            its cache.
         of: "y", "z" or "p". For z and p, BatchNorm's averages are freed of their initial values, see `representations`.
 
     Raises:
